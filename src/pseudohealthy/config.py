@@ -1,0 +1,277 @@
+"""Every setting, once: frozen models that refuse a misspelt key, the presets, and files of settings.
+
+Sections named in the docstrings are those of the project's method specification (`docs/method.md`).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pseudohealthy.errors import InputError
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+MethodName = Literal["paired", "unpaired", "judge"]
+PresetName = Literal["midl2019", "default"]
+
+
+class Frozen(BaseModel):
+    """A group of settings: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+T = TypeVar("T", bound=Frozen)
+
+
+class Preprocessing(Frozen):
+    """From a volume to slices (section 5).
+
+    Attributes:
+        field: rows and columns of a slice, in pixels; multiples of 16 (the segmentor halves four times).
+        spacing: in-plane pixel size in mm; slices keep their thickness.
+        clip: which voxels the ceiling's percentile is taken over.
+        clip_percentile: intensities above this percentile are clipped to it (V99.5).
+        centre: what the field is laid around: the image's centre, or the brain's bounding box.
+        slices: the middle 60 of a 1 mm volume, or every slice with at least half of the volume's largest
+            brain area (for thick slices).
+    """
+
+    field: tuple[int, int] = (208, 160)
+    spacing: float = Field(1.0, gt=0)
+    clip: Literal["all", "brain"] = "all"
+    clip_percentile: float = Field(99.5, gt=50, le=100)
+    centre: Literal["image", "brain"] = "image"
+    slices: Literal["middle60", "half_area"] = "middle60"
+
+    @model_validator(mode="after")
+    def _field_fits_the_networks(self) -> Self:
+        if any(side < 32 or side % 16 for side in self.field):
+            raise ValueError(
+                f"field is {self.field}, but rows and columns must be multiples of 16, 32 or more"
+            )
+        return self
+
+
+class Networks(Frozen):
+    """Widths and flavours of the networks (section 1).
+
+    Attributes:
+        width: channels after the first convolution of G and R (Table 2: 32).
+        segmentor_width: channels of S's first level.
+        discriminator_width: channels after D's first convolution (Table 4: 32).
+        norm: per channel, or over all axes as in the authors' later code.
+        segmentor_residual: how a level of S adds its input to its output.
+    """
+
+    width: int = Field(32, ge=4)
+    segmentor_width: int = Field(32, ge=4)
+    discriminator_width: int = Field(32, ge=4)
+    norm: Literal["instance", "layer"] = "instance"
+    segmentor_residual: Literal["add", "concatenate"] = "add"
+
+
+class Losses(Frozen):
+    """Weights and forms of the losses (section 3).
+
+    Attributes:
+        cycle: lambda_1, of L_CC.
+        gan_image: lambda_2, of L_GAN1.
+        segmentation: lambda_3, of L_Seg (paired and judge).
+        gan_mask: lambda_3, of L_GAN2 (unpaired).
+        dice: denominators as they are, or squared (Milletari 2016).
+        mask_critic_input: what D_m is shown of S's output: the soft mask, the soft mask and real masks under
+            the same small noise, or a binary mask whose gradient passes straight through.
+    """
+
+    cycle: float = Field(10.0, ge=0)
+    gan_image: float = Field(1.0, ge=0)
+    segmentation: float = Field(10.0, ge=0)
+    gan_mask: float = Field(10.0, ge=0)
+    dice: Literal["plain", "squared"] = "plain"
+    mask_critic_input: Literal["soft", "noise", "straight_through"] = "soft"
+
+
+class Training(Frozen):
+    """How long and how a method is trained (section 3).
+
+    Attributes:
+        images: pathological images to see; None: `epochs` passes over the pathological slices.
+        epochs: used where `images` is None.
+        batch_size: pathological images a step over all processes, and as many healthy ones.
+        learning_rate: Adam's, at the start.
+        betas: Adam's.
+        schedule: constant, or falling linearly to 0 over the second half.
+        pool: past fakes the discriminators are shown from; 0: only the newest.
+        ema: decay per step of the averaged weights.
+        augment: none, or left-right flips and gamma of image and mask alike.
+        healthy_sampling: healthy slices drawn at random, or at heights like those of the pathological ones.
+        precision: `auto` is bf16 where the processor multiplies bf16 natively, else fp32.
+        seed: of initial weights, batches, augmentation and pool.
+        checkpoint_every: images between two saved states.
+        panel_every: images between two sample panels.
+    """
+
+    images: int | None = Field(None, gt=0)
+    epochs: int = Field(300, gt=0)
+    batch_size: int = Field(4, gt=0)
+    learning_rate: float = Field(1e-4, gt=0)
+    betas: tuple[float, float] = (0.5, 0.999)
+    schedule: Literal["constant", "linear"] = "constant"
+    pool: int = Field(50, ge=0)
+    ema: float = Field(0.999, ge=0, lt=1)
+    augment: Literal["none", "flip_gamma"] = "none"
+    healthy_sampling: Literal["random", "height"] = "random"
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    seed: int = Field(0, ge=0)
+    checkpoint_every: int = Field(400, gt=0)
+    panel_every: int = Field(2000, gt=0)
+
+
+class Settings(Frozen):
+    """Everything that decides what a training run computes, beside the prepared cohort."""
+
+    method: MethodName = "paired"
+    preset: PresetName = "default"
+    networks: Networks = Networks()
+    losses: Losses = Losses()
+    training: Training = Training()
+
+
+PREPROCESSING: Mapping[PresetName, Mapping[str, Any]] = {
+    "midl2019": {},
+    "default": {"clip": "brain", "centre": "brain", "slices": "half_area"},
+}
+PRESETS: Mapping[PresetName, Mapping[str, Any]] = {
+    "midl2019": {},
+    "default": {"training": {"augment": "flip_gamma", "schedule": "linear", "learning_rate": 2e-4}},
+}
+# Section 3: the paper raises lambda_2 where there are no pairs, to focus on synthesis.
+METHOD_LOSSES: Mapping[MethodName, Mapping[str, Any]] = {
+    "paired": {},
+    "unpaired": {"gan_image": 2.0},
+    "judge": {"segmentation": 1.0},
+}
+
+
+def settings(
+    method: MethodName = "paired",
+    preset: PresetName = "default",
+    values: Mapping[str, Any] | None = None,
+    overrides: Iterable[str] = (),
+) -> Settings:
+    """Settings of a method: its preset, then a file's values, then `a.b=c` overrides.
+
+    Raises:
+        InputError: a key that does not exist (its full path is named) or a value out of range.
+    """
+    given = merged(values or {}, assignments(overrides))
+    method = given.get("method", method)
+    preset = given.get("preset", preset)
+    base = merged(PRESETS.get(preset, {}), {"losses": METHOD_LOSSES.get(method, {})})
+    return validated(Settings, merged(base, {**given, "method": method, "preset": preset}))
+
+
+def preprocessing(
+    preset: PresetName = "default", values: Mapping[str, Any] | None = None, overrides: Iterable[str] = ()
+) -> Preprocessing:
+    """Preprocessing of a preset, then a file's values, then `key=value` overrides.
+
+    Raises:
+        InputError: a key that does not exist or a value out of range.
+    """
+    given = merged(values or {}, assignments(overrides))
+    return validated(Preprocessing, merged(PREPROCESSING.get(preset, {}), given))
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `over`, group by group."""
+    out = dict(base)
+    for key, value in over.items():
+        old = out.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        out[key] = merged(old, value) if both else value  # type: ignore[arg-type]
+    return out
+
+
+def assignments(overrides: Iterable[str]) -> dict[str, Any]:
+    """`["training.images=800"]` as `{"training": {"images": 800}}`; values are read as YAML.
+
+    Raises:
+        InputError: an override without `=`.
+    """
+    out: dict[str, Any] = {}
+    for text in overrides:
+        path, equals, value = text.partition("=")
+        if not equals or not path:
+            raise InputError(f"--set {text}: expected KEY=VALUE, such as training.images=16000")
+        leaf: Any = _yaml(value, f"--set {text}")
+        for key in reversed(path.strip().split(".")):
+            leaf = {key: leaf}
+        out = merged(out, leaf)
+    return out
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file of settings.
+
+    Raises:
+        InputError: no such file, not YAML, or not a mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a settings file ({error})") from error
+    values = _yaml(text, str(path))
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected `key: value` lines, found a {type(values).__name__}")
+    return values
+
+
+def validated(model: type[T], values: Mapping[str, Any], where: str = "settings") -> T:
+    """`values` as `model`.
+
+    Raises:
+        InputError: one line naming each offending key by its full path, with the nearest existing name.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        lines = [_complaint(model, details) for details in error.errors()]
+        raise InputError(f"{where}: " + "; ".join(lines)) from error
+
+
+def _complaint(model: type[Frozen], details: Any) -> str:
+    path = [str(part) for part in details["loc"]]
+    name = ".".join(path) or "values"
+    if details["type"] != "extra_forbidden":
+        return f"{name} is {details['input']!r}: {details['msg'].removeprefix('Value error, ')}"
+    known = _keys(model, path[:-1])
+    close = difflib.get_close_matches(path[-1], known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+    return f"{name} is not a setting; {hint}"
+
+
+def _keys(model: type[BaseModel], path: list[str]) -> list[str]:
+    for part in path:
+        annotation = model.model_fields[part].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)
+
+
+def _yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{where}: not YAML ({' '.join(str(error).split())})") from error

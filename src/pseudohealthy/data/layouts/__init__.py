@@ -1,0 +1,1 @@
+"""The folder layouts in which cohorts arrive."""

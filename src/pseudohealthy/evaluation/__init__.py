@@ -1,0 +1,1 @@
+"""One measure a file; they know arrays and tables, not networks."""

@@ -1,0 +1,1 @@
+"""Whole experiments: what is done, in which order, on which data."""

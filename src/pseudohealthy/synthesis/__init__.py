@@ -1,0 +1,1 @@
+"""From a trained model and a file to the healthy image on the file's own grid."""
