@@ -1,0 +1,138 @@
+"""The manifest of a prepared cohort: from which files and settings its slices came, and what was measured."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypedDict, cast, get_args
+
+from pseudohealthy.config import Split
+from pseudohealthy.data.layouts import CohortVolume, Group
+from pseudohealthy.errors import InputError
+
+FORMAT = 1
+FILE = "manifest.json"
+
+Label = Literal["pathological", "healthy", "unlabelled"]
+LABELS: tuple[Label, ...] = get_args(Label)
+
+
+class FileRecord(TypedDict):
+    """An input: its path inside the data set's folder, and the hash of its content."""
+
+    path: str
+    sha256: str
+
+
+class InputRecord(TypedDict):
+    """Whose volume it is, and the files it comes from by role (image, mask, truth)."""
+
+    subject: str
+    session: str | None
+    source: str
+    group: Group
+    split: Split
+    inputs: dict[str, FileRecord]
+
+
+class Facts(TypedDict):
+    """What was measured of a volume; intensities in the file's units, voxels as stored."""
+
+    ceiling: float | None  # V99.5; None in a bank
+    lesion_voxels: int
+    saturated_lesion_share: float | None  # of the lesion's voxels, those above the ceiling; None without any
+    brain_voxels_outside_field: int
+    slices: dict[Label, int]  # kept ones
+
+
+class VolumeRecord(InputRecord):
+    """A volume's inputs and what was measured of it."""
+
+    facts: Facts
+
+
+class SplitTotals(TypedDict):
+    """Sums over the volumes of one split that have an image."""
+
+    subjects: list[str]
+    volumes: int
+    slices: dict[Label, int]
+    saturated_lesion_share: float | None  # of the voxels of all lesions
+
+
+class Manifest(TypedDict):
+    """All of it; `key` is a hash of everything that decides what the slices hold."""
+
+    format: int
+    version: str  # of the program
+    research_use: str
+    key: str
+    cohort: str
+    settings: dict[str, Any]
+    seed: int
+    fractions: list[float]  # of train, val and test subjects
+    arrays: dict[str, list[int]]  # shape by name
+    totals: dict[Split, SplitTotals]
+    volumes: list[VolumeRecord]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest in a prepared folder.
+
+    Raises:
+        InputError: there is none, or it is of another format.
+    """
+    path = folder / FILE
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}: not a prepared cohort, {FILE} cannot be read ({error})") from error
+    found = manifest.get("format") if isinstance(manifest, dict) else None
+    if found != FORMAT:
+        raise InputError(f"{path}: format {found}, expected {FORMAT}; prepare the cohort again")
+    if missing := Manifest.__required_keys__ - manifest.keys():
+        raise InputError(f"{path}: no {', '.join(sorted(missing))}; prepare the cohort again")
+    return cast(Manifest, manifest)
+
+
+def input_record(volume: CohortVolume) -> InputRecord:
+    """The volume's files, hashed; an unreadable one has an empty hash, for the reader of images to explain."""
+    roles = {"image": volume.image, "mask": volume.mask, "truth": volume.truth}
+    return {
+        "subject": volume.subject,
+        "session": volume.session,
+        "source": volume.source,
+        "group": volume.group,
+        "split": cast(Split, volume.split),
+        "inputs": {
+            role: {"path": path.relative_to(volume.folder).as_posix(), "sha256": _sha256(path)}
+            for role, path in roles.items()
+            if path is not None
+        },
+    }
+
+
+def decisive(
+    settings: Mapping[str, Any], seed: int, fractions: Sequence[float], volumes: Sequence[InputRecord]
+) -> dict[str, str]:
+    """Everything that decides what the slices hold, by a name that a person understands."""
+    parts: dict[str, Any] = {**settings, "seed": seed, "split fractions": list(fractions)}
+    for volume in volumes:
+        name = " ".join(filter(None, (volume["source"], volume["subject"], volume["session"])))
+        parts[f"files of {name}"] = [volume["group"], volume["split"], volume["inputs"]]
+    return {name: json.dumps(value, sort_keys=True) for name, value in parts.items()}
+
+
+def key_of(parts: Mapping[str, str]) -> str:
+    """The hash of what `decisive` gives."""
+    return hashlib.sha256(json.dumps([FORMAT, parts], sort_keys=True).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError:
+        return ""

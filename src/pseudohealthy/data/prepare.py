@@ -1,0 +1,260 @@
+"""A cohort's files into a prepared cohort on disk (section 5 of docs/method.md).
+
+Everything is checked before anything is written, one volume at a time is in memory, and the folder comes into
+being whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pseudohealthy import __version__
+from pseudohealthy.config import SPLITS, Preprocessing, Split
+from pseudohealthy.data import manifest as manifests
+from pseudohealthy.data.cohort import Cohort
+from pseudohealthy.data.layouts import CohortVolume, listed
+from pseudohealthy.data.manifest import LABELS, Facts, Manifest, SplitTotals, VolumeRecord
+from pseudohealthy.data.prepared import ARRAYS, COLUMNS, Prepared
+from pseudohealthy.data.split import Fractions, with_splits
+from pseudohealthy.data.stack import Stack
+from pseudohealthy.errors import RESEARCH_USE, InputError, PseudohealthyError
+
+Progress = Callable[[int, int, str], None]  # steps done, steps in all, what comes next
+
+
+def prepare(
+    cohort: Cohort,
+    out: Path,
+    settings: Preprocessing,
+    *,
+    seed: int = 0,
+    fractions: Fractions = (0.6, 0.15, 0.25),
+    progress: Progress | None = None,
+) -> Manifest:
+    """Write the slices of a cohort to `out`; where `out` holds exactly these already, do nothing.
+
+    Args:
+        cohort: what `read_cohort` found. Masks of a bank whose own split is not train are left out.
+        out: a new or empty folder, or one that was prepared from the same files and settings.
+        settings: the preprocessing.
+        seed: of the split, for subjects that have none of their own.
+        fractions: shares of train, validation and test subjects, likewise.
+        progress: told of each step.
+
+    Raises:
+        InputError: files that cannot be used (all of them are listed), a split that cannot be trained or
+            measured on, or an `out` that holds something else. Nothing has been written then.
+        PseudohealthyError: `out` cannot be written.
+    """
+    out = out.resolve()
+    volumes = [
+        v for v in with_splits(cohort.volumes, fractions, seed) if v.group != "bank" or v.split == "train"
+    ]
+    steps = _Steps(volumes, progress or (lambda *_: None))
+    inputs = [manifests.input_record(volume) for volume in steps.each("hash")]
+    chosen = settings.model_dump(mode="json")
+    parts = manifests.decisive(chosen, seed, fractions, inputs)
+    if there := _already(out, parts):
+        return there
+    found = _checked(steps, settings)
+    records: list[VolumeRecord] = [
+        {**record, "facts": facts} for record, (_, facts) in zip(inputs, found, strict=True)
+    ]
+    slices, bank = (_joined(records, [table for table, _ in found], banks=banks) for banks in (False, True))
+    totals = {split: _totals(records, split) for split in SPLITS}
+    _expect_every_split(
+        totals, fractions, any("mask" in record["inputs"] for record in records if record["group"] != "bank")
+    )
+    manifest: Manifest = {
+        "format": manifests.FORMAT,
+        "version": __version__,
+        "research_use": RESEARCH_USE,
+        "key": manifests.key_of(parts),
+        "cohort": cohort.name,
+        "settings": chosen,
+        "seed": seed,
+        "fractions": list(fractions),
+        "arrays": _shapes(volumes, len(slices), len(bank), settings),
+        "totals": totals,
+        "volumes": records,
+    }
+    with _whole(out) as folder:
+        _write_arrays(folder, manifest["arrays"], steps, settings)
+        slices.to_csv(folder / "slices.tsv", sep="\t", index=False, float_format="%.6f")
+        if len(bank):
+            bank.to_csv(folder / "bank.tsv", sep="\t", index=False, float_format="%.6f")
+        (folder / manifests.FILE).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    return manifest
+
+
+@dataclass
+class _Steps:
+    """Each volume thrice: hashed, checked, written."""
+
+    volumes: Sequence[CohortVolume]
+    report: Progress
+    done: int = 0
+
+    def each(self, verb: str) -> Iterator[CohortVolume]:
+        for volume in self.volumes:
+            self.report(self.done, 3 * len(self.volumes), f"{verb} {volume.subject}")
+            yield volume
+            self.done += 1
+
+
+def _already(out: Path, parts: Mapping[str, str]) -> Manifest | None:
+    """The manifest of `out` where it holds just what these parts decide; None where there is nothing yet.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    try:
+        there = Prepared.open(out).manifest
+    except InputError as error:
+        raise InputError(f"{out}: exists already; choose another folder ({error})") from error
+    old = manifests.decisive(there["settings"], there["seed"], there["fractions"], there["volumes"])
+    if differ := [name for name in {**old, **parts} if old.get(name) != parts.get(name)]:
+        names = listed(
+            name if name.startswith("files of") else f"{name} {old.get(name)} (now {parts.get(name)})"
+            for name in differ
+        )
+        raise InputError(f"{out}: was prepared with other {names}; choose another folder")
+    return there
+
+
+def _checked(steps: _Steps, settings: Preprocessing) -> list[tuple[pd.DataFrame, Facts]]:
+    """Table and facts of every volume, which shows that each can be used.
+
+    Raises:
+        InputError: some cannot: a headline, and a line for each.
+    """
+    found, failures = [], []
+    for volume in steps.each("check"):
+        try:
+            stack = Stack.of(volume, settings)
+            found.append((stack.table, stack.facts))
+        except InputError as error:
+            failures.append(f"\n  {error}")
+    if failures:
+        headline = f"{len(failures)} of {len(steps.volumes)} volumes cannot be used; nothing was written:"
+        raise InputError(headline + "".join(failures))
+    return found
+
+
+def _joined(records: Sequence[VolumeRecord], tables: Sequence[pd.DataFrame], *, banks: bool) -> pd.DataFrame:
+    """The rows of all volumes that are, or are not, of a bank; in the order of the arrays."""
+    chosen = [
+        table.assign(
+            **{name: record[name] or "n/a" for name in ("subject", "session", "source", "group", "split")}
+        )
+        for record, table in zip(records, tables, strict=True)
+        if (record["group"] == "bank") == banks
+    ]
+    joined = pd.concat(chosen, ignore_index=True) if chosen else pd.DataFrame(columns=list(COLUMNS))
+    return joined.assign(row=np.arange(len(joined)))[list(COLUMNS)]
+
+
+def _totals(records: Sequence[VolumeRecord], split: Split) -> SplitTotals:
+    of_split = [record for record in records if record["split"] == split and record["group"] != "bank"]
+    facts = [record["facts"] for record in of_split]
+    lesion = sum(fact["lesion_voxels"] for fact in facts)
+    saturated = sum((fact["saturated_lesion_share"] or 0) * fact["lesion_voxels"] for fact in facts)
+    return {
+        "subjects": list(dict.fromkeys(record["subject"] for record in of_split)),
+        "volumes": len(of_split),
+        "slices": {label: sum(fact["slices"][label] for fact in facts) for label in LABELS},
+        "saturated_lesion_share": saturated / lesion if lesion else None,
+    }
+
+
+def _expect_every_split(totals: Mapping[Split, SplitTotals], fractions: Fractions, *, masks: bool) -> None:
+    """Each split can be trained or measured on.
+
+    Raises:
+        InputError: what is missing, and where.
+    """
+    for split, fraction in zip(SPLITS, fractions, strict=True):
+        found = totals[split]["slices"]
+        volumes = f"its {totals[split]['volumes']} volumes"
+        if not any(found.values()):
+            if split == "train" or fraction > 0:
+                raise InputError(f"the {split} split is empty; give more subjects, or other split fractions")
+        elif split == "train":
+            if not found["pathological"] + found["unlabelled"]:
+                raise InputError(
+                    f"no lesion slice in the train split: {volumes} are all healthy; add patients"
+                )
+            if not found["healthy"]:
+                raise InputError(
+                    f"no healthy slice in the train split: {volumes} have none; add healthy controls"
+                )
+        elif masks and not found["pathological"]:
+            raise InputError(
+                f"no lesion slice in the {split} split: {volumes} show none; split with another seed"
+            )
+
+
+def _shapes(
+    volumes: Sequence[CohortVolume], slices: int, bank: int, settings: Preprocessing
+) -> dict[str, list[int]]:
+    """Shape by name of the arrays that there will be."""
+    shapes = {"images": [slices, *settings.field], "masks": [slices, *settings.field]}
+    if all(volume.truth for volume in volumes if volume.image):
+        shapes["truth"] = [slices, *settings.field]
+    if bank:
+        shapes["bank"] = [bank, *settings.field]
+    return shapes
+
+
+def _write_arrays(
+    folder: Path, shapes: Mapping[str, list[int]], steps: _Steps, settings: Preprocessing
+) -> None:
+    """Each volume's slices behind those of the one before."""
+    size = sum(prod(shape) * np.dtype(ARRAYS[name]).itemsize for name, shape in shapes.items())
+    free = shutil.disk_usage(folder).free
+    if size > free:  # a memory map on a full disk would end the program without a word
+        raise PseudohealthyError(f"{folder.parent}: needs {size / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
+    arrays = {
+        name: np.lib.format.open_memmap(
+            folder / f"{name}.npy", mode="w+", dtype=ARRAYS[name], shape=tuple(shape)
+        )
+        for name, shape in shapes.items()
+    }
+    filled = dict.fromkeys(arrays, 0)
+    for volume in steps.each("write"):
+        for name, values in Stack.of(volume, settings).arrays.items():
+            if name in arrays:
+                arrays[name][filled[name] : filled[name] + len(values)] = values
+                filled[name] += len(values)
+    for array in arrays.values():
+        array.flush()
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that becomes `out` once all is well, and is gone where it is not.
+
+    Raises:
+        PseudohealthyError: the disk does not let it.
+    """
+    beside = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        beside.mkdir(parents=True)
+        yield beside
+        beside.replace(out)
+    except OSError as error:
+        raise PseudohealthyError(f"{out}: cannot be written ({error})") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

@@ -1,0 +1,52 @@
+"""Subjects into train, validation and test: by person, seeded, in equal shares of every kind of subject."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from pseudohealthy.config import SPLITS, Split
+from pseudohealthy.data.layouts import CohortVolume, grouped
+from pseudohealthy.errors import InputError
+
+Fractions = tuple[float, float, float]  # train, val, test
+
+
+def with_splits(volumes: Sequence[CohortVolume], fractions: Fractions, seed: int) -> list[CohortVolume]:
+    """The volumes, each with a split; a data set's own split wins, and a bank is for training.
+
+    Subjects without a split are shuffled within their data set and group, so that each split gets its share
+    of patients and of controls from each source; the volumes of one subject stay together.
+
+    Raises:
+        InputError: fractions that are not three shares of 1, or nothing to train on.
+    """
+    if (
+        len(fractions) != len(SPLITS)
+        or min(fractions) < 0
+        or not math.isclose(sum(fractions), 1, abs_tol=1e-6)
+    ):
+        raise InputError(f"split fractions {fractions}: expected shares of train, val and test that sum to 1")
+    if fractions[0] == 0:
+        raise InputError(f"split fractions {fractions}: expected a train share above 0")
+    open_ = [volume for volume in volumes if volume.split is None and volume.group != "bank"]
+    drawn: dict[str, Split] = {}
+    for (source, group), members in sorted(grouped(open_, lambda v: (v.source, v.group)).items()):
+        rng = np.random.default_rng([seed, *f"{source} {group}".encode()])
+        subjects = sorted({volume.subject for volume in members})
+        shares = np.repeat(np.arange(len(SPLITS)), _counts(len(subjects), fractions))
+        for subject, share in zip(rng.permutation(subjects), shares, strict=True):
+            drawn[str(subject)] = SPLITS[share]
+    return [replace(v, split=v.split or drawn.get(v.subject, "train")) for v in volumes]
+
+
+def _counts(subjects: int, fractions: Fractions) -> list[int]:
+    """Whole subjects a split: one each first where there are enough, then whichever is furthest behind."""
+    wanted = np.array(fractions) > 0
+    counts = wanted.astype(int) if subjects >= wanted.sum() else np.zeros(len(SPLITS), dtype=int)
+    for _ in range(subjects - counts.sum()):
+        counts[np.argmax(np.array(fractions) * subjects - counts)] += 1
+    return [int(count) for count in counts]

@@ -1,0 +1,279 @@
+"""Volumes in files: NIfTI in, NIfTI out on exactly the same grid."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError, ImageDataError
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from pseudohealthy.errors import InputError, PseudohealthyError
+
+SUFFIXES = (".nii", ".nii.gz")
+_VOXEL_MM = (0.02, 20.0)  # beyond this the header is in other units, and a field in mm makes no sense
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """One image and where it lies.
+
+    Attributes:
+        data: (I, J, K), float32, finite, in stored order and the file's intensity units; K = 1 for a slice.
+        affine: (4, 4), voxel indices to mm, growing to the patient's right, anterior and superior (RAS+).
+        header: the file's; None for an array.
+        shape: as stored, (I, J), (I, J, K) or with further axes of length 1.
+        path: the file; None for an array.
+    """
+
+    data: NDArray[np.float32]
+    affine: NDArray[np.float64]
+    header: nibabel.Nifti1Header | None
+    shape: tuple[int, ...]
+    path: Path | None
+
+    @property
+    def brain(self) -> NDArray[np.bool_]:
+        """(I, J, K): voxels above 0, which is the brain of a skull-stripped image."""
+        return self.data > 0
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel size in mm along I, J, K."""
+        i, j, k = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(i), float(j), float(k)
+
+
+def read_volume(path: Path) -> Volume:
+    """The image in a NIfTI-1 or -2 file (.nii, .nii.gz, .hdr with .img), scaled as its header says.
+
+    The affine is the sform's, else the qform's, else (no code set) the one nibabel takes from the voxel size.
+
+    Raises:
+        InputError: one line for a file that is missing, damaged, not NIfTI, not one 3-D volume of real
+            numbers, without contrast, or whose grid cannot be placed in space.
+    """
+    volume = _read(path)
+    if volume.data.min() == volume.data.max():
+        raise InputError(
+            f"{path}: every voxel is {volume.data.flat[0]:g}; expected an image, so check the file"
+        )
+    return volume
+
+
+def read_mask(path: Path, like: Volume, *, resample: bool = False) -> NDArray[np.bool_]:
+    """A lesion mask on the grid of `like`: every label above 0 is lesion. It may be black.
+
+    Args:
+        path: NIfTI file.
+        like: the image that the mask belongs to.
+        resample: take a mask on another grid too, by the nearest of its voxels in mm.
+
+    Raises:
+        InputError: as for `read_volume`; a mask on another grid without `resample`.
+    """
+    mask = _read(path)
+    lesion = mask.data > 0
+    if lesion.shape == like.data.shape and np.allclose(mask.affine, like.affine, rtol=0, atol=1e-3):
+        return lesion
+    if not resample:
+        raise InputError(
+            f"{path}: its grid, {_grid(mask)}, is not that of {like.path or 'its image'}, {_grid(like)}; "
+            "expected the same, so resample the mask to the image (nearest neighbour)"
+        )
+    to_mask = np.linalg.inv(mask.affine) @ like.affine
+    nearest: NDArray[np.uint8] = ndimage.affine_transform(
+        lesion.view(np.uint8), to_mask, output_shape=like.data.shape, order=0, mode="grid-constant"
+    )
+    return nearest > 0
+
+
+def volume_from_array(array: NDArray[Any], spacing: tuple[float, ...]) -> Volume:
+    """A volume of a slice (H, W) or stack (Z, H, W) in canonical order.
+
+    Args:
+        array: rows anterior to posterior, columns patient's right to left, slices inferior to superior.
+        spacing: mm, in the order of the array's axes.
+
+    Raises:
+        InputError: not 2-D or 3-D, not finite real numbers, without contrast, or a spacing that is none.
+    """
+    if array.ndim not in (2, 3) or array.size == 0 or array.dtype.kind not in "buif":
+        raise InputError(
+            f"an array of shape {array.shape} and type {array.dtype}; expected real numbers of shape (rows, "
+            "columns) or (slices, rows, columns)"
+        )
+    if len(spacing) != array.ndim or not all(_VOXEL_MM[0] <= mm <= _VOXEL_MM[1] for mm in spacing):
+        raise InputError(f"spacing is {spacing}; expected {array.ndim} voxel sizes in mm, one for each axis")
+    data = _finite(array, "the array")
+    if data.min() == data.max():
+        raise InputError(f"every value of the array is {data.flat[0]:g}; expected an image")
+    stored = data.T if array.ndim == 3 else data.T[:, :, None]
+    sizes = np.array([*reversed(spacing), 1.0][:3]) * (-1, -1, 1)  # rows and columns run against NIfTI's RAS+
+    affine = np.diag([*sizes, 1.0])
+    affine[:3, 3] = -sizes * (np.array(stored.shape) - 1) / 2
+    return Volume(stored, affine, None, data.T.shape, None)
+
+
+def write_volume(path: Path, data: NDArray[Any], like: Volume, *, mask: bool = False) -> None:
+    """Write `data` on the grid of `like`: its affine, codes, units and extensions, and its shape on disk.
+
+    The file is written beside its place and then put there whole.
+
+    Args:
+        path: ends in .nii or .nii.gz; the folder exists.
+        data: (I, J, K), in the stored order of `like`.
+        like: the volume that `data` was made from.
+        mask: uint8, 1 where `data` is above 0; else float32, unscaled.
+
+    Raises:
+        InputError: another ending, or data of another shape.
+        PseudohealthyError: the file cannot be written; what was at `path` is still there.
+    """
+    if not path.name.endswith(SUFFIXES):
+        raise InputError(f"{path}: expected a file name that ends in .nii or .nii.gz")
+    if data.shape != like.data.shape:
+        raise InputError(
+            f"{path}: data of shape {data.shape}; expected {like.data.shape}, as {like.path or 'its image'}"
+        )
+    content = _image(
+        np.asarray(data > 0 if mask else data), like, np.uint8 if mask else np.float32
+    ).to_bytes()
+    if path.name.endswith(".gz"):
+        content = gzip.compress(content, compresslevel=1, mtime=0)  # no time: equal images are equal files
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    except OSError as error:
+        raise PseudohealthyError(
+            f"{path}: cannot be written ({error.strerror}); make room or choose another folder, and run again"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+
+
+def _read(path: Path) -> Volume:
+    image = _opened(path)
+    shape = tuple(int(n) for n in image.shape)
+    trailing = shape[3:]
+    if len(shape) < 2 or any(n != 1 for n in trailing) or 0 in shape:
+        raise InputError(
+            f"{path} has shape {shape}; expected one 3-D volume, so extract one with e.g. fslroi or nibabel"
+        )
+    kind = image.get_data_dtype()
+    if kind.kind not in "buif":
+        raise InputError(
+            f"{path} holds {kind} voxels; expected real numbers, so convert it to one grey value a voxel"
+        )
+    affine = _sound_affine(path, image)
+    data = _finite(_voxels(path, image), str(path))
+    return Volume(data.reshape((*shape, 1)[:3]), affine, image.header, shape, path)
+
+
+def _opened(path: Path) -> Any:
+    """The image with its header, voxels not yet read."""
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise InputError(f"{path} {found}; expected a NIfTI file")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty (0 bytes); expected a NIfTI file, so fetch it again")
+    try:
+        image = nibabel.load(path, mmap=False)
+    except (EOFError, zlib.error) as error:
+        raise _truncated(path) from error
+    except (ImageFileError, HeaderDataError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} cannot be read as NIfTI ({reason}); expected .nii or .nii.gz") from error
+    if not isinstance(image, nibabel.Nifti1Pair):  # which NIfTI-2 and single files are too
+        raise InputError(
+            f"{path} is of type {type(image).__name__}; expected NIfTI, so convert it with e.g. nibabel"
+        )
+    return image
+
+
+def _voxels(path: Path, image: Any) -> NDArray[Any]:
+    try:
+        with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused as such
+            return np.asarray(image.dataobj, dtype=np.float32)
+    except (EOFError, zlib.error, ImageDataError, OSError, ValueError) as error:
+        raise _truncated(path) from error
+
+
+def _truncated(path: Path) -> InputError:
+    hint = " (truncated gzip?)" if path.name.endswith(".gz") else ""
+    return InputError(f"{path}: the file ends in the middle of its data{hint}; fetch it again")
+
+
+def _finite(data: NDArray[Any], name: str) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        data = np.asarray(data, dtype=np.float32)
+    bad = int(data.size - np.count_nonzero(np.isfinite(data)))
+    if bad:
+        raise InputError(
+            f"{name}: {bad} of {data.size} voxels are NaN or infinite; expected numbers, so set them to 0"
+        )
+    return data
+
+
+def _sound_affine(path: Path, image: Any) -> NDArray[np.float64]:
+    """The affine, if a brain can be measured with it."""
+    affine = np.asarray(image.affine, dtype=np.float64)
+    sizes = _pixdim(image)
+    if not all(mm > 0 for mm in sizes):  # NaN too
+        raise InputError(
+            f"{path}: voxel sizes (pixdim) are {_listed(sizes)}; expected mm above 0, so correct the header"
+        )
+    axes = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(affine).all() or not axes.all() or abs(np.linalg.det(affine[:3, :3] / axes)) < 1e-6:
+        raise InputError(
+            f"{path}: the affine {_listed(affine[:3].ravel())} is singular or not finite; expected one that "
+            "places voxels in space, so correct the header's sform or qform"
+        )
+    if axes.min() < _VOXEL_MM[0] or axes.max() > _VOXEL_MM[1]:
+        raise InputError(
+            f"{path}: voxels of {_listed(axes)} mm; expected {_VOXEL_MM[0]:g} to {_VOXEL_MM[1]:g} mm, so "
+            "check the header's units"
+        )
+    return affine
+
+
+def _pixdim(image: Any) -> list[float]:
+    """Voxel sizes as they stand in the file (nibabel mends its own copy), of axes longer than one voxel."""
+    part = image.file_map.get("header", image.file_map["image"])
+    with part.get_prepare_fileobj("rb") as file:
+        header = type(image.header).from_fileobj(file, check=False)
+    return [float(mm) for mm, n in zip(header["pixdim"][1:4], image.shape, strict=False) if n > 1]
+
+
+def _image(data: NDArray[Any], like: Volume, dtype: type) -> Any:
+    """`data` as a NIfTI image under the header of `like`."""
+    stored: NDArray[Any] = data.astype(dtype).reshape(like.shape)
+    if like.header is None:
+        image = nibabel.Nifti1Image(stored, like.affine)
+        image.header.set_xyzt_units("mm")
+        return image
+    header = like.header.copy()
+    header.set_data_dtype(dtype)
+    header["cal_min"] = header["cal_max"] = 0  # a viewer's window for the input is not one for a map
+    kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
+    return kind(stored, None, header)  # without an affine, the header's sform and qform stay bit for bit
+
+
+def _grid(volume: Volume) -> str:
+    spacing = " x ".join(f"{mm:.3g}" for mm in volume.spacing)
+    return f"{' x '.join(map(str, volume.data.shape))} voxels of {spacing} mm"
+
+
+def _listed(numbers: Any) -> str:
+    return f"({', '.join(f'{number:.6g}' for number in numbers)})"

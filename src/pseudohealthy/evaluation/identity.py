@@ -1,0 +1,80 @@
+"""Identity: is it still the same brain where there was no lesion? See section 6 of docs/method.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pseudohealthy.evaluation.ms_ssim import masked_ms_ssim, ms_ssim
+from pseudohealthy.evaluation.pixelwise import mae, psnr
+
+Values = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+def identity(outputs: NDArray[Any], images: NDArray[Any], lesions: Mask) -> Values:
+    """The paper's form, MS-SSIM[(1 - m) x~, (1 - m) x].
+
+    A lesion is black in both, hence equal in both: the value rises with the lesion's size at the same error,
+    as it does with the share of background in the field and with the padding of `ms_ssim`.
+
+    Args:
+        outputs: x~, (N, H, W) in [0, 1].
+        images: x, as `outputs`.
+        lesions: m, (N, H, W).
+
+    Returns:
+        (N,), one value a slice.
+    """
+    outside = ~lesions
+    return ms_ssim(outside * outputs, outside * images)
+
+
+def identity_normalised(outputs: NDArray[Any], images: NDArray[Any], lesions: Mask) -> Values:
+    """Mask-normalised form: MS-SSIM over the pixels outside the lesion; arguments as in `identity`.
+
+    The lesion no longer counts as equal. Background still does, so values depend on the field's size.
+    """
+    return masked_ms_ssim(outputs, images, ~lesions)
+
+
+def identity_brain(outputs: NDArray[Any], images: NDArray[Any], lesions: Mask, brains: Mask) -> Values:
+    """MS-SSIM over the brain outside the lesion: depends neither on the lesion's size nor on the field's.
+
+    NaN for a slice whose brain is all lesion.
+    """
+    return masked_ms_ssim(outputs, images, brains & ~lesions)
+
+
+def volume_identity(
+    outputs: NDArray[Any], images: NDArray[Any], lesions: Mask, brains: Mask
+) -> dict[str, float]:
+    """All measures of identity of one volume: means over its pathological slices.
+
+    Args:
+        outputs: the volume's x~, (N, H, W) in [0, 1].
+        images: x, as `outputs`.
+        lesions: m, (N, H, W).
+        brains: (N, H, W).
+
+    Returns:
+        `identity`, `identity_normalised` and `identity_brain` in [0, 1]; `psnr_outside` in dB and
+        `mae_outside` in units of intensity, outside the lesion inside the brain. NaN where there is no such
+        pixel.
+    """
+    outside = brains & ~lesions
+    by_slice = {
+        "identity": identity(outputs, images, lesions),
+        "identity_normalised": identity_normalised(outputs, images, lesions),
+        "identity_brain": identity_brain(outputs, images, lesions, brains),
+        "psnr_outside": psnr(outputs, images, outside),
+        "mae_outside": mae(outputs, images, outside),
+    }
+    return {name: _mean(values) for name, values in by_slice.items()}
+
+
+def _mean(values: Values) -> float:
+    measured = values[~np.isnan(values)]
+    return float(measured.mean()) if measured.size else float("nan")

@@ -1,0 +1,49 @@
+"""Files are whole or absent: written beside their place, then renamed into it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pseudohealthy.errors import PseudohealthyError
+
+
+def replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a file beside `path`, then put it in `path`'s place.
+
+    Raises:
+        PseudohealthyError: it cannot be written (a full disk); `path` is as it was, nothing lies beside it.
+    """
+    with _beside(path) as part:
+        write(part)
+        part.replace(path)
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write strict JSON, as `replace` does; a NaN among the values is a `ValueError`."""
+    text = json.dumps(values, indent=1, allow_nan=False) + "\n"
+    replace(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    part: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        part = Path(name)
+        part.chmod(0o644)  # mkstemp's is for its owner alone
+        yield part
+    except (OSError, RuntimeError) as error:  # torch and safetensors turn a full disk into a RuntimeError
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise PseudohealthyError(
+            f"{path}: cannot be written ({reason}); make room or choose another folder, and run again"
+        ) from error
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)

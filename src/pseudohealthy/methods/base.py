@@ -1,0 +1,64 @@
+"""What a method must offer the training loop."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from pseudohealthy.data.slices import Batch, Need
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the generators' side minimises in one step.
+
+    Attributes:
+        losses: each term by its name in the paper, unweighted, a scalar.
+        weights: its lambda.
+        fakes: what the discriminators are to be shown, by its formula in the paper; detached.
+    """
+
+    losses: Mapping[str, Tensor]
+    weights: Mapping[str, float]
+    fakes: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def total(self) -> Tensor:
+        """The weighted sum."""
+        weighted = [self.weights[name] * loss for name, loss in self.losses.items()]
+        total = weighted[0]
+        for term in weighted[1:]:
+            total = total + term
+        return total
+
+
+class Method(nn.Module, ABC):
+    """Networks and what each of them minimises.
+
+    Attributes:
+        needs: what the method draws beside pathological slices.
+        generators: the networks that share one optimiser, by the paper's letter.
+        discriminators: the networks that have one each, by the paper's symbol.
+    """
+
+    needs: frozenset[Need]
+    generators: nn.ModuleDict
+    discriminators: nn.ModuleDict
+
+    @abstractmethod
+    def generator_terms(self, batch: Batch) -> Terms:
+        """The generators' side of one step."""
+
+    @abstractmethod
+    def discriminator_losses(self, batch: Batch, fakes: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Each discriminator's loss, by its symbol, on the batch's real images and `fakes`."""
+
+
+def asked_for(value: Tensor | None) -> Tensor:
+    """A part of the batch that the method's `needs` name."""
+    if value is None:
+        raise ValueError("the batch lacks a part that the method needs; draw it with the method's `needs`")
+    return value

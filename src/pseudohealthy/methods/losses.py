@@ -1,0 +1,50 @@
+"""The terms that the losses of section 3 of `docs/method.md` are made of, each a mean over a batch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+SMOOTH = 0.1
+MASK_NOISE = 0.1
+
+
+def l1(output: Tensor, target: Tensor) -> Tensor:
+    """`|output - target|`, a mean over pixels."""
+    return (output - target).abs().mean()
+
+
+def least_squares(judged: Tensor, target: float) -> Tensor:
+    """`(D(.) - target)^2`, a mean over patches; real is 1, fake is 0 (Mao 2017)."""
+    return (judged - target).square().mean()
+
+
+def soft_dice(m: Tensor, target: Tensor, form: Literal["plain", "squared"] = "plain") -> Tensor:
+    """`1 - (2 sum(p m) + 0.1) / (sum p + sum m + 0.1)` of each sample `(N, 1, H, W)`, then their mean.
+
+    Args:
+        m: soft mask in [0, 1].
+        target: mask in {0, 1}.
+        form: denominators as they are, or squared (Milletari 2016).
+    """
+    axes = (1, 2, 3)
+    both = (m * target).sum(axes)
+    if form == "squared":
+        m, target = m.square(), target.square()
+    dice = (2 * both + SMOOTH) / (m.sum(axes) + target.sum(axes) + SMOOTH)
+    return (1 - dice).mean()
+
+
+def as_shown(m: Tensor, form: Literal["soft", "noise", "straight_through"]) -> Tensor:
+    """A mask as D_m is shown it: soft and binary masks are told apart trivially, unless this hides it.
+
+    "noise" puts the same small noise on real and inferred masks; "straight_through" shows the binary mask
+    and passes its gradient to the soft one.
+    """
+    if form == "noise":
+        return m + MASK_NOISE * torch.randn_like(m)
+    if form == "straight_through":
+        return (m > 0.5).to(m.dtype) + m - m.detach()
+    return m

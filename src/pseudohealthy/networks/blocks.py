@@ -1,0 +1,76 @@
+"""The pieces that the networks of Tables 2-4 are made of."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+Norm = Literal["instance", "layer"]
+LEAK = 0.2
+EPSILON = 1e-5
+
+
+def normalisation(channels: int, norm: Norm) -> nn.Module:
+    """Instance norm (each channel by itself) or layer norm (all axes together), affine, of `(N, C, H, W)`."""
+    if norm == "layer":
+        return nn.GroupNorm(1, channels, eps=EPSILON)
+    return nn.InstanceNorm2d(channels, eps=EPSILON, affine=True)
+
+
+def activation(leaky: bool) -> nn.Module:
+    """ReLU, or LeakyReLU of slope 0.2."""
+    return nn.LeakyReLU(LEAK, inplace=True) if leaky else nn.ReLU(inplace=True)
+
+
+class ConvBlock(nn.Sequential):
+    """Convolution, norm, activation: one row of the tables, `(N, C, H, W)` to `(N, C', H/stride, W/stride)`.
+
+    The convolution has no bias: the norm behind it takes any constant away again.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, *, norm: Norm, leaky: bool = False
+    ) -> None:
+        padding = (kernel - 1) // 2
+        super().__init__(
+            nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False),
+            normalisation(outputs, norm),
+            activation(leaky),
+        )
+
+
+class UpBlock(nn.Sequential):
+    """Nearest-neighbour upsampling by two and a 3x3 `ConvBlock`: `(N, C, H, W)` to `(N, C', 2H, 2W)`."""
+
+    def __init__(self, inputs: int, outputs: int, *, norm: Norm, leaky: bool = False) -> None:
+        super().__init__(
+            nn.Upsample(scale_factor=2, mode="nearest"),
+            ConvBlock(inputs, outputs, 3, norm=norm, leaky=leaky),
+        )
+
+
+class ResidualBlock(nn.Module):
+    """conv-IN-LeakyReLU-conv-IN, added to the input; nothing after. Keeps `(N, C, H, W)`."""
+
+    def __init__(self, channels: int, *, norm: Norm) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            ConvBlock(channels, channels, 3, norm=norm, leaky=True),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            normalisation(channels, norm),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x` and what the block adds to it."""
+        out: Tensor = x + self.body(x)
+        return out
+
+
+def initialise(network: nn.Module) -> None:
+    """Draw the weights of every convolution from N(0, 0.02); biases are 0, norms the identity (section 1)."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight, 0.0, 0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -1,0 +1,37 @@
+"""Table 4: the discriminators D_x (images) and D_m (masks)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from pseudohealthy.networks.blocks import ConvBlock, Norm, initialise
+
+
+class Discriminator(nn.Module):
+    """D_x or D_m: `(N, 1, H, W)` to a map of "real" per patch, `(N, 1, H/16, W/16)` in (0, 1) (Table 4).
+
+    The last convolution keeps 13 x 10 with an even kernel, so it pads one before and two behind.
+
+    Args:
+        width: channels of the first convolution (32 in the paper, 2.70 M parameters).
+        norm: "instance" per channel, or "layer" over all axes.
+    """
+
+    def __init__(self, width: int = 32, *, norm: Norm = "instance") -> None:
+        super().__init__()
+        widths = (1, width, 4 * width, 8 * width, 16 * width)
+        self.patches = nn.Sequential(
+            *(
+                ConvBlock(inputs, outputs, 4, stride=2, norm=norm, leaky=True)
+                for inputs, outputs in pairwise(widths)
+            )
+        )
+        self.output = nn.Sequential(nn.ZeroPad2d((1, 2, 1, 2)), nn.Conv2d(widths[-1], 1, 4))
+        initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """How real each patch of `x` looks, `(N, 1, H/16, W/16)` in (0, 1)."""
+        out: Tensor = self.output(self.patches(x))
+        return out.float().sigmoid()

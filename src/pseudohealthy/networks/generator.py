@@ -1,0 +1,41 @@
+"""Table 2: the generator G, a pathological image to its pseudo-healthy image."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from pseudohealthy.networks.blocks import ConvBlock, Norm, ResidualBlock, UpBlock, initialise
+
+RESIDUAL_BLOCKS = 6
+
+
+class Generator(nn.Module):
+    """G: `x -> x~_h`, `(N, inputs, H, W)` to `(N, 1, H, W)` in [0, 1]; H and W multiples of 4 (Table 2).
+
+    No skips between encoder and decoder: they would let the lesion through.
+
+    Args:
+        width: channels of the first convolution (32 in the paper, 1.96 M parameters).
+        inputs: image channels; the reconstructor takes two.
+        norm: "instance" per channel, or "layer" over all axes.
+    """
+
+    def __init__(self, width: int = 32, *, inputs: int = 1, norm: Norm = "instance") -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(
+            ConvBlock(inputs, width, 7, norm=norm),
+            ConvBlock(width, 2 * width, 3, stride=2, norm=norm),
+            ConvBlock(2 * width, 4 * width, 3, stride=2, norm=norm),
+        )
+        self.residual = nn.Sequential(*(ResidualBlock(4 * width, norm=norm) for _ in range(RESIDUAL_BLOCKS)))
+        self.decoder = nn.Sequential(
+            UpBlock(4 * width, 2 * width, norm=norm),
+            UpBlock(2 * width, width, norm=norm),
+        )
+        self.output = nn.Conv2d(width, 1, 3, padding=1)
+        initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The image of `x`, `(N, 1, H, W)` in [0, 1]."""
+        out: Tensor = self.output(self.decoder(self.residual(self.encoder(x))))
+        return out.float().sigmoid()

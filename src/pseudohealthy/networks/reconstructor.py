@@ -1,0 +1,27 @@
+"""Table 3: the reconstructor R, a healthy image and a lesion mask to the image with that lesion."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pseudohealthy.networks.blocks import Norm
+from pseudohealthy.networks.generator import Generator
+
+
+class Reconstructor(nn.Module):
+    """R: `(x~_h, m) -> x^`, two `(N, 1, H, W)` in [0, 1] to one (Table 3, whose two outputs are a slip).
+
+    Args:
+        width: channels of the first convolution (32 in the paper).
+        norm: "instance" per channel, or "layer" over all axes.
+    """
+
+    def __init__(self, width: int = 32, *, norm: Norm = "instance") -> None:
+        super().__init__()
+        self.body = Generator(width, inputs=2, norm=norm)
+
+    def forward(self, x: Tensor, m: Tensor) -> Tensor:
+        """The image `x` with disease where `m` says, `(N, 1, H, W)` in [0, 1]."""
+        out: Tensor = self.body(torch.cat([x, m], dim=1))
+        return out

@@ -1,0 +1,106 @@
+"""A weights folder as networks that take slices and give slices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from pseudohealthy.config import Preprocessing, Settings, validated
+from pseudohealthy.errors import InputError
+from pseudohealthy.methods.catalogue import build
+from pseudohealthy.synthesis.tiles import by_tiles
+from pseudohealthy.training.checkpoint import load_weights
+from pseudohealthy.training.weights import digest, read_config
+
+SLICES_AT_ONCE = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Trained networks and what they were trained for.
+
+    Attributes:
+        networks: by the paper's letter; a judge has S only.
+        settings: of the training.
+        preprocessing: what a slice must have gone through.
+        device: where the networks are.
+        provenance: method, preset, images, data and SHA-256 of the weights, for reports.
+    """
+
+    networks: nn.ModuleDict
+    settings: Settings
+    preprocessing: Preprocessing
+    device: torch.device
+    provenance: dict[str, Any]
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "auto") -> Self:
+        """The model of a weights folder.
+
+        Args:
+            folder: with `model.safetensors` and `config.json`.
+            device: "cpu", "cuda" or "auto".
+
+        Raises:
+            InputError: not a weights folder, damaged, or no such device.
+        """
+        config = read_config(folder)
+        settings = validated(Settings, config.get("settings", {}), f"{folder}/config.json")
+        preprocessing = validated(Preprocessing, config.get("preprocessing", {}), f"{folder}/config.json")
+        where = _device(device)
+        networks = build(settings).generators
+        load_weights(folder, networks)
+        provenance = {
+            "method": settings.method,
+            "preset": settings.preset,
+            "images": config["images"],
+            "data": config["data"],
+            "averaged": config["averaged"],
+            "sha256": digest(folder),
+        }
+        return cls(networks.to(where).eval(), settings, preprocessing, where, provenance)
+
+    def healthy(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """G(x): slices `(N, H, W)` in [0, 1] as if healthy.
+
+        Raises:
+            InputError: the weights hold no generator (a judge's).
+        """
+        return self._apply("G", x)
+
+    def lesion(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """S(x): the probability of disease in slices `(N, H, W)`, in [0, 1].
+
+        Raises:
+            InputError: the weights hold no segmentor.
+        """
+        return self._apply("S", x)
+
+    def _apply(self, letter: str, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        if letter not in self.networks:
+            raise InputError(f"these are weights of the method {self.settings.method}, which has no {letter}")
+        return by_tiles(lambda tiles: self._run(self.networks[letter], tiles), x, self.preprocessing.field)
+
+    @torch.inference_mode()
+    def _run(self, network: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        out = np.empty_like(x)
+        for first in range(0, len(x), SLICES_AT_ONCE):
+            part = torch.from_numpy(x[first : first + SLICES_AT_ONCE])[:, None].to(self.device)
+            out[first : first + SLICES_AT_ONCE] = network(part)[:, 0].cpu().numpy()
+        return out
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device {name} cannot be used here ({reason}); try --device cpu") from error

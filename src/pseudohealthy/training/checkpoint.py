@@ -1,0 +1,87 @@
+"""Weights to use, and the state to resume from: each whole or absent, and nothing in them is executed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from pseudohealthy import __version__
+from pseudohealthy.errors import RESEARCH_USE, InputError
+from pseudohealthy.files import replace, write_json
+from pseudohealthy.training.weights import CARD, CONFIG, FORMAT, WEIGHTS, card
+
+
+def save_weights(folder: Path, networks: nn.ModuleDict, config: Mapping[str, Any]) -> None:
+    """Write a model folder: `model.safetensors` (config in its metadata), `config.json`, `README.md` (card).
+
+    Args:
+        folder: made if absent; each file is replaced at once.
+        networks: by the paper's letter; their tensors are named `G.encoder...`.
+        config: JSON values: settings, preprocessing, data, images, averaged.
+
+    Raises:
+        PseudohealthyError: the disk is full or the folder cannot be written.
+    """
+    config = {"format": FORMAT, "version": __version__, **config, "research_use": RESEARCH_USE}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in networks.state_dict().items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    replace(folder / WEIGHTS, lambda part: save_file(tensors, part, {"config": json.dumps(config)}))
+    write_json(folder / CONFIG, config)
+    replace(folder / CARD, lambda part: part.write_text(card(config), encoding="utf-8"))
+
+
+def load_weights(folder: Path, networks: nn.ModuleDict) -> None:
+    """Load a model folder's tensors into `networks`, which may be fewer than the folder's.
+
+    Raises:
+        InputError: no such folder, a damaged file, or tensors of other names or shapes.
+    """
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise InputError(f"{folder}: no {WEIGHTS} there; expected a weights folder as training writes it")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error}); fetch it again") from error
+    tensors = {name: tensor for name, tensor in tensors.items() if name.split(".")[0] in networks}
+    own = networks.state_dict()
+    wrong = [name for name in own if name not in tensors or tensors[name].shape != own[name].shape]
+    wrong += [name for name in tensors if name not in own]
+    if wrong:
+        raise InputError(
+            f"{path}: {len(wrong)} tensors do not fit the networks, {wrong[0]} first; "
+            f"are the method and widths those of its {CONFIG}?"
+        )
+    networks.load_state_dict(tensors)
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write tensors, numbers and containers of them, to resume from.
+
+    Raises:
+        PseudohealthyError: the disk is full; an older state is left as it was.
+    """
+    replace(path, lambda part: torch.save(dict(state), part))
+
+
+def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a saved state; nothing in it is executed.
+
+    Raises:
+        InputError: the file is damaged or holds more than tensors and numbers.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # zip, pickle and runtime errors: all of them mean "damaged"
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{path}: not a readable training state ({reason}); delete it to start anew"
+        ) from error
+    return state

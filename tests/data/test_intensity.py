@@ -1,0 +1,113 @@
+"""The scale of a volume, worked by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pseudohealthy.config import Preprocessing
+from pseudohealthy.data.intensity import Intensity, saturated_share
+from pseudohealthy.data.volume import read_volume
+from pseudohealthy.errors import InputError
+
+ALL = Preprocessing()
+BRAIN = Preprocessing(clip="brain")
+
+
+def test_ceiling_is_the_percentile_of_all_voxels_or_of_the_brain() -> None:
+    data = np.concatenate([np.zeros(1000), np.arange(1, 1001)]).reshape(20, 10, 10)
+    # Linear between order statistics: rank 0.995 * 1999 = 1989.005 of all, 0.995 * 999 = 994.005 of the brain.
+    assert Intensity.of(data, ALL).ceiling == pytest.approx(990.005)
+    assert Intensity.of(data, BRAIN).ceiling == pytest.approx(995.005)
+
+
+def test_ceiling_of_the_brain_does_not_depend_on_the_background() -> None:
+    brain = np.arange(1.0, 501.0)
+    wide = np.concatenate([brain, np.zeros(10_000), -np.ones(50)])
+    assert Intensity.of(brain, BRAIN) == Intensity.of(wide, BRAIN)
+    assert Intensity.of(brain, ALL) != Intensity.of(wide, ALL)
+
+
+def test_percentile_is_a_setting() -> None:
+    data = np.arange(101.0)
+    assert Intensity.of(data, Preprocessing(clip_percentile=90)).ceiling == 90
+    assert Intensity.of(data, Preprocessing(clip_percentile=100)).ceiling == 100
+
+
+@pytest.mark.parametrize("settings", [ALL, BRAIN])
+def test_nothing_to_scale_by_is_named(settings: Preprocessing) -> None:
+    with pytest.raises(InputError, match=r"^sub-01\.nii: 99\.5 % of its voxels are 0 or less; expected .*"):
+        Intensity.of(np.array([0.0, -3.0, 0.0]), settings, name="sub-01.nii")
+
+
+def test_a_brain_too_small_for_a_percentile_of_all_voxels_works_with_brain() -> None:
+    data = np.zeros(1000)
+    data[0] = 7
+    with pytest.raises(InputError, match="set clip=brain"):
+        Intensity.of(data, ALL)
+    assert Intensity.of(data, BRAIN).ceiling == 7
+
+
+def test_normalised_clips_below_0_and_above_the_ceiling() -> None:
+    out = Intensity(200.0).normalised(np.array([-16.0, 0.0, 50.0, 200.0, 971.0]))
+    assert out.dtype == np.float32
+    np.testing.assert_array_equal(out, np.float32([0, 0, 0.25, 1, 1]))
+
+
+@pytest.mark.parametrize("ceiling", [1e-3, 0.1, 366.9999, 65535.3])
+def test_normalised_never_exceeds_1(ceiling: float) -> None:
+    out = Intensity(ceiling).normalised(
+        np.array([ceiling, np.nextafter(np.float32(ceiling), np.float32(np.inf))])
+    )
+    np.testing.assert_array_equal(out, np.float32([1, 1]))
+
+
+def test_no_difference_gives_the_data_bit_for_bit() -> None:
+    rng = np.random.default_rng(0)
+    data = rng.normal(100, 200, 5000).astype(np.float32)
+    data[:2] = -0.0, 1e-42
+    restored = Intensity(180.7).restored(data, np.zeros_like(data))
+    np.testing.assert_array_equal(restored.view(np.int32), data.view(np.int32))
+
+
+def test_restored_undoes_normalised() -> None:
+    """Whatever the network makes of a voxel within the range returns in the file's units."""
+    rng = np.random.default_rng(1)
+    intensity = Intensity(731.0)
+    data = rng.uniform(0, 731, 1000).astype(np.float32)
+    wanted = rng.uniform(0, 1, 1000).astype(np.float32)
+    restored = intensity.restored(data, wanted - intensity.normalised(data))
+    np.testing.assert_allclose(restored, wanted * 731, atol=2e-4)
+
+
+def test_a_saturated_lesion_goes_all_the_way_down() -> None:
+    intensity = Intensity(100.0)
+    data = np.array([400.0, 400.0, 100.0, 60.0])  # the network sees 1, 1, 1, 0.6
+    difference = np.array([-0.75, -1.0, -0.5, 0.2])
+    np.testing.assert_allclose(intensity.restored(data, difference), [100, 0, 50, 80], rtol=1e-6)
+
+
+def test_an_overshooting_difference_makes_no_new_negative_voxel() -> None:
+    data = np.array([10.0, 0.0, -5.0])
+    restored = Intensity(100.0).restored(data, np.array([-0.3, -0.1, -0.1]))
+    np.testing.assert_array_equal(restored, np.float32([0, 0, -5]))
+
+
+def test_saturated_share() -> None:
+    data = np.array([[1.0, 5.0], [5.1, 9.0]])
+    assert saturated_share(data, np.array([[True, True], [True, True]]), 5.0) == 0.5
+    assert saturated_share(data, np.array([[False, False], [True, True]]), 5.0) == 1.0
+    assert saturated_share(data, np.zeros((2, 2), dtype=bool), 5.0) == 0.0
+
+
+@pytest.mark.real_data
+def test_small_negative_values_of_a_real_volume(real_data: Path) -> None:
+    volume = read_volume(real_data / "volumes" / "openms" / "patient19" / "FLAIR.nii.gz")
+    assert volume.data.min() < -16
+    for settings in (ALL, BRAIN):
+        out = Intensity.of(volume.data, settings).normalised(volume.data)
+        assert out.min() == 0
+        assert out.max() == 1
+        assert np.mean(out[volume.brain] == 1) <= 0.02

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pseudohealthy.evaluation.healthiness import healthiness, relative_healthiness, volume_healthiness
+
+# Two volumes: "b" with one slice, "a" with three.
+VOLUMES = np.array(["b", "a", "a", "a"])
+LESIONS = np.array([100, 20, 30, 50])
+FOUND = np.array([40, 0, 5, 5])
+FOUND_IN_INPUTS = np.array([80, 10, 40, 70])
+
+
+def test_pooled_by_hand() -> None:
+    assert healthiness(FOUND, LESIONS) == pytest.approx(1 - 50 / 200)
+    assert relative_healthiness(FOUND, FOUND_IN_INPUTS) == pytest.approx(1 - 50 / 200)
+
+
+def test_by_volume_by_hand() -> None:
+    by_volume = volume_healthiness(FOUND, LESIONS, VOLUMES)
+    assert by_volume.index.tolist() == ["b", "a"]
+    assert by_volume.tolist() == pytest.approx([1 - 40 / 50, 1 - (10 / 3) / 50])
+
+
+def test_mean_over_volumes_weighted_by_slices_is_the_pooled_value() -> None:
+    rng = np.random.default_rng(0)
+    volumes = rng.permutation(np.repeat(np.arange(12), rng.integers(1, 30, 12)))
+    lesions, found = rng.integers(1, 3000, len(volumes)), rng.integers(0, 900, len(volumes))
+    by_volume = volume_healthiness(found, lesions, volumes)
+    slices = [np.count_nonzero(volumes == volume) for volume in by_volume.index]
+    assert np.average(by_volume, weights=slices) == pytest.approx(healthiness(found, lesions), abs=1e-12)
+
+
+def test_a_copy_is_exactly_0_relative_to_the_judge() -> None:
+    assert relative_healthiness(FOUND_IN_INPUTS, FOUND_IN_INPUTS) == 0.0
+
+
+def test_nothing_found_is_1_and_more_than_there_was_is_negative() -> None:
+    assert healthiness(np.zeros(4), LESIONS) == 1.0
+    assert healthiness(2 * LESIONS, LESIONS) == -1.0
+
+
+def test_a_small_lesion_does_not_explode() -> None:
+    by_volume = volume_healthiness([300, 0], [3, 597], ["small", "large"])
+    assert by_volume["small"] == pytest.approx(0.0)  # 300 over the cohort's 300, not over its own 3
+
+
+def test_without_any_lesion_there_is_no_healthiness() -> None:
+    assert np.isnan(healthiness([3, 4], [0, 0]))
+    assert np.isnan(relative_healthiness([0, 0], [0, 0]))
+    assert volume_healthiness([3, 4], [0, 0], ["a", "b"]).isna().all()

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from pseudohealthy.evaluation.identity import (
+    identity,
+    identity_brain,
+    identity_normalised,
+    volume_identity,
+)
+from pseudohealthy.evaluation.ms_ssim import masked_ms_ssim, ms_ssim
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+def texture(shape: tuple[int, ...], seed: int = 0) -> Array:
+    noise = np.random.default_rng(seed).standard_normal(shape)
+    blurred = [gaussian_filter(noise, (0, s, s)) * s for s in (1, 4)]
+    return np.clip(0.5 + 0.15 * np.sum(blurred, axis=0), 0, 1)
+
+
+def disc(shape: tuple[int, ...], radius: float) -> Mask:
+    rows, columns = np.ogrid[: shape[1], : shape[2]]
+    middle = (rows - shape[1] / 2) ** 2 + (columns - shape[2] / 2) ** 2 < radius**2
+    return np.broadcast_to(middle, shape)
+
+
+def heads(slices: int = 4) -> tuple[Array, Array, Mask]:
+    """Textured round heads on black, what a method with an even error makes of them, and the brains."""
+    brains = disc((slices, 208, 160), 75)
+    images = texture(brains.shape) * brains
+    error = 0.1 * np.random.default_rng(1).standard_normal(brains.shape)
+    return images, np.clip(images + error, 0, 1) * brains, brains
+
+
+def test_a_copy_is_1_in_every_form() -> None:
+    images, _, brains = heads()
+    found = volume_identity(images, images, disc(images.shape, 20), brains)
+    for form in ("identity", "identity_normalised", "identity_brain"):
+        assert found[form] == pytest.approx(1.0, abs=1e-12)
+    assert found["psnr_outside"] == 100.0
+    assert found["mae_outside"] == 0.0
+
+
+def test_forms_are_what_they_say() -> None:
+    images, outputs, brains = heads()
+    lesions = disc(images.shape, 20)
+    kept = 1.0 - lesions
+    assert identity(outputs, images, lesions) == pytest.approx(ms_ssim(kept * outputs, kept * images))
+    assert identity_normalised(outputs, images, lesions) == pytest.approx(
+        masked_ms_ssim(outputs, images, kept)
+    )
+    assert identity_brain(outputs, images, lesions, brains) == pytest.approx(
+        masked_ms_ssim(outputs, images, kept * brains)
+    )
+
+
+def test_what_happens_inside_the_lesion_does_not_count() -> None:
+    images, outputs, brains = heads()
+    lesions = disc(images.shape, 20)
+    repainted = np.where(lesions, 1 - outputs, outputs)
+    before = volume_identity(outputs, images, lesions, brains)
+    assert volume_identity(repainted, images, lesions, brains) == pytest.approx(before, abs=1e-12)
+
+
+def test_with_the_same_error_everywhere_only_the_papers_form_rises_with_the_lesions_size() -> None:
+    images = texture((6, 208, 176))
+    error = 0.1 * np.random.default_rng(1).standard_normal(images.shape)
+    outputs = np.clip(images + error, 0, 1)
+    lesions = [disc(images.shape, radius) for radius in (0, 15, 30, 45, 60)]
+    paper = [identity(outputs, images, lesion).mean() for lesion in lesions]
+    normalised = [identity_normalised(outputs, images, lesion).mean() for lesion in lesions]
+    assert np.diff(paper).min() > 0
+    assert paper[-1] - paper[0] > 0.02
+    assert np.ptp(normalised) < 0.002
+
+
+def test_on_a_black_background_only_the_brain_form_is_free_of_lesion_size_and_field() -> None:
+    images, outputs, brains = heads()
+    normalised, within = [], []
+    for radius in (0, 15, 30, 45):
+        for pad in (0, 16):
+            field = [(0, 0), (pad, pad), (pad, pad)]
+            x, y, brain = (np.pad(stack, field) for stack in (images, outputs, brains))
+            lesions = disc(x.shape, radius)
+            normalised.append(identity_normalised(y, x, lesions).mean())
+            within.append(identity_brain(y, x, lesions, brain).mean())
+    assert np.ptp(within) < 0.002
+    assert np.ptp(normalised) > 0.01
+
+
+def test_blur_lowers_identity_the_more_the_wider_and_a_constant_brain_more_still() -> None:
+    images, _, brains = heads()
+    lesions = disc(images.shape, 20)
+    worse = [gaussian_filter(images, (0, sigma, sigma)) * brains for sigma in (1, 2, 4)]
+    worse.append(np.median(images[brains]) * brains)
+    found = [volume_identity(outputs, images, lesions, brains) for outputs in worse]
+    for form in ("identity", "identity_normalised", "identity_brain"):
+        assert np.diff([each[form] for each in found]).max() < -0.01
+
+
+def test_psnr_and_mae_by_hand_as_means_over_slices() -> None:
+    brains = np.zeros((2, 32, 32), dtype=np.bool_)
+    brains[:, 8:24, 8:24] = True
+    lesions = np.zeros_like(brains)
+    lesions[:, 10:14, 10:14] = True
+    images = 0.5 * brains
+    outputs = images.copy()
+    outputs[0] += 0.1 * brains[0]
+    outputs[1] += 0.01 * brains[1]
+    outputs[lesions] = 1.0
+    outputs[~brains] = 0.9
+    found = volume_identity(outputs, images, lesions, brains)
+    assert found["mae_outside"] == pytest.approx((0.1 + 0.01) / 2)
+    assert found["psnr_outside"] == pytest.approx((20 + 40) / 2)
+
+
+def test_a_slice_whose_brain_is_all_lesion_is_left_out() -> None:
+    images, outputs, brains = heads(slices=2)
+    lesions = np.stack([disc(images.shape, 20)[0], brains[1]])
+    found = volume_identity(outputs, images, lesions, brains)
+    alone = volume_identity(outputs[:1], images[:1], lesions[:1], brains[:1])
+    for name in ("identity_brain", "psnr_outside", "mae_outside"):
+        assert found[name] == pytest.approx(alone[name])
+    nowhere = volume_identity(outputs[1:], images[1:], lesions[1:], brains[1:])
+    assert np.isnan(nowhere["identity_brain"])
