@@ -29,7 +29,7 @@ def cohort() -> Scored:
     masks = np.zeros(brains.shape, dtype=np.uint8)
     for z in range(6):
         masks[z, 10 : 14 + 2 * z, 10:20] = 1
-    truth, masks = (truth * brains).astype(np.float32), masks
+    truth = (truth * brains).astype(np.float32)
     images = np.clip(truth + 0.3 * masks, 0, 1).astype(np.float32)
     outputs = np.clip(truth + 0.05 * masks + 0.01 * brains, 0, 1).astype(np.float32)
     judged = (masks > 0) & (rng.random(masks.shape) < 0.1)
@@ -132,21 +132,21 @@ def test_memory_maps_give_the_same_table(tmp_path: Path) -> None:
 
 def test_unusable_arrays_are_refused_in_one_line() -> None:
     full = cohort()
-    cases = [
-        (dict(outputs=full.outputs[1:]), r"outputs have shape \(5, 48, 40\), but images have \(6, 48, 40\)"),
-        (dict(volumes=VOLUMES[1:]), "expected a label a slice"),
-        (dict(images=full.images[0]), r"expected \(N, H, W\)"),
-        (dict(outputs=2 * full.outputs), r"volume sub-2: outputs run from 0 to 1\.\d+, expected \[0, 1\]"),
-        (dict(outputs=full.outputs * np.float32("nan")), "outputs run from nan to nan"),
-        (dict(truth=full.images - 1), "truth run from -1"),
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"outputs": full.outputs[1:]}, r"outputs have shape \(5, 48, 40\), but images have \(6, 48, 40\)"),
+        ({"volumes": VOLUMES[1:]}, "expected a label a slice"),
+        ({"images": full.images[0]}, r"expected \(N, H, W\)"),
+        ({"outputs": 2 * full.outputs}, r"volume sub-2: outputs run from 0 to 1\.\d+, expected \[0, 1\]"),
+        ({"outputs": full.outputs * np.float32("nan")}, "outputs run from nan to nan"),
+        ({"truth": full.images - 1}, "truth run from -1"),
         (
-            dict(masks=full.masks * (VOLUMES != "sub-3")[:, None, None]),
+            {"masks": full.masks * (VOLUMES != "sub-3")[:, None, None]},
             "volume sub-3: a slice has an empty mask",
         ),
     ]
     for change, message in cases:
         with pytest.raises(InputError, match=message) as caught:
-            score(dataclasses.replace(full, **change))  # type: ignore[arg-type]
+            score(dataclasses.replace(full, **change))
         assert "\n" not in str(caught.value)
 
 
@@ -181,7 +181,10 @@ def test_a_second_run_replaces_whole_files_and_leaves_nothing_else(tmp_path: Pat
     with pytest.raises(TypeError):
         write_scores(tmp_path, table, {"volumes": object()})
     assert json.loads((tmp_path / "summary.json").read_text()) == {"volumes": 1}
+    reader = (tmp_path / "summary.json").open()
     write_scores(tmp_path, table, {"volumes": 2})
+    with reader:  # whoever had the file open still reads the old one, whole
+        assert json.load(reader) == {"volumes": 1}
     assert json.loads((tmp_path / "summary.json").read_text()) == {"volumes": 2}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["summary.json", "volumes.tsv"]
 

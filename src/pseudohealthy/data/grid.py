@@ -80,9 +80,8 @@ class Grid:
             brain: (I, J, K), in stored order; an empty one stands for the whole image.
             cover: the field grows by multiples of 16 pixels until it holds the whole brain.
         """
-        nearest, direction = io_orientation(
-            volume.affine
-        ).T  # of each stored axis: 0, 1, 2 is x, y, z; +1 is RAS
+        # Of each stored axis: the nearest of x, y, z as 0, 1, 2, and whether it grows as RAS+ does.
+        nearest, direction = io_orientation(volume.affine).T
         axes = tuple(int(axis) for axis in np.argsort(nearest)[::-1])
         flipped = tuple(c for c, wanted in enumerate((1, -1, -1)) if direction[axes[c]] != wanted)
         brain = np.flip(brain.transpose(axes), flipped)
@@ -149,10 +148,10 @@ def _laid(brain: NDArray[np.bool_], axis: int, mm: float, settings: Preprocessin
     used = np.flatnonzero(brain.any(axis=(0, 3 - axis)))
     box = (used[0], used[-1]) if used.size else (0, voxels - 1)
     first, last = box if settings.centre == "brain" else (0, voxels - 1)
+    middle = math.ceil((first + last) / 2)  # a whole voxel: where `step` is 1, all pixels lie on voxels
     pixels = settings.field[axis - 1]
     while True:
-        start = float((first + last) / 2 - step * (pixels - 1) / 2)
-        line = Line(float(math.floor(start)) if step == 1 else start, step, pixels, voxels)
+        line = Line(middle - step * (pixels // 2), step, pixels, voxels)
         if not cover or line.inverse().inside()[[box[0], box[1]]].all():
             return line
         pixels += _SIDE

@@ -98,7 +98,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def input_record(volume: CohortVolume) -> InputRecord:
-    """The volume's files, hashed; an unreadable one has an empty hash, for the reader of images to explain."""
+    """The volume's files, hashed; an unreadable one has no hash, and reading it will tell why."""
     roles = {"image": volume.image, "mask": volume.mask, "truth": volume.truth}
     return {
         "subject": volume.subject,
@@ -118,7 +118,11 @@ def decisive(
     settings: Mapping[str, Any], seed: int, fractions: Sequence[float], volumes: Sequence[InputRecord]
 ) -> dict[str, str]:
     """Everything that decides what the slices hold, by a name that a person understands."""
-    parts: dict[str, Any] = {**settings, "seed": seed, "split fractions": list(fractions)}
+    parts: dict[str, Any] = {
+        **settings,
+        "seed": seed,
+        "split fractions": [float(share) for share in fractions],
+    }
     for volume in volumes:
         name = " ".join(filter(None, (volume["source"], volume["subject"], volume["session"])))
         parts[f"files of {name}"] = [volume["group"], volume["split"], volume["inputs"]]

@@ -1,4 +1,4 @@
-"""A healthy brain of one's own: the MNI152 template, folded, stretched and weighted differently for each subject."""
+"""A healthy brain of one's own: the MNI152 template with shape, folds and contrast drawn for each subject."""
 
 from __future__ import annotations
 
@@ -110,15 +110,26 @@ def _maps(t1: Array, grey: Array, white: Array, origin: Array, smooth: float) ->
     brain = ndimage.binary_fill_holes(tissue)
     depth = ndimage.distance_transform_edt(brain).astype(np.float32)
     ventricle = ndimage.gaussian_filter(_cavity(fluid, depth, origin).astype(np.float32), 5.0)
-    slopes = np.stack(np.gradient(ventricle))
+    slopes = np.stack([np.gradient(ventricle, axis=axis) for axis in range(3)])
     inwards = slopes / np.sqrt((slopes**2).sum(axis=0)).max()
-    sampled = (csf_odds, white_odds, t1, brain.astype(np.float32), depth, ventricle)
-    csf, wm, *rest = (ndimage.gaussian_filter(m, smooth) if smooth else m for m in sampled)
-    return Template(csf, wm, *rest, inwards=inwards, origin=origin)
+
+    def smoothed(m: Array) -> Array:
+        return ndimage.gaussian_filter(m, smooth) if smooth else m
+
+    return Template(
+        csf=smoothed(csf_odds),
+        white=smoothed(white_odds),
+        t1=smoothed(t1),
+        brain=smoothed(brain.astype(np.float32)),
+        depth=depth,
+        ventricle=ventricle,
+        inwards=inwards,
+        origin=origin,
+    )
 
 
 def _cavity(fluid: Array, depth: Array, origin: Array) -> NDArray[np.bool_]:
-    """The lateral and the upper third ventricle: fluid deep in the brain, without the cisterns behind them."""
+    """The lateral and third ventricles: fluid deep in the brain, without the cisterns behind them."""
     x, y, z = np.meshgrid(
         *(np.arange(n, dtype=np.float32) + begin for n, begin in zip(fluid.shape, origin, strict=True)),
         indexing="ij",
@@ -126,7 +137,8 @@ def _cavity(fluid: Array, depth: Array, origin: Array) -> NDArray[np.bool_]:
     )
     near = (np.abs(x) < 45) & (y > -60) & (y < 45) & (z > -20) & (z < 40)
     cistern = (np.abs(x) < 11) & (y < -8) & (z < 14)
-    return (fluid > 0.6) & (depth > 20) & near & ~cistern
+    cavity: NDArray[np.bool_] = (fluid > 0.6) & (depth > 20) & near & ~cistern
+    return cavity
 
 
 def healthy(rng: np.random.Generator, frame: Frame) -> Anatomy:
@@ -185,7 +197,7 @@ def _contrast(
     tissue: tuple[Array, Array, Array],
     t1: Array,
 ) -> Array:
-    """FLAIR signal of brain voxels (N,): fluid dark, grey above white matter, each with its own slow texture."""
+    """FLAIR signal of brain voxels (N,): fluid dark, grey above white matter, each with its texture."""
     csf, grey, white = tissue
     slow, fine = (smooth_field(rng, frame.axes, step)[brain] for step in (25.0, 3.5))
     grey_signal = rng.uniform(1.2, 1.36) * (1 + 0.03 * slow)

@@ -12,8 +12,8 @@ Array = NDArray[np.float32]
 Axes = tuple[Array, Array, Array]
 
 # The brain of the template, with room for larger heads: mm in MNI space, R, A, S.
-START = np.array([-88.0, -126.0, -78.0])
-EXTENT = np.array([176.0, 216.0, 168.0])
+START = np.array([-88.0, -126.0, -80.0])
+EXTENT = np.array([176.0, 216.0, 176.0])
 
 # Sum of squared cubic B-spline weights over one axis, mean over positions: what white noise of sd 1 keeps.
 _SPLINE_POWER = 0.479
@@ -28,7 +28,7 @@ class Frame:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Voxels from left to right, posterior to anterior, inferior to superior."""
-        i, j, k = (int(round(length / self.spacing)) for length in EXTENT)
+        i, j, k = (round(length / self.spacing) for length in EXTENT)
         return i, j, k
 
     @property
@@ -51,8 +51,8 @@ class Frame:
 def smooth_field(rng: np.random.Generator, axes: Sequence[Array], step: float) -> Array:
     """A smooth random field at the grid points of `axes` (mm): mean 0, sd about 1.
 
-    Cubic B-splines of white noise on a lattice of `step` mm over the whole frame, so that spacing and part of the
-    frame do not change the field.
+    Cubic B-splines of white noise on a lattice of `step` mm over the whole frame: the same field whatever the
+    spacing and the part of the frame.
     """
     bases = [
         _basis(axis - begin, length, step) for axis, begin, length in zip(axes, START, EXTENT, strict=True)

@@ -19,14 +19,15 @@ import numpy as np
 import pandas as pd
 
 from pseudohealthy import __version__
-from pseudohealthy.config import SPLITS, Preprocessing, Split
+from pseudohealthy.config import SPLITS, Preprocessing
 from pseudohealthy.data import manifest as manifests
 from pseudohealthy.data.cohort import Cohort
 from pseudohealthy.data.layouts import CohortVolume, listed
-from pseudohealthy.data.manifest import LABELS, Facts, Manifest, SplitTotals, VolumeRecord
+from pseudohealthy.data.manifest import Facts, Manifest, VolumeRecord
 from pseudohealthy.data.prepared import ARRAYS, COLUMNS, Prepared
 from pseudohealthy.data.split import Fractions, with_splits
 from pseudohealthy.data.stack import Stack
+from pseudohealthy.data.totals import expect_enough, totals_of
 from pseudohealthy.errors import RESEARCH_USE, InputError, PseudohealthyError
 
 Progress = Callable[[int, int, str], None]  # steps done, steps in all, what comes next
@@ -70,11 +71,10 @@ def prepare(
     records: list[VolumeRecord] = [
         {**record, "facts": facts} for record, (_, facts) in zip(inputs, found, strict=True)
     ]
+    totals = {split: totals_of(split, records) for split in SPLITS}
+    masks = any(volume.group == "patient" and volume.mask for volume in volumes)
+    expect_enough(totals, fractions, masks=masks)
     slices, bank = (_joined(records, [table for table, _ in found], banks=banks) for banks in (False, True))
-    totals = {split: _totals(records, split) for split in SPLITS}
-    _expect_every_split(
-        totals, fractions, any("mask" in record["inputs"] for record in records if record["group"] != "bank")
-    )
     manifest: Manifest = {
         "format": manifests.FORMAT,
         "version": __version__,
@@ -90,16 +90,16 @@ def prepare(
     }
     with _whole(out) as folder:
         _write_arrays(folder, manifest["arrays"], steps, settings)
-        slices.to_csv(folder / "slices.tsv", sep="\t", index=False, float_format="%.6f")
-        if len(bank):
-            bank.to_csv(folder / "bank.tsv", sep="\t", index=False, float_format="%.6f")
+        for name, table in {"slices": slices, "bank": bank}.items():
+            if len(table):
+                table.to_csv(folder / f"{name}.tsv", sep="\t", index=False, float_format="%.6f")
         (folder / manifests.FILE).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return manifest
 
 
 @dataclass
 class _Steps:
-    """Each volume thrice: hashed, checked, written."""
+    """Each volume thrice: hashed, checked, written; and whoever waits is told."""
 
     volumes: Sequence[CohortVolume]
     report: Progress
@@ -110,6 +110,7 @@ class _Steps:
             self.report(self.done, 3 * len(self.volumes), f"{verb} {volume.subject}")
             yield volume
             self.done += 1
+        self.report(self.done, 3 * len(self.volumes), "")
 
 
 def _already(out: Path, parts: Mapping[str, str]) -> Manifest | None:
@@ -166,46 +167,6 @@ def _joined(records: Sequence[VolumeRecord], tables: Sequence[pd.DataFrame], *, 
     return joined.assign(row=np.arange(len(joined)))[list(COLUMNS)]
 
 
-def _totals(records: Sequence[VolumeRecord], split: Split) -> SplitTotals:
-    of_split = [record for record in records if record["split"] == split and record["group"] != "bank"]
-    facts = [record["facts"] for record in of_split]
-    lesion = sum(fact["lesion_voxels"] for fact in facts)
-    saturated = sum((fact["saturated_lesion_share"] or 0) * fact["lesion_voxels"] for fact in facts)
-    return {
-        "subjects": list(dict.fromkeys(record["subject"] for record in of_split)),
-        "volumes": len(of_split),
-        "slices": {label: sum(fact["slices"][label] for fact in facts) for label in LABELS},
-        "saturated_lesion_share": saturated / lesion if lesion else None,
-    }
-
-
-def _expect_every_split(totals: Mapping[Split, SplitTotals], fractions: Fractions, *, masks: bool) -> None:
-    """Each split can be trained or measured on.
-
-    Raises:
-        InputError: what is missing, and where.
-    """
-    for split, fraction in zip(SPLITS, fractions, strict=True):
-        found = totals[split]["slices"]
-        volumes = f"its {totals[split]['volumes']} volumes"
-        if not any(found.values()):
-            if split == "train" or fraction > 0:
-                raise InputError(f"the {split} split is empty; give more subjects, or other split fractions")
-        elif split == "train":
-            if not found["pathological"] + found["unlabelled"]:
-                raise InputError(
-                    f"no lesion slice in the train split: {volumes} are all healthy; add patients"
-                )
-            if not found["healthy"]:
-                raise InputError(
-                    f"no healthy slice in the train split: {volumes} have none; add healthy controls"
-                )
-        elif masks and not found["pathological"]:
-            raise InputError(
-                f"no lesion slice in the {split} split: {volumes} show none; split with another seed"
-            )
-
-
 def _shapes(
     volumes: Sequence[CohortVolume], slices: int, bank: int, settings: Preprocessing
 ) -> dict[str, list[int]]:
@@ -234,7 +195,7 @@ def _write_arrays(
     }
     filled = dict.fromkeys(arrays, 0)
     for volume in steps.each("write"):
-        for name, values in Stack.of(volume, settings).arrays.items():
+        for name, values in Stack.of(volume, settings).arrays().items():
             if name in arrays:
                 arrays[name][filled[name] : filled[name] + len(values)] = values
                 filled[name] += len(values)

@@ -1,7 +1,7 @@
-"""A prepared cohort on disk: memory-mapped slices, the table of them, and the manifest of how they came about.
+"""A prepared cohort on disk: memory-mapped slices, their table, and the manifest of how they came about.
 
-A folder holds `images.npy` and `masks.npy`, `(N, H, W)`; `truth.npy` where every image has a truth;
-`slices.tsv` with a row for each slice; `bank.npy` and `bank.tsv` for masks without image, where there are any;
+A folder holds `images.npy` and `masks.npy`, (N, H, W), and `truth.npy` where every image has a truth;
+`slices.tsv`, a row for each slice; `bank.npy` and `bank.tsv`, masks without image, where there are any;
 and `manifest.json`.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pseudohealthy.data.manifest import Manifest, read_manifest
+from pseudohealthy.data.manifest import FILE, Manifest, read_manifest
 from pseudohealthy.errors import InputError
 
 ARRAYS = {"images": np.float32, "masks": np.uint8, "truth": np.float32, "bank": np.uint8}
@@ -67,6 +67,10 @@ class Prepared:
         """
         manifest = read_manifest(folder)
         shapes = manifest["arrays"]
+        if not {"images", "masks"} <= shapes.keys() <= ARRAYS.keys():
+            raise InputError(
+                f"{folder}: {FILE} names the arrays {', '.join(shapes)}; prepare the cohort again"
+            )
         arrays = {name: _array(folder, name, shape) for name, shape in shapes.items()}
         return cls(
             images=arrays["images"],

@@ -32,9 +32,9 @@ def with_splits(volumes: Sequence[CohortVolume], fractions: Fractions, seed: int
         raise InputError(f"split fractions {fractions}: expected shares of train, val and test that sum to 1")
     if fractions[0] == 0:
         raise InputError(f"split fractions {fractions}: expected a train share above 0")
-    open_ = [volume for volume in volumes if volume.split is None and volume.group != "bank"]
+    unsplit = [volume for volume in volumes if volume.split is None and volume.group != "bank"]
     drawn: dict[str, Split] = {}
-    for (source, group), members in sorted(grouped(open_, lambda v: (v.source, v.group)).items()):
+    for (source, group), members in sorted(grouped(unsplit, lambda v: (v.source, v.group)).items()):
         rng = np.random.default_rng([seed, *f"{source} {group}".encode()])
         subjects = sorted({volume.subject for volume in members})
         shares = np.repeat(np.arange(len(SPLITS)), _counts(len(subjects), fractions))

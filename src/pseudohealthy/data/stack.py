@@ -14,29 +14,33 @@ from pseudohealthy.config import Preprocessing
 from pseudohealthy.data.grid import Grid, kept_slices
 from pseudohealthy.data.intensity import Intensity, saturated_share
 from pseudohealthy.data.layouts import CohortVolume
-from pseudohealthy.data.manifest import LABELS, Facts, Label
+from pseudohealthy.data.manifest import LABELS, Facts
 from pseudohealthy.data.volume import Volume, read_mask, read_volume
 from pseudohealthy.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """The kept slices of one volume; row 0 anterior, column 0 the patient's right.
+    """The kept slices of one volume.
 
     Attributes:
-        arrays: (K, H, W) by name: `images` and `truth`, float32 in [0, 1] on the image's own scale; `masks`,
-            True is lesion; a mask without image is the only one, `bank`.
         table: K rows of z, height, label, lesion_voxels, brain_voxels, has_mask.
         facts: what was measured of the whole volume.
+        grid: from the stored grid to the canonical one.
+        keep: (Z,), the kept slices.
+        stored: (I, J, K) by name, in stored order: `images` and `truth`, in [0, 1] on the image's own scale;
+            `masks`, True is lesion; of a mask without image only `bank`.
     """
 
-    arrays: dict[str, NDArray[Any]]
     table: pd.DataFrame
     facts: Facts
+    grid: Grid
+    keep: NDArray[np.bool_]
+    stored: dict[str, NDArray[Any]]
 
     @classmethod
     def of(cls, volume: CohortVolume, settings: Preprocessing) -> Self:
-        """Read and preprocess one volume.
+        """Read one volume and choose its slices.
 
         Raises:
             InputError: a file that cannot be used, files on different grids, a control with a lesion, or a
@@ -46,47 +50,35 @@ class Stack:
             return cls._of_bank(volume, settings)
         image = read_volume(volume.image)
         lesion = _lesion(volume, image)
-        grid = Grid.of(image, settings, image.brain)
-        brain = grid.to_canonical(image.brain, order=0) > 0
-        if not brain.any():
-            raise InputError(
-                f"{volume.image}: no brain within the field; expected centre=brain, or a larger field"
-            )
         intensity = Intensity.of(image.data, settings, name=str(volume.image))
-        keep = kept_slices(brain, settings.slices)
-        masks = (grid.to_canonical(lesion, order=0) > 0)[keep]
-        arrays = {"images": grid.to_canonical(intensity.normalised(image.data))[keep], "masks": masks}
+        stored: dict[str, NDArray[Any]] = {"images": intensity.normalised(image.data), "masks": lesion}
         if volume.truth is not None:
-            arrays["truth"] = grid.to_canonical(intensity.normalised(_truth(volume.truth, image)))[keep]
+            stored["truth"] = intensity.normalised(_truth(volume.truth, image))
+        grid = Grid.of(image, settings, image.brain)
+        if grid.outside == image.brain.sum():
+            raise InputError(f"{volume.image}: its brain lies beside the field; set centre=brain")
+        keep = kept_slices(_slices(image.brain, grid), settings.slices)
         known = volume.mask is not None or volume.group == "control"
-        table = _table(keep, masks, brain, known=known, has_mask=volume.mask is not None)
-        facts: Facts = {
-            "ceiling": intensity.ceiling,
-            "lesion_voxels": int(lesion.sum()),
-            "saturated_lesion_share": saturated_share(image.data, lesion, intensity.ceiling)
-            if lesion.any()
-            else None,
-            "brain_voxels_outside_field": grid.outside,
-            "slices": _counts(table),
-        }
-        return cls(arrays, table, facts)
+        table = _table(grid, keep, lesion, image.brain, known=known).assign(has_mask=volume.mask is not None)
+        share = saturated_share(image.data, lesion, intensity.ceiling) if lesion.any() else None
+        return cls(table, _facts(table, lesion, intensity.ceiling, share, grid.outside), grid, keep, stored)
 
     @classmethod
     def _of_bank(cls, volume: CohortVolume, settings: Preprocessing) -> Self:
-        """Every slice with lesion; a mask does not say where the brain is, so the field lies around its centre."""
+        """Every slice with lesion; as the brain is not known, the field lies around the image's centre."""
         file = read_volume(cast(Path, volume.mask))
-        grid = Grid.of(file, settings.model_copy(update={"centre": "image"}), file.brain)
-        masks = grid.to_canonical(file.brain, order=0) > 0
-        keep = masks.any(axis=(1, 2))
-        table = _table(keep, masks[keep], np.zeros_like(masks), known=True, has_mask=True)
-        facts: Facts = {
-            "ceiling": None,
-            "lesion_voxels": int(file.brain.sum()),
-            "saturated_lesion_share": None,
-            "brain_voxels_outside_field": 0,
-            "slices": _counts(table),
+        lesion, brain = file.data > 0, np.zeros(file.data.shape, dtype=np.bool_)
+        grid = Grid.of(file, settings.model_copy(update={"centre": "image"}), brain)
+        keep = np.asarray(grid.to_canonical(lesion, order=0).any(axis=(1, 2)))
+        table = _table(grid, keep, lesion, brain, known=True).assign(has_mask=True)
+        return cls(table, _facts(table, lesion, None, None, 0), grid, keep, {"bank": lesion})
+
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """What is `stored` as kept slices (K, H, W): row 0 anterior, column 0 the patient's right."""
+        return {
+            name: self.grid.to_canonical(data, order=0 if data.dtype == np.bool_ else 1)[self.keep]
+            for name, data in self.stored.items()
         }
-        return cls({"bank": masks[keep]}, table, facts)
 
 
 def _lesion(volume: CohortVolume, image: Volume) -> NDArray[np.bool_]:
@@ -110,29 +102,39 @@ def _truth(path: Path, image: Volume) -> NDArray[np.float32]:
     return truth.data
 
 
+def _slices(data: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:
+    """(Z, voxels, voxels): the whole slices, not resampled and not cropped to the field."""
+    return np.flip(data.transpose(grid.axes), grid.flipped)
+
+
 def _table(
-    keep: NDArray[np.bool_],
-    masks: NDArray[np.bool_],
-    brain: NDArray[np.bool_],
-    *,
-    known: bool,
-    has_mask: bool,
+    grid: Grid, keep: NDArray[np.bool_], lesion: NDArray[np.bool_], brain: NDArray[np.bool_], *, known: bool
 ) -> pd.DataFrame:
-    """A row for each kept slice; `known` says whether a black mask means a healthy slice."""
-    area = brain.sum(axis=(1, 2))
-    levels = np.flatnonzero(area) if area.any() else np.arange(len(area))
-    z, lesion = np.flatnonzero(keep), masks.sum(axis=(1, 2))
+    """A row for each kept slice; `known` says whether a slice without lesion is a healthy one."""
+    lesion_area, brain_area = (
+        np.count_nonzero(grid.to_canonical(data, order=0)[keep], axis=(1, 2)) for data in (lesion, brain)
+    )
+    in_brain = np.flatnonzero(_slices(brain, grid).any(axis=(1, 2)))
+    low, high = (in_brain[0], in_brain[-1]) if in_brain.size else (0, len(keep) - 1)
+    z = np.flatnonzero(keep)
     return pd.DataFrame(
         {
             "z": z,
-            "height": np.clip((z - levels[0]) / max(levels[-1] - levels[0], 1), 0, 1),
-            "label": np.where(lesion > 0, "pathological", "healthy" if known else "unlabelled"),
-            "lesion_voxels": lesion,
-            "brain_voxels": area[keep],
-            "has_mask": has_mask,
+            "height": np.clip((z - low) / max(high - low, 1), 0, 1),
+            "label": np.where(lesion_area > 0, "pathological", "healthy" if known else "unlabelled"),
+            "lesion_voxels": lesion_area,
+            "brain_voxels": brain_area,
         }
     )
 
 
-def _counts(table: pd.DataFrame) -> dict[Label, int]:
-    return {label: int((table["label"] == label).sum()) for label in LABELS}
+def _facts(
+    table: pd.DataFrame, lesion: NDArray[np.bool_], ceiling: float | None, share: float | None, outside: int
+) -> Facts:
+    return {
+        "ceiling": ceiling,
+        "lesion_voxels": int(np.count_nonzero(lesion)),
+        "saturated_lesion_share": share,
+        "brain_voxels_outside_field": outside,
+        "slices": {label: int((table["label"] == label).sum()) for label in LABELS},
+    }

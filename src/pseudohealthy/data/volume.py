@@ -145,9 +145,8 @@ def write_volume(path: Path, data: NDArray[Any], like: Volume, *, mask: bool = F
         raise InputError(
             f"{path}: data of shape {data.shape}; expected {like.data.shape}, as {like.path or 'its image'}"
         )
-    content = _image(
-        np.asarray(data > 0 if mask else data), like, np.uint8 if mask else np.float32
-    ).to_bytes()
+    image = _image(data > 0, like, np.uint8) if mask else _image(data, like, np.float32)
+    content = image.to_bytes()
     if path.name.endswith(".gz"):
         content = gzip.compress(content, compresslevel=1, mtime=0)  # no time: equal images are equal files
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -166,8 +165,7 @@ def write_volume(path: Path, data: NDArray[Any], like: Volume, *, mask: bool = F
 def _read(path: Path) -> Volume:
     image = _opened(path)
     shape = tuple(int(n) for n in image.shape)
-    trailing = shape[3:]
-    if len(shape) < 2 or any(n != 1 for n in trailing) or 0 in shape:
+    if len(shape) < 2 or any(n != 1 for n in shape[3:]) or 0 in shape:
         raise InputError(
             f"{path} has shape {shape}; expected one 3-D volume, so extract one with e.g. fslroi or nibabel"
         )
@@ -192,9 +190,13 @@ def _opened(path: Path) -> Any:
         image = nibabel.load(path, mmap=False)
     except (EOFError, zlib.error) as error:
         raise _truncated(path) from error
-    except (ImageFileError, HeaderDataError, OSError, ValueError) as error:
+    except ImageFileError as error:
+        raise InputError(f"{path} is not NIfTI, or ends in its header; expected .nii or .nii.gz") from error
+    except (HeaderDataError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{path} cannot be read as NIfTI ({reason}); expected .nii or .nii.gz") from error
+        raise InputError(
+            f"{path} cannot be read as NIfTI ({reason}); check the file or fetch it again"
+        ) from error
     if not isinstance(image, nibabel.Nifti1Pair):  # which NIfTI-2 and single files are too
         raise InputError(
             f"{path} is of type {type(image).__name__}; expected NIfTI, so convert it with e.g. nibabel"
@@ -208,6 +210,10 @@ def _voxels(path: Path, image: Any) -> NDArray[Any]:
             return np.asarray(image.dataobj, dtype=np.float32)
     except (EOFError, zlib.error, ImageDataError, OSError, ValueError) as error:
         raise _truncated(path) from error
+    except MemoryError as error:
+        raise InputError(
+            f"{path} has shape {image.shape}, more than fits in memory; expected a head, so check the header"
+        ) from error
 
 
 def _truncated(path: Path) -> InputError:
@@ -267,7 +273,7 @@ def _image(data: NDArray[Any], like: Volume, dtype: type) -> Any:
     header.set_data_dtype(dtype)
     header["cal_min"] = header["cal_max"] = 0  # a viewer's window for the input is not one for a map
     kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
-    return kind(stored, None, header)  # without an affine, the header's sform and qform stay bit for bit
+    return kind(stored, like.affine, header)  # sform and qform stay bit for bit: the affine is theirs
 
 
 def _grid(volume: Volume) -> str:

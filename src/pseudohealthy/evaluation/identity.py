@@ -41,9 +41,9 @@ def identity_normalised(outputs: NDArray[Any], images: NDArray[Any], lesions: Ma
 
 
 def identity_brain(outputs: NDArray[Any], images: NDArray[Any], lesions: Mask, brains: Mask) -> Values:
-    """MS-SSIM over the brain outside the lesion: depends neither on the lesion's size nor on the field's.
+    """Mask-normalised form over the brain alone; further arguments as in `identity`.
 
-    NaN for a slice whose brain is all lesion.
+    It does not depend on the field, and hardly on the lesion's size. NaN where the brain is all lesion.
     """
     return masked_ms_ssim(outputs, images, brains & ~lesions)
 

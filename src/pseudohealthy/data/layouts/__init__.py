@@ -12,6 +12,7 @@ from pseudohealthy.config import Split
 from pseudohealthy.errors import InputError
 
 Group = Literal["patient", "control", "bank"]
+T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 
 
@@ -60,11 +61,11 @@ def natural(name: str | Path) -> tuple[list[tuple[int, str]], str]:
     return [(int(part), "") if part.isdecimal() else (0, part) for part in parts], str(name)
 
 
-def grouped(paths: Iterable[Path], key: Callable[[Path], K]) -> dict[K, list[Path]]:
-    """The paths by what `key` says of each, in the order of their coming."""
-    groups: dict[K, list[Path]] = {}
-    for path in paths:
-        groups.setdefault(key(path), []).append(path)
+def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """The items by what `key` says of each, in the order of their coming."""
+    groups: dict[K, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
     return groups
 
 

@@ -1,0 +1,250 @@
+"""The program `pseudohealthy`: each command a few lines over one function of the rooms below."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from pseudohealthy import __version__
+from pseudohealthy.errors import RESEARCH_USE, PseudohealthyError
+
+EXITS = "Exit codes: 0 done; 1 failed on the way (a full disk); 2 the input cannot be used."
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="A brain MRI with disease as the same person's image **as if healthy**, and a map of the disease.\n\n"
+    "From a folder of patients: `prepare`, `train`, `evaluate`. With a trained model: `synthesize`. "
+    f"To see it work: `demo`.\n\n{EXITS}\n\n{RESEARCH_USE}",
+)
+
+Preset = Literal["midl2019", "default"]
+Folder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")]
+PresetOption = Annotated[
+    Preset, typer.Option(help="`midl2019` is the paper's recipe, `default` the one that measures best.")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.")
+]
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")]
+
+
+@app.command()
+def demo(out: Folder = Path("demo")) -> None:
+    """Make phantom patients, train a small model on them, and heal one it has not seen: a few minutes."""
+    from pseudohealthy.experiment.demo import run_demo
+
+    run_demo(out)
+
+
+@app.command()
+def phantom(
+    out: Folder,
+    patients: Annotated[int, typer.Option(min=0, help="Subjects with lesions.")] = 20,
+    controls: Annotated[int, typer.Option(min=0, help="Subjects without.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Subject i of a seed is always the same.")] = 0,
+    spacing: Annotated[float, typer.Option(help="Voxel size in mm.")] = 1.0,
+) -> None:
+    """Make a BIDS data set of synthetic brains: FLAIR, lesion masks, and each brain's true healthy image."""
+    from pseudohealthy.cli.progress import steps
+    from pseudohealthy.data.phantom import make_phantoms
+
+    with steps("phantoms") as progress:
+        make_phantoms(
+            out, patients=patients, controls=controls, seed=seed, spacing=spacing, progress=progress
+        )
+    typer.echo(f"{patients + controls} subjects in {out}. Next: pseudohealthy prepare {out} -o PREPARED")
+
+
+@app.command()
+def prepare(
+    folders: Annotated[list[Path], typer.Argument(help="Data sets; several are put together.")],
+    out: Folder,
+    layout: Annotated[
+        Literal["auto", "bids", "brats", "isles"], typer.Option(help="How the folders are laid out.")
+    ] = "auto",
+    preset: PresetOption = "default",
+    overrides: SetOption = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the split, where the data set has none.")] = 0,
+    fractions: Annotated[
+        tuple[float, float, float], typer.Option(help="Shares of train, validation and test subjects.")
+    ] = (0.6, 0.15, 0.25),
+) -> None:
+    """Check every file of a cohort, split it by volume, and write slices that training can map into memory.
+
+    A BIDS folder (masks under `derivatives/`, `label-lesion`), BraTS or ISLES 2015. A patient may lack a
+    mask; `group` in `participants.tsv` tells controls; a folder of masks alone is a bank of lesion shapes.
+    Preparing the same again does nothing.
+
+    Example: `pseudohealthy prepare MICCAI_BraTS_2018_Data_Training -o prepared/brats --preset midl2019`
+    """
+    from pseudohealthy.cli.progress import steps
+    from pseudohealthy.config import preprocessing
+    from pseudohealthy.data.cohort import read_cohort
+    from pseudohealthy.data.prepare import prepare as prepare_cohort
+
+    settings = preprocessing(preset, overrides=overrides or [])
+    cohort = read_cohort(folders, layout)
+    with steps("prepare") as progress:
+        manifest = prepare_cohort(cohort, out, settings, seed=seed, fractions=fractions, progress=progress)
+    for split, totals in manifest["totals"].items():
+        counts = ", ".join(f"{count} {label}" for label, count in totals["slices"].items() if count)
+        typer.echo(f"{split}: {totals['volumes']} volumes; slices: {counts or 'none'}")
+    typer.echo(f"Prepared in {out}. Next: pseudohealthy train {out} -o RUN")
+
+
+@app.command()
+def train(
+    prepared: Annotated[Path, typer.Argument(help="Folder that `prepare` wrote.")],
+    out: Folder,
+    method: Annotated[
+        Literal["paired", "unpaired", "judge"],
+        typer.Option(
+            help="`paired`: each image with its own mask; `unpaired`: masks of others; `judge`: f_pre."
+        ),
+    ] = "paired",
+    preset: PresetOption = "default",
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
+    overrides: SetOption = None,
+    init: Annotated[Path | None, typer.Option(help="Weights folder to start from (fine-tuning).")] = None,
+    device: DeviceOption = "auto",
+    processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch.")] = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")
+    ] = False,
+) -> None:
+    """Train a method. Interrupted at any moment, the same command goes on where it was.
+
+    The run's folder gets `settings.yaml` before anything runs, `metrics.jsonl`, `panels/`, and the weights to
+    use in `weights/` (and `weights_ema/`, averaged over steps).
+
+    Example: `pseudohealthy train prepared/lgg -o runs/paired --set training.images=16000`
+    """
+    import yaml
+
+    from pseudohealthy.config import read_yaml, settings
+    from pseudohealthy.data.prepared import Prepared
+    from pseudohealthy.training.loop import plan
+    from pseudohealthy.training.loop import train as run_training
+
+    values = {} if config is None else read_yaml(config)
+    chosen = settings(method, preset, values, overrides or [])
+    cohort = Prepared.open(prepared)
+    if dry_run:
+        typer.echo(yaml.safe_dump(plan(cohort, chosen, init), sort_keys=False).rstrip())
+        return
+    weights = run_training(cohort, out, chosen, init=init, accelerator=device, devices=processes)
+    typer.echo(f"Weights in {weights}. Next: pseudohealthy synthesize IMAGE --weights {weights} -o OUT")
+
+
+@app.command()
+def synthesize(
+    image: Annotated[Path, typer.Argument(help="NIfTI volume or slice: FLAIR, skull-stripped.")],
+    out: Folder,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights folder; default: those in the package.")
+    ] = None,
+    device: DeviceOption = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+) -> None:
+    """Make the healthy image, the lesion's probability and mask, and the difference, on the image's own grid.
+
+    Beside them come a panel to look at (PNG) and a report of what made them (JSON).
+
+    Example: `pseudohealthy synthesize sub-01_FLAIR.nii.gz -o healthy/`
+    """
+    from pseudohealthy.data.volume import read_volume
+    from pseudohealthy.synthesis.default import default_weights
+    from pseudohealthy.synthesis.model import Model
+    from pseudohealthy.synthesis.volume import output_files, refuse_existing
+    from pseudohealthy.synthesis.volume import synthesize as run
+
+    refuse_existing(output_files(out, image.name), overwrite=overwrite)
+    volume = read_volume(image)
+    result = run(volume, Model.load(weights or default_weights(), device))
+    files = result.save(out, image.name, overwrite=overwrite)
+    for kind, path in files.items():
+        typer.echo(f"{kind}: {path}")
+    report = result.report
+    typer.echo(f"lesion: {report['lesion_ml']} ml; {report['seconds']['all']} s on {report['device']}")
+    typer.echo(RESEARCH_USE)
+
+
+@app.command()
+def evaluate(
+    prepared: Annotated[Path, typer.Argument(help="Folder that `prepare` wrote.")],
+    out: Folder,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights folder; default: those in the package.")
+    ] = None,
+    judge: Annotated[Path | None, typer.Option(help="Weights folder of a judge, for healthiness.")] = None,
+    split: Annotated[Literal["val", "test"], typer.Option(help="Choose on val; read test once.")] = "val",
+    device: DeviceOption = "auto",
+) -> None:
+    """Score a model on a split: identity, healthiness, error against the truth where it is known.
+
+    Writes `volumes.tsv` (one row a volume) and `summary.json` (mean, standard deviation and 95 % bootstrap
+    interval of each measure over volumes).
+
+    Example: `pseudohealthy evaluate prepared/lgg --weights runs/paired/weights --judge runs/judge/weights -o scores`
+    """
+    from pseudohealthy.data.prepared import Prepared
+    from pseudohealthy.experiment.evaluate import evaluate as run
+    from pseudohealthy.report.tables import summary_lines
+    from pseudohealthy.synthesis.default import default_weights
+    from pseudohealthy.synthesis.model import Model
+
+    model = Model.load(weights or default_weights(), device)
+    f_pre = None if judge is None else Model.load(judge, device)
+    summary = run(Prepared.open(prepared), model, out, split=split, judge=f_pre)
+    for line in summary_lines(summary):
+        typer.echo(line)
+
+
+@app.command()
+def info(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights folder; default: those in the package.")
+    ] = None,
+) -> None:
+    """Tell versions and what the weights are, without loading torch."""
+    from pseudohealthy.synthesis.default import describe
+
+    facts = describe(weights)
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+        return
+    for name, value in facts.items():
+        typer.echo(f"{name}: {value}")
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    """Options before any command."""
+    if show:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the program: one clear line and exit code 1 or 2 for what a person can mend."""
+    try:
+        app()
+    except PseudohealthyError as error:
+        print(f"pseudohealthy: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("pseudohealthy: interrupted; the same command goes on where it was", file=sys.stderr)
+        sys.exit(130)
+    except OSError as error:
+        print(f"pseudohealthy: {error}", file=sys.stderr)
+        sys.exit(1)

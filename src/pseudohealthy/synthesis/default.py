@@ -1,0 +1,51 @@
+"""The weights that come with the package, and what is installed; told without loading torch."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+from pseudohealthy import __version__
+from pseudohealthy.errors import RESEARCH_USE
+from pseudohealthy.training.weights import digest, read_config
+
+LIBRARIES = ("torch", "numpy", "nibabel", "lightning-fabric", "nilearn")
+
+
+def default_weights() -> Path:
+    """The folder of the embedded weights."""
+    return Path(__file__).parent / "weights" / "lgg-paired"
+
+
+def describe(weights: Path | None = None) -> dict[str, Any]:
+    """Versions, and the method, data and digest of a weights folder (None: the embedded one).
+
+    Raises:
+        InputError: not a weights folder.
+    """
+    folder = weights or default_weights()
+    config = read_config(folder)
+    return {
+        "version": __version__,
+        "python": platform.python_version(),
+        "libraries": {name: _version(name) for name in LIBRARIES},
+        "weights": {
+            "folder": str(folder),
+            "sha256": digest(folder),
+            "method": config["settings"]["method"],
+            "preset": config["settings"]["preset"],
+            "images": config["images"],
+            "data": config["data"],
+        },
+        "research_use": RESEARCH_USE,
+    }
+
+
+def _version(library: str) -> str | None:
+    try:
+        return installed(library)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pseudohealthy.config import Split
+from pseudohealthy.data.layouts import CohortVolume, Group
+from pseudohealthy.data.split import with_splits
+from pseudohealthy.errors import InputError
+
+SHARES = (0.6, 0.15, 0.25)
+
+
+def volumes(
+    count: int, group: Group = "patient", *, source: str = "a", split: Split | None = None, sessions: int = 1
+) -> list[CohortVolume]:
+    return [
+        CohortVolume(f"{source}{group}{number}", group, None, None, None, split, source, str(session), Path())
+        for number in range(count)
+        for session in range(sessions)
+    ]
+
+
+def counts(found: list[CohortVolume]) -> dict[Split | None, int]:
+    return dict(Counter(volume.split for volume in found))
+
+
+@pytest.mark.parametrize(
+    ("subjects", "expected"),
+    [
+        (20, (12, 3, 5)),
+        (100, (60, 15, 25)),
+        (5, (3, 1, 1)),
+        (4, (2, 1, 1)),  # of few subjects, one each first
+        (3, (1, 1, 1)),
+    ],
+)
+def test_shares(subjects: int, expected: tuple[int, int, int]) -> None:
+    found = counts(with_splits(volumes(subjects), SHARES, seed=0))
+    assert (found["train"], found["val"], found["test"]) == expected
+
+
+def test_a_share_of_nothing_gets_nobody() -> None:
+    assert counts(with_splits(volumes(10), (0.8, 0, 0.2), seed=0)) == {"train": 8, "test": 2}
+
+
+def test_each_source_and_group_is_shared_out_alike() -> None:
+    everybody = volumes(20) + volumes(20, "control") + volumes(20, source="b")
+    found = with_splits(everybody, SHARES, seed=0)
+    for part in (found[:20], found[20:40], found[40:]):
+        assert counts(part) == {"train": 12, "val": 3, "test": 5}
+
+
+def test_the_volumes_of_a_subject_stay_together() -> None:
+    found = with_splits(volumes(20, sessions=3), SHARES, seed=0)
+    of_subject = {
+        subject: {v.split for v in found if v.subject == subject} for subject in {v.subject for v in found}
+    }
+    assert all(len(splits) == 1 for splits in of_subject.values())
+    assert counts(found) == {"train": 36, "val": 9, "test": 15}
+
+
+def test_the_seed_alone_decides() -> None:
+    people = volumes(30)
+    first = {v.subject: v.split for v in with_splits(people, SHARES, seed=1)}
+    assert {v.subject: v.split for v in with_splits(people[::-1], SHARES, seed=1)} == first
+    assert {v.subject: v.split for v in with_splits(people, SHARES, seed=2)} != first
+
+
+def test_an_own_split_wins_and_a_bank_is_for_training() -> None:
+    own = [*volumes(5, split="test"), *volumes(4, "bank"), *volumes(1, "bank", source="b", split="val")]
+    assert [v.split for v in with_splits(own, SHARES, seed=0)] == ["test"] * 5 + ["train"] * 4 + ["val"]
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.1, 0.1), (1.2, -0.2, 0.0), (0.5, 0.5), (0.0, 0.5, 0.5)])
+def test_shares_that_are_none_are_refused(shares: Any) -> None:
+    with pytest.raises(InputError, match="split fractions"):
+        with_splits(volumes(10), shares, seed=0)

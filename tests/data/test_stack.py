@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cohorts import FITTING, KEPT, LESION_SLICES, LPS, brain, lesion, write
+from pseudohealthy.config import SPLITS, preprocessing
+from pseudohealthy.data.cohort import read_cohort
+from pseudohealthy.data.layouts import CohortVolume, Group
+from pseudohealthy.data.stack import Stack
+from pseudohealthy.errors import InputError
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> CohortVolume:
+    image = write(tmp_path / "image.nii.gz", np.where(lesion() > 0, 500, brain(1)).astype(np.int16))
+    mask = write(tmp_path / "mask.nii.gz", lesion(4))
+    return CohortVolume("01", "patient", image, mask, None, None, "here", None, tmp_path)
+
+
+def test_kept_slices_are_the_file_s_voxels_on_the_scale_of_its_ceiling(patient: CohortVolume) -> None:
+    stack = Stack.of(patient, FITTING)
+    data = np.where(lesion() > 0, 500, brain(1)).T[KEPT.start : KEPT.stop].astype(float)
+    everything = np.where(lesion() > 0, 500, brain(1))
+    ceiling = float(np.percentile(everything[everything > 0], 99.5))
+    arrays = stack.arrays()
+    np.testing.assert_allclose(arrays["images"], np.minimum(data, ceiling) / ceiling, rtol=1e-6)
+    np.testing.assert_array_equal(arrays["masks"], lesion().T[KEPT.start : KEPT.stop])
+    assert stack.facts["ceiling"] == pytest.approx(ceiling)
+    assert arrays.keys() == {"images", "masks"}
+
+
+def test_every_orientation_gives_the_same_slices(patient: CohortVolume, tmp_path: Path) -> None:
+    expected = Stack.of(patient, FITTING).arrays()
+    assert patient.image
+    image = np.where(lesion() > 0, 500, brain(1)).astype(np.int16)
+    turned = np.diag([1.0, 1.0, 1.0, 1.0])  # RAS: the patient's left and the front come last
+    sideways = replace(
+        patient,
+        image=write(tmp_path / "ras.nii.gz", image[::-1, ::-1], turned),
+        mask=write(tmp_path / "ras_mask.nii.gz", lesion()[::-1, ::-1], turned),
+    )
+    for name, array in Stack.of(sideways, FITTING).arrays().items():
+        np.testing.assert_array_equal(array, expected[name])
+    assert np.argwhere(expected["masks"]).mean(axis=0)[1:].tolist() == [19.5, 16.5]  # front, patient's right
+
+
+def test_the_table_of_a_patient(patient: CohortVolume) -> None:
+    table = Stack.of(patient, FITTING).table
+    assert table["z"].tolist() == list(KEPT)
+    assert table["label"].tolist() == ["pathological" if z in LESION_SLICES else "healthy" for z in KEPT]
+    assert table["lesion_voxels"].tolist() == [48 if z in LESION_SLICES else 0 for z in KEPT]
+    assert table["brain_voxels"].tolist() == [int((brain(1)[:, :, z] > 0).sum()) for z in KEPT]
+    np.testing.assert_allclose(table["height"], [(z - 1) / 17 for z in KEPT])  # the brain is slices 1 to 18
+    assert table["has_mask"].all()
+
+
+def test_the_facts_of_a_patient(patient: CohortVolume) -> None:
+    facts = Stack.of(patient, FITTING).facts
+    assert facts["lesion_voxels"] == 192
+    assert facts["brain_voxels_outside_field"] == 0
+    assert facts["slices"] == {"pathological": 4, "healthy": 8, "unlabelled": 0}
+
+
+def test_the_share_of_the_lesion_above_the_ceiling(patient: CohortVolume) -> None:
+    image = brain(1)
+    image[14:20, 16:24, 8] = 500  # 48 of 192 lesion voxels, and fewer than 0.5 % of the brain's 17,000
+    assert patient.image
+    write(patient.image, image)
+    assert Stack.of(patient, FITTING).facts["saturated_lesion_share"] == 0.25
+
+
+@pytest.mark.parametrize(("group", "label"), [("patient", "unlabelled"), ("control", "healthy")])
+def test_without_a_mask(patient: CohortVolume, group: Group, label: str) -> None:
+    stack = Stack.of(replace(patient, mask=None, group=group), FITTING)
+    assert set(stack.table["label"]) == {label}
+    assert not stack.table["has_mask"].any()
+    assert not stack.arrays()["masks"].any()
+    assert stack.facts["saturated_lesion_share"] is None
+
+
+def test_a_control_may_have_a_black_mask_but_no_lesion(patient: CohortVolume, tmp_path: Path) -> None:
+    control = replace(patient, group="control")
+    with pytest.raises(InputError, match=r"mask.nii.gz: marks 192 lesion voxels in a control"):
+        Stack.of(control, FITTING)
+    black = write(tmp_path / "black.nii.gz", np.zeros_like(lesion()))
+    assert set(Stack.of(replace(control, mask=black), FITTING).table["label"]) == {"healthy"}
+
+
+def test_the_truth_is_on_the_scale_of_its_image(patient: CohortVolume, tmp_path: Path) -> None:
+    phantom = replace(patient, truth=write(tmp_path / "truth.nii.gz", brain(1)))
+    stack = Stack.of(phantom, FITTING)
+    arrays, ceiling = stack.arrays(), stack.facts["ceiling"]
+    assert ceiling
+    expected = np.minimum(brain(1).T[KEPT.start : KEPT.stop], ceiling) / ceiling
+    np.testing.assert_allclose(arrays["truth"], expected, rtol=1e-6)
+    healthy = ~arrays["masks"].astype(bool)
+    np.testing.assert_array_equal(arrays["truth"][healthy], arrays["images"][healthy])
+
+
+def test_a_truth_or_mask_on_another_grid_is_refused(patient: CohortVolume, tmp_path: Path) -> None:
+    shifted = LPS.copy()
+    shifted[0, 3] = 1
+    other = write(tmp_path / "other.nii.gz", brain(1), shifted)
+    for wrong in (replace(patient, truth=other), replace(patient, mask=other)):
+        with pytest.raises(InputError, match=r"other.nii.gz.*grid"):
+            Stack.of(wrong, FITTING)
+
+
+def test_a_brain_beside_the_field_is_refused(patient: CohortVolume, tmp_path: Path) -> None:
+    wide = np.zeros((48, 200, 20), dtype=np.int16)
+    wide[:, :40] = brain(1)[:, :40]
+    beside = replace(patient, mask=None, image=write(tmp_path / "wide.nii.gz", wide))
+    assert Stack.of(beside, FITTING).arrays()["images"].any()
+    with pytest.raises(InputError, match=r"wide.nii.gz: its brain lies beside the field"):
+        Stack.of(beside, FITTING.model_copy(update={"centre": "image"}))
+
+
+def test_of_a_bank_s_mask_every_slice_with_lesion_is_kept_in_its_place(tmp_path: Path) -> None:
+    mask = lesion()
+    mask[30:33, 40:44, 18] = 2  # beyond the slices that an image would keep
+    path = write(tmp_path / "mask.nii.gz", mask)
+    stack = Stack.of(CohortVolume("B", "bank", None, path, None, None, "here", None, tmp_path), FITTING)
+    assert stack.table["z"].tolist() == [*LESION_SLICES, 18]
+    assert set(stack.table["label"]) == {"pathological"}
+    assert stack.table["has_mask"].all()
+    assert not stack.table["brain_voxels"].any()
+    np.testing.assert_allclose(stack.table["height"], np.array([*LESION_SLICES, 18]) / 19)
+    arrays = stack.arrays()
+    assert arrays.keys() == {"bank"}
+    np.testing.assert_array_equal(arrays["bank"], (mask > 0).T[[*LESION_SLICES, 18]])
+    assert stack.facts["ceiling"] is None
+
+
+@pytest.mark.real_data
+def test_the_real_cohort_keeps_the_slices_that_section_5_counts(real_data: Path) -> None:
+    counts = {split: Counter[str]() for split in SPLITS}
+    brighter = []
+    for volume in read_cohort([real_data / "lgg"]).volumes:
+        stack = Stack.of(volume, preprocessing("default"))
+        assert volume.split
+        counts[volume.split] += Counter(stack.facts["slices"])
+        image, lesion = stack.stored["images"], stack.stored["masks"]
+        brighter.append(image[lesion].mean() > image[~lesion & (image > 0)].mean())
+    assert [counts[split]["pathological"] for split in SPLITS] == [773, 111, 343]
+    assert [counts[split]["healthy"] for split in SPLITS] == [488, 111, 188]
+    assert np.mean(brighter) > 0.9  # masks lie on what is bright on FLAIR

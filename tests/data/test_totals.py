@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import pytest
+
+from pseudohealthy.config import SPLITS, Split
+from pseudohealthy.data.layouts import Group
+from pseudohealthy.data.manifest import VolumeRecord
+from pseudohealthy.data.totals import expect_enough, totals_of
+from pseudohealthy.errors import InputError
+
+SHARES = (0.6, 0.15, 0.25)
+
+
+def record(
+    split: Split,
+    *slices: int,
+    subject: str = "01",
+    group: Group = "patient",
+    lesion: int = 0,
+    share: float | None = None,
+) -> VolumeRecord:
+    pathological, healthy, unlabelled = slices
+    return {
+        "subject": subject,
+        "session": None,
+        "source": "here",
+        "group": group,
+        "split": split,
+        "inputs": {},
+        "facts": {
+            "ceiling": 1.0,
+            "lesion_voxels": lesion,
+            "saturated_lesion_share": share,
+            "brain_voxels_outside_field": 0,
+            "slices": {"pathological": pathological, "healthy": healthy, "unlabelled": unlabelled},
+        },
+    }
+
+
+def test_totals_are_sums_over_the_volumes_with_an_image() -> None:
+    records = [
+        record("train", 4, 8, 0, lesion=300, share=0.5),
+        record("train", 2, 1, 0, lesion=100, share=0.1),
+        record("train", 0, 5, 0, subject="02"),
+        record("train", 9, 0, 0, subject="B1", group="bank", lesion=50),
+        record("test", 3, 3, 3, subject="03", lesion=10, share=1.0),
+    ]
+    assert totals_of("train", records) == {
+        "subjects": ["01", "02"],
+        "volumes": 3,
+        "slices": {"pathological": 6, "healthy": 14, "unlabelled": 0},
+        "saturated_lesion_share": pytest.approx(160 / 400),
+    }
+    assert totals_of("val", records)["saturated_lesion_share"] is None
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "test", "masks"),
+    [
+        ((3, 5, 0), (1, 0, 0), (1, 2, 0), True),
+        ((0, 5, 3), (0, 1, 1), (0, 1, 1), False),  # patients without masks, and healthy controls
+    ],
+)
+def test_enough_is_enough(
+    train: tuple[int, ...], val: tuple[int, ...], test: tuple[int, ...], masks: bool
+) -> None:
+    records = [record("train", *train), record("val", *val), record("test", *test)]
+    expect_enough({split: totals_of(split, records) for split in SPLITS}, SHARES, masks=masks)
+
+
+@pytest.mark.parametrize(
+    ("records", "told"),
+    [
+        ([record("val", 1, 1, 0), record("test", 1, 1, 0)], "the train split is empty"),
+        ([record("train", 1, 1, 0), record("test", 1, 1, 0)], "the val split is empty"),
+        ([record("train", 1, 1, 0), record("val", 1, 1, 0)], "the test split is empty"),
+        ([record("train", 0, 9, 0)], "no lesion slice in the train split: its 1 volumes"),
+        ([record("train", 9, 0, 0)], "no healthy slice in the train split"),
+        (
+            [record("train", 1, 1, 0), record("val", 0, 9, 0)],
+            "no lesion slice in the val split: its 1 volumes",
+        ),
+        ([record("train", 1, 1, 0), record("val", 1, 9, 0), record("test", 0, 9, 9)], "in the test split"),
+    ],
+)
+def test_what_is_missing_is_told(records: list[VolumeRecord], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        expect_enough({split: totals_of(split, records) for split in SPLITS}, SHARES, masks=True)
+
+
+def test_a_split_of_fraction_0_may_be_empty() -> None:
+    totals = {
+        split: totals_of(split, [record("train", 1, 1, 0), record("test", 1, 1, 0)]) for split in SPLITS
+    }
+    expect_enough(totals, (0.8, 0, 0.2), masks=True)
