@@ -68,6 +68,7 @@ class Networks(Frozen):
         segmentor_width: channels of S's first level.
         discriminator_width: channels after D's first convolution (Table 4: 32).
         norm: per channel, or over all axes as in the authors' later code.
+        output: G and R paint the whole image (Table 2), or what changes in their input, `x + delta`.
         segmentor_residual: how a level of S adds its input to its output.
     """
 
@@ -75,6 +76,7 @@ class Networks(Frozen):
     segmentor_width: int = Field(32, ge=4)
     discriminator_width: int = Field(32, ge=4)
     norm: Literal["instance", "layer"] = "instance"
+    output: Literal["image", "residual"] = "image"
     segmentor_residual: Literal["add", "concatenate"] = "add"
 
 

@@ -15,10 +15,17 @@ SHARES = (0.6, 0.15, 0.25)
 
 
 def volumes(
-    count: int, group: Group = "patient", *, source: str = "a", split: Split | None = None, sessions: int = 1
+    count: int,
+    group: Group = "patient",
+    *,
+    source: str = "a",
+    split: Split | None = None,
+    sessions: int = 1,
+    mask: Path | None = None,
 ) -> list[CohortVolume]:
+    name = f"{source}-{group}-{mask}"
     return [
-        CohortVolume(f"{source}{group}{number}", group, None, None, None, split, source, str(session), Path())
+        CohortVolume(f"{name}-{number}", group, None, mask, None, split, source, str(session), Path())
         for number in range(count)
         for session in range(sessions)
     ]
@@ -47,10 +54,10 @@ def test_a_share_of_nothing_gets_nobody() -> None:
     assert counts(with_splits(volumes(10), (0.8, 0, 0.2), seed=0)) == {"train": 8, "test": 2}
 
 
-def test_each_source_and_group_is_shared_out_alike() -> None:
-    everybody = volumes(20) + volumes(20, "control") + volumes(20, source="b")
-    found = with_splits(everybody, SHARES, seed=0)
-    for part in (found[:20], found[20:40], found[40:]):
+def test_each_kind_of_subject_is_shared_out_alike() -> None:
+    kinds = [volumes(20), volumes(20, "control"), volumes(20, source="b"), volumes(20, mask=Path("mask"))]
+    found = with_splits([volume for kind in kinds for volume in kind], SHARES, seed=0)
+    for part in (found[:20], found[20:40], found[40:60], found[60:]):
         assert counts(part) == {"train": 12, "val": 3, "test": 5}
 
 

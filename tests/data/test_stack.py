@@ -59,6 +59,12 @@ def test_the_table_of_a_patient(patient: CohortVolume) -> None:
     assert table["has_mask"].all()
 
 
+def test_slices_without_brain_are_not_kept(patient: CohortVolume) -> None:
+    stack = Stack.of(patient, FITTING.model_copy(update={"slices": "middle60"}))  # which keeps all of 20
+    assert stack.table["z"].tolist() == list(range(1, 19))
+    assert stack.table["height"].iloc[[0, -1]].tolist() == [0, 1]
+
+
 def test_the_facts_of_a_patient(patient: CohortVolume) -> None:
     facts = Stack.of(patient, FITTING).facts
     assert facts["lesion_voxels"] == 192

@@ -74,7 +74,7 @@ def prepare(
     totals = {split: totals_of(split, records) for split in SPLITS}
     masks = any(volume.group == "patient" and volume.mask for volume in volumes)
     expect_enough(totals, fractions, masks=masks)
-    slices, bank = (_joined(records, [table for table, _ in found], banks=banks) for banks in (False, True))
+    tables = _tables(records, [table for table, _ in found])
     manifest: Manifest = {
         "format": manifests.FORMAT,
         "version": __version__,
@@ -84,15 +84,14 @@ def prepare(
         "settings": chosen,
         "seed": seed,
         "fractions": list(fractions),
-        "arrays": _shapes(volumes, len(slices), len(bank), settings),
+        "arrays": _shapes(tables, settings, truth=all(v.truth for v in volumes if v.image)),
         "totals": totals,
         "volumes": records,
     }
     with _whole(out) as folder:
         _write_arrays(folder, manifest["arrays"], steps, settings)
-        for name, table in {"slices": slices, "bank": bank}.items():
-            if len(table):
-                table.to_csv(folder / f"{name}.tsv", sep="\t", index=False, float_format="%.6f")
+        for name, table in tables.items():
+            table.to_csv(folder / f"{name}.tsv", sep="\t", index=False, float_format="%.6f")
         (folder / manifests.FILE).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return manifest
 
@@ -154,29 +153,24 @@ def _checked(steps: _Steps, settings: Preprocessing) -> list[tuple[pd.DataFrame,
     return found
 
 
-def _joined(records: Sequence[VolumeRecord], tables: Sequence[pd.DataFrame], *, banks: bool) -> pd.DataFrame:
-    """The rows of all volumes that are, or are not, of a bank; in the order of the arrays."""
-    chosen = [
-        table.assign(
-            **{name: record[name] or "n/a" for name in ("subject", "session", "source", "group", "split")}
-        )
-        for record, table in zip(records, tables, strict=True)
-        if (record["group"] == "bank") == banks
-    ]
-    joined = pd.concat(chosen, ignore_index=True) if chosen else pd.DataFrame(columns=list(COLUMNS))
-    return joined.assign(row=np.arange(len(joined)))[list(COLUMNS)]
+def _tables(records: Sequence[VolumeRecord], of_volumes: Sequence[pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The rows of `slices`, and of `bank` where there is one, in the order of the arrays."""
+    parts: dict[str, list[pd.DataFrame]] = {"slices": [], "bank": []}
+    for record, table in zip(records, of_volumes, strict=True):
+        whose = {name: record[name] or "n/a" for name in ("subject", "session", "source", "group", "split")}
+        parts["bank" if record["group"] == "bank" else "slices"].append(table.assign(**whose))
+    joined = {name: pd.concat(part, ignore_index=True) for name, part in parts.items() if part}
+    return {
+        name: table.assign(row=table.index)[list(COLUMNS)] for name, table in joined.items() if len(table)
+    }
 
 
 def _shapes(
-    volumes: Sequence[CohortVolume], slices: int, bank: int, settings: Preprocessing
+    tables: Mapping[str, pd.DataFrame], settings: Preprocessing, *, truth: bool
 ) -> dict[str, list[int]]:
     """Shape by name of the arrays that there will be."""
-    shapes = {"images": [slices, *settings.field], "masks": [slices, *settings.field]}
-    if all(volume.truth for volume in volumes if volume.image):
-        shapes["truth"] = [slices, *settings.field]
-    if bank:
-        shapes["bank"] = [bank, *settings.field]
-    return shapes
+    rows = {"images": "slices", "masks": "slices"} | ({"truth": "slices"} if truth else {}) | {"bank": "bank"}
+    return {name: [len(tables[rows[name]]), *settings.field] for name in rows if rows[name] in tables}
 
 
 def _write_arrays(

@@ -18,24 +18,22 @@ Fractions = tuple[float, float, float]  # train, val, test
 def with_splits(volumes: Sequence[CohortVolume], fractions: Fractions, seed: int) -> list[CohortVolume]:
     """The volumes, each with a split; a data set's own split wins, and a bank is for training.
 
-    Subjects without a split are shuffled within their data set and group, so that each split gets its share
-    of patients and of controls from each source; the volumes of one subject stay together.
+    Subjects without a split are shuffled within their data set, group, and whether they have a mask, so that
+    each split gets its share of each kind; the volumes of one subject stay together.
 
     Raises:
-        InputError: fractions that are not three shares of 1, or nothing to train on.
+        InputError: fractions that are not three shares of 1, or none to train on.
     """
-    if (
-        len(fractions) != len(SPLITS)
-        or min(fractions) < 0
-        or not math.isclose(sum(fractions), 1, abs_tol=1e-6)
-    ):
-        raise InputError(f"split fractions {fractions}: expected shares of train, val and test that sum to 1")
-    if fractions[0] == 0:
-        raise InputError(f"split fractions {fractions}: expected a train share above 0")
+    is_whole = len(fractions) == len(SPLITS) and math.isclose(sum(fractions), 1, abs_tol=1e-6)
+    if not is_whole or min(fractions) < 0 or fractions[0] == 0:
+        raise InputError(
+            f"split fractions {fractions}: expected shares of train (above 0), val and test that sum to 1"
+        )
     unsplit = [volume for volume in volumes if volume.split is None and volume.group != "bank"]
+    masked = {volume.subject for volume in volumes if volume.mask}
     drawn: dict[str, Split] = {}
-    for (source, group), members in sorted(grouped(unsplit, lambda v: (v.source, v.group)).items()):
-        rng = np.random.default_rng([seed, *f"{source} {group}".encode()])
+    for kind, members in grouped(unsplit, lambda v: f"{v.source} {v.group} {v.subject in masked}").items():
+        rng = np.random.default_rng([seed, *kind.encode()])
         subjects = sorted({volume.subject for volume in members})
         shares = np.repeat(np.arange(len(SPLITS)), _counts(len(subjects), fractions))
         for subject, share in zip(rng.permutation(subjects), shares, strict=True):

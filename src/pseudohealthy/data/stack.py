@@ -40,7 +40,7 @@ class Stack:
 
     @classmethod
     def of(cls, volume: CohortVolume, settings: Preprocessing) -> Self:
-        """Read one volume and choose its slices.
+        """Read one volume and choose its slices; one without brain is neither healthy nor pathological.
 
         Raises:
             InputError: a file that cannot be used, files on different grids, a control with a lesion, or a
@@ -57,7 +57,8 @@ class Stack:
         grid = Grid.of(image, settings, image.brain)
         if grid.outside == image.brain.sum():
             raise InputError(f"{volume.image}: its brain lies beside the field; set centre=brain")
-        keep = kept_slices(_slices(image.brain, grid), settings.slices)
+        brain = _slices(image.brain, grid)
+        keep = kept_slices(brain, settings.slices) & brain.any(axis=(1, 2))
         known = volume.mask is not None or volume.group == "control"
         table = _table(grid, keep, lesion, image.brain, known=known).assign(has_mask=volume.mask is not None)
         share = saturated_share(image.data, lesion, intensity.ceiling) if lesion.any() else None
@@ -120,7 +121,7 @@ def _table(
     return pd.DataFrame(
         {
             "z": z,
-            "height": np.clip((z - low) / max(high - low, 1), 0, 1),
+            "height": (z - low) / max(high - low, 1),
             "label": np.where(lesion_area > 0, "pathological", "healthy" if known else "unlabelled"),
             "lesion_voxels": lesion_area,
             "brain_voxels": brain_area,

@@ -52,5 +52,5 @@ def expect_enough(totals: Mapping[Split, SplitTotals], fractions: Fractions, *, 
                 )
         elif masks and not found["pathological"]:
             raise InputError(
-                f"no lesion slice in the {split} split: {volumes} show none; split with another seed"
+                f"no lesion slice in the {split} split: {volumes} show none; take another seed or split"
             )

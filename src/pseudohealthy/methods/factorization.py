@@ -30,11 +30,11 @@ class Factorization(Method):
         super().__init__()
         self.losses, self.paired = losses, paired
         self.needs = frozenset({"healthy", "lesion"} if paired else {"healthy", "bank"})
-        norm = networks.norm
+        norm, output = networks.norm, networks.output
         self.generators = nn.ModuleDict(
             {
-                "G": Generator(networks.width, norm=norm),
-                "R": Reconstructor(networks.width, norm=norm),
+                "G": Generator(networks.width, norm=norm, output=output),
+                "R": Reconstructor(networks.width, norm=norm, output=output),
                 "S": Segmentor(networks.segmentor_width, norm=norm, residual=networks.segmentor_residual),
             }
         )

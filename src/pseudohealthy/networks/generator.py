@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from pseudohealthy.networks.blocks import ConvBlock, Norm, ResidualBlock, UpBlock, initialise
 
 RESIDUAL_BLOCKS = 6
+
+Output = Literal["image", "residual"]
 
 
 class Generator(nn.Module):
@@ -18,10 +22,15 @@ class Generator(nn.Module):
         width: channels of the first convolution (32 in the paper, 1.96 M parameters).
         inputs: image channels; the reconstructor takes two.
         norm: "instance" per channel, or "layer" over all axes.
+        output: "image" paints the whole image; "residual" what is added to the input's first channel, so
+            that the network need not learn first to copy.
     """
 
-    def __init__(self, width: int = 32, *, inputs: int = 1, norm: Norm = "instance") -> None:
+    def __init__(
+        self, width: int = 32, *, inputs: int = 1, norm: Norm = "instance", output: Output = "image"
+    ) -> None:
         super().__init__()
+        self.residual_output = output == "residual"
         self.encoder = nn.Sequential(
             ConvBlock(inputs, width, 7, norm=norm),
             ConvBlock(width, 2 * width, 3, stride=2, norm=norm),
@@ -37,5 +46,7 @@ class Generator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The image of `x`, `(N, 1, H, W)` in [0, 1]."""
-        out: Tensor = self.output(self.decoder(self.residual(self.encoder(x))))
-        return out.float().sigmoid()
+        out: Tensor = self.output(self.decoder(self.residual(self.encoder(x)))).float()
+        if self.residual_output:
+            return (x[:, :1] + out.tanh()).clamp(0, 1)
+        return out.sigmoid()

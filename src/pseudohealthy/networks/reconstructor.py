@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pseudohealthy.networks.blocks import Norm
-from pseudohealthy.networks.generator import Generator
+from pseudohealthy.networks.generator import Generator, Output
 
 
 class Reconstructor(nn.Module):
@@ -15,11 +15,12 @@ class Reconstructor(nn.Module):
     Args:
         width: channels of the first convolution (32 in the paper).
         norm: "instance" per channel, or "layer" over all axes.
+        output: "image" paints the whole image; "residual" what the lesion adds to `x~_h`.
     """
 
-    def __init__(self, width: int = 32, *, norm: Norm = "instance") -> None:
+    def __init__(self, width: int = 32, *, norm: Norm = "instance", output: Output = "image") -> None:
         super().__init__()
-        self.body = Generator(width, inputs=2, norm=norm)
+        self.body = Generator(width, inputs=2, norm=norm, output=output)
 
     def forward(self, x: Tensor, m: Tensor) -> Tensor:
         """The image `x` with disease where `m` says, `(N, 1, H, W)` in [0, 1]."""
