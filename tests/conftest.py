@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of research data: the variable PSEUDOHEALTHY_DATA, else `shared/data` beside the checkout."""
+    """The folder of research data: PSEUDOHEALTHY_DATA, else `shared/data` beside the checkout."""
     folder = Path(os.environ.get("PSEUDOHEALTHY_DATA", ROOT.parent / "shared" / "data"))
     if not (folder / "lgg").is_dir():
         pytest.skip(f"no research data at {folder}; set PSEUDOHEALTHY_DATA")

@@ -84,7 +84,7 @@ def test_a_copy_is_the_same_person_and_as_ill_as_before() -> None:
     scored = cohort()
     copied = dataclasses.replace(scored, outputs=scored.images, judged=scored.judged_inputs)
     summary = summarise(score(copied))
-    for form in ("identity", "identity_normalised", "identity_brain"):
+    for form in ("identity", "identity_normalised"):
         assert summary[form] == pytest.approx({"mean": 1, "std": 0, "low": 1, "high": 1})
     assert summary["healthiness"]["rel"] == 0.0
     assert summary["healthiness"]["pooled"] == pytest.approx(0.1, abs=0.05)
@@ -99,7 +99,7 @@ def test_the_summary_has_an_interval_of_each_measure_in_its_group() -> None:
     assert summary["psnr_outside"] == interval(table["psnr_outside"], 5)
     assert summary["truth"]["rim"]["ssim"] == interval(table["truth.rim.ssim"], 5)
     assert set(summary) == {
-        *("volumes", "slices", "identity", "identity_normalised", "identity_brain"),
+        *("volumes", "slices", "identity", "identity_normalised"),
         *("psnr_outside", "mae_outside", "truth", "healthiness"),
     }
     assert {name for name, values in summary["truth"].items() if set(values) == {"psnr", "ssim", "mae"}} == {

@@ -19,7 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="A brain MRI with disease as the same person's image **as if healthy**, and a map of the disease.\n\n"
+    help="A brain MRI with disease as the same person's image **as if healthy**, and a map of it.\n\n"
     "From a folder of patients: `prepare`, `train`, `evaluate`. With a trained model: `synthesize`. "
     f"To see it work: `demo`.\n\n{EXITS}\n\n{RESEARCH_USE}",
 )
@@ -192,7 +192,8 @@ def evaluate(
     Writes `volumes.tsv` (one row a volume) and `summary.json` (mean, standard deviation and 95 % bootstrap
     interval of each measure over volumes).
 
-    Example: `pseudohealthy evaluate prepared/lgg --weights runs/paired/weights --judge runs/judge/weights -o scores`
+    Example: `pseudohealthy evaluate prepared/lgg --weights runs/paired/weights --judge runs/judge/weights
+    -o scores`
     """
     from pseudohealthy.data.prepared import Prepared
     from pseudohealthy.experiment.evaluate import evaluate as run

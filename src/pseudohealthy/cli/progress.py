@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 @contextlib.contextmanager
 def steps(label: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A function to call with steps done, steps in all, and what comes now; silent where there is no terminal."""
+    """A function to call with steps done, steps in all and what comes now; silent without a terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn(label),

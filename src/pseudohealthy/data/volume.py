@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
-import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,8 @@ from nibabel.spatialimages import HeaderDataError, ImageDataError
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pseudohealthy.errors import InputError, PseudohealthyError
+from pseudohealthy.errors import InputError
+from pseudohealthy.files import replace
 
 SUFFIXES = (".nii", ".nii.gz")
 _VOXEL_MM = (0.02, 20.0)  # beyond this the header is in other units, and a field in mm makes no sense
@@ -149,17 +148,7 @@ def write_volume(path: Path, data: NDArray[Any], like: Volume, *, mask: bool = F
     content = image.to_bytes()
     if path.name.endswith(".gz"):
         content = gzip.compress(content, compresslevel=1, mtime=0)  # no time: equal images are equal files
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_bytes(content)
-        beside.replace(path)
-    except OSError as error:
-        raise PseudohealthyError(
-            f"{path}: cannot be written ({error.strerror}); make room or choose another folder, and run again"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
+    replace(path, lambda part: part.write_bytes(content))
 
 
 def _read(path: Path) -> Volume:

@@ -32,18 +32,14 @@ def identity(outputs: NDArray[Any], images: NDArray[Any], lesions: Mask) -> Valu
     return ms_ssim(outside * outputs, outside * images)
 
 
-def identity_normalised(outputs: NDArray[Any], images: NDArray[Any], lesions: Mask) -> Values:
-    """Mask-normalised form: MS-SSIM over the pixels outside the lesion; arguments as in `identity`.
+def identity_normalised(outputs: NDArray[Any], images: NDArray[Any], lesions: Mask, brains: Mask) -> Values:
+    """Mask-normalised form: MS-SSIM over the pixels of the brain outside the lesion, and no others.
 
-    The lesion no longer counts as equal. Background still does, so values depend on the field's size.
-    """
-    return masked_ms_ssim(outputs, images, ~lesions)
+    Neither lesion nor background counts as equal, so that the value hardly moves with the lesion's size and
+    not at all with the field's. Arguments as in `identity`, and `brains` (N, H, W).
 
-
-def identity_brain(outputs: NDArray[Any], images: NDArray[Any], lesions: Mask, brains: Mask) -> Values:
-    """Mask-normalised form over the brain alone; further arguments as in `identity`.
-
-    It does not depend on the field, and hardly on the lesion's size. NaN where the brain is all lesion.
+    Returns:
+        (N,), one value a slice; NaN where the brain is all lesion.
     """
     return masked_ms_ssim(outputs, images, brains & ~lesions)
 
@@ -60,15 +56,13 @@ def volume_identity(
         brains: (N, H, W).
 
     Returns:
-        `identity`, `identity_normalised` and `identity_brain` in [0, 1]; `psnr_outside` in dB and
-        `mae_outside` in units of intensity, outside the lesion inside the brain. NaN where there is no such
-        pixel.
+        `identity` and `identity_normalised` in [0, 1]; `psnr_outside` in dB and `mae_outside` in units of
+        intensity, outside the lesion inside the brain. NaN where there is no such pixel.
     """
     outside = brains & ~lesions
     by_slice = {
         "identity": identity(outputs, images, lesions),
-        "identity_normalised": identity_normalised(outputs, images, lesions),
-        "identity_brain": identity_brain(outputs, images, lesions, brains),
+        "identity_normalised": identity_normalised(outputs, images, lesions, brains),
         "psnr_outside": psnr(outputs, images, outside),
         "mae_outside": mae(outputs, images, outside),
     }

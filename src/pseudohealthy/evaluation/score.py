@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pseudohealthy.errors import InputError, PseudohealthyError
+from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.healthiness import healthiness, relative_healthiness, volume_healthiness
 from pseudohealthy.evaluation.identity import volume_identity
 from pseudohealthy.evaluation.statistics import interval
 from pseudohealthy.evaluation.truth import volume_truth
+from pseudohealthy.files import replace, write_json
 
 COUNTS = ("slices", "lesion_voxels", "found_voxels", "found_voxels_in_inputs")
 TOLERANCE = 1e-4
@@ -118,13 +117,10 @@ def write_scores(folder: Path, table: pd.DataFrame, summary: dict[str, Any]) -> 
     Raises:
         PseudohealthyError: the folder cannot be written to.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / "volumes.tsv", table.to_csv(sep="\t", na_rep="n/a", lineterminator="\n"))
-        text = json.dumps(_strict(summary), indent=2, ensure_ascii=False, allow_nan=False)
-        _replace(folder / "summary.json", text + "\n")
-    except OSError as error:
-        raise PseudohealthyError(f"{folder}: scores cannot be written there ({error})") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    text = table.to_csv(sep="\t", na_rep="n/a", lineterminator="\n")
+    replace(folder / "volumes.tsv", lambda part: part.write_text(text, encoding="utf-8"))
+    write_json(folder / "summary.json", _strict(summary))
 
 
 def _measured(scored: Scored, label: Any) -> dict[str, float]:
@@ -166,12 +162,3 @@ def _strict(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _strict(each) for key, each in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _replace(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)  # noqa: PTH105
-    finally:
-        part.unlink(missing_ok=True)
