@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from cohorts import FITTING, bank, bids, participants
+from pseudohealthy.data.cohort import read_cohort
+from pseudohealthy.data.prepare import prepare
+from pseudohealthy.data.prepared import Prepared
+
 ROOT = Path(__file__).resolve().parents[1]
+SPLITS = ((1, "train"), (2, "train"), (3, "val"), (4, "test"))
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +23,19 @@ def real_data() -> Path:
     if not (folder / "lgg").is_dir():
         pytest.skip(f"no research data at {folder}; set PSEUDOHEALTHY_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def prepared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four patients (two of them for training) with masks, and a bank of two masks, prepared at 64 x 48."""
+    root = tmp_path_factory.mktemp("cohort")
+    patients = bids(root / "patients", 4)
+    participants(patients, "participant_id\tsplit", *(f"sub-{n:02d}\t{split}" for n, split in SPLITS))
+    prepare(read_cohort([patients, bank(root / "masks", 2)]), root / "prepared", FITTING)
+    return root / "prepared"
+
+
+@pytest.fixture
+def prepared(prepared_folder: Path) -> Prepared:
+    """`prepared_folder`, opened."""
+    return Prepared.open(prepared_folder)

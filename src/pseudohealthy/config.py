@@ -88,6 +88,8 @@ class Losses(Frozen):
         gan_image: lambda_2, of L_GAN1.
         segmentation: lambda_3, of L_Seg (paired and judge).
         gan_mask: lambda_3, of L_GAN2 (unpaired).
+        outside: of `|(1 - m_p) (G(x_p) - x_p)|` (paired), what the measure of identity asks for, as a loss;
+            not in the paper.
         dice: denominators as they are, or squared (Milletari 2016).
         mask_critic_input: what D_m is shown of S's output: the soft mask, the soft mask and real masks under
             the same small noise, or a binary mask whose gradient passes straight through.
@@ -97,6 +99,7 @@ class Losses(Frozen):
     gan_image: float = Field(1.0, ge=0)
     segmentation: float = Field(10.0, ge=0)
     gan_mask: float = Field(10.0, ge=0)
+    outside: float = Field(0.0, ge=0)
     dice: Literal["plain", "squared"] = "plain"
     mask_critic_input: Literal["soft", "noise", "straight_through"] = "soft"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -41,8 +41,8 @@ class Batch:
 
     def to(self, move: Callable[[Tensor], Tensor]) -> Batch:
         """The batch with `move` done to each of its tensors."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Batch(**{name: None if value is None else move(value) for name, value in values.items()})
+        m_p, x_h, m = (None if part is None else move(part) for part in (self.m_p, self.x_h, self.m))
+        return Batch(move(self.x_p), m_p, x_h, m)
 
 
 class Slices:
@@ -111,7 +111,7 @@ class Slices:
     def _shuffled(self, count: int, step: int, size: int, stream: int) -> NDArray[np.int64]:
         """`size` places of an endless row of permutations of `count`, from image `step * size` on."""
         places = np.arange(step * size, (step + 1) * size)
-        epochs = {epoch: self._rng(stream, epoch).permutation(count) for epoch in set(places // count)}
+        epochs = {epoch: self._rng(stream, int(epoch)).permutation(count) for epoch in set(places // count)}
         return np.array([epochs[place // count][place % count] for place in places])
 
     def _healthy(self, step: int, rows: pd.DataFrame, part: slice) -> NDArray[np.int64]:

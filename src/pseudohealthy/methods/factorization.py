@@ -64,8 +64,12 @@ class Factorization(Method):
         weights = {"L_CC": self.losses.cycle, "L_GAN1": self.losses.gan_image}
         fakes = {"G(x_p)": x_tilde_h.detach(), "R(x_h,0)": x_tilde.detach()}
         if self.paired:
-            losses["L_Seg"] = soft_dice(m_tilde_p, asked_for(batch.m_p), self.losses.dice)
+            m_p = asked_for(batch.m_p)
+            losses["L_Seg"] = soft_dice(m_tilde_p, m_p, self.losses.dice)
             weights["L_Seg"] = self.losses.segmentation
+            if self.losses.outside:
+                losses["L_Outside"] = l1((1 - m_p) * x_tilde_h, (1 - m_p) * x_p)
+                weights["L_Outside"] = self.losses.outside
         else:
             losses["L_GAN2"] = least_squares(self._judged_mask(m_tilde_p), 1) / 2
             weights["L_GAN2"] = self.losses.gan_mask

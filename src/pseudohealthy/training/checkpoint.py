@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from pseudohealthy import __version__
@@ -31,8 +31,9 @@ def save_weights(folder: Path, networks: nn.ModuleDict, config: Mapping[str, Any
     """
     config = {"format": FORMAT, "version": __version__, **config, "research_use": RESEARCH_USE}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in networks.state_dict().items()}
+    content = save(tensors, {"config": json.dumps(config)})
     folder.mkdir(parents=True, exist_ok=True)
-    replace(folder / WEIGHTS, lambda part: save_file(tensors, part, {"config": json.dumps(config)}))
+    replace(folder / WEIGHTS, lambda part: part.write_bytes(content))
     write_json(folder / CONFIG, config)
     replace(folder / CARD, lambda part: part.write_text(card(config), encoding="utf-8"))
 

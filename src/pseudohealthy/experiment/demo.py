@@ -1,0 +1,108 @@
+"""The main job from nothing, on phantoms: train, heal a patient never seen, compare with the truth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from pseudohealthy.config import preprocessing, settings
+from pseudohealthy.data.cohort import read_cohort
+from pseudohealthy.data.phantom import make_phantoms
+from pseudohealthy.data.prepare import prepare
+from pseudohealthy.data.prepared import Prepared
+from pseudohealthy.errors import RESEARCH_USE, PseudohealthyError
+from pseudohealthy.experiment.evaluate import evaluate
+from pseudohealthy.files import replace
+from pseudohealthy.report.figures import panel
+from pseudohealthy.synthesis.model import Model
+from pseudohealthy.synthesis.volume import synthesize
+from pseudohealthy.training.loop import train
+
+PATIENTS, SEED, SPACING = 24, 0, 2.0
+PREPROCESSING = {"spacing": SPACING, "field": [96, 80]}
+SETTINGS: dict[str, Any] = {}
+MOST_ERROR, LEAST_IDENTITY = 0.5, 0.90
+PANEL_ROWS = 3
+
+
+def run_demo(out: Path) -> None:
+    """Do it all in `out`, a few minutes on 2 cores; run again, it goes on where it was.
+
+    Raises:
+        PseudohealthyError: in the held-out patient the error inside the lesion is more than half of the
+            input's own, or the mask-normalised identity is under 0.90.
+    """
+    say = Console(highlight=False, soft_wrap=True).print
+    began = time.monotonic()
+    say(f"1/4  {PATIENTS} phantom patients: FLAIR, lesion masks, and the truth")
+    phantoms = make_phantoms(out / "phantoms", patients=PATIENTS, seed=SEED, spacing=SPACING)
+    prepare(read_cohort([phantoms]), out / "prepared", preprocessing(values=PREPROCESSING))
+    prepared = Prepared.open(out / "prepared")
+    say("2/4  a small paired model, trained on this machine's processor")
+    weights = train(prepared, out / "run", settings("paired", values=SETTINGS), accelerator="cpu")
+    model = Model.load(weights, "cpu")
+    subject = _held_out(prepared.slices)
+    say(f"3/4  patient {subject}, whom it has not seen")
+    image = phantoms / f"sub-{subject}" / "anat" / f"sub-{subject}_FLAIR.nii.gz"
+    files = synthesize(image, model).save(out / "healed", image.name, overwrite=True)
+    replace(out / "panel.png", lambda part: _draw(part, prepared, model, subject))
+    say("4/4  scores beside the truth")
+    evaluate(prepared, model, out / "scores", split="test")
+    table = pd.read_csv(out / "scores" / "volumes.tsv", sep="\t", index_col="volume")
+    scores = table.loc[subject].astype(float).to_dict()
+    say(_table(scores))
+    say(f"Look at {out / 'panel.png'} and at {files['healthy']}")
+    say(f"Done in {time.monotonic() - began:.0f} s. Next, with your own skull-stripped FLAIR:")
+    say(f"  pseudohealthy synthesize YOUR_FLAIR.nii.gz -o OUT          {RESEARCH_USE}")
+    say("  pseudohealthy prepare YOUR_BIDS -o prepared && pseudohealthy train prepared -o run")
+    _check(scores)
+
+
+def _held_out(slices: pd.DataFrame) -> str:
+    """The test patient with the largest lesion."""
+    lesions = slices[slices["split"] == "test"].groupby("subject")["lesion_voxels"].sum()
+    return str(lesions.idxmax())
+
+
+def _draw(path: Path, prepared: Prepared, model: Model, subject: str) -> None:
+    """Input, healthy image, truth, difference and lesion of three slices spread over the lesion."""
+    table = prepared.slices
+    rows = table[(table["subject"] == subject) & (table["label"] == "pathological")]["row"].to_numpy()
+    rows = rows[[len(rows) * (2 * nth + 1) // (2 * PANEL_ROWS) for nth in range(PANEL_ROWS)]]
+    x, truth = prepared.images[rows], prepared.truth
+    healthy = model.healthy(x)
+    columns = {
+        "input": x,
+        "healthy": healthy,
+        "truth": x if truth is None else truth[rows],
+        "difference": healthy - x,
+        "lesion probability": model.lesion(x),
+        "true lesion": prepared.masks[rows],
+    }
+    images = [list(row) for row in zip(*columns.values(), strict=True)]
+    panel(path, list(columns), images, title=f"phantom patient {subject}, not seen in training")
+
+
+def _table(scores: Mapping[Hashable, float]) -> Table:
+    table = Table("held-out patient", "found", "asked for", "of the input itself")
+    error, identity = scores["truth.mae_ratio"], scores["identity_normalised"]
+    table.add_row("error inside the lesion, of the input's own", f"{error:.2f}", f"<= {MOST_ERROR}", "1.00")
+    table.add_row("identity (mask-normalised MS-SSIM)", f"{identity:.3f}", f">= {LEAST_IDENTITY}", "1.000")
+    table.add_row("PSNR inside the lesion, dB", f"{scores['truth.inside.psnr']:.1f}", "", "")
+    table.add_row("PSNR outside the lesion, dB", f"{scores['truth.outside.psnr']:.1f}", "", "")
+    return table
+
+
+def _check(scores: Mapping[Hashable, float]) -> None:
+    error, identity = scores["truth.mae_ratio"], scores["identity_normalised"]
+    if not (error <= MOST_ERROR and identity >= LEAST_IDENTITY):
+        raise PseudohealthyError(
+            f"the demo's model is not good enough: error inside the lesion {error:.2f} of the input's own "
+            f"(at most {MOST_ERROR}), identity {identity:.3f} (at least {LEAST_IDENTITY})"
+        )

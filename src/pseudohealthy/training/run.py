@@ -1,0 +1,154 @@
+"""What changes while a method trains, and one step of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from pseudohealthy.config import Settings, Training
+from pseudohealthy.data.slices import Batch
+from pseudohealthy.errors import PseudohealthyError
+from pseudohealthy.methods.base import Method
+from pseudohealthy.training.pool import FakePool
+
+POOL_STREAM = 100
+
+
+class Run:
+    """All that changes while a method trains, and one step of it.
+
+    Args:
+        fabric: device, precision and processes.
+        method: with fresh or given weights.
+        settings: how it is trained.
+        total: images to see.
+    """
+
+    def __init__(self, fabric: Fabric, method: Method, settings: Settings, total: int) -> None:
+        self.fabric, self.settings, self.training, self.total = fabric, settings, settings.training, total
+        self.method: Method = method.to(fabric.device)
+        average = get_ema_multi_avg_fn(self.training.ema)
+        self.averaged = AveragedModel(method.generators, multi_avg_fn=average)
+        players = {"generators": method.generators, **method.discriminators}
+        self.optimisers = {
+            name: torch.optim.Adam(player.parameters(), self.training.learning_rate, self.training.betas)
+            for name, player in players.items()
+        }
+        self.pools: dict[str, FakePool] = {}
+        self.sums: dict[str, Tensor] = {}
+        self.images = 0
+        share = self.training.batch_size // fabric.world_size
+        self.part = slice(fabric.global_rank * share, (fabric.global_rank + 1) * share)
+
+    def step(self, batch: Batch, number: int) -> None:
+        """One step of the generators' side, then one of each discriminator."""
+        torch.manual_seed(self.training.seed + number)
+        rate = learning_rate(self.training, self.images, self.total)
+        method = self.method
+        method.discriminators.requires_grad_(False)
+        with self.fabric.autocast():
+            terms = method.generator_terms(batch)
+        self._descend("generators", terms.total, rate)
+        self.averaged.update_parameters(method.generators)
+        method.discriminators.requires_grad_(True)
+        fakes = self._past(terms.fakes, number)
+        with self.fabric.autocast():
+            opposing = method.discriminator_losses(batch, fakes)
+        for name, loss in opposing.items():
+            self._descend(name, loss, rate)
+        for name, loss in {**terms.losses, **opposing}.items():
+            self.sums[name] = self.sums.get(name, torch.zeros_like(loss.detach())) + loss.detach()
+        self.images += self.training.batch_size
+
+    def losses(self, steps: int) -> dict[str, float]:
+        """Mean losses of the last `steps` steps over all processes; counting starts anew.
+
+        Raises:
+            PseudohealthyError: one of them is not a number.
+        """
+        means = {name: _mean(self.fabric, total / steps).item() for name, total in self.sums.items()}
+        self.sums = {}
+        broken = [name for name, value in means.items() if not np.isfinite(value)]
+        if broken:
+            raise PseudohealthyError(
+                f"{broken[0]} is no longer a number at image {self.images}; "
+                "lower training.learning_rate or use training.precision=32-true"
+            )
+        return means
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs to go on as if never stopped."""
+        return {
+            "images": self.images,
+            "method": self.method.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+            "pools": {name: pool.state() for name, pool in self.pools.items()},
+            "sums": self.sums,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.images = state["images"]
+        self.method.load_state_dict(state["method"])
+        self.averaged.load_state_dict(state["averaged"])
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+        for name, kept in state["pools"].items():
+            self._pool(name).restore(kept)
+        self.sums = state["sums"]
+
+    def _descend(self, name: str, loss: Tensor, rate: float) -> None:
+        optimiser = self.optimisers[name]
+        optimiser.zero_grad()
+        self.fabric.backward(loss)
+        parameters = optimiser.param_groups[0]["params"]
+        _average_gradients(self.fabric, parameters)
+        optimiser.param_groups[0]["lr"] = rate
+        optimiser.step()
+
+    def _past(self, fakes: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:
+        """Each kind of fake through its pool; every process keeps the same pool of all processes' fakes."""
+        shown = {}
+        for place, (name, fake) in enumerate(fakes.items()):
+            rng = np.random.default_rng([self.training.seed, POOL_STREAM + place, number])
+            every = _gathered(self.fabric, fake)
+            shown[name] = self._pool(name).exchange(every, rng)[self.part]
+        return shown
+
+    def _pool(self, name: str) -> FakePool:
+        return self.pools.setdefault(name, FakePool(self.training.pool))
+
+
+def learning_rate(training: Training, images: int, total: int) -> float:
+    """Constant, or falling linearly to 0 over the second half of the run."""
+    if training.schedule == "constant":
+        return training.learning_rate
+    return training.learning_rate * min(1.0, 2 * (1 - images / total))
+
+
+def _average_gradients(fabric: Fabric, parameters: Iterable[Tensor]) -> None:
+    """The mean gradient of all processes, in one message: losses are means, so it is the whole batch's."""
+    if fabric.world_size == 1:
+        return
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    mean = _mean(fabric, torch.cat([gradient.flatten() for gradient in gradients]))
+    first = 0
+    for gradient in gradients:
+        gradient.copy_(mean[first : first + gradient.numel()].view_as(gradient))
+        first += gradient.numel()
+
+
+def _mean(fabric: Fabric, value: Tensor) -> Tensor:
+    return cast(Tensor, fabric.all_reduce(value, reduce_op="mean"))
+
+
+def _gathered(fabric: Fabric, value: Tensor) -> Tensor:
+    """`(N, ...)` of every process, one after the other; Fabric leaves one process's own as it is."""
+    return cast(Tensor, fabric.all_gather(value)).reshape(-1, *value.shape[1:])

@@ -1,0 +1,134 @@
+"""The equations of section 3 of docs/method.md."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pseudohealthy.config import Losses, Networks, settings
+from pseudohealthy.data.slices import Batch
+from pseudohealthy.methods.factorization import Factorization
+
+TINY = Networks(width=4, segmentor_width=4, discriminator_width=4)
+
+
+class Affine(nn.Module):
+    """`a x + b m + c`: networks whose losses can be worked out by hand."""
+
+    def __init__(self, a: float, b: float = 0.0, c: float = 0.0) -> None:
+        super().__init__()
+        self.a, self.b, self.c = a, b, c
+
+    def forward(self, x: Tensor, m: Tensor | None = None) -> Tensor:
+        return self.a * x + self.c + (0 if m is None else self.b * m)
+
+
+def batch(seed: int = 0, size: int = 2) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    x_p, x_h, m_p, m = torch.rand(4, size, 1, 32, 32, generator=generator)
+    return Batch(x_p, (m_p > 0.8).float(), x_h, (m > 0.8).float())
+
+
+def by_hand(*, paired: bool) -> Factorization:
+    """G halves, S finds a fifth, R adds the mask, D_x answers a tenth more, D_m half."""
+    method = Factorization(TINY, Losses(), paired=paired)
+    method.generators["G"], method.generators["S"] = Affine(0.5), Affine(0.2)
+    method.generators["R"] = Affine(1, 1)
+    method.discriminators["D_x"] = Affine(1, 0, 0.1)
+    if not paired:
+        method.discriminators["D_m"] = Affine(0.5)
+    return method
+
+
+def flat(value: float) -> Tensor:
+    return torch.full((1, 1, 2, 2), value)
+
+
+CASE = Batch(x_p=flat(0.8), m_p=flat(1.0), x_h=flat(0.4), m=flat(1.0))
+
+
+def test_cycle_and_gan_terms_by_hand() -> None:
+    terms = by_hand(paired=True).generator_terms(CASE)
+    # G(x_p) = .4, S(x_p) = .16, R = .56; R(x_h, 0) = .4, S of it = .08, G of it = .2
+    assert terms.losses["L_CC"].item() == pytest.approx(abs(0.56 - 0.8) + abs(0.2 - 0.4) + 0.08)
+    assert terms.losses["L_GAN1"].item() == pytest.approx(((0.5 - 1) ** 2 + (0.5 - 1) ** 2) / 2)
+    dice = 1 - (2 * 4 * 0.16 + 0.1) / (4 * 0.16 + 4 + 0.1)
+    assert terms.losses["L_Seg"].item() == pytest.approx(dice)
+    expected = 10 * terms.losses["L_CC"] + terms.losses["L_GAN1"] + 10 * terms.losses["L_Seg"]
+    assert terms.total.item() == pytest.approx(expected.item())
+
+
+def test_discriminators_by_hand() -> None:
+    method = by_hand(paired=False)
+    terms = method.generator_terms(CASE)
+    assert terms.losses["L_GAN2"].item() == pytest.approx((0.08 - 1) ** 2 / 2)
+    losses = method.discriminator_losses(CASE, terms.fakes)
+    # real counted once a cycle: twice a half; each fake a half
+    assert losses["D_x"].item() == pytest.approx((0.5 - 1) ** 2 + 0.5**2 / 2 + 0.5**2 / 2)
+    assert losses["D_m"].item() == pytest.approx(((0.5 - 1) ** 2 + 0.08**2) / 2)
+
+
+def test_the_papers_weights() -> None:
+    paired, unpaired = settings("paired", "midl2019").losses, settings("unpaired", "midl2019").losses
+    assert (paired.cycle, paired.gan_image, paired.segmentation) == (10, 1, 10)
+    assert (unpaired.cycle, unpaired.gan_image, unpaired.gan_mask) == (10, 2, 10)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_every_network_has_a_gradient_from_its_own_side_and_none_from_the_other(paired: bool) -> None:
+    method = Factorization(TINY, Losses(), paired=paired)
+    method.discriminators.requires_grad_(False)
+    terms = method.generator_terms(batch())
+    terms.total.backward()
+    for name, parameter in method.generators.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+    method.generators.zero_grad()
+    method.discriminators.requires_grad_(True)
+    losses = method.discriminator_losses(batch(1), terms.fakes)
+    assert set(losses) == ({"D_x"} if paired else {"D_x", "D_m"})
+    sum(losses.values(), torch.zeros(())).backward()
+    for name, parameter in method.discriminators.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+    assert all(parameter.grad is None for parameter in method.generators.parameters())
+
+
+def test_the_mask_goes_to_r_soft_and_attached() -> None:
+    """With the cycle loss alone, S learns from R's reconstruction of x_p."""
+    method = Factorization(TINY, Losses(gan_image=0, gan_mask=0), paired=False)
+    seen: list[Tensor] = []
+    method.generators["R"].register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[1]))
+    x = batch()
+    terms = method.generator_terms(x)
+    m_tilde = seen[0]
+    assert ((m_tilde > 0.01) & (m_tilde < 0.99)).any()
+    reconstruction = method.generators["R"](method.generators["G"](x.x_p), m_tilde)
+    (reconstruction - x.x_p).abs().mean().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in method.generators["S"].parameters())
+    assert torch.equal(seen[1], torch.zeros_like(x.x_p))
+    assert terms.weights["L_GAN2"] == 0
+
+
+def test_unpaired_never_asks_for_the_images_own_mask() -> None:
+    method = Factorization(TINY, Losses(), paired=False)
+    assert method.needs == {"healthy", "bank"}
+    x = batch()
+    method.generator_terms(Batch(x.x_p, None, x.x_h, x.m))
+
+
+def test_a_batch_without_what_the_method_needs_is_refused() -> None:
+    x = batch()
+    with pytest.raises(ValueError, match="needs"):
+        Factorization(TINY, Losses(), paired=True).generator_terms(Batch(x.x_p, None, x.x_h))
+
+
+def test_outside_asks_g_to_change_nothing_beyond_the_lesion_and_lets_it_do_what_it_likes_inside() -> None:
+    method = by_hand(paired=True)
+    assert "L_Outside" not in method.generator_terms(CASE).losses
+    method.losses = Losses(outside=5)
+    m_p = torch.tensor([[1.0, 0.0], [1.0, 1.0]]).view(1, 1, 2, 2)
+    terms = method.generator_terms(Batch(CASE.x_p, m_p, CASE.x_h))
+    assert terms.losses["L_Outside"].item() == pytest.approx(0.4 / 4)  # G(x_p) = .4 in one of four pixels
+    assert terms.weights["L_Outside"] == 5

@@ -1,0 +1,52 @@
+"""Losses against cases worked by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pseudohealthy.methods.losses import as_shown, l1, least_squares, soft_dice
+
+
+def image(*values: float) -> torch.Tensor:
+    return torch.tensor(values).view(1, 1, 1, -1)
+
+
+def test_l1_and_least_squares_are_means() -> None:
+    assert l1(image(0.0, 1.0), image(0.5, 0.0)).item() == pytest.approx(0.75)
+    assert least_squares(image(0.5, 1.0), 1).item() == pytest.approx(0.125)
+
+
+def test_soft_dice_by_hand() -> None:
+    m, target = image(0.5, 1.0, 0.0), image(1.0, 1.0, 0.0)
+    assert soft_dice(m, target).item() == pytest.approx(1 - (2 * 1.5 + 0.1) / (1.5 + 2 + 0.1))
+    assert soft_dice(m, target, "squared").item() == pytest.approx(1 - (2 * 1.5 + 0.1) / (1.25 + 2 + 0.1))
+
+
+def test_soft_dice_is_per_sample_so_that_a_large_lesion_does_not_hide_a_small_one() -> None:
+    target = torch.zeros(2, 1, 8, 8)
+    target[0] = 1
+    target[1, 0, 0, 0] = 1
+    m = target.clone()
+    m[1] = 0
+    assert soft_dice(m, target).item() == pytest.approx((0 + 1 - 0.1 / 1.1) / 2)
+
+
+def test_soft_dice_of_nothing_found_in_nothing_is_perfect() -> None:
+    black = torch.zeros(1, 1, 4, 4)
+    assert soft_dice(black, black).item() == pytest.approx(0)
+
+
+def test_a_straight_through_mask_is_binary_and_passes_its_gradient() -> None:
+    m = torch.tensor([0.2, 0.7], requires_grad=True)
+    shown = as_shown(m, "straight_through")
+    assert shown.tolist() == pytest.approx([0, 1])
+    (shown * torch.tensor([1.0, 3.0])).sum().backward()
+    assert m.grad is not None
+    assert m.grad.tolist() == [1, 3]
+
+
+def test_noise_hides_which_mask_is_binary() -> None:
+    m = torch.zeros(1000)
+    assert as_shown(m, "soft") is m
+    assert as_shown(m, "noise").std().item() == pytest.approx(0.1, rel=0.1)

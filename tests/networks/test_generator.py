@@ -1,0 +1,68 @@
+"""Table 2."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from pseudohealthy.networks.generator import Generator
+from tables import TABLE_2, parameters, rows
+
+
+def test_every_row_of_table_2() -> None:
+    assert rows(Generator(), torch.rand(1, 1, 208, 160)) == TABLE_2
+
+
+def test_parameters_and_range() -> None:
+    network = Generator()
+    assert parameters(network) == pytest.approx(1.96, abs=0.005)
+    out = network(torch.rand(2, 1, 32, 48))
+    assert out.shape == (2, 1, 32, 48)
+    assert 0 <= out.min() <= out.max() <= 1
+
+
+def test_convolutions_before_a_norm_have_no_bias_and_start_from_a_narrow_normal() -> None:
+    network = Generator()
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    assert [convolution.bias is not None for convolution in convolutions] == [False] * 17 + [True]
+    weights = torch.cat([convolution.weight.flatten() for convolution in convolutions])
+    assert weights.std().item() == pytest.approx(0.02, rel=0.01)
+    assert abs(weights.mean().item()) < 1e-4
+
+
+def test_the_output_can_be_black_and_white() -> None:
+    """A ReLU before the sigmoid would make black impossible."""
+    network = Generator(4)
+    x = torch.rand(2, 1, 32, 32)
+    for target in (0.0, 1.0):
+        optimiser = torch.optim.Adam(network.parameters(), 0.02)
+        for _ in range(100):
+            loss = (network(x) - target).abs().mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        assert (network(x) - target).abs().max() < 0.05
+
+
+def test_nothing_of_a_slice_leaks_past_the_bottleneck() -> None:
+    """No skips: if the residual blocks' output is fixed, the input no longer matters."""
+    network = Generator(4)
+    network.residual.register_forward_hook(lambda _m, _i, out: torch.zeros_like(out))
+    first, second = network(torch.rand(1, 1, 32, 32)), network(torch.rand(1, 1, 32, 32))
+    assert torch.equal(first, second)
+
+
+def test_a_residual_output_starts_near_its_input_and_stays_in_range() -> None:
+    network = Generator(4, inputs=2, output="residual")
+    x = torch.rand(2, 2, 32, 32)
+    out = network(x)
+    assert (out - x[:, :1]).abs().mean() < 0.1
+    assert 0 <= out.min() <= out.max() <= 1
+
+
+def test_layer_norm_takes_all_axes_together() -> None:
+    network = Generator(4, norm="layer")
+    norms = [module for module in network.modules() if isinstance(module, nn.GroupNorm)]
+    assert {norm.num_groups for norm in norms} == {1}
+    assert len(norms) == 17

@@ -1,0 +1,23 @@
+"""Table 3."""
+
+from __future__ import annotations
+
+import torch
+
+from pseudohealthy.networks.reconstructor import Reconstructor
+from tables import TABLE_2, rows
+
+
+def test_table_3_is_table_2_with_two_inputs_and_one_image_out() -> None:
+    network = Reconstructor()
+    x, m = torch.rand(1, 1, 208, 160), torch.rand(1, 1, 208, 160)
+    assert rows(network, x, m) == TABLE_2
+    assert next(network.parameters()).shape == (32, 2, 7, 7)
+
+
+def test_the_mask_reaches_the_image_and_has_a_gradient() -> None:
+    network = Reconstructor(4)
+    x, m = torch.rand(1, 1, 32, 32), torch.rand(1, 1, 32, 32, requires_grad=True)
+    network(x, m).sum().backward()
+    assert m.grad is not None
+    assert m.grad.abs().sum() > 0

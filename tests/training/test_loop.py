@@ -1,0 +1,235 @@
+"""Training: resumed equals never stopped, unpaired never sees a pair, settings are written down."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from torch import Tensor
+
+from pseudohealthy.config import MethodName, Settings
+from pseudohealthy.data.prepared import Prepared
+from pseudohealthy.errors import InputError, PseudohealthyError
+from pseudohealthy.methods.catalogue import build
+from pseudohealthy.training.checkpoint import load_weights
+from pseudohealthy.training.loop import images_to_see, plan, precision, train
+from pseudohealthy.training.run import Run, learning_rate
+from tiny import tiny
+
+PROGRAM = [sys.executable, "-m", "pseudohealthy.cli.main"]
+
+
+def weights(run: Path) -> dict[str, Tensor]:
+    return {
+        **load_file(run / "weights/model.safetensors"),
+        **{
+            f"ema.{name}": tensor for name, tensor in load_file(run / "weights_ema/model.safetensors").items()
+        },
+    }
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def as_file(folder: Path, settings: Settings) -> Path:
+    path = folder / "settings-in.yaml"
+    path.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
+    return path
+
+
+class InterruptedRunError(Exception):
+    """Stands for whatever ends a run."""
+
+
+@pytest.mark.parametrize("method", ["paired", "unpaired", "judge"])
+def test_a_run_stopped_between_checkpoints_ends_with_the_weights_of_one_never_stopped(
+    method: MethodName, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tiny(method)
+    train(prepared, tmp_path / "whole", settings, accelerator="cpu")
+    step = Run.step
+
+    def stop_at_image_10(run: Run, *args: object) -> None:
+        if run.images == 10:
+            raise InterruptedRunError
+        step(run, *args)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "step", stop_at_image_10)
+        with pytest.raises(InterruptedRunError):
+            train(prepared, tmp_path / "stopped", settings, accelerator="cpu")
+    train(prepared, tmp_path / "stopped", settings, accelerator="cpu")
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
+    assert (tmp_path / "whole/metrics.jsonl").read_text() == (tmp_path / "stopped/metrics.jsonl").read_text()
+
+
+def test_a_run_killed_without_warning_resumes_bit_for_bit(
+    prepared: Prepared, prepared_folder: Path, tmp_path: Path
+) -> None:
+    settings = tiny("paired", "training.images=60")
+    config = as_file(tmp_path, settings)
+    train(prepared, tmp_path / "whole", settings, accelerator="cpu")
+    command = [*PROGRAM, "train", str(prepared_folder), "-o", str(tmp_path / "killed")]
+    command += ["--config", str(config), "--device", "cpu"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    state = tmp_path / "killed/state.pt"
+    while not state.exists() and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    subprocess.run(command, check=True, capture_output=True)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
+
+
+def test_two_processes_give_the_weights_of_one_within_rounding(
+    prepared: Prepared, prepared_folder: Path, tmp_path: Path
+) -> None:
+    settings = tiny("unpaired", "training.images=12")
+    train(prepared, tmp_path / "one", settings, accelerator="cpu")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command += ["-m", "pseudohealthy.cli.main", "train", str(prepared_folder), "-o", str(tmp_path / "two")]
+    command += ["--config", str(as_file(tmp_path, settings)), "--device", "cpu"]
+    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert one.keys() == two.keys()
+    # Adam turns a rounding difference of a tiny gradient into a step of up to the learning rate
+    assert max((one[name] - two[name]).abs().max().item() for name in one) < 2e-4 * 6 / 2
+    assert np.mean([(one[name] - two[name]).abs().mean().item() for name in one]) < 1e-5
+
+
+def test_unpaired_training_does_not_depend_on_any_images_own_mask(
+    prepared_folder: Path, tmp_path: Path
+) -> None:
+    """Masks of the bank teach S; those of the images may be anything."""
+    before = train(Prepared.open(prepared_folder), tmp_path / "before", tiny("unpaired"), accelerator="cpu")
+    corrupted = tmp_path / "corrupted"
+    corrupted.mkdir()
+    for file in prepared_folder.iterdir():
+        (corrupted / file.name).write_bytes(file.read_bytes())
+    masks = np.load(corrupted / "masks.npy")
+    np.save(corrupted / "masks.npy", np.random.default_rng(0).integers(0, 2, masks.shape).astype(np.uint8))
+    after = train(Prepared.open(corrupted), tmp_path / "after", tiny("unpaired"), accelerator="cpu")
+    assert same(weights(before.parent), weights(after.parent))
+    paired = train(Prepared.open(corrupted), tmp_path / "paired", tiny("paired"), accelerator="cpu")
+    honest = train(Prepared.open(prepared_folder), tmp_path / "honest", tiny("paired"), accelerator="cpu")
+    assert not same(weights(paired.parent), weights(honest.parent))
+
+
+def test_the_run_folder_says_what_was_done(prepared: Prepared, tmp_path: Path) -> None:
+    settings = tiny("paired", "training.images=80", "training.panel_every=40")
+    folder = train(prepared, tmp_path / "run", settings, accelerator="cpu")
+    written = yaml.safe_load((tmp_path / "run/settings.yaml").read_text())
+    assert written == plan(prepared, settings)
+    assert Settings.model_validate(written["settings"]) == settings
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [row["images"] for row in rows] == [40, 80]
+    assert set(rows[0]) == {"images", "L_CC", "L_GAN1", "L_Seg", "D_x"}
+    panels = sorted((tmp_path / "run/panels").iterdir())
+    assert [panel.name for panel in panels] == ["0000040.png", "0000080.png"]
+    assert panels[0].read_bytes().startswith(b"\x89PNG")
+    assert {file.name for file in folder.iterdir()} == {"model.safetensors", "config.json", "README.md"}
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_a_logged_loss_is_the_mean_of_its_steps(prepared: Prepared, tmp_path: Path) -> None:
+    """Two runs' first logs, of one step and of three, worked out from each other."""
+    losses = []
+    for images in (2, 4, 6):
+        settings = tiny("judge", f"training.images={images}", "training.schedule=constant")
+        train(prepared, tmp_path / str(images), settings, accelerator="cpu")
+        losses.append(json.loads((tmp_path / str(images) / "metrics.jsonl").read_text())["L_Seg"])
+    second, third = 2 * losses[1] - losses[0], 3 * losses[2] - 2 * losses[1]
+    assert losses[2] == pytest.approx((losses[0] + second + third) / 3)
+    assert 0 < second < 1
+
+
+def test_another_run_in_the_same_folder_is_refused(prepared: Prepared, tmp_path: Path) -> None:
+    train(prepared, tmp_path / "run", tiny("judge", "training.images=2"), accelerator="cpu")
+    before = (tmp_path / "run/weights/model.safetensors").read_bytes()
+    with pytest.raises(InputError, match=r"settings\.training\.seed was 0 and is 1"):
+        train(prepared, tmp_path / "run", tiny("judge", "training.images=2", "training.seed=1"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").touch()
+    with pytest.raises(InputError, match="folder of its own"):
+        train(prepared, tmp_path / "mine", tiny("judge"))
+    assert (tmp_path / "run/weights/model.safetensors").read_bytes() == before
+
+
+def test_fine_tuning_starts_from_the_given_weights(prepared: Prepared, tmp_path: Path) -> None:
+    first = train(prepared, tmp_path / "first", tiny("paired"), accelerator="cpu")
+    tuned = tiny("paired", "training.learning_rate=1e-12", "training.images=2")
+    train(prepared, tmp_path / "tuned", tuned, init=first, accelerator="cpu")
+    start, end = (
+        load_file(first / "model.safetensors"),
+        load_file(tmp_path / "tuned/weights/model.safetensors"),
+    )
+    assert all(torch.allclose(start[name], end[name], atol=1e-9) for name in start)
+    assert yaml.safe_load((tmp_path / "tuned/settings.yaml").read_text())["init"] is not None
+
+
+def test_a_loss_that_is_no_number_stops_the_run(prepared: Prepared, tmp_path: Path) -> None:
+    settings = tiny(
+        "paired", "training.learning_rate=1e30", "training.images=40", "training.schedule=constant"
+    )
+    with pytest.raises(PseudohealthyError, match="no longer a number"):
+        train(prepared, tmp_path / "run", settings, accelerator="cpu")
+
+
+def test_the_budget_is_whole_batches_of_images_or_epochs() -> None:
+    training = tiny("paired", "training.images=null", "training.epochs=3", "training.batch_size=4").training
+    assert images_to_see(training, epoch=5) == 16
+    assert images_to_see(training.model_copy(update={"images": 9}), epoch=5) == 12
+
+
+def test_the_learning_rate_falls_over_the_second_half() -> None:
+    training = tiny("paired", "training.learning_rate=1").training
+    assert [learning_rate(training, images, 100) for images in (0, 50, 75, 100)] == [1, 1, 0.5, 0]
+    constant = training.model_copy(update={"schedule": "constant"})
+    assert learning_rate(constant, 99, 100) == 1
+
+
+def test_precision_is_what_was_asked_for() -> None:
+    assert precision(tiny("paired", "training.precision=bf16-mixed").training) == "bf16-mixed"
+    assert precision(tiny("paired", "training.precision=32-true").training) == "32-true"
+
+
+def test_bf16_trains_to_other_but_finite_weights_stored_in_fp32(prepared: Prepared, tmp_path: Path) -> None:
+    exact = weights(train(prepared, tmp_path / "a", tiny("paired"), accelerator="cpu").parent)
+    settings = tiny("paired", "training.precision=bf16-mixed")
+    short = weights(train(prepared, tmp_path / "b", settings, accelerator="cpu").parent)
+    assert not same(exact, short)
+    assert all(tensor.isfinite().all() and tensor.dtype == torch.float32 for tensor in short.values())
+
+
+def test_weights_of_a_run_fit_the_method_that_made_them(prepared: Prepared, tmp_path: Path) -> None:
+    folder = train(prepared, tmp_path / "run", tiny("paired"), accelerator="cpu")
+    fresh = build(tiny("paired")).generators
+    load_weights(folder, fresh)
+    assert same(dict(fresh.state_dict()), load_file(folder / "model.safetensors"))
+
+
+def test_controls_patients_without_masks_and_a_bank_are_enough_for_unpaired(tmp_path: Path) -> None:
+    from cohorts import FITTING, bank, bids, controls
+    from pseudohealthy.data.cohort import read_cohort
+    from pseudohealthy.data.prepare import prepare
+
+    parts = [bids(tmp_path / "p", 4, masks=False), controls(tmp_path / "c", 4), bank(tmp_path / "b", 3)]
+    prepare(read_cohort(parts), tmp_path / "prepared", FITTING)
+    mixed = Prepared.open(tmp_path / "prepared")
+    assert set(pd.unique(mixed.slices["label"])) == {"unlabelled", "healthy"}
+    assert train(mixed, tmp_path / "run", tiny("unpaired"), accelerator="cpu").is_dir()
+    with pytest.raises(InputError, match="no pathological train slice"):
+        train(mixed, tmp_path / "paired", tiny("paired"), accelerator="cpu")

@@ -1,0 +1,31 @@
+"""Metrics and bar."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pseudohealthy.training.progress import Bar, Metrics
+
+
+def test_lines_after_the_resumed_image_and_half_lines_are_taken_away(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    metrics = Metrics(path, 0)
+    for images in (40, 80, 120):
+        metrics.write(images, {"L_CC": images / 1000})
+    with path.open("a") as file:
+        file.write('{"images": 160, "L_C')
+    Metrics(path, 80).write(120, {"L_CC": 0.5})
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert rows == [{"images": 40, "L_CC": 0.04}, {"images": 80, "L_CC": 0.08}, {"images": 120, "L_CC": 0.5}]
+
+
+def test_without_a_terminal_a_line_tells_the_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pseudohealthy.training.progress.QUIET_SECONDS", -1)
+    with Bar(100, 0, "paired") as bar:
+        bar.advance(50, {"L_CC": 0.1})
+    assert "paired: 50/100 images, 0 min left" in capsys.readouterr().err
