@@ -249,3 +249,7 @@ def main() -> None:
     except OSError as error:
         print(f"pseudohealthy: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
