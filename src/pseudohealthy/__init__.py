@@ -1,3 +1,47 @@
 """Pseudo-healthy synthesis of brain MRI: the same person's image as if healthy, and a map of the disease."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pseudohealthy.synthesis.volume import Synthesis
+
 __version__ = "0.1.0"
+
+
+def synthesize(
+    image: str | Path | NDArray[Any],
+    weights: str | Path | None = None,
+    *,
+    spacing: tuple[float, ...] | None = None,
+    device: str = "auto",
+) -> Synthesis:
+    """A volume or slice as if healthy, and where its disease is; as the command of the same name.
+
+    Args:
+        image: a NIfTI file, or an array `(H, W)` or `(Z, H, W)`: rows anterior to posterior, columns
+            patient's right to left, slices inferior to superior. FLAIR, skull-stripped, background 0, in any
+            intensity units.
+        weights: a weights folder; None: those in the package.
+        spacing: mm, in the order of the array's axes; for arrays only.
+        device: "cpu", "cuda" or "auto".
+
+    Returns:
+        `healthy`, `probability`, `mask` and `difference` on the image's own grid, and a `report`;
+        `save(folder, name)` writes them. To heal many images, load a `Model` once and use
+        `pseudohealthy.synthesis.volume.synthesize`.
+
+    Raises:
+        InputError: the image or the weights cannot be used.
+    """
+    from pseudohealthy.synthesis import volume  # noqa: PLC0415  (torch takes seconds to import)
+    from pseudohealthy.synthesis.default import default_weights  # noqa: PLC0415
+    from pseudohealthy.synthesis.model import Model  # noqa: PLC0415
+
+    model = Model.load(Path(weights) if weights is not None else default_weights(), device)
+    source = Path(image) if isinstance(image, str) else image
+    return volume.synthesize(source, model, spacing=spacing)

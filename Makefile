@@ -1,0 +1,36 @@
+# `make demo` and `make test` set themselves up: Python 3.11 or newer, git and make are all they need.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test test-all lint bench clean
+
+demo: $(STAMP)  ## phantoms, a small model, a healed patient, scores beside the truth: a few minutes
+	$(BIN)/pseudohealthy demo --out demo
+
+test: $(STAMP) lint  ## what every change must pass: under 10 minutes
+	$(BIN)/pytest -m "not slow" --cov --cov-report=term
+
+test-all: $(STAMP) lint  ## the long checks too
+	$(BIN)/pytest --cov --cov-report=term
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)  ## ratios to this machine's own peak
+	$(BIN)/python -m benchmarks
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,phantom]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo

@@ -1,0 +1,1 @@
+"""Performance as ratios to something measured beside it in the same process."""
