@@ -167,21 +167,28 @@ METHOD_LOSSES: Mapping[MethodName, Mapping[str, Any]] = {
 
 
 def settings(
-    method: MethodName = "paired",
-    preset: PresetName = "default",
+    method: MethodName | None = None,
+    preset: PresetName | None = None,
     values: Mapping[str, Any] | None = None,
     overrides: Iterable[str] = (),
 ) -> Settings:
     """Settings of a method: its preset, then a file's values, then `a.b=c` overrides.
 
+    Args:
+        method: None: the file's, else paired.
+        preset: None: the file's, else default.
+        values: of a file.
+        overrides: such as `training.images=16000`.
+
     Raises:
         InputError: a key that does not exist (its full path is named) or a value out of range.
     """
-    given = merged(values or {}, assignments(overrides))
-    method = given.get("method", method)
-    preset = given.get("preset", preset)
-    base = merged(PRESETS.get(preset, {}), {"losses": METHOD_LOSSES.get(method, {})})
-    return validated(Settings, merged(base, {**given, "method": method, "preset": preset}))
+    named = {key: name for key, name in (("method", method), ("preset", preset)) if name is not None}
+    given = {"method": "paired", "preset": "default", **(values or {}), **named}
+    given = merged(given, assignments(overrides))
+    base = _defaults(PRESETS, given["preset"])
+    base = merged(base, {"losses": _defaults(METHOD_LOSSES, given["method"])})
+    return validated(Settings, merged(base, given))
 
 
 def preprocessing(
@@ -194,6 +201,11 @@ def preprocessing(
     """
     given = merged(values or {}, assignments(overrides))
     return validated(Preprocessing, merged(PREPROCESSING.get(preset, {}), given))
+
+
+def _defaults(table: Mapping[Any, Mapping[str, Any]], name: object) -> Mapping[str, Any]:
+    """What `table` has for `name`; nothing for a name that validation will refuse."""
+    return table.get(name, {}) if isinstance(name, str) else {}
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

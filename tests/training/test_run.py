@@ -47,7 +47,7 @@ def test_a_restored_state_steps_as_the_saved_one(run: Run, prepared: Prepared) -
         each.step(slices.batch(1), 1)
     ours, theirs = run.method.state_dict(), other.method.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    assert run.losses(2) == other.losses(2)
+    assert run.losses() == other.losses()
 
 
 def test_averaged_weights_follow_the_raw_ones(run: Run, prepared: Prepared) -> None:

@@ -104,12 +104,16 @@ def train(
     prepared: Annotated[Path, typer.Argument(help="Folder that `prepare` wrote.")],
     out: Folder,
     method: Annotated[
-        Literal["paired", "unpaired", "judge"],
+        Literal["paired", "unpaired", "judge"] | None,
         typer.Option(
-            help="`paired`: each image with its own mask; `unpaired`: masks of others; `judge`: f_pre."
+            help="`paired`: each image with its own mask; `unpaired`: masks of others; `judge`: f_pre. "
+            "Default: the file's, else paired."
         ),
-    ] = "paired",
-    preset: PresetOption = "default",
+    ] = None,
+    preset: Annotated[
+        Preset | None,
+        typer.Option(help="`midl2019` is the paper's recipe, `default` ours. Default: the file's."),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
     overrides: SetOption = None,
     init: Annotated[Path | None, typer.Option(help="Weights folder to start from (fine-tuning).")] = None,

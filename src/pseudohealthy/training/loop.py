@@ -121,8 +121,7 @@ def _loop(run: Run, slices: Slices, prepared: Prepared, out: Path) -> None:
             run.step(slices.batch(number, run.part).to(fabric.to_device), number)
             bar.advance(run.images)
             if _due(run, LOG_EVERY):
-                before = max(0, run.images - training.batch_size) // LOG_EVERY * LOG_EVERY
-                losses = run.losses(max(1, (run.images - before) // training.batch_size))
+                losses = run.losses()
                 if metrics is not None:
                     metrics.write(run.images, losses)
                 bar.advance(run.images, losses)

@@ -41,7 +41,8 @@ class Run:
             for name, player in players.items()
         }
         self.pools: dict[str, FakePool] = {}
-        self.sums: dict[str, Tensor] = {}
+        self.sums: dict[str, Tensor] = {}  # of the losses of `steps` steps, since they were last asked for
+        self.steps = 0
         self.images = 0
         share = self.training.batch_size // fabric.world_size
         self.part = slice(fabric.global_rank * share, (fabric.global_rank + 1) * share)
@@ -64,16 +65,17 @@ class Run:
             self._descend(name, loss, rate)
         for name, loss in {**terms.losses, **opposing}.items():
             self.sums[name] = self.sums.get(name, torch.zeros_like(loss.detach())) + loss.detach()
+        self.steps += 1
         self.images += self.training.batch_size
 
-    def losses(self, steps: int) -> dict[str, float]:
-        """Mean losses of the last `steps` steps over all processes; counting starts anew.
+    def losses(self) -> dict[str, float]:
+        """Mean losses since they were last asked for, over all processes.
 
         Raises:
             PseudohealthyError: one of them is not a number.
         """
-        means = {name: _mean(self.fabric, total / steps).item() for name, total in self.sums.items()}
-        self.sums = {}
+        means = {name: _mean(self.fabric, total / self.steps).item() for name, total in self.sums.items()}
+        self.sums, self.steps = {}, 0
         broken = [name for name, value in means.items() if not np.isfinite(value)]
         if broken:
             raise PseudohealthyError(
@@ -91,6 +93,7 @@ class Run:
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
             "pools": {name: pool.state() for name, pool in self.pools.items()},
             "sums": self.sums,
+            "steps": self.steps,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -102,7 +105,7 @@ class Run:
             optimiser.load_state_dict(state["optimisers"][name])
         for name, kept in state["pools"].items():
             self._pool(name).restore(kept)
-        self.sums = state["sums"]
+        self.sums, self.steps = state["sums"], state["steps"]
 
     def _descend(self, name: str, loss: Tensor, rate: float) -> None:
         optimiser = self.optimisers[name]
