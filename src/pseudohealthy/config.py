@@ -254,14 +254,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def validated(model: type[T], values: Mapping[str, Any], where: str = "settings") -> T:
-    """`values` as `model`.
+def validated(model: type[T], values: object, where: str = "settings") -> T:
+    """`values`, a mapping, as `model`.
 
     Raises:
         InputError: one line naming each offending key by its full path, with the nearest existing name.
     """
     try:
-        return model.model_validate(dict(values))
+        return model.model_validate(values)
     except ValidationError as error:
         lines = [_complaint(model, details) for details in error.errors()]
         raise InputError(f"{where}: " + "; ".join(lines)) from error

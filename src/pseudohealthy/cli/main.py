@@ -10,8 +10,9 @@ from typing import Annotated, Literal
 import typer
 
 from pseudohealthy import __version__
-from pseudohealthy.errors import RESEARCH_USE, PseudohealthyError
+from pseudohealthy.errors import RESEARCH_USE, InputError, PseudohealthyError
 
+INTERRUPTED = 130  # typer's exit code after Ctrl-C
 EXITS = "Exit codes: 0 done; 1 failed on the way (a full disk); 2 the input cannot be used."
 
 app = typer.Typer(
@@ -25,14 +26,24 @@ app = typer.Typer(
 )
 
 Preset = Literal["midl2019", "default"]
-Folder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")]
+
+
+def _to_write_to(out: Path) -> Path:
+    """`out`, unless a file is in its place or in that of a folder above it."""
+    nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise InputError(f"--out {out}: {nearest} is a file; expected a folder, so choose another")
+    return out
+
+
+Folder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.", callback=_to_write_to)]
 PresetOption = Annotated[
     Preset, typer.Option(help="`midl2019` is the paper's recipe, `default` the one that measures best.")
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.")
 ]
-DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")]
+DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: cuda where there is one.")]
 
 
 @app.command()
@@ -130,6 +141,7 @@ def train(
 
     Example: `pseudohealthy train prepared/lgg -o runs/paired --set training.images=16000`
     """
+    import torch
     import yaml
 
     from pseudohealthy.config import read_yaml, settings
@@ -143,6 +155,8 @@ def train(
     if dry_run:
         typer.echo(yaml.safe_dump(plan(cohort, chosen, init), sort_keys=False).rstrip())
         return
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device cuda cannot be used here; try --device cpu")
     weights = run_training(cohort, out, chosen, init=init, accelerator=device, devices=processes)
     typer.echo(f"Weights in {weights}. Next: pseudohealthy synthesize IMAGE --weights {weights} -o OUT")
 
@@ -247,12 +261,13 @@ def main() -> None:
     except PseudohealthyError as error:
         print(f"pseudohealthy: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("pseudohealthy: interrupted; the same command goes on where it was", file=sys.stderr)
-        sys.exit(130)
     except OSError as error:
         print(f"pseudohealthy: {error}", file=sys.stderr)
         sys.exit(1)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print("pseudohealthy: interrupted; the same command goes on where it was", file=sys.stderr)
+        raise
 
 
 if __name__ == "__main__":

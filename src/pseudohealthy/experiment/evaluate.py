@@ -32,16 +32,18 @@ def evaluate(
         model: with G; with S, its Dice is measured too.
         out: gets `volumes.tsv` (one row a volume) and `summary.json`.
         split: every choice is made on "val"; "test" is read once a result.
-        judge: f_pre, with S; without one there is no healthiness.
+        judge: f_pre, with S, trained on slices prepared as the model's; without one there is no healthiness.
 
     Returns:
         What `summary.json` holds: each measure as mean, std, low, high over volumes, and provenance.
 
     Raises:
         InputError: the split has no pathological slice, or the cohort was prepared in another way than the
-            model's.
+            model's or the judge's.
     """
-    _same_preprocessing(prepared, model)
+    _same_preprocessing(prepared, model, "model")
+    if judge is not None:
+        _same_preprocessing(prepared, judge, "judge")
     table = prepared.slices
     table = table[(table["split"] == split) & (table["label"] == "pathological")]
     if table.empty:
@@ -95,7 +97,7 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def _same_preprocessing(prepared: Prepared, model: Model) -> None:
+def _same_preprocessing(prepared: Prepared, model: Model, role: str) -> None:
     wanted = model.preprocessing.model_dump(mode="json")
     found = prepared.manifest["settings"]
     differs = [
@@ -103,8 +105,8 @@ def _same_preprocessing(prepared: Prepared, model: Model) -> None:
     ]
     if differs:
         raise InputError(
-            f"the cohort was prepared in another way than the model's ({'; '.join(differs)}); "
-            "prepare it again with the model's settings"
+            f"the cohort was prepared in another way than the {role}'s ({'; '.join(differs)}); "
+            f"prepare it again with the {role}'s settings"
         )
 
 

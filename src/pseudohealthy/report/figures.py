@@ -55,8 +55,8 @@ def panel(
     for axis, head in zip(axes[0], columns, strict=True):
         axis.set_title(head, color="white", fontsize=9)
     for axis, name in zip(axes[:, 0], names, strict=False):
-        axis.set_ylabel(name, color="white", fontsize=8)
+        axis.set_ylabel(name, color="white", fontsize=8, parse_math=False)
     if title:
-        figure.suptitle(title, color="white", fontsize=9)
+        figure.suptitle(title, color="white", fontsize=9, parse_math=False)  # a file's name may hold $
     figure.supxlabel(RESEARCH_USE, color="0.7", fontsize=5)
     figure.savefig(path, dpi=110, facecolor="black", format="png", metadata={"Description": RESEARCH_USE})

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 
 def summary_lines(summary: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Each measure of a score summary as `name: mean ± standard deviation [95 % interval]`."""
+    """Each measure of a score summary as `name: mean ± standard deviation [95 % interval]`.
+
+    One volume says nothing of spread: only its value is shown.
+    """
     for name, value in summary.items():
         if not isinstance(value, Mapping):
             continue
         if "mean" not in value:
             yield from summary_lines(value, f"{prefix}{name}.")
             continue
-        spread = "".join(f" ± {value['std']:.3f}" if value["std"] is not None else "")
-        line = f"{prefix}{name}: {value['mean']:.3f}{spread} [{value['low']:.3f}, {value['high']:.3f}]"
+        line = f"{prefix}{name}: {value['mean']:.3f}"
+        if math.isfinite(value["std"]):
+            line += f" ± {value['std']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
         yield line + (f", pooled {value['pooled']:.3f}" if "pooled" in value else "")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pseudohealthy import __version__
-from pseudohealthy.errors import RESEARCH_USE
-from pseudohealthy.training.weights import digest, read_config
+from pseudohealthy.errors import RESEARCH_USE, InputError
+from pseudohealthy.training.weights import CONFIG, digest, read_config
 
 LIBRARIES = ("torch", "numpy", "nibabel", "lightning-fabric", "nilearn")
 
@@ -27,21 +27,35 @@ def describe(weights: Path | None = None) -> dict[str, Any]:
         InputError: not a weights folder.
     """
     folder = weights or default_weights()
-    config = read_config(folder)
     return {
         "version": __version__,
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in LIBRARIES},
-        "weights": {
-            "folder": str(folder),
-            "sha256": digest(folder),
+        "weights": {"folder": str(folder), **provenance(folder)},
+        "research_use": RESEARCH_USE,
+    }
+
+
+def provenance(folder: Path) -> dict[str, Any]:
+    """Method, preset, images, data and SHA-256 of a weights folder, for reports.
+
+    Raises:
+        InputError: not a weights folder.
+    """
+    config = read_config(folder)
+    try:
+        return {
             "method": config["settings"]["method"],
             "preset": config["settings"]["preset"],
             "images": config["images"],
             "data": config["data"],
-        },
-        "research_use": RESEARCH_USE,
-    }
+            "averaged": config["averaged"],
+            "sha256": digest(folder),
+        }
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder / CONFIG}: incomplete ({error}); expected one as training writes it"
+        ) from error
 
 
 def _version(library: str) -> str | None:

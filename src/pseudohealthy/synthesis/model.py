@@ -14,9 +14,10 @@ from torch import nn
 from pseudohealthy.config import Preprocessing, Settings, validated
 from pseudohealthy.errors import InputError
 from pseudohealthy.methods.catalogue import build
+from pseudohealthy.synthesis.default import provenance
 from pseudohealthy.synthesis.tiles import by_tiles
 from pseudohealthy.training.checkpoint import load_weights
-from pseudohealthy.training.weights import digest, read_config
+from pseudohealthy.training.weights import read_config
 
 SLICES_AT_ONCE = 8
 
@@ -50,21 +51,13 @@ class Model:
         Raises:
             InputError: not a weights folder, damaged, or no such device.
         """
-        config = read_config(folder)
-        settings = validated(Settings, config.get("settings", {}), f"{folder}/config.json")
-        preprocessing = validated(Preprocessing, config.get("preprocessing", {}), f"{folder}/config.json")
+        facts, config = provenance(folder), read_config(folder)
+        settings = validated(Settings, config["settings"], f"{folder}/config.json")
+        preprocessing = validated(Preprocessing, config.get("preprocessing"), f"{folder}/config.json")
         where = _device(device)
         networks = build(settings).generators
         load_weights(folder, networks)
-        provenance = {
-            "method": settings.method,
-            "preset": settings.preset,
-            "images": config["images"],
-            "data": config["data"],
-            "averaged": config["averaged"],
-            "sha256": digest(folder),
-        }
-        return cls(networks.to(where).eval(), settings, preprocessing, where, provenance)
+        return cls(networks.to(where).eval(), settings, preprocessing, where, facts)
 
     def healthy(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """G(x): slices `(N, H, W)` in [0, 1] as if healthy.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-OVERLAP = 32  # pixels, at least
+OVERLAP = 32  # pixels, at least; of a tile smaller than two of them, half
 
 Stack = NDArray[np.float32]
 
@@ -33,7 +33,8 @@ def by_tiles(apply: Callable[[Stack], Stack], x: Stack, field: tuple[int, int]) 
 
 def starts(length: int, tile: int) -> list[int]:
     """Where tiles begin so that they cover `length`, evenly, overlapping by at least `OVERLAP` pixels."""
-    count = 1 if length <= tile else 1 + -(-(length - tile) // (tile - OVERLAP))
+    step = tile - min(OVERLAP, tile // 2)
+    count = 1 - (tile - length) // step
     return [int(start) for start in np.linspace(0, length - tile, count).round()]
 
 
