@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -20,6 +20,7 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 MethodName = Literal["paired", "unpaired", "judge"]
 PresetName = Literal["midl2019", "default"]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Frozen(BaseModel):
@@ -116,7 +117,7 @@ class Training(Frozen):
         schedule: constant, or falling linearly to 0 over the second half.
         pool: past fakes the discriminators are shown from; 0: only the newest.
         ema: decay per step of the averaged weights.
-        augment: none, or left-right flips and gamma of image and mask alike.
+        augment: none, or left-right flips of image and mask alike, and gamma of the image.
         healthy_sampling: healthy slices drawn at random, or at heights like those of the pathological ones.
         precision: `auto` is bf16 where the processor multiplies bf16 natively, else fp32.
         seed: of initial weights, batches, augmentation and pool.
@@ -128,10 +129,10 @@ class Training(Frozen):
     epochs: int = Field(300, gt=0)
     batch_size: int = Field(4, gt=0)
     learning_rate: float = Field(1e-4, gt=0)
-    betas: tuple[float, float] = (0.5, 0.999)
+    betas: tuple[Decay, Decay] = (0.5, 0.999)
     schedule: Literal["constant", "linear"] = "constant"
     pool: int = Field(50, ge=0)
-    ema: float = Field(0.999, ge=0, lt=1)
+    ema: Decay = 0.999
     augment: Literal["none", "flip_gamma"] = "none"
     healthy_sampling: Literal["random", "height"] = "random"
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"

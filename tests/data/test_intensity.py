@@ -25,7 +25,7 @@ def test_ceiling_is_the_percentile_of_all_voxels_or_of_the_brain() -> None:
 
 def test_ceiling_of_the_brain_does_not_depend_on_the_background() -> None:
     brain = np.arange(1.0, 501.0)
-    wide = np.concatenate([brain, np.zeros(10_000), -np.ones(50)])
+    wide = np.concatenate([brain, np.zeros(10_000), -np.ones(20)])
     assert Intensity.of(brain, BRAIN) == Intensity.of(wide, BRAIN)
     assert Intensity.of(brain, ALL) != Intensity.of(wide, ALL)
 
@@ -39,7 +39,7 @@ def test_percentile_is_a_setting() -> None:
 @pytest.mark.parametrize("settings", [ALL, BRAIN])
 def test_nothing_to_scale_by_is_named(settings: Preprocessing) -> None:
     with pytest.raises(InputError, match=r"^sub-01\.nii: 99\.5 % of its voxels are 0 or less; expected .*"):
-        Intensity.of(np.array([0.0, -3.0, 0.0]), settings, name="sub-01.nii")
+        Intensity.of(np.zeros(3), settings, name="sub-01.nii")
 
 
 def test_a_brain_too_small_for_a_percentile_of_all_voxels_works_with_brain() -> None:
@@ -84,9 +84,22 @@ def test_restored_undoes_normalised() -> None:
 
 def test_a_saturated_lesion_goes_all_the_way_down() -> None:
     intensity = Intensity(100.0)
-    data = np.array([400.0, 400.0, 100.0, 60.0])  # the network sees 1, 1, 1, 0.6
-    difference = np.array([-0.75, -1.0, -0.5, 0.2])
-    np.testing.assert_allclose(intensity.restored(data, difference), [100, 0, 50, 80], rtol=1e-6)
+    data = np.array([400.0, 400.0, 100.0, 60.0, 400.0, 400.0])  # the network sees 1, 1, 1, 0.6, 1, 1
+    difference = np.array([-0.75, -1.0, -0.5, 0.2, -0.05, 0.0])
+    wanted = [25, 0, 50, 80, 95 + 300 / 2, 400]
+    np.testing.assert_allclose(intensity.restored(data, difference), wanted, rtol=1e-6)
+
+
+def test_healed_tissue_does_not_show_what_a_saturated_lesion_had_above_the_ceiling() -> None:
+    lesion = np.random.default_rng(0).uniform(100, 300, 50)
+    healed = Intensity(100.0).restored(lesion, np.full(50, -0.4))
+    np.testing.assert_allclose(healed, 60, rtol=1e-6)
+
+
+def test_an_image_whose_background_is_not_0_is_refused() -> None:
+    z_scored = np.random.default_rng(0).standard_normal(1000)
+    with pytest.raises(InputError, match=r"scan: \d+% of its voxels that are not 0 are negative"):
+        Intensity.of(z_scored, BRAIN, name="scan")
 
 
 def test_an_overshooting_difference_makes_no_new_negative_voxel() -> None:

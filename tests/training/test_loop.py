@@ -132,7 +132,7 @@ def test_the_run_folder_says_what_was_done(prepared: Prepared, tmp_path: Path) -
     settings = tiny("paired", "training.images=80", "training.panel_every=40")
     folder = train(prepared, tmp_path / "run", settings, accelerator="cpu")
     written = yaml.safe_load((tmp_path / "run/settings.yaml").read_text())
-    assert written == plan(prepared, settings)
+    assert written == plan(prepared, settings, None, "cpu")
     assert Settings.model_validate(written["settings"]) == settings
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert [row["images"] for row in rows] == [40, 80]
@@ -202,8 +202,8 @@ def test_the_learning_rate_falls_over_the_second_half() -> None:
 
 
 def test_precision_is_what_was_asked_for() -> None:
-    assert precision(tiny("paired", "training.precision=bf16-mixed").training) == "bf16-mixed"
-    assert precision(tiny("paired", "training.precision=32-true").training) == "32-true"
+    assert precision(tiny("paired", "training.precision=bf16-mixed").training, "cpu") == "bf16-mixed"
+    assert precision(tiny("paired", "training.precision=32-true").training, "cpu") == "32-true"
 
 
 def test_bf16_trains_to_other_but_finite_weights_stored_in_fp32(prepared: Prepared, tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def train(
     chosen = settings(method, preset, values, overrides or [])
     cohort = Prepared.open(prepared)
     if dry_run:
-        typer.echo(yaml.safe_dump(plan(cohort, chosen, init), sort_keys=False).rstrip())
+        typer.echo(yaml.safe_dump(plan(cohort, chosen, init, device), sort_keys=False).rstrip())
         return
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device cuda cannot be used here; try --device cpu")

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from pseudohealthy.config import Preprocessing
 from pseudohealthy.errors import InputError
 
+FADE = np.float32(0.1)  # darkening, of the ceiling, at which nothing is left of what lay above it
+MOST_NEGATIVE = 0.05  # of the voxels that are not 0; registered and denoised images have a few
+
 
 @dataclass(frozen=True)
 class Intensity:
@@ -32,8 +35,15 @@ class Intensity:
             name: what a message calls the data, such as its path.
 
         Raises:
-            InputError: the ceiling is not above 0, so there is nothing to scale by.
+            InputError: the ceiling is not above 0, so there is nothing to scale by; or so many voxels are
+                negative that 0 cannot be the background.
         """
+        negative = int(np.count_nonzero(data < 0)) / max(int(np.count_nonzero(data)), 1)
+        if negative > MOST_NEGATIVE:
+            raise InputError(
+                f"{name}: {negative:.0%} of its voxels that are not 0 are negative (z-scored?); expected a "
+                "brain above a background of 0, so give the image as it was before that normalisation"
+            )
         voxels = data[data > 0] if settings.clip == "brain" else data
         ceiling = float(np.percentile(voxels, settings.clip_percentile)) if voxels.size else 0.0
         if not ceiling > 0:
@@ -51,16 +61,20 @@ class Intensity:
     def restored(self, data: NDArray[Any], difference: NDArray[Any]) -> NDArray[np.float32]:
         """`data` with a change of the network's added, in the file's units.
 
-        A voxel above the ceiling is 1 to the network, so its own value is its scale: a saturated lesion goes
-        all the way down. Resampled differences may overshoot: no voxel falls below 0 that was not already.
+        What a voxel has above the ceiling the network never saw. It stays where the network changes nothing
+        and fades out as the voxel is darkened, to nothing at a tenth of the ceiling: else a saturated lesion
+        would leave its own texture on the healed tissue. Resampled differences may overshoot: no voxel falls
+        below 0 that was not already.
 
         Args:
             data: intensities in the file's units, any shape.
             difference: output minus input of the network, in [-1, 1], of the same shape; where it is 0 the
                 result is `data` bit for bit.
         """
-        data = np.asarray(data, dtype=np.float32)
-        changed = data + np.asarray(difference, dtype=np.float32) * np.maximum(data, np.float32(self.ceiling))
+        data, difference = np.asarray(data, dtype=np.float32), np.asarray(difference, dtype=np.float32)
+        scale = np.float32(self.ceiling)
+        above = np.maximum(data - scale, 0) * np.clip(1 + difference / FADE, 0, 1)
+        changed = np.minimum(data, scale) + difference * scale + above
         return np.where(difference == 0, data, np.maximum(changed, np.minimum(data, 0)))
 
 

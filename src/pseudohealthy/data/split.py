@@ -22,13 +22,11 @@ def with_splits(volumes: Sequence[CohortVolume], fractions: Fractions, seed: int
     each split gets its share of each kind; the volumes of one subject stay together.
 
     Raises:
-        InputError: fractions that are not three shares of 1, or none to train on.
+        InputError: fractions that are not three shares of 1.
     """
     is_whole = len(fractions) == len(SPLITS) and math.isclose(sum(fractions), 1, abs_tol=1e-6)
-    if not is_whole or min(fractions) < 0 or fractions[0] == 0:
-        raise InputError(
-            f"split fractions {fractions}: expected shares of train (above 0), val and test that sum to 1"
-        )
+    if not is_whole or min(fractions) < 0:
+        raise InputError(f"split fractions {fractions}: expected shares of train, val and test that sum to 1")
     unsplit = [volume for volume in volumes if volume.split is None and volume.group != "bank"]
     masked = {volume.subject for volume in volumes if volume.mask}
     drawn: dict[str, Split] = {}

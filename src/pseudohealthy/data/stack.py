@@ -59,6 +59,10 @@ class Stack:
             raise InputError(f"{volume.image}: its brain lies beside the field; set centre=brain")
         brain = _slices(image.brain, grid)
         keep = kept_slices(brain, settings.slices) & brain.any(axis=(1, 2))
+        # A lesion beside the field, or lost between pixels, does not make its slice a healthy one.
+        keep &= (grid.to_canonical(lesion, order=0) > 0).any(axis=(1, 2)) | ~_slices(lesion, grid).any(
+            axis=(1, 2)
+        )
         known = volume.mask is not None or volume.group == "control"
         table = _table(grid, keep, lesion, image.brain, known=known).assign(has_mask=volume.mask is not None)
         share = saturated_share(image.data, lesion, intensity.ceiling) if lesion.any() else None

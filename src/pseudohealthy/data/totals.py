@@ -39,8 +39,8 @@ def expect_enough(totals: Mapping[Split, SplitTotals], fractions: Fractions, *, 
         found = totals[split]["slices"]
         volumes = f"its {totals[split]['volumes']} volumes"
         if not any(found.values()):
-            if split == "train" or fraction > 0:
-                raise InputError(f"the {split} split is empty; give more subjects, or other split fractions")
+            if fraction > 0:
+                raise InputError(f"the {split} split is empty; give more subjects, or a share of 0")
         elif split == "train":
             if not found["pathological"] + found["unlabelled"]:
                 raise InputError(

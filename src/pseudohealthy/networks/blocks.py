@@ -26,7 +26,7 @@ def activation(leaky: bool) -> nn.Module:
 class ConvBlock(nn.Sequential):
     """Convolution, norm, activation: one row of the tables, `(N, C, H, W)` to `(N, C', H/stride, W/stride)`.
 
-    The convolution has no bias: the norm behind it takes any constant away again.
+    The convolution has no bias: an instance norm behind it takes any constant away again.
     """
 
     def __init__(

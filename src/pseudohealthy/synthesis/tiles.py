@@ -15,14 +15,15 @@ Stack = NDArray[np.float32]
 def by_tiles(apply: Callable[[Stack], Stack], x: Stack, field: tuple[int, int]) -> Stack:
     """`apply` done to slices `(N, H, W)` of any size of at least `field`, in tiles of `field`.
 
-    Each pixel is the mean of the tiles that hold it, weighted by its distance from their borders.
+    Each pixel is the mean of the tiles that hold it, weighted by the distances from their borders along rows
+    and columns: as their product, so that along an edge of the image, too, one tile fades into the next.
     """
     height, width = x.shape[1:]
     if (height, width) == field:
         return apply(np.ascontiguousarray(x))
     total = np.zeros_like(x)
     weight = np.zeros((height, width), dtype=np.float32)
-    fade = np.minimum.outer(_ramp(field[0]), _ramp(field[1]))
+    fade = np.multiply.outer(_ramp(field[0]), _ramp(field[1]))
     for top in starts(height, field[0]):
         for left in starts(width, field[1]):
             tile = np.s_[top : top + field[0], left : left + field[1]]

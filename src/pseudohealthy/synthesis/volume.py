@@ -41,6 +41,7 @@ class Synthesis:
         difference: healthy minus input, in the input's intensity units.
         report: versions, weights, device, seconds, slices, lesion volume.
         slices: canonical stacks `(Z, H, W)` in [0, 1] for pictures, by column name.
+        of_array: whether the arrays lie as a given array does, and not as stored.
     """
 
     volume: Volume
@@ -50,6 +51,7 @@ class Synthesis:
     difference: Array
     report: dict[str, Any]
     slices: dict[str, Array]
+    of_array: bool
 
     def save(self, out: Path, name: str, *, overwrite: bool = False) -> dict[str, Path]:
         """Write the four volumes (NIfTI), a panel (PNG) and the run report (JSON) into a folder.
@@ -70,14 +72,18 @@ class Synthesis:
         files = output_files(out, name)
         refuse_existing(files, overwrite=overwrite)
         out.mkdir(parents=True, exist_ok=True)
-        write_volume(files["healthy"], self.healthy, self.volume)
-        write_volume(files["difference"], self.difference, self.volume)
-        write_volume(files["probability"], self.probability, self.volume)
-        write_volume(files["mask"], self.mask, self.volume, mask=True)
+        write_volume(files["healthy"], self._stored(self.healthy), self.volume)
+        write_volume(files["difference"], self._stored(self.difference), self.volume)
+        write_volume(files["probability"], self._stored(self.probability), self.volume)
+        write_volume(files["mask"], self._stored(self.mask), self.volume, mask=True)
         replace(files["panel"], lambda part: self.draw(part, name))
         names = {kind: path.name for kind, path in files.items()}
         write_json(files["report"], {**self.report, "files": names})
         return files
+
+    def _stored(self, array: NDArray[Any]) -> NDArray[Any]:
+        """`array` as `(I, J, K)`: what `_as_given` did, undone."""
+        return array.T.reshape(self.volume.data.shape) if self.of_array else array
 
     def draw(self, path: Path, title: str) -> None:
         """Draw input, healthy image, difference and probability of a few slices into a PNG."""
@@ -144,6 +150,7 @@ def synthesize(
         difference=_as_given(healthy - volume.data, source),
         report=report,
         slices=slices,
+        of_array=isinstance(source, np.ndarray),
     )
 
 

@@ -62,14 +62,16 @@ def train(
     torch.manual_seed(settings.training.seed)
     method = build(settings)
     slices = Slices(prepared, "train", method.needs, settings.training)
-    if fabric.is_global_zero:
-        _write_down(out, plan(prepared, settings, init))
-    fabric.barrier()
     if init is not None:
         load_weights(init, method.generators)
     run = Run(fabric, method, settings, images_to_see(settings.training, len(slices)))
+    planned = plan(prepared, settings, init, accelerator)
+    _refuse_other_run(out, planned)
+    fabric.barrier()  # nobody looks into the folder any more
+    if fabric.is_global_zero:
+        _write_down(out, planned)
     if (out / STATE).is_file():
-        run.restore(load_state(out / STATE, fabric.device))
+        run.restore(load_state(out / STATE))
     _loop(run, slices, prepared, out)
     return out / WEIGHTS
 
@@ -80,8 +82,10 @@ def images_to_see(training: Training, epoch: int) -> int:
     return -(-wanted // training.batch_size) * training.batch_size
 
 
-def plan(prepared: Prepared, settings: Settings, init: Path | None = None) -> dict[str, Any]:
-    """What a run would do, as it is written down before it starts."""
+def plan(
+    prepared: Prepared, settings: Settings, init: Path | None = None, accelerator: str = "auto"
+) -> dict[str, Any]:
+    """What a run would do, as it is written down before it starts; arguments as those of `train`."""
     with torch.device("meta"):
         method = build(settings)
     slices = Slices(prepared, "train", method.needs, settings.training)
@@ -91,7 +95,7 @@ def plan(prepared: Prepared, settings: Settings, init: Path | None = None) -> di
         "settings": settings.model_dump(mode="json"),
         "images": images_to_see(settings.training, len(slices)),
         "pathological_slices": len(slices),
-        "precision": precision(settings.training),
+        "precision": precision(settings.training, accelerator),
         "parameters": {
             name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()
         },
@@ -100,15 +104,16 @@ def plan(prepared: Prepared, settings: Settings, init: Path | None = None) -> di
     }
 
 
-def precision(training: Training) -> str:
+def precision(training: Training, accelerator: str) -> str:
     """The precision in force: "auto" is bf16 where a matrix unit makes it faster than fp32.
 
     AVX-512 alone multiplies bf16 too, but no faster than fp32.
     """
     if training.precision != "auto":
         return training.precision
-    native = torch.cuda.is_available() or torch.cpu.get_capabilities().get("amx_bf16", False)
-    return "bf16-mixed" if native else "32-true"
+    cuda = accelerator != "cpu" and torch.cuda.is_available()
+    fast = torch.cuda.is_bf16_supported() if cuda else torch.cpu.get_capabilities().get("amx_bf16", False)
+    return "bf16-mixed" if fast else "32-true"
 
 
 def _loop(run: Run, slices: Slices, prepared: Prepared, out: Path) -> None:
@@ -176,30 +181,35 @@ def _sample(run: Run, prepared: Prepared, path: Path) -> None:
 
 
 def _launch(settings: Settings, accelerator: str, devices: int) -> Fabric:
-    devices = int(os.environ.get("LOCAL_WORLD_SIZE", devices))
-    if settings.training.batch_size % devices:
-        raise InputError(
-            f"training.batch_size {settings.training.batch_size} cannot be shared by {devices} processes"
-        )
+    """Fabric on this machine's processes, or on those that torchrun has started."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", devices))
+    processes = int(os.environ.get("WORLD_SIZE", here))
+    batch = settings.training.batch_size
+    if batch % processes:
+        raise InputError(f"training.batch_size {batch} cannot be shared by {processes} processes")
     fabric = Fabric(
         accelerator=accelerator,
-        devices=devices,
-        strategy="ddp" if devices > 1 else "auto",
-        precision=precision(settings.training),  # type: ignore[arg-type]
+        devices=here,
+        num_nodes=processes // here,
+        strategy="ddp" if processes > 1 else "auto",
+        precision=precision(settings.training, accelerator),  # type: ignore[arg-type]
     )
     fabric.launch()
     return fabric
 
 
-def _write_down(out: Path, planned: dict[str, Any]) -> None:
-    path = out / SETTINGS
-    if path.is_file():
-        _compare(path, planned)
-        return
-    if out.exists() and any(out.iterdir()):
+def _refuse_other_run(out: Path, planned: Mapping[str, Any]) -> None:
+    if (out / SETTINGS).is_file():
+        _compare(out / SETTINGS, planned)
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: holds other files and no {SETTINGS}; give training a folder of its own")
-    out.mkdir(parents=True, exist_ok=True)
-    replace(path, lambda part: part.write_text(yaml.safe_dump(planned, sort_keys=False)))
+
+
+def _write_down(out: Path, planned: Mapping[str, Any]) -> None:
+    if not (out / SETTINGS).is_file():
+        out.mkdir(parents=True, exist_ok=True)
+        text = yaml.safe_dump(dict(planned), sort_keys=False)
+        replace(out / SETTINGS, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def _compare(path: Path, planned: Mapping[str, Any]) -> None:

@@ -13,10 +13,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pseudohealthy.config import Settings, Training
 from pseudohealthy.data.slices import Batch
-from pseudohealthy.errors import PseudohealthyError
+from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.methods.base import Method
 from pseudohealthy.training.pool import FakePool
 
+FORMAT = 1  # of the state
 POOL_STREAM = 100
 
 
@@ -49,7 +50,7 @@ class Run:
 
     def step(self, batch: Batch, number: int) -> None:
         """One step of the generators' side, then one of each discriminator."""
-        torch.manual_seed(self.training.seed + number)
+        torch.manual_seed(int(np.random.SeedSequence([self.training.seed, number]).generate_state(1)[0]))
         rate = learning_rate(self.training, self.images, self.total)
         method = self.method
         method.discriminators.requires_grad_(False)
@@ -76,16 +77,16 @@ class Run:
         """
         means = {name: _mean(self.fabric, total / self.steps).item() for name, total in self.sums.items()}
         self.sums, self.steps = {}, 0
-        broken = [name for name, value in means.items() if not np.isfinite(value)]
-        if broken:
-            raise PseudohealthyError(
-                f"{broken[0]} is no longer a number at image {self.images}; "
-                "lower training.learning_rate or use training.precision=32-true"
-            )
+        self._refuse_broken(means)
         return means
 
     def state(self) -> dict[str, Any]:
-        """What `restore` needs to go on as if never stopped."""
+        """What `restore` needs to go on as if never stopped.
+
+        Raises:
+            PseudohealthyError: a loss is no longer a number, so that the state is not worth saving.
+        """
+        self._refuse_broken({name: total.item() for name, total in self.sums.items()})
         return {
             "images": self.images,
             "method": self.method.state_dict(),
@@ -94,18 +95,34 @@ class Run:
             "pools": {name: pool.state() for name, pool in self.pools.items()},
             "sums": self.sums,
             "steps": self.steps,
+            "format": FORMAT,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Go on from a saved state, whose tensors are on the CPU.
+
+        Raises:
+            InputError: another version of the program saved it in another form.
+        """
+        if state.get("format") != FORMAT:
+            raise InputError(f"the saved state is of format {state.get('format')}, not {FORMAT}; start anew")
         self.images = state["images"]
         self.method.load_state_dict(state["method"])
         self.averaged.load_state_dict(state["averaged"])
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
         for name, kept in state["pools"].items():
-            self._pool(name).restore(kept)
-        self.sums, self.steps = state["sums"], state["steps"]
+            self._pool(name).restore([self.fabric.to_device(fake) for fake in kept])
+        self.sums = {name: self.fabric.to_device(value) for name, value in state["sums"].items()}
+        self.steps = state["steps"]
+
+    def _refuse_broken(self, losses: Mapping[str, float]) -> None:
+        broken = [name for name, value in losses.items() if not np.isfinite(value)]
+        if broken:
+            raise PseudohealthyError(
+                f"{broken[0]} is no longer a number at image {self.images}; "
+                "lower training.learning_rate or use training.precision=32-true"
+            )
 
     def _descend(self, name: str, loss: Tensor, rate: float) -> None:
         optimiser = self.optimisers[name]

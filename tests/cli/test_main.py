@@ -1,0 +1,436 @@
+"""The program as a person meets it: its commands, its exit codes, and one line for whatever is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from cohorts import LPS, SHAPE, bids, brain, lesion, participants, write
+from disk import full_disk
+from models import saved
+from pseudohealthy import __version__
+from pseudohealthy.cli.main import EXITS, main
+from pseudohealthy.errors import RESEARCH_USE
+from pseudohealthy.synthesis.volume import output_files
+from tiny import TINY
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = [sys.executable, "-m", "pseudohealthy.cli.main"]
+COMMANDS = ["demo", "phantom", "prepare", "train", "synthesize", "evaluate", "info"]
+FIT = ["--set", "field=[64, 48]"]
+SHORT = [f"--set={group}.{key}={value}" for group, values in TINY.items() for key, value in values.items()]
+SHORT += ["--set", "training.images=4"]
+
+
+class Ran(NamedTuple):
+    """What became of a command."""
+
+    code: object
+    out: str
+    err: str
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The program's own entry point with these arguments."""
+
+    def entered(*arguments: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["pseudohealthy", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return Ran(end.value.code, *capsys.readouterr())
+
+    return entered
+
+
+def refused(ran: Ran, *words: str, code: int = 2, lines: int = 1) -> None:
+    """The command ended with this code, and its only words were one line that holds these."""
+    assert (ran.code, ran.out) == (code, "")
+    assert ran.err.startswith("pseudohealthy: ")
+    assert len(ran.err.splitlines()) == lines
+    for word in words:
+        assert word in ran.err
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return saved(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    return write(tmp_path / "sub-01_FLAIR.nii.gz", brain())
+
+
+def plain(text: str) -> str:
+    """Without colours, boxes and line breaks."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯─]", " ", text).split())
+
+
+def test_help_tells_exit_codes_and_research_use(run: Run) -> None:
+    shown = run("--help")
+    assert shown.code == 0
+    assert EXITS in plain(shown.out)
+    assert RESEARCH_USE in plain(shown.out)
+    listed = plain(shown.out).split(" Commands ")[1]
+    assert all(f" {command} " in f" {listed}" for command in COMMANDS)
+    bare = run()
+    assert (bare.code, plain(bare.out)) == (2, plain(shown.out))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_its_help(run: Run, command: str) -> None:
+    shown = run(command, "--help")
+    assert (shown.code, shown.err) == (0, "")
+    assert f"pseudohealthy {command} [OPTIONS]" in plain(shown.out)
+    assert ("--out" in shown.out) == (command != "info")
+
+
+def test_the_version(run: Run) -> None:
+    assert run("--version") == (0, f"{__version__}\n", "")
+
+
+def test_info_tells_what_the_weights_are(run: Run, weights: Path) -> None:
+    shown = run("info", "--json", "--weights", weights)
+    facts = json.loads(shown.out)
+    assert shown.code == 0
+    assert (facts["version"], facts["weights"]["method"]) == (__version__, "paired")
+    lines = run("info", "--weights", weights).out.splitlines()
+    assert lines[0] == f"version: {__version__}"
+    assert [line.split(":")[0] for line in lines] == list(facts)
+
+
+def test_help_version_and_info_do_not_load_torch(weights: Path) -> None:
+    code = """
+import sys
+from pseudohealthy.cli.main import main
+for arguments in ["--version"], ["--help"], ["train", "--help"], ["info", "--json", "--weights", sys.argv[1]]:
+    sys.argv[1:] = arguments
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, arguments
+    assert "torch" not in sys.modules, arguments
+"""
+    subprocess.run([sys.executable, "-c", code, weights], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["heal"], ["train"], ["synthesize", "a.nii", "-o", "out", "--device", "banana"], ["info", "--jsonn"]],
+)
+def test_what_the_command_line_does_not_know_is_told_with_exit_code_2(run: Run, arguments: list[str]) -> None:
+    told = run(*arguments)
+    assert (told.code, told.out) == (2, "")
+    assert "--help" in told.err
+    assert "Traceback" not in told.err
+
+
+def test_the_whole_chain_from_phantoms_to_scores(run: Run, tmp_path: Path) -> None:
+    phantoms, prepared, trained = tmp_path / "phantoms", tmp_path / "prepared", tmp_path / "run"
+    made = run("phantom", "-o", phantoms, "--patients", 4, "--spacing", 6)
+    assert made == (0, f"4 subjects in {phantoms}. Next: pseudohealthy prepare {phantoms} -o PREPARED\n", "")
+
+    prepare = ["prepare", phantoms, "-o", prepared, "--set", "spacing=6", "--set", "field=[48, 32]"]
+    done = run(*prepare)
+    assert (done.code, done.err) == (0, "")
+    train, val, test, following = done.out.splitlines()
+    counts = r"volumes; slices: \d+ pathological, \d+ healthy"
+    for line, start in ((train, "train: 2"), (val, "val: 1"), (test, "test: 1")):
+        assert re.fullmatch(f"{start} {counts}", line)
+    assert following == f"Prepared in {prepared}. Next: pseudohealthy train {prepared} -o RUN"
+    assert run(*prepare) == done
+
+    learned = run("train", prepared, "-o", trained, *SHORT, "--device", "cpu")
+    folder = trained / "weights"
+    following = f"pseudohealthy synthesize IMAGE --weights {folder} -o OUT"
+    assert learned == (0, f"Weights in {folder}. Next: {following}\n", "")
+
+    flair = phantoms / "sub-P001/anat/sub-P001_FLAIR.nii.gz"
+    healed = run("synthesize", flair, "-o", tmp_path / "healed", "--weights", folder)
+    assert (healed.code, healed.err) == (0, "")
+    files = output_files(tmp_path / "healed", flair.name)
+    assert sorted((tmp_path / "healed").iterdir()) == sorted(files.values())
+    report = json.loads(files["report"].read_text())
+    *named, found, sentence = healed.out.splitlines()
+    assert named == [f"{kind}: {path}" for kind, path in files.items()]
+    assert found.startswith(f"lesion: {report['lesion_ml']} ml; ")
+    assert sentence == RESEARCH_USE
+    given, output = nib.load(flair), nib.load(files["healthy"])
+    np.testing.assert_array_equal(output.affine, given.affine)
+    outside = given.get_fdata() == 0
+    assert not output.get_fdata()[outside].any()
+
+    scored = run("evaluate", prepared, "-o", tmp_path / "scores", "--weights", folder, "--split", "test")
+    assert (scored.code, scored.err) == (0, "")
+    assert {"identity", "truth.mae_ratio"} <= {line.split(":")[0] for line in scored.out.splitlines()}
+    assert pd.read_csv(tmp_path / "scores/volumes.tsv", sep="\t")["volume"].tolist() == ["P001"]
+    assert json.loads((tmp_path / "scores/summary.json").read_text())["split"] == "test"
+
+
+def test_a_judge_gives_healthiness(run: Run, prepared_folder: Path, weights: Path, tmp_path: Path) -> None:
+    judge = tmp_path / "judge"
+    assert (
+        run("train", prepared_folder, "-o", judge, "--method", "judge", *SHORT, "--device", "cpu").code == 0
+    )
+    command = ["evaluate", prepared_folder, "-o", tmp_path / "out", "--weights", weights]
+    scored = run(*command, "--judge", judge / "weights")
+    assert scored.code == 0
+    assert re.search(r"^healthiness: -?\d+\.\d{3}, pooled -?\d+\.\d{3}$", scored.out, re.MULTILINE)
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
+    run: Run, prepared_folder: Path, tmp_path: Path
+) -> None:
+    said = run("train", prepared_folder, "-o", tmp_path / "run", *SHORT, "--dry-run")
+    planned = yaml.safe_load(said.out)
+    assert (said.code, planned["images"]) == (0, 4)
+    assert planned["settings"]["networks"]["width"] == TINY["networks"]["width"]
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("config", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
+def test_the_settings_in_the_repository_are_understood(run: Run, prepared_folder: Path, config: Path) -> None:
+    written = yaml.safe_load(config.read_text())
+    command = ["train", prepared_folder, "-o", "run", "--config", config, "--dry-run"]
+    of_file = yaml.safe_load(run(*command).out)["settings"]
+    assert of_file["method"] == written["method"]
+    assert of_file["training"]["images"] == written["training"]["images"]
+    named = yaml.safe_load(run(*command, "--method", "judge", "--set", "training.images=8").out)
+    assert (named["settings"]["method"], named["images"]) == ("judge", 8)
+
+
+def broken(folder: Path) -> dict[str, tuple[Path, str]]:
+    """Images that cannot be used, and what is said of each."""
+    whole = write(folder / "whole.nii.gz", brain())
+    truncated = folder / "truncated.nii.gz"
+    truncated.write_bytes(whole.read_bytes()[:-2000])
+    nan = brain().astype(np.float32)
+    nan[0, 0, 0] = np.nan
+    text = folder / "text.nii"
+    text.write_text("not an image")
+    return {
+        "missing": (folder / "missing.nii.gz", "does not exist; expected a NIfTI file"),
+        "truncated": (truncated, "truncated gzip"),
+        "NaN": (write(folder / "nan.nii", nan), "1 of 61440 voxels are NaN or infinite"),
+        "4-D": (write(folder / "4d.nii", np.stack([brain()] * 2, 3)), "expected one 3-D volume"),
+        "text": (text, "not NIfTI"),
+        "folder": (folder, "is a folder; expected a NIfTI file"),
+        "black": (write(folder / "black.nii", np.zeros(SHAPE, np.int16)), "every voxel is 0"),
+    }
+
+
+@pytest.mark.parametrize("kind", ["missing", "truncated", "NaN", "4-D", "text", "folder", "black"])
+def test_an_image_that_cannot_be_used_is_told_in_one_line(
+    run: Run, weights: Path, tmp_path: Path, kind: str
+) -> None:
+    path, said = broken(tmp_path)[kind]
+    refused(run("synthesize", path, "-o", tmp_path / "out", "--weights", weights), str(path), said)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_weights_folder_is_told(
+    run: Run, image: Path, prepared_folder: Path, weights: Path, tmp_path: Path
+) -> None:
+    to = ["-o", tmp_path / "out"]
+    for command in (["synthesize", image, *to], ["evaluate", prepared_folder, *to], ["info"]):
+        for folder in (tmp_path / "none", prepared_folder):
+            refused(run(*command, "--weights", folder), str(folder), "not a weights folder")
+    judged = ["evaluate", prepared_folder, *to, "--weights", weights]
+    refused(run(*judged, "--judge", tmp_path), "not a weights folder")
+    refused(run("train", prepared_folder, *to, *SHORT, "--init", tmp_path), "no model.safetensors there")
+    assert not (tmp_path / "out").exists()
+
+
+def test_outputs_that_are_there_are_kept_unless_they_may_be_replaced(
+    run: Run, image: Path, weights: Path, tmp_path: Path
+) -> None:
+    command = ["synthesize", image, "-o", tmp_path / "out", "--weights", weights]
+    assert run(*command).code == 0
+    before = contents(tmp_path / "out")
+    refused(run(*command), "exists already", "--overwrite")
+    before_any_work = ["synthesize", tmp_path / "none" / image.name, "-o", tmp_path / "out"]
+    refused(run(*before_any_work), "exists already")
+    assert contents(tmp_path / "out") == before
+    report = tmp_path / "out/sub-01_desc-pseudohealthy_report.json"
+    report.write_text("{}")
+    assert run(*command, "--overwrite").code == 0
+    assert json.loads(report.read_text())["version"] == __version__
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file under a folder; nothing where there is none."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("command", ["demo", "phantom", "prepare", "train", "synthesize", "evaluate"])
+@pytest.mark.parametrize("below", [False, True])
+def test_a_file_in_the_place_of_the_output_folder_is_told_before_any_work(
+    run: Run, tmp_path: Path, command: str, below: bool
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    inputs = [] if command in ("demo", "phantom") else [tmp_path]
+    told = run(command, *inputs, "-o", file / "out" if below else file)
+    refused(told, f"{file} is a file; expected a folder")
+    assert contents(tmp_path) == {"file": b"mine"}
+
+
+def test_a_cohort_that_cannot_be_read_is_told(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    refused(run("prepare", tmp_path / "none", "-o", out), "none: no such folder")
+    (tmp_path / "empty").mkdir()
+    refused(run("prepare", tmp_path / "empty", "-o", out), "no images or masks found; looked for BIDS: ")
+    data = bids(tmp_path / "data", 4)
+    refused(run("prepare", data, "-o", out, "--layout", "brats"), "looked for BraTS: ")
+    refused(run("prepare", data, "-o", out, "--set", "feild=[64, 48]"), "feild", "did you mean field?")
+    assert not out.exists()
+
+
+def test_a_file_of_a_cohort_that_cannot_be_used_is_named(run: Run, tmp_path: Path) -> None:
+    data = bids(tmp_path / "data", 4)
+    flair = data / "sub-02/anat/sub-02_FLAIR.nii.gz"
+    flair.write_bytes(flair.read_bytes()[:-2000])
+    mask = data / "derivatives/lesions/sub-03/anat/sub-03_label-lesion_mask.nii.gz"
+    write(mask, lesion(), LPS + np.diag([0, 0, 0.5, 0]))
+    told = run("prepare", data, "-o", tmp_path / "out", *FIT)
+    refused(told, "2 of 4 volumes cannot be used; nothing was written", lines=3)
+    _, first, second = told.err.splitlines()
+    assert f"{flair}: " in first
+    assert "truncated gzip" in first
+    assert f"{mask}: its grid" in second
+    assert f"is not that of {data}/sub-03" in second
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_split_without_lesion_is_told(run: Run, tmp_path: Path) -> None:
+    data = bids(tmp_path / "data", 4)
+    splits = enumerate(("train", "train", "val", "test"), 1)
+    participants(data, "participant_id\tsplit", *(f"sub-{number:02d}\t{split}" for number, split in splits))
+    write(data / "derivatives/lesions/sub-03/anat/sub-03_label-lesion_mask.nii.gz", 0 * lesion())
+    refused(run("prepare", data, "-o", tmp_path / "out", *FIT), "no lesion slice in the val split")
+    assert not (tmp_path / "out").exists()
+
+
+def test_settings_that_cannot_be_used_are_told(run: Run, prepared_folder: Path, tmp_path: Path) -> None:
+    command = ["train", prepared_folder, "-o", tmp_path / "run", *SHORT]
+    misspelt = "training.imagess is not a setting; did you mean images?"
+    refused(run(*command, "--set", "training.imagess=4"), misspelt)
+    file = tmp_path / "settings.yaml"
+    file.write_text("training: {imagess: 4}")
+    refused(run(*command, "--config", file), misspelt)
+    file.write_text("- paired")
+    refused(run(*command, "--config", file), f"{file}: expected `key: value` lines")
+    refused(run(*command, "--config", tmp_path / "none.yaml"), "none.yaml: cannot be read as a settings file")
+    refused(run(*command, "--set", "training.images"), "expected KEY=VALUE")
+    refused(run(*command, "--processes", 3), "training.batch_size 2 cannot be shared by 3 processes")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_no_prepared_cohort_is_told(run: Run, weights: Path, tmp_path: Path) -> None:
+    for command in (["train"], ["evaluate", "--weights", weights]):
+        for folder in (tmp_path, tmp_path / "none"):
+            refused(run(*command, folder, "-o", tmp_path / "out"), f"{folder}: not a prepared cohort")
+
+
+def test_a_cohort_prepared_otherwise_than_the_models_is_told(
+    run: Run, prepared_folder: Path, tmp_path: Path
+) -> None:
+    other = saved(tmp_path / "other", clip="all")
+    told = run("evaluate", prepared_folder, "-o", tmp_path / "out", "--weights", other)
+    refused(told, "another way than the model's (clip is brain, not all)")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_told(
+    run: Run, image: Path, prepared_folder: Path, weights: Path, tmp_path: Path
+) -> None:
+    to = ["-o", tmp_path / "out", "--device", "cuda"]
+    refused(run("train", prepared_folder, *SHORT, *to), "device cuda cannot be used", "--device cpu")
+    refused(run("synthesize", image, "--weights", weights, *to), "device cuda cannot be used", "--device cpu")
+    assert not (tmp_path / "out").exists()
+
+
+def test_phantoms_that_cannot_be_made_are_told(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").touch()
+    refused(run("phantom", "-o", tmp_path, "--spacing", 6), "is not the phantom data set asked for")
+    refused(run("phantom", "-o", tmp_path / "out", "--spacing", 9), "spacing is 9.0 mm; expected 0.5 to 6")
+    refused(run("phantom", "-o", tmp_path / "out", "--patients", 0), "expected one subject or more")
+
+
+def test_a_full_disk_leaves_older_outputs_as_they_were(
+    run: Run, image: Path, weights: Path, tmp_path: Path
+) -> None:
+    command = ["synthesize", image, "-o", tmp_path / "out", "--weights", weights]
+    with full_disk():
+        refused(run(*command), "cannot be written", "make room", code=1)
+    assert contents(tmp_path / "out") == {}
+    assert run(*command).code == 0
+    before = contents(tmp_path / "out")
+    with full_disk():
+        refused(run(*command, "--overwrite"), "cannot be written", code=1)
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_full_disk_leaves_no_half_of_anything(
+    run: Run, prepared_folder: Path, weights: Path, tmp_path: Path
+) -> None:
+    data = bids(tmp_path / "data", 4)
+    out = tmp_path / "out"
+    with full_disk():
+        refused(run("prepare", data, "-o", out, *FIT), "cannot be written", code=1)
+        refused(run("phantom", "-o", out, "--patients", 1, "--spacing", 6), "File too large", code=1)
+    assert {path.name for path in tmp_path.iterdir()} == {"data"}
+    with full_disk(100):
+        told = run("evaluate", prepared_folder, "-o", out, "--weights", weights)
+    refused(told, "volumes.tsv: cannot be written", code=1)
+    assert contents(out) == {}
+    with full_disk():
+        refused(
+            run("train", prepared_folder, "-o", out, *SHORT, "--device", "cpu"), "cannot be written", code=1
+        )
+    assert set(contents(out)) <= {"settings.yaml", "metrics.jsonl"}
+    assert run("train", prepared_folder, "-o", out, *SHORT, "--device", "cpu").code == 0
+
+
+def test_an_interrupted_run_says_how_to_go_on(prepared_folder: Path, tmp_path: Path) -> None:
+    command = [
+        *PROGRAM,
+        "train",
+        str(prepared_folder),
+        "-o",
+        str(tmp_path / "run"),
+        *SHORT,
+        "--device",
+        "cpu",
+    ]
+    process = subprocess.Popen(
+        [*command, "--set", "training.images=100000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run/metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err == "pseudohealthy: interrupted; the same command goes on where it was\n"

@@ -1,0 +1,98 @@
+"""Panels: every slice in its place, as bright as it is, and the sentence in the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from pseudohealthy.errors import RESEARCH_USE
+from pseudohealthy.report.figures import Slice, panel
+
+LEAST_PIXELS = 5000  # of a slice; letters are smaller
+
+
+def white(shape: tuple[int, int] = (60, 40)) -> Slice:
+    return np.ones(shape, dtype=np.float32)
+
+
+def pixels(path: Path) -> NDArray[np.int_]:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"), dtype=np.int_)
+
+
+def places(path: Path, colour: tuple[int, int, int] = (255, 255, 255)) -> list[tuple[slice, ...]]:
+    """Where there are large areas of a colour, from the top, then from the left."""
+    near = (np.abs(pixels(path) - colour) <= 8).all(axis=2)
+    labels, _ = ndimage.label(near)
+    sizes = np.bincount(labels.ravel())
+    boxes = ndimage.find_objects(labels)
+    large = [box for label, box in enumerate(boxes, 1) if sizes[label] >= LEAST_PIXELS]
+    return sorted(large, key=lambda box: (box[0].start // 20, box[1].start))
+
+
+def test_a_panel_carries_the_sentence_of_research_use(tmp_path: Path) -> None:
+    panel(tmp_path / "p.png", ["input"], [[white()]], title="patient")
+    with Image.open(tmp_path / "p.png") as image:
+        assert image.format == "PNG"
+        assert image.info["Description"] == RESEARCH_USE
+
+
+def test_every_slice_has_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "p.png"
+    panel(path, ["input", "healthy", "truth"], [[white()] * 3, [white()] * 3], names=["a", "b"], title="t")
+    found = places(path)
+    assert len(found) == 6
+    rows, columns = [box[0].start for box in found], [box[1].start for box in found]
+    assert len(set(rows[:3])) == len(set(rows[3:])) == 1
+    assert columns[:3] == columns[3:] == sorted(set(columns))
+    for height, width in [(box[0].stop - box[0].start, box[1].stop - box[1].start) for box in found]:
+        assert abs(height / width - 60 / 40) < 0.05
+
+
+def test_a_missing_image_leaves_a_black_place(tmp_path: Path) -> None:
+    columns, full = ["input", "healthy"], [[white(), white()], [white(), white()]]
+    panel(tmp_path / "full.png", columns, full)
+    panel(tmp_path / "gap.png", columns, [full[0], [None, white()]])
+    found, expected = places(tmp_path / "gap.png"), places(tmp_path / "full.png")
+    assert found == [expected[0], expected[1], expected[3]]
+    assert not pixels(tmp_path / "gap.png")[expected[2]].any()
+
+
+def test_grey_runs_from_0_to_1_whatever_the_slice_holds(tmp_path: Path) -> None:
+    path = tmp_path / "p.png"
+    panel(path, ["a", "b"], [[0.5 * white(), 2 * white()]])
+    assert len(places(path, (128, 128, 128))) == 1
+    assert len(places(path)) == 1
+
+
+def test_a_slice_lies_as_its_rows_and_columns_do(tmp_path: Path) -> None:
+    """Row 0 above, column 0 on the left."""
+    image = white()
+    image[:30] = image[:, :20] = 0
+    panel(tmp_path / "full.png", ["a"], [[white()]])
+    panel(tmp_path / "p.png", ["a"], [[image]])
+    (whole,), (corner,) = places(tmp_path / "full.png"), places(tmp_path / "p.png")
+    for part, of in zip(corner, whole, strict=True):
+        assert part.stop == of.stop
+        assert abs((part.stop - part.start) / (of.stop - of.start) - 0.5) < 0.05
+
+
+def test_a_difference_is_red_where_more_and_blue_where_less(tmp_path: Path) -> None:
+    path = tmp_path / "p.png"
+    image = np.zeros((60, 60), dtype=np.float32)
+    image[:20], image[40:] = 0.3, -0.3
+    panel(path, ["difference"], [[image]])
+    (zero,) = places(path, (247, 247, 247))  # the middle of the colours
+    above, below = (pixels(path)[row, zero[1].start + 20] for row in (zero[0].start - 20, zero[0].stop + 20))
+    assert above[0] > above[2] + 50
+    assert below[2] > below[0] + 50
+
+
+def test_names_may_hold_any_letter(tmp_path: Path) -> None:
+    """A file's name may look like a formula."""
+    panel(tmp_path / "p.png", ["a"], [[white()]], names=[r"$\b_{$"], title=r"sub-$\frac$_FLAIR.nii")
+    assert len(places(tmp_path / "p.png")) == 1

@@ -1,0 +1,146 @@
+"""A weights folder that training wrote, used on slices."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cohorts import FITTING
+from models import saved
+from pseudohealthy.data.prepared import Prepared
+from pseudohealthy.errors import InputError
+from pseudohealthy.methods.catalogue import build
+from pseudohealthy.synthesis.model import SLICES_AT_ONCE, Model
+from pseudohealthy.training.checkpoint import load_weights
+from pseudohealthy.training.loop import train
+from tiny import tiny
+
+SETTINGS = tiny("paired", "training.images=4")
+
+
+@pytest.fixture(scope="module")
+def trained(prepared_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("trained") / "run"
+    return train(Prepared.open(prepared_folder), run, SETTINGS, accelerator="cpu")
+
+
+def networks(folder: Path) -> nn.ModuleDict:
+    """The networks of a weights folder, without `Model`."""
+    loaded = build(SETTINGS).generators
+    load_weights(folder, loaded)
+    return loaded
+
+
+@torch.no_grad()
+def run(network: Callable[[Tensor], Tensor], x: Any) -> Any:
+    return network(torch.from_numpy(x)[:, None])[:, 0].numpy()
+
+
+def test_a_loaded_model_gives_what_its_networks_give(trained: Path, prepared: Prepared) -> None:
+    model = Model.load(trained, "cpu")
+    x = np.array(prepared.images[: SLICES_AT_ONCE + 3])
+    assert len(x) == SLICES_AT_ONCE + 3
+    for letter, ours in (("G", model.healthy(x)), ("S", model.lesion(x))):
+        assert ours.dtype == np.float32
+        np.testing.assert_allclose(ours, run(networks(trained)[letter], x), rtol=0, atol=1e-6)
+        assert np.ptp(ours) > 0
+
+
+def test_a_model_says_what_it_is(trained: Path, prepared: Prepared) -> None:
+    model = Model.load(trained, "cpu")
+    assert model.settings == SETTINGS
+    assert model.preprocessing == FITTING
+    assert model.device == torch.device("cpu")
+    content = (trained / "model.safetensors").read_bytes()
+    assert model.provenance["sha256"] == hashlib.sha256(content).hexdigest()
+    assert (model.provenance["method"], model.provenance["images"]) == ("paired", 4)
+    assert model.provenance["data"]["key"] == prepared.manifest["key"]
+    averaged = [
+        Model.load(trained.parent / name).provenance["averaged"] for name in ("weights", "weights_ema")
+    ]
+    assert averaged == [False, True]
+
+
+def test_slices_larger_than_the_field_go_through_in_tiles(trained: Path) -> None:
+    model = Model.load(trained, "cpu")
+    x = np.random.default_rng(0).random((2, 96, 72), dtype=np.float32)
+    out = model.healthy(x)
+    assert out.shape == x.shape
+    corners = {(0, 0): np.s_[:, :32, :24], (32, 24): np.s_[:, -32:, -24:]}  # what one tile alone holds
+    for (top, left), alone in corners.items():
+        tile = np.ascontiguousarray(x[:, top : top + 64, left : left + 48])
+        of_tile = run(networks(trained)["G"], tile)
+        np.testing.assert_allclose(out[alone], of_tile[alone], rtol=0, atol=1e-6)
+
+
+def test_the_field_is_the_models_own(tmp_path: Path) -> None:
+    model = Model.load(saved(tmp_path, field=(96, 80)), "cpu")
+    x = np.random.default_rng(0).random((2, 96, 80), dtype=np.float32)
+    np.testing.assert_allclose(model.lesion(x), run(model.networks["S"], x), rtol=0, atol=1e-6)
+
+
+def test_a_judge_finds_lesions_and_heals_none(tmp_path: Path) -> None:
+    model = Model.load(saved(tmp_path, "judge", finds=True), "cpu")
+    x = np.zeros((1, 64, 48), dtype=np.float32)
+    assert model.lesion(x).min() > 0.99
+    with pytest.raises(InputError, match="method judge, which has no G"):
+        model.healthy(x)
+
+
+@pytest.mark.parametrize("folder", ["none", "model.safetensors"])
+def test_what_is_no_weights_folder_is_refused(tmp_path: Path, folder: str) -> None:
+    saved(tmp_path)
+    with pytest.raises(InputError, match="not a weights folder"):
+        Model.load(tmp_path / folder)
+
+
+def test_damaged_weights_are_refused(tmp_path: Path) -> None:
+    weights = saved(tmp_path) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    with pytest.raises(InputError, match="not a readable safetensors file"):
+        Model.load(tmp_path)
+    weights.unlink()
+    with pytest.raises(InputError, match=r"no model\.safetensors there"):
+        Model.load(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["settings", "preprocessing", "images", "data", "averaged"])
+def test_a_config_without_one_of_its_parts_is_refused(tmp_path: Path, key: str) -> None:
+    """A preprocessing made up from defaults would give wrong images without a word."""
+    with pytest.raises(InputError, match=r"config\.json: "):
+        Model.load(edited(tmp_path, lambda config: config.pop(key)))
+
+
+def test_a_config_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"config\.json: networks\.widht is not a setting; did you mean width"
+    ):
+        Model.load(edited(tmp_path, lambda config: config["settings"]["networks"].update(widht=4)))
+    with pytest.raises(InputError, match="tensors do not fit the networks"):
+        Model.load(edited(tmp_path, lambda config: config["settings"]["networks"].update(width=8)))
+    with pytest.raises(InputError, match="multiples of 16"):
+        Model.load(edited(tmp_path, lambda config: config["preprocessing"].update(field=[60, 48])))
+
+
+def edited(folder: Path, edit: Callable[[dict[str, Any]], object]) -> Path:
+    path = saved(folder) / "config.json"
+    config = json.loads(path.read_text())
+    edit(config)
+    path.write_text(json.dumps(config))
+    return folder
+
+
+def test_a_device_that_is_not_there_is_refused_in_one_line(tmp_path: Path) -> None:
+    saved(tmp_path)
+    absent = ["banana"] if torch.cuda.is_available() else ["banana", "cuda"]
+    for device in absent:
+        with pytest.raises(InputError, match=f"^device {device} cannot be used here .*; try --device cpu$"):
+            Model.load(tmp_path, device)

@@ -1,0 +1,334 @@
+"""A volume in, four out on its own grid, and nothing changed that should not be."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
+from numpy.typing import NDArray
+from PIL import Image
+
+from cohorts import LPS, SHAPE, brain, lesion, write
+from models import saved
+from pseudohealthy import __version__
+from pseudohealthy.data.volume import read_volume
+from pseudohealthy.errors import RESEARCH_USE, InputError
+from pseudohealthy.synthesis.model import Model
+from pseudohealthy.synthesis.volume import LEAST_AREA, Synthesis, output_files, synthesize
+
+ORIENTATIONS = ["LPS", "RAS", "PIR", "ASL"]
+TILTED = np.array([[-0.98, 0.1, 0.0], [-0.1, -0.97, -0.2], [0.0, -0.2, 0.96]])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def fresh(folder: Path) -> Model:
+    """Changes the image a little, and finds lesions here and there."""
+    return Model.load(saved(folder / "fresh"), "cpu")
+
+
+@pytest.fixture(scope="module")
+def copying(folder: Path) -> Model:
+    """Gives its input back, and finds a lesion in all of the brain."""
+    return Model.load(saved(folder / "copying", copying=True, finds=True), "cpu")
+
+
+def patient() -> NDArray[np.float32]:
+    """(48, 64, 20), LPS: fractional intensities, some far above the ceiling, a few below 0 in the corner."""
+    rng = np.random.default_rng(1)
+    data = np.where(brain() > 0, brain() + rng.random(SHAPE), 0)
+    data[lesion() > 0] *= 3
+    data[22:26, 30:34, 0] = 120  # a slice with too little brain
+    data[:3, :3] = -rng.random((3, 3, SHAPE[2]))
+    return data.astype(np.float32)
+
+
+def reoriented(data: NDArray[Any], affine: NDArray[np.float64], codes: str) -> Any:
+    """An LPS image in another storage order, as nibabel does it."""
+    turn = ornt_transform(axcodes2ornt("LPS"), axcodes2ornt(tuple(codes)))
+    turned = nib.orientations.apply_orientation(data, turn)
+    return nib.Nifti1Image(turned, affine @ inv_ornt_aff(turn, data.shape))
+
+
+def flair(path: Path, codes: str = "LPS", affine: NDArray[np.float64] = LPS) -> Path:
+    nib.save(reoriented(patient(), affine, codes), path)
+    return path
+
+
+def fine(path: Path) -> Path:
+    """A brain of 0.45 mm in plane, 5 mm thick slices: 110 x 150 x 7 voxels."""
+    shape = (110, 150, 7)
+    at = np.indices(shape) - np.array([54.5, 74.5, 3.0])[:, None, None, None]
+    inside = ((at / np.array([45.0, 60.0, 4.0])[:, None, None, None]) ** 2).sum(axis=0) <= 1
+    data = np.where(inside, np.random.default_rng(2).normal(400, 90, shape).clip(1), 0)
+    return write(path, data.astype(np.float32), np.diag([-0.45, -0.45, 5.0, 1.0]))
+
+
+def processed(data: NDArray[Any]) -> NDArray[np.bool_]:
+    """(48, 64, 20): the brain in slices with enough of it."""
+    inside: NDArray[np.bool_] = data > 0
+    area = inside.sum(axis=(0, 1))
+    inside &= area > LEAST_AREA * area.max()
+    return inside
+
+
+@pytest.mark.parametrize("codes", ORIENTATIONS)
+def test_a_generator_that_copies_gives_the_input_bit_for_bit(
+    tmp_path: Path, copying: Model, codes: str
+) -> None:
+    result = synthesize(flair(tmp_path / "scan.nii.gz", codes), copying)
+    np.testing.assert_array_equal(result.healthy, result.volume.data, strict=True)
+    assert not result.difference.any()
+
+
+def test_it_does_so_of_an_oblique_volume_too(tmp_path: Path, copying: Model) -> None:
+    affine = np.eye(4)
+    affine[:3, :3] = TILTED @ np.diag([1.0, 1.1, 3.0])
+    result = synthesize(flair(tmp_path / "scan.nii.gz", "RAS", affine), copying)
+    np.testing.assert_array_equal(result.healthy, result.volume.data, strict=True)
+
+
+def test_it_does_so_of_a_finer_volume_too(tmp_path: Path, copying: Model) -> None:
+    result = synthesize(fine(tmp_path / "fine.nii.gz"), copying)
+    np.testing.assert_array_equal(result.healthy, result.volume.data, strict=True)
+    assert result.mask.any()
+
+
+@pytest.mark.parametrize("codes", ORIENTATIONS[1:])
+def test_how_a_volume_is_stored_makes_no_difference(tmp_path: Path, fresh: Model, codes: str) -> None:
+    ours = synthesize(flair(tmp_path / "lps.nii"), fresh)
+    other = synthesize(flair(tmp_path / "other.nii", codes), fresh)
+    for name in ("healthy", "probability"):
+        expected = reoriented(getattr(ours, name), LPS, codes)
+        np.testing.assert_array_equal(getattr(other, name), expected.get_fdata(dtype=np.float32))
+
+
+def test_only_the_brain_in_slices_with_enough_of_it_changes(tmp_path: Path, fresh: Model) -> None:
+    result = synthesize(flair(tmp_path / "scan.nii.gz"), fresh)
+    data, where = patient(), processed(patient())
+    assert (data < 0).any()
+    untouched = (data > 0) & ~where
+    assert untouched.any()
+    np.testing.assert_array_equal(result.healthy[~where], data[~where])
+    assert np.mean(result.healthy[where] != data[where]) > 0.9
+    assert not result.probability[~where].any()
+    assert (result.probability[where] > 0).all()
+    assert result.report["slices"] == {"all": 20, "processed": int(where.any(axis=(0, 1)).sum())}
+
+
+def test_the_same_holds_of_a_finer_volume(tmp_path: Path, fresh: Model) -> None:
+    result = synthesize(fine(tmp_path / "fine.nii.gz"), fresh)
+    data = result.volume.data
+    np.testing.assert_array_equal(result.healthy[data <= 0], 0)
+    assert not result.probability[data <= 0].any()
+    assert np.mean(result.healthy[data > 0] != data[data > 0]) > 0.9
+    assert np.abs(result.difference).max() < 0.5 * result.report["ceiling"]
+
+
+def test_pictures_show_no_change_outside_the_brain(tmp_path: Path, fresh: Model) -> None:
+    shown = synthesize(flair(tmp_path / "scan.nii.gz"), fresh).slices
+    assert list(shown) == ["input", "healthy", "difference", "lesion probability"]
+    outside = shown["input"] == 0
+    for name in ("healthy", "difference", "lesion probability"):
+        assert not shown[name][outside].any()
+        assert shown[name][~outside].any()
+
+
+def test_difference_and_mask_follow_from_the_others(tmp_path: Path, fresh: Model) -> None:
+    result = synthesize(flair(tmp_path / "scan.nii.gz"), fresh)
+    data = patient()
+    np.testing.assert_array_equal(result.difference, result.healthy - data)
+    np.testing.assert_array_equal(result.mask, (result.probability > 0.5) & (data > 0))
+    assert 0 < np.count_nonzero(result.mask) < np.count_nonzero(data > 0)
+    assert 0 <= result.probability.min() <= result.probability.max() <= 1
+    assert result.mask.dtype == np.bool_
+    assert result.healthy.dtype == np.float32
+
+
+def test_the_ceiling_is_the_brains_percentile(tmp_path: Path, copying: Model) -> None:
+    result = synthesize(flair(tmp_path / "scan.nii.gz"), copying)
+    data = patient()
+    assert result.report["ceiling"] == pytest.approx(np.percentile(data[data > 0], 99.5))
+    assert result.slices["input"].max() == 1
+
+
+def test_the_lesions_volume_is_counted_in_millilitres(tmp_path: Path, copying: Model) -> None:
+    """All of the brain counts as lesion; a voxel is 1 x 1.5 x 3 mm."""
+    path = flair(tmp_path / "scan.nii.gz", affine=np.diag([-1.0, -1.5, 3.0, 1.0]))
+    model = Model.load(saved(tmp_path / "m", finds=True, spacing=1.5), "cpu")
+    found = synthesize(path, model)
+    area = (patient() > 0).sum(axis=(0, 1))
+    voxels = area[area > LEAST_AREA * area.max()].sum()
+    assert found.report["lesion_ml"] == pytest.approx(voxels * 4.5 / 1000, rel=0.03)  # resampled in plane
+    assert synthesize(flair(tmp_path / "1mm.nii"), copying).report["lesion_ml"] == round(voxels / 1000, 3)
+
+
+def test_a_brain_larger_than_the_field_is_covered(tmp_path: Path, copying: Model, fresh: Model) -> None:
+    rng = np.random.default_rng(3)
+    data = np.zeros((120, 140, 3), dtype=np.float32)
+    data[5:115, 4:136] = rng.uniform(50, 200, (110, 132, 3))
+    path = write(tmp_path / "large.nii.gz", data)
+    result = synthesize(path, copying)
+    assert result.slices["input"].shape == (3, 144, 112)  # grown from 64 x 48 by sixteens
+    np.testing.assert_array_equal(result.mask, data > 0)
+    np.testing.assert_allclose(result.healthy, data, rtol=1e-5)  # fading weighs and divides again
+    changed = synthesize(path, fresh)
+    assert np.mean(changed.healthy[data > 0] != data[data > 0]) > 0.9
+
+
+def test_a_slice_in_a_file_comes_back_as_a_slice(tmp_path: Path, fresh: Model, copying: Model) -> None:
+    data = patient()[:, :, 9]
+    path = write(tmp_path / "slice.nii", data)
+    result = synthesize(path, fresh)
+    assert result.healthy.shape == (48, 64, 1)
+    files = result.save(tmp_path / "out", path.name)
+    for kind in ("healthy", "difference", "probability", "mask"):
+        assert nib.load(files[kind]).shape == (48, 64)
+    np.testing.assert_array_equal(synthesize(path, copying).healthy[:, :, 0], data)
+
+
+def test_arrays_come_back_as_they_were_given(tmp_path: Path, fresh: Model) -> None:
+    """(Z, H, W) is what the file of the same patient holds, transposed."""
+    of_file = synthesize(flair(tmp_path / "scan.nii"), fresh)
+    stack = patient().T
+    result = synthesize(stack, fresh, spacing=(1.0, 1.0, 1.0))
+    for name in ("healthy", "probability", "mask", "difference"):
+        np.testing.assert_array_equal(getattr(result, name), getattr(of_file, name).T, strict=True)
+    one = synthesize(stack[9], fresh, spacing=(1.0, 1.0))
+    assert one.healthy.shape == one.mask.shape == one.probability.shape == (64, 48)
+    np.testing.assert_array_equal(one.difference, one.healthy - stack[9])
+    assert result.report["input"] == "array"
+    for each, name in ((result, "stack"), (one, "slice")):
+        files = each.save(tmp_path / "out", name)
+        for kind in ("healthy", "probability", "mask", "difference"):
+            np.testing.assert_array_equal(nib.load(files[kind]).get_fdata().T, getattr(each, kind))
+
+
+def test_an_opened_volume_is_taken_as_its_file_is(tmp_path: Path, fresh: Model) -> None:
+    path = flair(tmp_path / "scan.nii")
+    first, second = synthesize(path, fresh), synthesize(read_volume(path), fresh)
+    np.testing.assert_array_equal(first.healthy, second.healthy)
+    assert second.report["input"] == "scan.nii"
+
+
+def test_an_array_without_its_spacing_is_refused(fresh: Model) -> None:
+    with pytest.raises(InputError, match="needs its spacing in mm"):
+        synthesize(patient().T, fresh)
+    with pytest.raises(InputError, match="expected 2 voxel sizes"):
+        synthesize(patient().T[9], fresh, spacing=(1.0, 1.0, 1.0))
+
+
+def test_an_image_without_brain_is_refused(tmp_path: Path, fresh: Model) -> None:
+    with pytest.raises(InputError, match=r"below\.nii: "):
+        synthesize(write(tmp_path / "below.nii", -brain()), fresh)
+    speck = np.zeros((100, 100, 3), dtype=np.float32)
+    speck[47, 47, 1] = speck[50, 50, 1] = 7  # between the pixels of 1 mm, one of which is at 49
+    with pytest.raises(InputError, match=r"speck\.nii: no brain found; expected a skull-stripped image"):
+        synthesize(write(tmp_path / "speck.nii", speck, np.diag([-0.3, -0.3, 1.0, 1.0])), fresh)
+
+
+def test_a_judge_cannot_heal(tmp_path: Path) -> None:
+    judge = Model.load(saved(tmp_path / "judge", "judge"), "cpu")
+    with pytest.raises(InputError, match="method judge, which has no G"):
+        synthesize(flair(tmp_path / "scan.nii"), judge)
+
+
+def test_the_report_says_what_was_done_with_what(tmp_path: Path, folder: Path, fresh: Model) -> None:
+    report = synthesize(flair(tmp_path / "sub-01_FLAIR.nii.gz"), fresh).report
+    weights = (folder / "fresh/model.safetensors").read_bytes()
+    assert report["weights"]["sha256"] == hashlib.sha256(weights).hexdigest()
+    assert (report["version"], report["torch"]) == (__version__, torch.__version__)
+    assert (report["input"], report["device"]) == ("sub-01_FLAIR.nii.gz", "cpu")
+    assert 0 < report["seconds"]["networks"] <= report["seconds"]["all"] < 60
+    assert report["machine"] in (platform.processor(), platform.machine())
+    assert report["research_use"] == RESEARCH_USE
+
+
+@pytest.fixture
+def result(tmp_path: Path, fresh: Model) -> Synthesis:
+    """Of a file whose header holds more than a grid."""
+    image = reoriented(patient(), LPS, "RAS")
+    image.set_sform(image.affine, code="mni")
+    image.set_qform(image.affine, code="scanner")
+    image.header.set_xyzt_units("mm", "sec")
+    nib.save(image, tmp_path / "sub-01_ses-1_FLAIR.nii.gz")
+    return synthesize(tmp_path / "sub-01_ses-1_FLAIR.nii.gz", fresh)
+
+
+def test_the_saved_volumes_lie_on_the_inputs_grid(tmp_path: Path, result: Synthesis) -> None:
+    files = result.save(tmp_path / "new/out", "sub-01_ses-1_FLAIR.nii.gz")
+    given = nib.load(tmp_path / "sub-01_ses-1_FLAIR.nii.gz")
+    for kind in ("healthy", "difference", "probability", "mask"):
+        written = nib.load(files[kind])
+        for key in ("sform_code", "qform_code", "xyzt_units", "srow_x", "quatern_b", "pixdim"):
+            np.testing.assert_array_equal(written.header[key], given.header[key])
+        np.testing.assert_array_equal(written.affine, given.affine)
+        np.testing.assert_array_equal(written.get_fdata(dtype=np.float32), getattr(result, kind))
+        assert written.get_data_dtype() == (np.uint8 if kind == "mask" else np.float32)
+
+
+def test_panel_and_report_are_saved_too(tmp_path: Path, result: Synthesis) -> None:
+    files = result.save(tmp_path / "out", "sub-01_ses-1_FLAIR.nii.gz")
+    assert sorted(tmp_path.joinpath("out").iterdir()) == sorted(files.values())
+    with Image.open(files["panel"]) as panel:
+        assert panel.format == "PNG"
+        assert panel.info["Description"] == RESEARCH_USE
+    report = json.loads(files["report"].read_text())
+    assert report == {**result.report, "files": {kind: path.name for kind, path in files.items()}}
+
+
+def test_a_panel_is_drawn_of_an_image_without_lesion(tmp_path: Path) -> None:
+    model = Model.load(saved(tmp_path / "m", finds=False), "cpu")
+    found = synthesize(flair(tmp_path / "scan.nii"), model)
+    assert not found.mask.any()
+    found.draw(tmp_path / "panel.png", "scan")
+    with Image.open(tmp_path / "panel.png") as panel:
+        assert panel.height > panel.width / 4 * 3  # three rows of four upright slices
+
+
+def test_files_that_are_there_are_replaced_only_on_request(tmp_path: Path, result: Synthesis) -> None:
+    files = output_files(tmp_path, "scan.nii")
+    files["report"].write_text("mine")
+    with pytest.raises(InputError, match=r"report\.json: exists already; .* --overwrite"):
+        result.save(tmp_path, "scan.nii")
+    assert not files["healthy"].exists()
+    assert files["report"].read_text() == "mine"
+    result.save(tmp_path, "scan.nii", overwrite=True)
+    assert json.loads(files["report"].read_text())["version"] == __version__
+    with pytest.raises(InputError, match="exists already"):
+        result.save(tmp_path, "scan.nii")
+    result.save(tmp_path, "other.nii")
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("sub-01_ses-1_FLAIR.nii.gz", "sub-01_ses-1"),
+        ("sub-01_FLAIR.nii", "sub-01"),
+        ("scan.nii", "scan"),
+        ("my.brain.nii.gz", "my.brain"),
+        ("stack", "stack"),
+    ],
+)
+def test_files_are_named_as_bids_derivatives(name: str, stem: str) -> None:
+    files = {kind: path.as_posix() for kind, path in output_files(Path("out"), name).items()}
+    assert files == {
+        "healthy": f"out/{stem}_desc-pseudohealthy_FLAIR.nii.gz",
+        "difference": f"out/{stem}_desc-difference_FLAIR.nii.gz",
+        "probability": f"out/{stem}_space-orig_label-lesion_desc-pseudohealthy_probseg.nii.gz",
+        "mask": f"out/{stem}_space-orig_label-lesion_desc-pseudohealthy_mask.nii.gz",
+        "panel": f"out/{stem}_desc-pseudohealthy_panel.png",
+        "report": f"out/{stem}_desc-pseudohealthy_report.json",
+    }

@@ -1,0 +1,226 @@
+"""Settings: presets, files, overrides, and what is said of a mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from pseudohealthy.config import (
+    MethodName,
+    Preprocessing,
+    Settings,
+    assignments,
+    merged,
+    preprocessing,
+    read_yaml,
+    settings,
+    validated,
+)
+from pseudohealthy.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("method", "cycle", "gan_image", "third"),
+    [("paired", 10, 1, "segmentation"), ("unpaired", 10, 2, "gan_mask")],
+)
+def test_the_papers_preset_weighs_the_losses_as_the_paper_does(
+    method: MethodName, cycle: float, gan_image: float, third: str
+) -> None:
+    losses = settings(method, "midl2019").losses
+    assert (losses.cycle, losses.gan_image, getattr(losses, third)) == (cycle, gan_image, 10)
+    assert (losses.outside, losses.dice) == (0, "plain")
+
+
+def test_the_papers_preset_trains_as_section_3_says() -> None:
+    training = settings(preset="midl2019").training
+    assert (training.learning_rate, training.betas, training.schedule) == (1e-4, (0.5, 0.999), "constant")
+    assert (training.batch_size, training.images, training.epochs) == (4, None, 300)
+    assert (training.pool, training.augment, training.healthy_sampling) == (50, "none", "random")
+
+
+def test_the_papers_networks_are_those_of_its_tables() -> None:
+    networks = settings(preset="midl2019").networks
+    assert (networks.width, networks.discriminator_width) == (32, 32)
+    assert (networks.norm, networks.output, networks.segmentor_residual) == ("instance", "image", "add")
+
+
+def test_the_papers_preprocessing_is_that_of_section_5() -> None:
+    paper = preprocessing("midl2019")
+    assert (paper.field, paper.spacing, paper.clip_percentile) == ((208, 160), 1, 99.5)
+    assert (paper.clip, paper.centre, paper.slices) == ("all", "image", "middle60")
+
+
+def test_the_default_preset_differs_where_its_documents_say() -> None:
+    paper, ours = settings(preset="midl2019").model_dump(), settings(preset="default").model_dump()
+    assert {key for key in paper if paper[key] != ours[key]} == {"preset", "training"}
+    differs = {key: value for key, value in ours["training"].items() if value != paper["training"][key]}
+    assert differs == {"augment": "flip_gamma", "schedule": "linear", "learning_rate": 2e-4}
+    chosen = preprocessing("default")
+    assert (chosen.clip, chosen.centre, chosen.slices) == ("brain", "brain", "half_area")
+
+
+def test_a_judge_weighs_its_only_loss_by_one() -> None:
+    assert settings("judge").losses.segmentation == 1
+
+
+def test_a_file_goes_before_a_preset_and_an_override_before_a_file() -> None:
+    values = {"training": {"images": 100, "augment": "none"}, "losses": {"gan_image": 7}}
+    chosen = settings("unpaired", "default", values, ["training.images=200", "networks.norm=layer"])
+    assert (chosen.training.images, chosen.training.augment) == (200, "none")
+    assert chosen.training.schedule == "linear"
+    assert (chosen.losses.gan_image, chosen.networks.norm) == (7, "layer")
+
+
+def test_method_and_preset_are_the_files_unless_they_are_named() -> None:
+    values = {"method": "unpaired", "preset": "midl2019"}
+    of_file = settings(values=values)
+    assert (of_file.method, of_file.preset, of_file.losses.gan_image) == ("unpaired", "midl2019", 2)
+    assert of_file.training.augment == "none"
+    named = settings("judge", "default", values)
+    assert (named.method, named.preset, named.training.augment) == ("judge", "default", "flip_gamma")
+    assert settings().method == "paired"
+
+
+def test_settings_written_out_and_read_back_are_the_same() -> None:
+    chosen = settings("unpaired", "default", overrides=["training.images=null", "losses.dice=squared"])
+    assert settings(values=chosen.model_dump(mode="json")) == chosen
+    grown = preprocessing(overrides=["field=[224, 176]"])
+    assert preprocessing("midl2019", grown.model_dump(mode="json")) == grown
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"trainin": {"images": 4}}, "trainin is not a setting; did you mean training?"),
+        ({"training": {"imagess": 4}}, "training.imagess is not a setting; did you mean images?"),
+        ({"networks": {"width_of_S": 4}}, "networks.width_of_S is not a setting; did you mean width?"),
+        ({"losses": {"zzz": 1}}, "losses.zzz is not a setting; known here: cycle, gan_image, segmentation,"),
+        ({"training": {"images": -1}}, "training.images is -1: Input should be greater than 0"),
+        ({"training": {"betas": [0.5]}}, "training.betas.1 is "),
+        ({"training": {"betas": [0.5, 1.0]}}, "training.betas.1 is 1.0: Input should be less than 1"),
+        ({"training": {"learning_rate": float("nan")}}, "training.learning_rate is nan"),
+        ({"training": None}, "training is None: "),
+        ({"training": 5}, "training is 5: "),
+        ({"method": "pared"}, "method is 'pared': Input should be 'paired', 'unpaired' or 'judge'"),
+        ({"method": ["paired"]}, "method is ['paired']: "),
+        ({"preset": {}}, "preset is {}: "),
+        ({"networks": {"norm": "batch"}}, "networks.norm is 'batch': "),
+        ({1: 2}, "Keys should be strings"),
+    ],
+)
+def test_a_mistake_is_named_by_its_full_path(values: dict[Any, Any], said: str) -> None:
+    with pytest.raises(InputError) as failure:
+        settings(values=values)
+    assert said in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+def test_every_mistake_is_named_at_once() -> None:
+    with pytest.raises(InputError, match=r"networks\.widht .*; training\.images .*; training\.poool "):
+        settings(values={"networks": {"widht": 3}, "training": {"images": 0, "poool": 3}})
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("feild=[64, 48]", "feild is not a setting; did you mean field?"),
+        ("field=64", "field is 64: "),
+        ("field=[64]", "field.1 is "),
+        ("spacing=0", "spacing is 0: "),
+        ("clip_percentile=50", "clip_percentile is 50: "),
+    ],
+)
+def test_a_mistake_in_preprocessing_is_named_too(override: str, said: str) -> None:
+    with pytest.raises(InputError) as failure:
+        preprocessing(overrides=[override])
+    assert said in str(failure.value)
+
+
+@pytest.mark.parametrize("field", [(208, 161), (200, 160), (16, 48), (0, 32), (-32, 32)])
+def test_a_field_that_the_networks_cannot_halve_is_refused(field: tuple[int, int]) -> None:
+    with pytest.raises(InputError, match="multiples of 16, 32 or more"):
+        preprocessing(values={"field": field})
+
+
+def test_values_that_are_no_mapping_are_refused() -> None:
+    with pytest.raises(InputError, match=r"^here: values is None: "):
+        validated(Preprocessing, None, "here")
+
+
+def test_overrides_are_read_as_yaml() -> None:
+    texts = [
+        "training.images=800",
+        "training.betas=[0.3, 0.9]",
+        "losses.dice=squared",
+        "training.images=null",
+    ]
+    expected = {"training": {"images": None, "betas": [0.3, 0.9]}, "losses": {"dice": "squared"}}
+    assert assignments(texts) == expected
+    assert assignments(["a = b=c"]) == {"a": "b=c"}
+    # YAML 1.1 reads 1e-3 as a text
+    assert settings(overrides=["training.learning_rate=1e-3"]).training.learning_rate == 1e-3
+
+
+@pytest.mark.parametrize("text", ["training.images", "=5", ""])
+def test_an_override_that_assigns_nothing_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match=rf"^--set {text}: expected KEY=VALUE"):
+        assignments([text])
+
+
+def test_an_override_that_is_not_yaml_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^--set training\.betas=\[1: not YAML \(.*\)$"):
+        assignments(["training.betas=[1"])
+
+
+def test_merging_keeps_what_is_not_named_and_changes_neither_side() -> None:
+    base: dict[str, Any] = {"a": {"b": 1, "c": {"d": 2}}, "e": 3}
+    over: dict[str, Any] = {"a": {"c": {"f": 4}}, "e": {"g": 5}}
+    assert merged(base, over) == {"a": {"b": 1, "c": {"d": 2, "f": 4}}, "e": {"g": 5}}
+    assert base == {"a": {"b": 1, "c": {"d": 2}}, "e": 3}
+    assert over == {"a": {"c": {"f": 4}}, "e": {"g": 5}}
+
+
+def test_a_file_of_settings(tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text("# nothing but this\n", encoding="utf-8")
+    assert read_yaml(path) == {}
+    path.write_text("method: judge\ntraining: {images: 16}\n", encoding="utf-8")
+    assert read_yaml(path) == {"method": "judge", "training": {"images": 16}}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"- method\n- judge\n", "expected `key: value` lines, found a list"),
+        (b"judge", "expected `key: value` lines, found a str"),
+        (b"training: {images: 16", "not YAML"),
+        (b"a: !!python/object/apply:os.getcwd []", "not YAML"),
+        (b"\x1f\x8b\xff", "cannot be read as a settings file"),
+    ],
+)
+def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as failure:
+        read_yaml(path)
+    assert said in str(failure.value)
+    assert str(path) in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+def test_a_missing_file_of_settings_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.yaml: cannot be read as a settings file"):
+        read_yaml(tmp_path / "none.yaml")
+    with pytest.raises(InputError, match="cannot be read as a settings file"):
+        read_yaml(tmp_path)
+
+
+def test_settings_cannot_be_changed() -> None:
+    chosen = Settings()
+    with pytest.raises(ValidationError, match="frozen"):
+        chosen.training.images = 3  # type: ignore[misc]
+    with pytest.raises(ValidationError, match="frozen"):
+        chosen.method = "judge"  # type: ignore[misc]

@@ -1,0 +1,108 @@
+"""Files are whole or absent, whatever stops the writer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from disk import full_disk
+from pseudohealthy.errors import InputError, PseudohealthyError
+from pseudohealthy.files import replace, write_json
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    return path
+
+
+def test_a_new_file_and_one_that_takes_anothers_place(file: Path) -> None:
+    for path in (file, file.with_name("new.txt")):
+        replace(path, lambda part: part.write_text("new"))
+        assert path.read_text() == "new"
+        assert path.stat().st_mode & 0o777 == 0o644
+    assert {path.name for path in file.parent.iterdir()} == {"file.txt", "new.txt"}
+
+
+def test_a_writer_sees_a_file_beside_with_the_same_ending(file: Path) -> None:
+    """Libraries choose the format by the ending; a rename is whole only inside one folder."""
+    seen = []
+
+    def write(part: Path) -> None:
+        seen.append(part)
+        assert file.read_text() == "old"
+
+    replace(file, write)
+    assert seen[0].parent == file.parent
+    assert seen[0] != file
+    assert seen[0].suffix == ".txt"
+
+
+def failing(error: BaseException) -> Callable[[Path], None]:
+    def write(part: Path) -> None:
+        part.write_text("half of the n")
+        raise error
+
+    return write
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), KeyboardInterrupt(), InputError("not this image")])
+def test_a_writer_that_fails_half_way_leaves_the_old_file_alone(file: Path, error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        replace(file, failing(error))
+    assert file.read_text() == "old"
+    assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (RuntimeError("unexpected pos 64\nvs 0"), "unexpected pos 64 vs 0"),  # as torch.save says it
+    ],
+)
+def test_what_the_disk_refuses_is_told_in_one_line(file: Path, error: Exception, reason: str) -> None:
+    with pytest.raises(PseudohealthyError) as failure:
+        replace(file, failing(error))
+    assert str(failure.value).startswith(f"{file}: cannot be written ({reason}); make room")
+    assert "\n" not in str(failure.value)
+    assert failure.value.exit_code == 1
+    assert file.read_text() == "old"
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_beside(file: Path) -> None:
+    with full_disk(), pytest.raises(PseudohealthyError, match="cannot be written"):
+        replace(file, lambda part: part.write_bytes(bytes(20_000)))
+    with full_disk(), pytest.raises(PseudohealthyError, match="cannot be written"):
+        write_json(file, {"long": "x" * 20_000})
+    assert file.read_text() == "old"
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_folder_that_is_not_there_or_in_the_way_is_told(tmp_path: Path) -> None:
+    with pytest.raises(PseudohealthyError, match="cannot be written"):
+        replace(tmp_path / "none/file.txt", lambda part: part.write_text("new"))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(PseudohealthyError, match="cannot be written"):
+        replace(tmp_path / "folder", lambda part: part.write_text("new"))
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_json_comes_back(file: Path) -> None:
+    values = {"name": "Größe", "mm": [1.0, 0.45], "none": None, "nested": {"a": True}}
+    write_json(file, values)
+    assert json.loads(file.read_text(encoding="utf-8")) == values
+    assert file.read_text().endswith("}\n")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_numbers_that_json_does_not_know_are_refused(file: Path, value: float) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(file, {"mean": {"of": [1.0, value]}})
+    assert file.read_text() == "old"
+    assert list(file.parent.iterdir()) == [file]
