@@ -30,6 +30,32 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     replace(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it; one that is there stays as it is.
+
+    Raises:
+        PseudohealthyError: it cannot be made, such as below a file.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PseudohealthyError(
+            f"{path}: no folder can be made there ({error.strerror}); choose another"
+        ) from error
+
+
+@contextlib.contextmanager
+def folder_beside(out: Path) -> Iterator[Path]:
+    """An empty folder inside `out`, to be moved from file by file once all are written; gone afterwards.
+
+    Raises:
+        PseudohealthyError: `out` cannot be made.
+    """
+    make_folder(out)
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=out) as name:
+        yield Path(name)
+
+
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     part: Path | None = None

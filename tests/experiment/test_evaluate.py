@@ -116,11 +116,11 @@ def test_a_judge_that_sees_all_or_none(
     pixels, lesions = with_truth.masks[rows].size, int(with_truth.masks[rows].sum())
     every = evaluate(with_truth, models["fresh"], tmp_path / "all", judge=models["sees all"])
     assert every["healthiness"]["pooled"] == pytest.approx(1 - pixels / lesions)
-    assert every["judge_dice"]["dice_pooled"] == pytest.approx(2 * lesions / (pixels + lesions))
+    assert every["judge"]["dice_pooled"] == pytest.approx(2 * lesions / (pixels + lesions))
     none = evaluate(with_truth, models["fresh"], tmp_path / "none", judge=models["sees none"])
     assert none["healthiness"]["pooled"] == none["healthiness"]["mean"] == 1
-    assert none["judge_dice"]["dice_pooled"] == 0
-    assert none["judge"]["method"] == "judge"
+    assert none["judge"]["dice_pooled"] == 0
+    assert none["judge"]["weights"]["method"] == "judge"
 
 
 def test_the_segmentor_is_scored_against_the_masks(
@@ -163,7 +163,7 @@ def test_the_summary_on_disk_is_strict_json_and_says_what_made_it(
     assert summary["identity"]["std"] is None  # of one volume
     assert (summary["data"], summary["cohort"]) == (with_truth.manifest["key"], "patients")
     assert summary["model"] == models["fresh"].provenance
-    assert summary["judge"] == models["judge"].provenance
+    assert summary["judge"]["weights"] == models["judge"].provenance
     assert (summary["version"], summary["torch"]) == (__version__, torch.__version__)
     assert summary["research_use"] == RESEARCH_USE
     assert summary["seconds_a_slice"] > 0
@@ -174,8 +174,7 @@ def test_without_truth_and_judge_there_is_identity_alone(
 ) -> None:
     summary = evaluate(prepared, models["copying"], tmp_path)
     assert "identity" in summary
-    assert not {"truth", "healthiness", "judge_dice"} & summary.keys()
-    assert summary["judge"] is None
+    assert not {"truth", "healthiness", "judge", "valid"} & summary.keys()
 
 
 def test_a_cohort_prepared_in_another_way_is_refused_with_what_differs(
@@ -211,3 +210,19 @@ def test_a_checkout_is_named_by_its_commit() -> None:
     command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
     head = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     assert provenance()["commit"] in (head, f"{head}-dirty")
+
+
+def test_a_judge_is_valid_if_it_finds_the_lesions_of_the_inputs(
+    tmp_path: Path, with_truth: Prepared, models: dict[str, Model]
+) -> None:
+    every = evaluate(with_truth, models["fresh"], tmp_path, judge=models["sees all"])
+    assert every["valid"] is False
+    assert every["judge"]["h_copy"] < -0.2
+    oracle = models["sees all"]
+    masks = with_truth.masks[of_split(with_truth, "val")[0]].astype(np.float32)
+    knows = type("Oracle", (), {"lesion": lambda _, __: masks, "preprocessing": oracle.preprocessing})()
+    knows.provenance = oracle.provenance
+    right = evaluate(with_truth, models["fresh"], tmp_path, judge=knows)
+    assert right["valid"] is True
+    assert right["judge"]["h_copy"] == pytest.approx(0)
+    assert right["judge"]["dice_pooled"] == 1

@@ -21,9 +21,10 @@ def test_measures_become_lines_and_all_else_is_left_out() -> None:
     }
     assert list(summary_lines(summary)) == [
         "identity: 0.950 ± 0.013 [0.940, 0.967]",
-        "healthiness: 0.500 ± 0.250 [0.100, 0.750], pooled 0.625",
+        "healthiness: 0.500 ± 0.250 [0.100, 0.750], pooled 0.625, rel 0.400",
         "truth.inside.mae: 0.040 ± 0.013 [0.940, 0.967]",
         "truth.mae_ratio: 0.125 ± 0.013 [0.940, 0.967]",
+        "segmentor.dice_pooled: 0.700",
     ]
 
 

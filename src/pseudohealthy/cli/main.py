@@ -224,6 +224,8 @@ def evaluate(
     summary = run(Prepared.open(prepared), model, out, split=split, judge=f_pre)
     for line in summary_lines(summary):
         typer.echo(line)
+    if summary.get("valid") is False:
+        typer.echo("The judge is too weak for its healthiness to be believed: see judge in summary.json.")
 
 
 @app.command()

@@ -16,7 +16,7 @@ from pseudohealthy.evaluation.healthiness import healthiness, relative_healthine
 from pseudohealthy.evaluation.identity import volume_identity
 from pseudohealthy.evaluation.statistics import interval
 from pseudohealthy.evaluation.truth import volume_truth
-from pseudohealthy.files import replace, write_json
+from pseudohealthy.files import make_folder, replace, write_json
 
 COUNTS = ("slices", "lesion_voxels", "found_voxels", "found_voxels_in_inputs")
 TOLERANCE = 1e-4
@@ -117,7 +117,7 @@ def write_scores(folder: Path, table: pd.DataFrame, summary: dict[str, Any]) -> 
     Raises:
         PseudohealthyError: the folder cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     text = table.to_csv(sep="\t", na_rep="n/a", lineterminator="\n")
     replace(folder / "volumes.tsv", lambda part: part.write_text(text, encoding="utf-8"))
     write_json(folder / "summary.json", _strict(summary))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
@@ -16,10 +17,13 @@ from pseudohealthy import __version__
 from pseudohealthy.config import Split
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import RESEARCH_USE, InputError
+from pseudohealthy.evaluation.healthiness import healthiness
 from pseudohealthy.evaluation.score import Scored, score, summarise, write_scores
 from pseudohealthy.evaluation.segmentation import dice, volume_dice
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.volume import THRESHOLD
+
+LEAST_DICE, MOST_H_COPY = 0.70, 0.2  # of a judge whose healthiness may be believed (section 6)
 
 
 def evaluate(
@@ -35,7 +39,8 @@ def evaluate(
         judge: f_pre, with S, trained on slices prepared as the model's; without one there is no healthiness.
 
     Returns:
-        What `summary.json` holds: each measure as mean, std, low, high over volumes, and provenance.
+        What `summary.json` holds: each measure as mean, std, low, high over volumes, and provenance; with a
+        judge also its Dice, what it makes of the unchanged input (`h_copy`), and whether it is `valid`.
 
     Raises:
         InputError: the split has no pathological slice, or the cohort was prepared in another way than the
@@ -56,7 +61,7 @@ def evaluate(
     judged = None if judge is None else judge.lesion(outputs) > THRESHOLD
     judged_inputs = None if judge is None else judge.lesion(images) > THRESHOLD
     spacing = model.preprocessing.spacing
-    volumes = table["subject"].to_numpy(dtype=str)
+    volumes = _volume_names(table)
     scored = Scored(
         images,
         outputs,
@@ -70,11 +75,14 @@ def evaluate(
     by_volume = score(scored)
     summary = {**summarise(by_volume), **provenance(), "seconds_a_slice": seconds / len(rows)}
     summary |= {"split": split, "cohort": prepared.manifest["cohort"], "data": prepared.manifest["key"]}
-    summary |= {"model": model.provenance, "judge": None if judge is None else judge.provenance}
+    summary["model"] = model.provenance
     if "S" in model.networks:
         summary["segmentor"] = _overlap(model.lesion(images) > THRESHOLD, masks, volumes)
-    if judged_inputs is not None:
-        summary["judge_dice"] = _overlap(judged_inputs, masks, volumes)
+    if judge is not None and judged_inputs is not None:
+        overlap = _overlap(judged_inputs, masks, volumes)
+        h_copy = healthiness(_counts(judged_inputs), _counts(masks))
+        summary["judge"] = {**overlap, "h_copy": h_copy, "weights": judge.provenance}
+        summary["valid"] = overlap["dice_pooled"] >= LEAST_DICE and abs(h_copy) <= MOST_H_COPY
     write_scores(out, by_volume, summary)
     return summary
 
@@ -108,6 +116,18 @@ def _same_preprocessing(prepared: Prepared, model: Model, role: str) -> None:
             f"the cohort was prepared in another way than the {role}'s ({'; '.join(differs)}); "
             f"prepare it again with the {role}'s settings"
         )
+
+
+def _volume_names(table: pd.DataFrame) -> NDArray[np.str_]:
+    """Subject, and session where there are several: a label a slice."""
+    several = table["session"] != "n/a"
+    names = table["subject"].where(~several, table["subject"] + "_ses-" + table["session"])
+    return names.to_numpy(dtype=str)
+
+
+def _counts(masks: NDArray[Any]) -> NDArray[np.intp]:
+    counts: NDArray[np.intp] = np.count_nonzero(masks, axis=(1, 2))
+    return counts
 
 
 def _overlap(

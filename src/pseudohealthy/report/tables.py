@@ -10,9 +10,11 @@ from typing import Any
 def summary_lines(summary: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """Each measure of a score summary as `name: mean ± standard deviation [95 % interval]`.
 
-    One volume says nothing of spread: only its value is shown.
+    One volume says nothing of spread: only its value is shown. So is a number that stands for all volumes.
     """
     for name, value in summary.items():
+        if isinstance(value, float):
+            yield f"{prefix}{name}: {value:.3f}"
         if not isinstance(value, Mapping):
             continue
         if "mean" not in value:
@@ -21,4 +23,5 @@ def summary_lines(summary: Mapping[str, Any], prefix: str = "") -> Iterator[str]
         line = f"{prefix}{name}: {value['mean']:.3f}"
         if math.isfinite(value["std"]):
             line += f" ± {value['std']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
-        yield line + (f", pooled {value['pooled']:.3f}" if "pooled" in value else "")
+        pooled = [f", {key} {value[key]:.3f}" for key in ("pooled", "rel") if key in value]
+        yield line + "".join(pooled)

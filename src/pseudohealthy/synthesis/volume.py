@@ -17,7 +17,7 @@ from pseudohealthy.data.grid import Grid
 from pseudohealthy.data.intensity import Intensity
 from pseudohealthy.data.volume import Volume, read_volume, volume_from_array, write_volume
 from pseudohealthy.errors import RESEARCH_USE, InputError
-from pseudohealthy.files import replace, write_json
+from pseudohealthy.files import folder_beside, replace, write_json
 from pseudohealthy.report.figures import panel
 from pseudohealthy.synthesis.model import Model
 
@@ -67,11 +67,17 @@ class Synthesis:
 
         Raises:
             InputError: a file is there already.
-            PseudohealthyError: the disk is full.
+            PseudohealthyError: the disk is full; none of the files has been written then.
         """
         files = output_files(out, name)
         refuse_existing(files, overwrite=overwrite)
-        out.mkdir(parents=True, exist_ok=True)
+        with folder_beside(out) as beside:
+            self._write({kind: beside / path.name for kind, path in files.items()}, name)
+            for path in files.values():
+                (beside / path.name).replace(path)
+        return files
+
+    def _write(self, files: dict[str, Path], name: str) -> None:
         write_volume(files["healthy"], self._stored(self.healthy), self.volume)
         write_volume(files["difference"], self._stored(self.difference), self.volume)
         write_volume(files["probability"], self._stored(self.probability), self.volume)
@@ -79,7 +85,6 @@ class Synthesis:
         replace(files["panel"], lambda part: self.draw(part, name))
         names = {kind: path.name for kind, path in files.items()}
         write_json(files["report"], {**self.report, "files": names})
-        return files
 
     def _stored(self, array: NDArray[Any]) -> NDArray[Any]:
         """`array` as `(I, J, K)`: what `_as_given` did, undone."""

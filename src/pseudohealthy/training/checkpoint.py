@@ -14,7 +14,7 @@ from torch import nn
 
 from pseudohealthy import __version__
 from pseudohealthy.errors import RESEARCH_USE, InputError
-from pseudohealthy.files import replace, write_json
+from pseudohealthy.files import make_folder, replace, write_json
 from pseudohealthy.training.weights import CARD, CONFIG, FORMAT, WEIGHTS, card
 
 
@@ -32,7 +32,7 @@ def save_weights(folder: Path, networks: nn.ModuleDict, config: Mapping[str, Any
     config = {"format": FORMAT, "version": __version__, **config, "research_use": RESEARCH_USE}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in networks.state_dict().items()}
     content = save(tensors, {"config": json.dumps(config)})
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     replace(folder / WEIGHTS, lambda part: part.write_bytes(content))
     write_json(folder / CONFIG, config)
     replace(folder / CARD, lambda part: part.write_text(card(config), encoding="utf-8"))

@@ -18,7 +18,7 @@ from pseudohealthy.config import Settings, Training, read_yaml
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.data.slices import Slices
 from pseudohealthy.errors import InputError
-from pseudohealthy.files import replace
+from pseudohealthy.files import make_folder, replace
 from pseudohealthy.methods.catalogue import build
 from pseudohealthy.training.checkpoint import load_state, load_weights, save_state, save_weights
 from pseudohealthy.training.progress import Bar, Metrics, sample_panel
@@ -207,7 +207,7 @@ def _refuse_other_run(out: Path, planned: Mapping[str, Any]) -> None:
 
 def _write_down(out: Path, planned: Mapping[str, Any]) -> None:
     if not (out / SETTINGS).is_file():
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         text = yaml.safe_dump(dict(planned), sort_keys=False)
         replace(out / SETTINGS, lambda part: part.write_text(text, encoding="utf-8"))
 
