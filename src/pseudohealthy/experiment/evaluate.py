@@ -82,7 +82,7 @@ def evaluate(
         overlap = _overlap(judged_inputs, masks, volumes)
         h_copy = healthiness(_counts(judged_inputs), _counts(masks))
         summary["judge"] = {**overlap, "h_copy": h_copy, "weights": judge.provenance}
-        summary["valid"] = overlap["dice_pooled"] >= LEAST_DICE and abs(h_copy) <= MOST_H_COPY
+        summary["valid"] = bool(overlap["dice_pooled"] >= LEAST_DICE and abs(h_copy) <= MOST_H_COPY)
     write_scores(out, by_volume, summary)
     return summary
 
