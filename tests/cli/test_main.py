@@ -193,7 +193,9 @@ def test_a_judge_gives_healthiness(run: Run, prepared_folder: Path, weights: Pat
     command = ["evaluate", prepared_folder, "-o", tmp_path / "out", "--weights", weights]
     scored = run(*command, "--judge", judge / "weights")
     assert scored.code == 0
-    assert re.search(r"^healthiness: -?\d+\.\d{3}, pooled -?\d+\.\d{3}$", scored.out, re.MULTILINE)
+    assert re.search(
+        r"^healthiness: -?\d+\.\d{3}, pooled -?\d+\.\d{3}, rel -?\d+\.\d{3}$", scored.out, re.MULTILINE
+    )
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(

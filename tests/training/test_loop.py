@@ -103,11 +103,17 @@ def test_two_processes_give_the_weights_of_one_within_rounding(
     command += ["-m", "pseudohealthy.cli.main", "train", str(prepared_folder), "-o", str(tmp_path / "two")]
     command += ["--config", str(as_file(tmp_path, settings)), "--device", "cpu"]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
-    assert one.keys() == two.keys()
-    # Adam turns a rounding difference of a tiny gradient into a step of up to the learning rate
-    assert max((one[name] - two[name]).abs().max().item() for name in one) < 2e-4 * 6 / 2
-    assert np.mean([(one[name] - two[name]).abs().mean().item() for name in one]) < 1e-5
+    torch.manual_seed(settings.training.seed)
+    start = build(settings).generators.state_dict()
+    one, two = (load_file(tmp_path / run / "weights/model.safetensors") for run in ("one", "two"))
+    assert one.keys() == two.keys() == start.keys()
+
+    def distance(first: dict[str, Tensor], second: dict[str, Tensor]) -> float:
+        return sum((first[name] - second[name]).abs().sum().item() for name in first)
+
+    # Adam makes a step of up to the learning rate of the rounding in a gradient near 0, so the two are not
+    # equal; processes that did not share their gradients would be as far from each other as from the start.
+    assert distance(one, two) < 0.05 * distance(one, start)
 
 
 def test_unpaired_training_does_not_depend_on_any_images_own_mask(
