@@ -66,3 +66,15 @@ def test_layer_norm_takes_all_axes_together() -> None:
     norms = [module for module in network.modules() if isinstance(module, nn.GroupNorm)]
     assert {norm.num_groups for norm in norms} == {1}
     assert len(norms) == 17
+
+
+def test_a_saturated_voxel_that_is_pushed_up_can_come_down_again() -> None:
+    """A clamp without a gradient would leave saturated lesions as they are."""
+    network = Generator(4, output="residual")
+    torch.nn.init.constant_(network.output.bias, 0.1)  # type: ignore[arg-type]
+    out = network(torch.ones(1, 1, 32, 32))
+    assert out.max() == 1
+    out.sum().backward()
+    assert network.output.bias is not None
+    assert network.output.bias.grad is not None
+    assert network.output.bias.grad.item() > 0

@@ -69,8 +69,9 @@ def run_demo(out: Path) -> None:
     say(_table(scores))
     say(f"Look at {out / 'panel.png'} and at {files['healthy']}")
     say(f"Done in {time.monotonic() - began:.0f} s. Next, with your own skull-stripped FLAIR:")
-    say(f"  pseudohealthy synthesize YOUR_FLAIR.nii.gz -o OUT          {RESEARCH_USE}")
+    say("  pseudohealthy synthesize YOUR_FLAIR.nii.gz -o OUT")
     say("  pseudohealthy prepare YOUR_BIDS -o prepared && pseudohealthy train prepared -o run")
+    say(RESEARCH_USE)
     _check(scores)
 
 

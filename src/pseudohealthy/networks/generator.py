@@ -48,5 +48,8 @@ class Generator(nn.Module):
         """The image of `x`, `(N, 1, H, W)` in [0, 1]."""
         out: Tensor = self.output(self.decoder(self.residual(self.encoder(x)))).float()
         if self.residual_output:
-            return (x[:, :1] + out.tanh()).clamp(0, 1)
+            changed = x[:, :1] + out.tanh()
+            # The gradient passes the clamp: saturated voxels, most of them lesion, would have none else, and
+            # the generator would stay a copy.
+            return changed + (changed.clamp(0, 1) - changed).detach()
         return out.sigmoid()
