@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,7 +162,7 @@ def synthesize(
 
 def output_files(out: Path, name: str) -> dict[str, Path]:
     """The files that `Synthesis.save` writes for an input of this name, by what they are."""
-    stem = name.removesuffix(".gz").removesuffix(".nii").removesuffix("_FLAIR")
+    stem = re.sub(r"(_flair)?(\.nii(\.gz)?|\.hdr|\.img)?$", "", name, flags=re.IGNORECASE)
     return {
         "healthy": out / f"{stem}_desc-pseudohealthy_FLAIR.nii.gz",
         "difference": out / f"{stem}_desc-difference_FLAIR.nii.gz",
