@@ -428,6 +428,8 @@ def test_an_interrupted_run_says_how_to_go_on(prepared_folder: Path, tmp_path: P
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # a background job of a shell, as these tests may be, has SIGINT switched off
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     deadline = time.monotonic() + 60
     while not (tmp_path / "run/metrics.jsonl").exists() and time.monotonic() < deadline:
