@@ -37,9 +37,7 @@ def _to_write_to(out: Path) -> Path:
 
 
 Folder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.", callback=_to_write_to)]
-PresetOption = Annotated[
-    Preset, typer.Option(help="`midl2019` is the paper's recipe, `default` the one that measures best.")
-]
+PresetOption = Annotated[Preset, typer.Option(help="`midl2019` is the paper's recipe, `default` ours.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.")
 ]

@@ -99,6 +99,7 @@ def plan(
         "parameters": {
             name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()
         },
+        "preprocessing": prepared.manifest["settings"],
         "data": prepared.manifest["key"],
         "init": None if init is None else digest(init),
     }
