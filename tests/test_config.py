@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
 
 from pseudohealthy.config import (
+    METHODS,
+    PREPROCESSING,
+    PRESETS,
     MethodName,
     Preprocessing,
+    PresetName,
     Settings,
     assignments,
     merged,
@@ -66,6 +71,69 @@ def test_a_judge_weighs_its_only_loss_by_one() -> None:
     assert settings("judge").losses.segmentation == 1
 
 
+@pytest.mark.parametrize("preset", get_args(PresetName))
+def test_cyclegan_is_that_of_zhu_2017_in_every_preset(preset: PresetName) -> None:
+    chosen = settings("cyclegan", preset)
+    training, losses = chosen.training, chosen.losses
+    assert (training.learning_rate, training.schedule, training.pool) == (2e-4, "linear", 50)
+    assert (training.betas, training.critic_steps, training.critic_steps_later) == ((0.5, 0.999), 1, None)
+    assert (losses.cycle, losses.adversarial, losses.cyclegan_identity) == (10, "least_squares", 0)
+    assert losses.gan_image / 2 == 1  # of the whole (D - 1)^2, where the paper's has a half
+
+
+def test_the_journal_versions_preset_is_that_of_section_3() -> None:
+    chosen = settings("paired", "media2020")
+    losses, training = chosen.losses, chosen.training
+    assert (chosen.networks.long_skips, chosen.networks.critic) == (True, "linear")
+    assert (losses.adversarial, losses.gradient_penalty, losses.segmentation) == ("wasserstein", 10, 10)
+    assert [losses.gan_image * part for part in losses.gan_parts] == [2, 1]  # G(x_p), R(x_h, 0)
+    assert [losses.cycle * part for part in losses.cycle_parts] == [20, 10, 10]  # P, H image, H mask
+    assert (training.learning_rate, training.batch_size, training.epochs) == (1e-5, 4, 300)
+    assert (training.critic_steps, training.critic_steps_later, training.critic_epoch) == (10, 5, 25)
+    assert settings("unpaired", "media2020").losses.gan_mask == 1
+
+
+def test_every_method_and_preset_has_its_place() -> None:
+    assert set(METHODS) <= set(get_args(MethodName))
+    assert set(PRESETS) == set(PREPROCESSING) == set(get_args(PresetName))
+    for method in get_args(MethodName):
+        for preset in get_args(PresetName):
+            assert (settings(method, preset).method, settings(method, preset).preset) == (method, preset)
+
+
+def test_the_program_offers_every_method_and_preset() -> None:
+    from pseudohealthy.cli import main
+
+    assert (get_args(main.Method), get_args(main.Preset)) == (get_args(MethodName), get_args(PresetName))
+
+
+def test_semi_supervised_training_weighs_both_kinds_of_masks_alike() -> None:
+    losses = settings("semi_supervised", "midl2019").losses
+    assert (losses.gan_image, losses.segmentation, losses.gan_mask) == (2, 10, 10)
+
+
+def test_settings_of_an_older_version_are_still_read_and_mean_what_they_meant() -> None:
+    from pseudohealthy.synthesis.default import default_weights
+
+    old = json.loads((default_weights() / "config.json").read_text(encoding="utf-8"))["settings"]
+    assert not {"critic_steps", "minutes", "keep_every"} & set(old["training"])
+    read = validated(Settings, old)
+    assert (read.networks.long_skips, read.networks.critic, read.losses.adversarial) == (
+        False,
+        "sigmoid",
+        "least_squares",
+    )
+    assert (read.training.critic_steps, read.training.labelled_share, read.training.minutes) == (1, 1, None)
+
+
+def test_a_bounded_critic_is_refused_where_it_is_to_measure_a_distance() -> None:
+    with pytest.raises(InputError) as failure:
+        settings(overrides=["losses.adversarial=wasserstein"])
+    assert str(failure.value).startswith(
+        "settings: losses.adversarial=wasserstein needs networks.critic=linear"
+    )
+
+
 def test_a_file_goes_before_a_preset_and_an_override_before_a_file() -> None:
     values = {"training": {"images": 100, "augment": "none"}, "losses": {"gan_image": 7}}
     chosen = settings("unpaired", "default", values, ["training.images=200", "networks.norm=layer"])
@@ -97,14 +165,14 @@ def test_settings_written_out_and_read_back_are_the_same() -> None:
         ({"trainin": {"images": 4}}, "trainin is not a setting; did you mean training?"),
         ({"training": {"imagess": 4}}, "training.imagess is not a setting; did you mean images?"),
         ({"networks": {"width_of_S": 4}}, "networks.width_of_S is not a setting; did you mean width?"),
-        ({"losses": {"zzz": 1}}, "losses.zzz is not a setting; known here: cycle, gan_image, segmentation,"),
+        ({"losses": {"zzz": 1}}, "losses.zzz is not a setting; known here: cycle, cycle_parts, gan_image,"),
         ({"training": {"images": -1}}, "training.images is -1: Input should be greater than 0"),
         ({"training": {"betas": [0.5]}}, "training.betas.1 is "),
         ({"training": {"betas": [0.5, 1.0]}}, "training.betas.1 is 1.0: Input should be less than 1"),
         ({"training": {"learning_rate": float("nan")}}, "training.learning_rate is nan"),
         ({"training": None}, "training is None: "),
         ({"training": 5}, "training is 5: "),
-        ({"method": "pared"}, "method is 'pared': Input should be 'paired', 'unpaired' or 'judge'"),
+        ({"method": "pared"}, "method is 'pared': Input should be 'conditional_gan', 'cyclegan', "),
         ({"method": ["paired"]}, "method is ['paired']: "),
         ({"preset": {}}, "preset is {}: "),
         ({"networks": {"norm": "batch"}}, "networks.norm is 'batch': "),

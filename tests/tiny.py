@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pseudohealthy.config import MethodName, Settings, settings
+from pseudohealthy.config import MethodName, PresetName, Settings, settings
 
 TINY = {
     "networks": {"width": 4, "segmentor_width": 4, "discriminator_width": 4},
@@ -10,6 +10,6 @@ TINY = {
 }
 
 
-def tiny(method: MethodName = "paired", *overrides: str) -> Settings:
-    """The default preset at width 4: with augmentation, pool and a falling learning rate."""
-    return settings(method, "default", TINY, overrides)
+def tiny(method: MethodName = "paired", *overrides: str, preset: PresetName = "default") -> Settings:
+    """A preset at width 4; the default one has augmentation, pool and a falling learning rate."""
+    return settings(method, preset, TINY, overrides)

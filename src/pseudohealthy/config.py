@@ -18,9 +18,12 @@ from pseudohealthy.errors import InputError
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
-MethodName = Literal["paired", "unpaired", "judge"]
-PresetName = Literal["midl2019", "default"]
+MethodName = Literal[
+    "conditional_gan", "cyclegan", "unpaired", "paired", "semi_supervised", "inpainter", "judge"
+]
+PresetName = Literal["midl2019", "media2020", "default"]
 Decay = Annotated[float, Field(ge=0, lt=1)]
+Factor = Annotated[float, Field(ge=0)]
 
 
 class Frozen(BaseModel):
@@ -71,6 +74,9 @@ class Networks(Frozen):
         norm: per channel, or over all axes as in the authors' later code.
         output: G and R paint the whole image (Table 2), or what changes in their input, `x + delta`.
         segmentor_residual: how a level of S adds its input to its output.
+        long_skips: G and R see their encoder's features again in the decoder, as in the journal version; the
+            paper has none, since they let the lesion through.
+        critic: the last activation of the discriminators: bounded (Table 4), or none.
     """
 
     width: int = Field(32, ge=4)
@@ -79,6 +85,8 @@ class Networks(Frozen):
     norm: Literal["instance", "layer"] = "instance"
     output: Literal["image", "residual"] = "image"
     segmentor_residual: Literal["add", "concatenate"] = "add"
+    long_skips: bool = False
+    critic: Literal["sigmoid", "linear"] = "sigmoid"
 
 
 class Losses(Frozen):
@@ -86,20 +94,33 @@ class Losses(Frozen):
 
     Attributes:
         cycle: lambda_1, of L_CC.
+        cycle_parts: factors on the parts of L_CC in the two cycles of G, S and R: the image of P-H, the image
+            of H-H, the mask of H-H.
         gan_image: lambda_2, of L_GAN1.
-        segmentation: lambda_3, of L_Seg (paired and judge).
-        gan_mask: lambda_3, of L_GAN2 (unpaired).
-        outside: of `|(1 - m_p) (G(x_p) - x_p)|` (paired), what the measure of identity asks for, as a loss;
-            not in the paper.
+        gan_parts: factors on the parts of L_GAN1 in the same two cycles: G(x_p), R(x_h, 0).
+        segmentation: lambda_3, of L_Seg (where an image has its own mask).
+        gan_mask: lambda_3, of L_GAN2 (where it has none).
+        adversarial: least squares (Mao 2017), or Wasserstein with a gradient penalty (Gulrajani 2017).
+        gradient_penalty: its weight.
+        cyclegan_identity: of `|G(x_h) - x_h| + |F(x_p) - x_p|` (CycleGAN; Zhu 2017 has 5 for paintings).
+        healthy: of `|S(x_h)|` (judge), which makes a judge see healthy slices too.
+        outside: of `|(1 - m_p) (G(x_p) - x_p)|` (where x_p has its own mask), what the measure of identity
+            asks for, as a loss; not in the paper.
         dice: denominators as they are, or squared (Milletari 2016).
         mask_critic_input: what D_m is shown of S's output: the soft mask, the soft mask and real masks under
             the same small noise, or a binary mask whose gradient passes straight through.
     """
 
     cycle: float = Field(10.0, ge=0)
+    cycle_parts: tuple[Factor, Factor, Factor] = (1.0, 1.0, 1.0)
     gan_image: float = Field(1.0, ge=0)
+    gan_parts: tuple[Factor, Factor] = (1.0, 1.0)
     segmentation: float = Field(10.0, ge=0)
     gan_mask: float = Field(10.0, ge=0)
+    adversarial: Literal["least_squares", "wasserstein"] = "least_squares"
+    gradient_penalty: float = Field(10.0, ge=0)
+    cyclegan_identity: float = Field(0.0, ge=0)
+    healthy: float = Field(0.0, ge=0)
     outside: float = Field(0.0, ge=0)
     dice: Literal["plain", "squared"] = "plain"
     mask_critic_input: Literal["soft", "noise", "straight_through"] = "soft"
@@ -111,34 +132,47 @@ class Training(Frozen):
     Attributes:
         images: pathological images to see; None: `epochs` passes over the pathological slices.
         epochs: used where `images` is None.
+        minutes: of training, interruptions not counted; where given, they decide instead of `images`.
         batch_size: pathological images a step over all processes, and as many healthy ones.
         learning_rate: Adam's, at the start.
         betas: Adam's.
         schedule: constant, or falling linearly to 0 over the second half.
         pool: past fakes the discriminators are shown from; 0: only the newest.
+        critic_steps: steps of each discriminator for one of the generators, each on a batch of its own.
+        critic_steps_later: the same from `critic_epoch` on; None: no change.
+        critic_epoch: passes over the pathological slices until then.
         ema: decay per step of the averaged weights.
         augment: none, or left-right flips of image and mask alike, and gamma of the image.
+        labelled_share: share of the volumes with a mask whose masks are used, chosen by the seed; the others
+            count as volumes without a mask.
         healthy_sampling: healthy slices drawn at random, or at heights like those of the pathological ones.
         precision: `auto` is bf16 where the processor multiplies bf16 natively, else fp32.
         seed: of initial weights, batches, augmentation and pool.
         checkpoint_every: images between two saved states.
         panel_every: images between two sample panels.
+        keep_every: images between two weights that are kept, beside the last; None: none are.
     """
 
     images: int | None = Field(None, gt=0)
     epochs: int = Field(300, gt=0)
+    minutes: float | None = Field(None, gt=0)
     batch_size: int = Field(4, gt=0)
     learning_rate: float = Field(1e-4, gt=0)
     betas: tuple[Decay, Decay] = (0.5, 0.999)
     schedule: Literal["constant", "linear"] = "constant"
     pool: int = Field(50, ge=0)
+    critic_steps: int = Field(1, gt=0)
+    critic_steps_later: int | None = Field(None, gt=0)
+    critic_epoch: int = Field(25, ge=0)
     ema: Decay = 0.999
     augment: Literal["none", "flip_gamma"] = "none"
+    labelled_share: float = Field(1.0, ge=0, le=1)
     healthy_sampling: Literal["random", "height"] = "random"
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     seed: int = Field(0, ge=0)
     checkpoint_every: int = Field(400, gt=0)
     panel_every: int = Field(2000, gt=0)
+    keep_every: int | None = Field(None, gt=0)
 
 
 class Settings(Frozen):
@@ -150,20 +184,54 @@ class Settings(Frozen):
     losses: Losses = Losses()
     training: Training = Training()
 
+    @model_validator(mode="after")
+    def _critic_fits_its_loss(self) -> Self:
+        if self.losses.adversarial == "wasserstein" and self.networks.critic != "linear":
+            raise ValueError(
+                "losses.adversarial=wasserstein needs networks.critic=linear: bounded critics measure nothing"
+            )
+        return self
+
 
 PREPROCESSING: Mapping[PresetName, Mapping[str, Any]] = {
     "midl2019": {},
+    "media2020": {},
     "default": {"clip": "brain", "centre": "brain", "slices": "half_area"},
 }
 PRESETS: Mapping[PresetName, Mapping[str, Any]] = {
     "midl2019": {},
+    # A critic that measures the distance to what the generators make now is shown no past fakes: no pool.
+    "media2020": {
+        "networks": {"long_skips": True, "critic": "linear"},
+        "losses": {
+            "cycle_parts": (2.0, 1.0, 1.0),
+            "gan_image": 2.0,
+            "gan_parts": (1.0, 0.5),
+            "gan_mask": 1.0,
+            "adversarial": "wasserstein",
+        },
+        "training": {"learning_rate": 1e-5, "critic_steps": 10, "critic_steps_later": 5, "pool": 0},
+    },
     "default": {"training": {"augment": "flip_gamma", "schedule": "linear", "learning_rate": 2e-4}},
 }
-# Section 3: the paper raises lambda_2 where there are no pairs, to focus on synthesis.
-METHOD_LOSSES: Mapping[MethodName, Mapping[str, Any]] = {
-    "paired": {},
-    "unpaired": {"gan_image": 2.0},
-    "judge": {"segmentation": 1.0},
+# What a method has of its own, in every preset.
+METHODS: Mapping[MethodName, Mapping[str, Any]] = {
+    "conditional_gan": {"losses": {"gan_image": 1.0}},
+    # Zhu 2017, whose generators' least squares have no half (so 2), and whose recipe is its own.
+    "cyclegan": {
+        "losses": {"cycle": 10.0, "gan_image": 2.0, "adversarial": "least_squares"},
+        "training": {
+            "learning_rate": 2e-4,
+            "schedule": "linear",
+            "pool": 50,
+            "critic_steps": 1,
+            "critic_steps_later": None,
+        },
+    },
+    # Section 3: the paper raises lambda_2 where there are no pairs, to focus on synthesis.
+    "unpaired": {"losses": {"gan_image": 2.0}},
+    "semi_supervised": {"losses": {"gan_image": 2.0}},
+    "judge": {"losses": {"segmentation": 1.0}},
 }
 
 
@@ -173,7 +241,7 @@ def settings(
     values: Mapping[str, Any] | None = None,
     overrides: Iterable[str] = (),
 ) -> Settings:
-    """Settings of a method: its preset, then a file's values, then `a.b=c` overrides.
+    """Settings of a method: its preset, what it has of its own, a file's values, then `a.b=c` overrides.
 
     Args:
         method: None: the file's, else paired.
@@ -187,8 +255,7 @@ def settings(
     named = {key: name for key, name in (("method", method), ("preset", preset)) if name is not None}
     given = {"method": "paired", "preset": "default", **(values or {}), **named}
     given = merged(given, assignments(overrides))
-    base = _defaults(PRESETS, given["preset"])
-    base = merged(base, {"losses": _defaults(METHOD_LOSSES, given["method"])})
+    base = merged(_defaults(PRESETS, given["preset"]), _defaults(METHODS, given["method"]))
     return validated(Settings, merged(base, given))
 
 
@@ -272,7 +339,9 @@ def _complaint(model: type[Frozen], details: Any) -> str:
     path = [str(part) for part in details["loc"]]
     name = ".".join(path) or "values"
     if details["type"] != "extra_forbidden":
-        return f"{name} is {details['input']!r}: {details['msg'].removeprefix('Value error, ')}"
+        message = str(details["msg"]).removeprefix("Value error, ")
+        between = details["type"] == "value_error" and not path  # settings that do not fit each other
+        return message if between else f"{name} is {details['input']!r}: {message}"
     known = _keys(model, path[:-1])
     close = difflib.get_close_matches(path[-1], known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"

@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import fields, replace
+from typing import Literal, get_args
 
 import numpy as np
 import pytest
 import torch
 
-from pseudohealthy.config import Training
+from pseudohealthy.config import MethodName, Training
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.data.slices import Batch, Need, Slices
 from pseudohealthy.errors import InputError
+from pseudohealthy.methods.catalogue import build
+from tiny import tiny
 
 ALL: frozenset[Need] = frozenset({"lesion", "healthy", "bank"})
+SEMI: frozenset[Need] = frozenset({"labelled", "healthy", "bank"})
+HOLES: frozenset[Need] = frozenset({"healthy", "holes"})
 PLAIN = Training(batch_size=4, augment="none")
+HALF = PLAIN.model_copy(update={"labelled_share": 0.5})
+
+
+def x_p(batch: Batch) -> torch.Tensor:
+    assert batch.x_p is not None
+    return batch.x_p
+
+
+def tensors(batch: Batch) -> dict[str, torch.Tensor]:
+    """What there is in a batch."""
+    parts = {part.name: getattr(batch, part.name) for part in fields(batch)}
+    return {name: part for name, part in parts.items() if part is not None}
+
+
+def known_and_unknown(prepared: Prepared) -> tuple[str, str]:
+    """Which of the two training subjects keeps its mask where half of them do."""
+    slices = Slices(prepared, "train", frozenset({"lesion"}), HALF)
+    (known,) = set(slices.pathological["subject"])
+    return known, "02" if known == "01" else "01"
 
 
 def rows_of(prepared: Prepared, images: torch.Tensor) -> list[int]:
@@ -31,7 +56,7 @@ def test_a_batch_is_the_same_whenever_it_is_asked_for(prepared: Prepared) -> Non
         assert torch.equal(getattr(first.batch(7), name), getattr(second.batch(7), name))
         assert not torch.equal(getattr(first.batch(7), name), getattr(first.batch(8), name))
     other = Slices(prepared, "train", ALL, training.model_copy(update={"seed": 1}))
-    assert not torch.equal(first.batch(7).x_p, other.batch(7).x_p)
+    assert not torch.equal(x_p(first.batch(7)), x_p(other.batch(7)))
 
 
 def test_an_epoch_shows_every_pathological_slice_of_the_split_once_with_its_own_mask(
@@ -44,7 +69,7 @@ def test_an_epoch_shows_every_pathological_slice_of_the_split_once_with_its_own_
     seen = []
     for step in range(2):
         batch = slices.batch(step)
-        rows = rows_of(prepared, batch.x_p)
+        rows = rows_of(prepared, x_p(batch))
         assert batch.m_p is not None
         assert np.array_equal(batch.m_p[:, 0].numpy(), prepared.masks[rows])
         seen += rows
@@ -70,7 +95,7 @@ def test_height_sampling_draws_healthy_slices_near_the_pathological_ones(prepare
         for step in range(20):
             batch = slices.batch(step)
             assert batch.x_h is not None
-            pairs = zip(rows_of(prepared, batch.x_p), rows_of(prepared, batch.x_h), strict=True)
+            pairs = zip(rows_of(prepared, x_p(batch)), rows_of(prepared, batch.x_h), strict=True)
             gaps += [abs(height[a] - height[b]) for a, b in pairs]
         return float(np.mean(gaps))
 
@@ -85,8 +110,6 @@ def test_height_sampling_draws_healthy_slices_near_the_pathological_ones(prepare
 
 
 def test_without_a_bank_of_its_own_masks_come_from_other_patients(prepared: Prepared) -> None:
-    from dataclasses import replace
-
     masks = prepared.masks.copy()
     marks = {"01": (0, 0), "02": (0, 1)}  # whose mask it is, written into a corner
     for row, subject in zip(prepared.slices["row"], prepared.slices["subject"], strict=True):
@@ -99,20 +122,26 @@ def test_without_a_bank_of_its_own_masks_come_from_other_patients(prepared: Prep
         batch = slices.batch(step)
         assert batch.m is not None
         assert batch.m_p is None
-        for row, m in zip(rows_of(prepared, batch.x_p), batch.m, strict=True):
+        for row, m in zip(rows_of(prepared, x_p(batch)), batch.m, strict=True):
             own, other = subjects[row], "02" if subjects[row] == "01" else "01"
             assert m[0][marks[own]] == 0
             assert m[0][marks[other]] == 1
 
 
 def test_parts_of_processes_together_are_the_whole_batch(prepared: Prepared) -> None:
-    for sampling in ("random", "height"):
-        training = Training(batch_size=4, augment="flip_gamma", healthy_sampling=sampling)
-        slices = Slices(prepared, "train", ALL, training)
-        whole = slices.batch(3)
-        parts = [slices.batch(3, slice(0, 2)), slices.batch(3, slice(2, 4))]
-        for name in ("x_p", "m_p", "x_h", "m"):
-            assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name))
+    cases: list[tuple[Literal["random", "height"], frozenset[Need]]] = [
+        ("random", ALL),
+        ("height", ALL),
+        ("random", SEMI),
+        ("random", HOLES),
+    ]
+    for sampling, needs in cases:
+        training = Training(batch_size=4, augment="flip_gamma", healthy_sampling=sampling, labelled_share=0.5)
+        slices = Slices(prepared, "train", needs, training)
+        whole = tensors(slices.batch(3))
+        parts = [tensors(slices.batch(3, slice(0, 2))), tensors(slices.batch(3, slice(2, 4)))]
+        for name, together in whole.items():
+            assert torch.equal(torch.cat([part[name] for part in parts]), together)
 
 
 def test_what_a_method_does_not_need_is_not_there(prepared: Prepared) -> None:
@@ -124,11 +153,120 @@ def test_what_a_method_does_not_need_is_not_there(prepared: Prepared) -> None:
 
 
 def test_a_split_without_what_is_needed_is_refused(prepared: Prepared) -> None:
-    from dataclasses import replace
-
     sick = replace(prepared, slices=prepared.slices[prepared.slices["label"] == "pathological"])
     with pytest.raises(InputError, match="no healthy train slice"):
         Slices(sick, "train", ALL, PLAIN)
     well = replace(prepared, slices=prepared.slices[prepared.slices["label"] == "healthy"])
     with pytest.raises(InputError, match="no pathological train slice"):
         Slices(well, "train", ALL, PLAIN)
+
+
+def test_a_share_of_the_volumes_keeps_its_masks_and_the_flags_say_which(prepared: Prepared) -> None:
+    known, unknown = known_and_unknown(prepared)
+    slices = Slices(prepared, "train", SEMI, HALF)
+    assert len(slices) == 8  # those without a mask are drawn all the same
+    subjects, seen = prepared.slices.set_index("row")["subject"], set()
+    for step in range(4):
+        batch = slices.batch(step)
+        assert batch.m_p is not None
+        assert batch.labelled is not None
+        assert batch.labelled.dtype == torch.bool
+        for row, m_p, labelled in zip(rows_of(prepared, x_p(batch)), batch.m_p, batch.labelled, strict=True):
+            assert labelled == (subjects[row] == known)
+            own = prepared.masks[row] if labelled else np.zeros_like(prepared.masks[row])
+            assert np.array_equal(m_p[0].numpy(), own)
+            seen.add(subjects[row])
+    assert seen == {known, unknown}
+
+
+def test_masks_of_the_other_volumes_are_not_in_the_bank_either(prepared: Prepared) -> None:
+    known, unknown = known_and_unknown(prepared)
+    own = replace(prepared, bank=None, bank_slices=None)
+    slices = Slices(own, "train", SEMI, HALF)
+    assert set(slices.bank["subject"]) == {known}
+    black = own.masks.copy()
+    black[prepared.slices["subject"] == unknown] = 0
+    other = Slices(replace(own, masks=black), "train", SEMI, HALF)
+    for step in range(4):
+        ours, theirs = tensors(slices.batch(step)), tensors(other.batch(step))
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    with pytest.raises(InputError, match="all lesion masks are of one volume"):
+        Slices(own, "train", frozenset({"healthy", "bank"}), HALF)
+
+
+def test_without_any_mask_kept_there_must_be_a_bank(prepared: Prepared) -> None:
+    none = PLAIN.model_copy(update={"labelled_share": 0.0})
+    batch = Slices(prepared, "train", SEMI, none).batch(0)
+    assert batch.labelled is not None
+    assert batch.m_p is not None
+    assert not batch.labelled.any()
+    assert not batch.m_p.any()
+    with pytest.raises(InputError, match="no lesion mask in any training slice"):
+        Slices(replace(prepared, bank=None, bank_slices=None), "train", SEMI, none)
+
+
+@pytest.mark.parametrize("method", ["conditional_gan", "cyclegan", "unpaired", "inpainter"])
+def test_no_batch_of_a_method_without_pairs_depends_on_an_images_own_mask(
+    method: MethodName, prepared: Prepared
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 2, prepared.masks.shape).astype(np.uint8)
+    needs = build(tiny(method)).needs
+    honest = Slices(prepared, "train", needs, PLAIN)
+    corrupted = Slices(replace(prepared, masks=noise), "train", needs, PLAIN)
+    for step in range(3):
+        ours, theirs = tensors(honest.batch(step)), tensors(corrupted.batch(step))
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_holes_lie_in_the_brains_of_healthy_slices_and_no_other_slice_is_read(prepared: Prepared) -> None:
+    images = prepared.images.copy()
+    images[prepared.slices["label"] != "healthy"] = np.nan
+    training = PLAIN.model_copy(update={"augment": "flip_gamma"})
+    slices = Slices(replace(prepared, images=images), "train", HOLES, training)
+    places = set()
+    for step in range(4):
+        batch = slices.batch(step)
+        assert set(tensors(batch)) == {"x_h", "m"}
+        assert batch.x_h is not None
+        assert batch.m is not None
+        assert batch.x_h.isfinite().all()
+        assert set(batch.m.unique().tolist()) == {0, 1}
+        assert (batch.x_h[batch.m > 0] > 0).all()
+        assert batch.m.sum((1, 2, 3)).tolist() == [6 * 8] * 4  # the box that every lesion of this cohort is
+        places |= {tuple(np.argwhere(m[0].numpy())[0]) for m in batch.m}
+    assert len(places) > 8
+
+
+def test_holes_have_the_shapes_of_other_patients_lesions_where_there_is_no_bank(prepared: Prepared) -> None:
+    own = replace(prepared, bank=None, bank_slices=None)
+    batch = Slices(own, "train", HOLES, PLAIN).batch(0)
+    assert batch.m is not None
+    assert batch.m.sum((1, 2, 3)).tolist() == [6 * 8] * 4
+    with pytest.raises(InputError, match="all lesion masks are of one volume"):
+        Slices(own, "train", HOLES, HALF)
+
+
+def test_critics_see_other_batches_that_are_always_the_same(prepared: Prepared) -> None:
+    slices = Slices(prepared, "train", ALL, PLAIN)
+    critics, again = slices.for_critics(), Slices(prepared, "train", ALL, PLAIN).for_critics()
+    for step in range(4):
+        assert torch.equal(x_p(critics.batch(step)), x_p(again.batch(step)))
+    ours = torch.cat([x_p(slices.batch(step)) for step in range(4)])
+    assert not torch.equal(ours, torch.cat([x_p(critics.batch(step)) for step in range(4)]))
+
+
+def test_every_method_draws_just_what_it_needs(prepared: Prepared) -> None:
+    drawn: dict[MethodName, set[str]] = {
+        "conditional_gan": {"x_p", "x_h"},
+        "cyclegan": {"x_p", "x_h"},
+        "unpaired": {"x_p", "x_h", "m"},
+        "paired": {"x_p", "m_p", "x_h"},
+        "semi_supervised": {"x_p", "m_p", "x_h", "m", "labelled"},
+        "inpainter": {"x_h", "m"},
+        "judge": {"x_p", "m_p"},
+    }
+    assert set(drawn) == set(get_args(MethodName))
+    for method, names in drawn.items():
+        batch = Slices(prepared, "train", build(tiny(method)).needs, PLAIN).batch(0)
+        assert set(tensors(batch)) == names

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from pseudohealthy.config import Losses, Networks, settings
 from pseudohealthy.data.slices import Batch
-from pseudohealthy.methods.factorization import Factorization
+from pseudohealthy.methods.base import Terms
+from pseudohealthy.methods.factorization import Factorization, Supervision
 
 TINY = Networks(width=4, segmentor_width=4, discriminator_width=4)
 
@@ -24,19 +28,19 @@ class Affine(nn.Module):
         return self.a * x + self.c + (0 if m is None else self.b * m)
 
 
-def batch(seed: int = 0, size: int = 2) -> Batch:
+def batch(seed: int = 0, size: int = 2, labelled: tuple[bool, ...] = (True, False)) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     x_p, x_h, m_p, m = torch.rand(4, size, 1, 32, 32, generator=generator)
-    return Batch(x_p, (m_p > 0.8).float(), x_h, (m > 0.8).float())
+    return Batch(x_p, (m_p > 0.8).float(), x_h, (m > 0.8).float(), torch.tensor(labelled))
 
 
-def by_hand(*, paired: bool) -> Factorization:
+def by_hand(supervision: Supervision, losses: Losses | None = None) -> Factorization:
     """G halves, S finds a fifth, R adds the mask, D_x answers a tenth more, D_m half."""
-    method = Factorization(TINY, Losses(), paired=paired)
+    method = Factorization(TINY, losses or Losses(), supervision=supervision)
     method.generators["G"], method.generators["S"] = Affine(0.5), Affine(0.2)
     method.generators["R"] = Affine(1, 1)
     method.discriminators["D_x"] = Affine(1, 0, 0.1)
-    if not paired:
+    if supervision != "paired":
         method.discriminators["D_m"] = Affine(0.5)
     return method
 
@@ -45,11 +49,21 @@ def flat(value: float) -> Tensor:
     return torch.full((1, 1, 2, 2), value)
 
 
+def one(x: Batch, place: int) -> Batch:
+    """A batch of one image of another."""
+    return x.to(lambda part: part[place : place + 1])
+
+
+def detached(terms: Terms) -> dict[str, Tensor]:
+    """The fakes as the training loop shows them to the discriminators."""
+    return {name: fake.detach() for name, fake in terms.fakes.items()}
+
+
 CASE = Batch(x_p=flat(0.8), m_p=flat(1.0), x_h=flat(0.4), m=flat(1.0))
 
 
 def test_cycle_and_gan_terms_by_hand() -> None:
-    terms = by_hand(paired=True).generator_terms(CASE)
+    terms = by_hand("paired").generator_terms(CASE)
     # G(x_p) = .4, S(x_p) = .16, R = .56; R(x_h, 0) = .4, S of it = .08, G of it = .2
     assert terms.losses["L_CC"].item() == pytest.approx(abs(0.56 - 0.8) + abs(0.2 - 0.4) + 0.08)
     assert terms.losses["L_GAN1"].item() == pytest.approx(((0.5 - 1) ** 2 + (0.5 - 1) ** 2) / 2)
@@ -60,7 +74,7 @@ def test_cycle_and_gan_terms_by_hand() -> None:
 
 
 def test_discriminators_by_hand() -> None:
-    method = by_hand(paired=False)
+    method = by_hand("unpaired")
     terms = method.generator_terms(CASE)
     assert terms.losses["L_GAN2"].item() == pytest.approx((0.08 - 1) ** 2 / 2)
     losses = method.discriminator_losses(CASE, terms.fakes)
@@ -69,15 +83,85 @@ def test_discriminators_by_hand() -> None:
     assert losses["D_m"].item() == pytest.approx(((0.5 - 1) ** 2 + 0.08**2) / 2)
 
 
+def test_parts_of_the_cycle_and_of_the_gan_term_have_factors_of_their_own() -> None:
+    losses = Losses(cycle_parts=(2, 3, 5), gan_parts=(7, 11))
+    terms = by_hand("paired", losses).generator_terms(CASE)
+    assert terms.losses["L_CC"].item() == pytest.approx(2 * 0.24 + 3 * 0.2 + 5 * 0.08)
+    assert terms.losses["L_GAN1"].item() == pytest.approx((7 + 11) * (0.5 - 1) ** 2 / 2)
+
+
+def test_the_wasserstein_form_by_hand() -> None:
+    losses = Losses(adversarial="wasserstein", gradient_penalty=10, gan_parts=(1, 0.5))
+    method = by_hand("unpaired", losses)
+    terms = method.generator_terms(CASE)
+    assert terms.losses["L_GAN1"].item() == pytest.approx(-0.5 - 0.5 * 0.5)  # D_x answers .5 to both
+    assert terms.losses["L_GAN2"].item() == pytest.approx(-0.08)
+    answers = method.discriminator_losses(CASE, detached(terms))
+    # four pixels of slope 1 are 2 steep, of slope a half 1; real images are answered .5, real masks .5
+    assert answers["D_x"].item() == pytest.approx(2 * (0.5 - 0.5 + 10 * (2 - 1) ** 2))
+    assert answers["D_m"].item() == pytest.approx(0.08 - 0.5 + 0)
+
+
+@pytest.mark.parametrize("form", ["least_squares", "wasserstein"])
+def test_semi_supervised_is_paired_for_the_labelled_and_unpaired_for_the_others(form: Any) -> None:
+    """Each sample has its own share of the mean over the batch."""
+    losses = Losses(adversarial=form, gradient_penalty=0, outside=3)
+    semi = by_hand("semi_supervised", losses)
+    x = batch()
+    assert x.m_p is not None
+    first, second = one(x, 0), one(x, 1)
+    both = semi.generator_terms(x)
+    paired = by_hand("paired", losses).generator_terms(first)
+    unpaired = by_hand("unpaired", losses).generator_terms(second)
+    for name, alone in (("L_Seg", paired), ("L_Outside", paired), ("L_GAN2", unpaired)):
+        assert both.losses[name].item() == pytest.approx(alone.losses[name].item() / 2)
+    of_critic = by_hand("unpaired", losses).discriminator_losses(second, detached(unpaired))["D_m"]
+    assert semi.discriminator_losses(x, detached(both))["D_m"].item() == pytest.approx(of_critic.item() / 2)
+
+
+@pytest.mark.parametrize(("labelled", "supervision"), [(True, "paired"), (False, "unpaired")])
+def test_semi_supervised_with_one_kind_of_images_is_exactly_the_other_method(
+    labelled: bool, supervision: Supervision
+) -> None:
+    semi = Factorization(TINY, Losses(outside=1), supervision="semi_supervised")
+    other = Factorization(TINY, Losses(outside=1), supervision=supervision)
+    other.load_state_dict(semi.state_dict(), strict=False)
+    x = batch(labelled=(labelled, labelled))
+    gradients = []
+    for method in (semi, other):
+        method.discriminators.requires_grad_(False)
+        method.generator_terms(x).total.backward()
+        gradients.append([parameter.grad for parameter in method.generators.parameters()])
+    for ours, theirs in zip(*gradients, strict=True):
+        assert ours is not None
+        assert theirs is not None
+        assert torch.equal(ours, theirs)
+
+
+def test_a_mask_that_is_not_to_be_used_does_not_matter() -> None:
+    method, x = by_hand("semi_supervised", Losses(outside=1)), batch()
+    assert x.m_p is not None
+    assert x.m is not None
+    m_p, m = x.m_p.clone(), x.m.clone()
+    m_p[1], m[0] = 1, 1  # of the image without a label; a mask of others for the one with its own
+    y = replace(x, m_p=m_p, m=m)
+    ours, theirs = method.generator_terms(x), method.generator_terms(y)
+    assert torch.equal(ours.total, theirs.total)
+    opposing = [method.discriminator_losses(each, detached(ours)) for each in (x, y)]
+    assert all(torch.equal(opposing[0][name], opposing[1][name]) for name in opposing[0])
+
+
 def test_the_papers_weights() -> None:
     paired, unpaired = settings("paired", "midl2019").losses, settings("unpaired", "midl2019").losses
     assert (paired.cycle, paired.gan_image, paired.segmentation) == (10, 1, 10)
     assert (unpaired.cycle, unpaired.gan_image, unpaired.gan_mask) == (10, 2, 10)
 
 
-@pytest.mark.parametrize("paired", [True, False])
-def test_every_network_has_a_gradient_from_its_own_side_and_none_from_the_other(paired: bool) -> None:
-    method = Factorization(TINY, Losses(), paired=paired)
+@pytest.mark.parametrize("supervision", ["paired", "unpaired", "semi_supervised"])
+def test_every_network_has_a_gradient_from_its_own_side_and_none_from_the_other(
+    supervision: Supervision,
+) -> None:
+    method = Factorization(TINY, Losses(), supervision=supervision)
     method.discriminators.requires_grad_(False)
     terms = method.generator_terms(batch())
     terms.total.backward()
@@ -86,8 +170,8 @@ def test_every_network_has_a_gradient_from_its_own_side_and_none_from_the_other(
         assert parameter.grad.abs().sum() > 0, name
     method.generators.zero_grad()
     method.discriminators.requires_grad_(True)
-    losses = method.discriminator_losses(batch(1), terms.fakes)
-    assert set(losses) == ({"D_x"} if paired else {"D_x", "D_m"})
+    losses = method.discriminator_losses(batch(1), detached(terms))
+    assert set(losses) == ({"D_x"} if supervision == "paired" else {"D_x", "D_m"})
     sum(losses.values(), torch.zeros(())).backward()
     for name, parameter in method.discriminators.named_parameters():
         assert parameter.grad is not None, name
@@ -97,22 +181,23 @@ def test_every_network_has_a_gradient_from_its_own_side_and_none_from_the_other(
 
 def test_the_mask_goes_to_r_soft_and_attached() -> None:
     """With the cycle loss alone, S learns from R's reconstruction of x_p."""
-    method = Factorization(TINY, Losses(gan_image=0, gan_mask=0), paired=False)
+    method = Factorization(TINY, Losses(gan_image=0, gan_mask=0), supervision="unpaired")
     seen: list[Tensor] = []
     method.generators["R"].register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[1]))
     x = batch()
+    assert x.x_p is not None
     terms = method.generator_terms(x)
-    m_tilde = seen[0]
+    m_tilde = seen[1]
     assert ((m_tilde > 0.01) & (m_tilde < 0.99)).any()
     reconstruction = method.generators["R"](method.generators["G"](x.x_p), m_tilde)
     (reconstruction - x.x_p).abs().mean().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in method.generators["S"].parameters())
-    assert torch.equal(seen[1], torch.zeros_like(x.x_p))
+    assert torch.equal(seen[0], torch.zeros_like(x.x_p))
     assert terms.weights["L_GAN2"] == 0
 
 
 def test_unpaired_never_asks_for_the_images_own_mask() -> None:
-    method = Factorization(TINY, Losses(), paired=False)
+    method = Factorization(TINY, Losses(), supervision="unpaired")
     assert method.needs == {"healthy", "bank"}
     x = batch()
     method.generator_terms(Batch(x.x_p, None, x.x_h, x.m))
@@ -121,11 +206,11 @@ def test_unpaired_never_asks_for_the_images_own_mask() -> None:
 def test_a_batch_without_what_the_method_needs_is_refused() -> None:
     x = batch()
     with pytest.raises(ValueError, match="needs"):
-        Factorization(TINY, Losses(), paired=True).generator_terms(Batch(x.x_p, None, x.x_h))
+        Factorization(TINY, Losses(), supervision="paired").generator_terms(Batch(x.x_p, None, x.x_h))
 
 
 def test_outside_asks_g_to_change_nothing_beyond_the_lesion_and_lets_it_do_what_it_likes_inside() -> None:
-    method = by_hand(paired=True)
+    method = by_hand("paired")
     assert "L_Outside" not in method.generator_terms(CASE).losses
     method.losses = Losses(outside=5)
     m_p = torch.tensor([[1.0, 0.0], [1.0, 1.0]]).view(1, 1, 2, 2)

@@ -30,3 +30,12 @@ def test_parameters_range_and_leak() -> None:
     assert 0 < out.min() <= out.max() < 1
     slopes = [module.negative_slope for module in network.modules() if isinstance(module, nn.LeakyReLU)]
     assert slopes == [0.2] * 4
+
+
+def test_a_linear_critic_is_the_same_network_without_its_last_activation() -> None:
+    torch.manual_seed(0)
+    bounded, linear = Discriminator(4), Discriminator(4, critic="linear")
+    linear.load_state_dict(bounded.state_dict())
+    x = 100 * torch.rand(2, 1, 48, 32)
+    assert torch.equal(linear(x).sigmoid(), bounded(x))
+    assert linear(x).min() < 0

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from pseudohealthy.networks.generator import Generator
+from pseudohealthy.networks.blocks import Norm
+from pseudohealthy.networks.generator import Generator, Output
 from tables import TABLE_2, parameters, rows
 
 
@@ -78,3 +79,33 @@ def test_a_saturated_voxel_that_is_pushed_up_can_come_down_again() -> None:
     assert network.output.bias is not None
     assert network.output.bias.grad is not None
     assert network.output.bias.grad.item() > 0
+
+
+def test_long_skips_put_the_encoders_features_beside_the_decoders() -> None:
+    network = Generator(4, long_skips=True)
+    plain = parameters(Generator(4))
+    wider = (2 * 4) * 4 * 9 + 4 * 9  # 8 more channels into the last 3x3 block of 4, 4 more into the output
+    assert parameters(network) == pytest.approx(plain + wider / 1e6)
+    seen = []
+    network.output.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0]))
+    x = torch.rand(1, 1, 32, 48)
+    assert network(x).shape == x.shape
+    assert torch.equal(seen[0][:, :4], network.encoder[0](x))
+    network.residual.register_forward_hook(lambda _m, _i, out: torch.zeros_like(out))
+    assert not torch.equal(network(x), network(1 - x))
+
+
+@pytest.mark.parametrize("norm", ["instance", "layer"])
+@pytest.mark.parametrize("output", ["image", "residual"])
+@pytest.mark.parametrize("long_skips", [False, True])
+def test_every_combination_of_options_gives_an_image_and_finite_gradients(
+    norm: Norm, output: Output, long_skips: bool
+) -> None:
+    network = Generator(4, inputs=2, norm=norm, output=output, long_skips=long_skips)
+    out = network(torch.rand(2, 2, 32, 48))
+    assert out.shape == (2, 1, 32, 48)
+    assert 0 <= out.min() <= out.max() <= 1
+    out.square().sum().backward()
+    for parameter in network.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.isfinite().all()

@@ -21,3 +21,11 @@ def test_the_mask_reaches_the_image_and_has_a_gradient() -> None:
     network(x, m).sum().backward()
     assert m.grad is not None
     assert m.grad.abs().sum() > 0
+
+
+def test_long_skips_carry_image_and_mask_past_the_bottleneck() -> None:
+    network = Reconstructor(4, long_skips=True)
+    network.body.residual.register_forward_hook(lambda _m, _i, out: torch.zeros_like(out))
+    x, m = torch.rand(2, 1, 1, 32, 32)
+    assert not torch.equal(network(x, m), network(x, 1 - m))
+    assert not torch.equal(network(x, m), network(1 - x, m))

@@ -51,3 +51,10 @@ def test_skips_carry_detail_past_the_bottom() -> None:
     network = Segmentor(4)
     network.bottom.register_forward_hook(lambda _m, _i, out: torch.zeros_like(out))
     assert not torch.equal(network(torch.rand(1, 1, 32, 32)), network(torch.rand(1, 1, 32, 32)))
+
+
+def test_more_inputs_change_the_first_level_alone() -> None:
+    one, two = Segmentor(4).state_dict(), Segmentor(4, inputs=2).state_dict()
+    assert one.keys() == two.keys()
+    differ = {name for name in one if one[name].shape != two[name].shape}
+    assert differ == {"down.0.body.0.0.weight", "down.0.projection.weight"}

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from cohorts import FITTING
 from models import saved
+from pseudohealthy.config import MethodName
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
 from pseudohealthy.methods.catalogue import build
@@ -79,6 +80,74 @@ def test_slices_larger_than_the_field_go_through_in_tiles(trained: Path) -> None
         tile = np.ascontiguousarray(x[:, top : top + 64, left : left + 48])
         of_tile = run(networks(trained)["G"], tile)
         np.testing.assert_allclose(out[alone], of_tile[alone], rtol=0, atol=1e-6)
+
+
+def test_the_reconstructor_puts_disease_where_the_mask_says(trained: Path, prepared: Prepared) -> None:
+    model = Model.load(trained, "cpu")
+    x = np.array(prepared.images[: SLICES_AT_ONCE + 3])
+    m = np.zeros(x.shape, dtype=np.bool_)
+    m[:, 20:30, 10:20] = True
+    R = networks(trained)["R"]
+    for mask in (m, 0.3 * m.astype(np.float32), np.zeros_like(x)):
+        expected = R(torch.from_numpy(x)[:, None], torch.from_numpy(mask.astype(np.float32))[:, None])
+        ours = model.reconstructed(x, mask)
+        assert ours.dtype == np.float32
+        np.testing.assert_allclose(ours, expected[:, 0].detach().numpy(), rtol=0, atol=1e-6)
+    assert np.abs(model.reconstructed(x, m) - model.reconstructed(x, np.zeros_like(x))).max() > 1e-6
+
+
+def test_image_and_mask_larger_than_the_field_are_cut_alike(trained: Path) -> None:
+    model = Model.load(trained, "cpu")
+    rng = np.random.default_rng(0)
+    x, m = rng.random((2, 2, 96, 72), dtype=np.float32)
+    out = model.reconstructed(x, m)
+    assert out.shape == x.shape
+    alone = model.reconstructed(x[:, :64, :48], m[:, :64, :48])  # what the first tile alone holds
+    np.testing.assert_allclose(out[:, :32, :24], alone[:, :32, :24], rtol=0, atol=1e-6)
+
+
+def test_cyclegan_reconstructs_without_a_mask(tmp_path: Path) -> None:
+    model = Model.load(saved(tmp_path, "cyclegan"), "cpu")
+    x = np.random.default_rng(0).random((2, 64, 48), dtype=np.float32)
+    np.testing.assert_allclose(model.reconstructed(x, None), run(model.networks["F"], x), rtol=0, atol=1e-6)
+    assert np.array_equal(model.reconstructed(x, np.ones_like(x)), model.reconstructed(x, None))
+    assert not np.array_equal(model.reconstructed(x, None), model.healthy(x))
+    with pytest.raises(InputError, match="method cyclegan, which has no S"):
+        model.lesion(x)
+
+
+def test_inpainting_changes_the_inside_of_the_mask_alone_and_does_not_know_what_was_there(
+    tmp_path: Path,
+) -> None:
+    model = Model.load(saved(tmp_path, "inpainter"), "cpu")
+    x = np.random.default_rng(0).random((3, 96, 72), dtype=np.float32)
+    m = np.zeros(x.shape, dtype=np.uint8)
+    m[:, 20:50, 10:40] = 1
+    out = model.inpainted(x, m)
+    assert out.dtype == np.float32
+    assert np.array_equal(out[m == 0], x[m == 0])
+    assert (out[m == 1] != x[m == 1]).mean() > 0.99
+    assert np.array_equal(model.inpainted(np.where(m, 1 - x, x), m), out)
+
+
+@pytest.mark.parametrize("method", ["conditional_gan", "judge", "inpainter"])
+def test_a_method_without_a_reconstructor_reconstructs_nothing(tmp_path: Path, method: MethodName) -> None:
+    model = Model.load(saved(tmp_path, method), "cpu")
+    x = np.zeros((1, 64, 48), dtype=np.float32)
+    with pytest.raises(InputError, match=f"method {method}, which has no R"):
+        model.reconstructed(x, x)
+    if method != "inpainter":
+        with pytest.raises(InputError, match=f"method {method}, which has no I"):
+            model.inpainted(x, x)
+
+
+def test_a_mask_that_is_missing_or_of_another_shape_is_refused(tmp_path: Path) -> None:
+    model = Model.load(saved(tmp_path), "cpu")
+    x = np.zeros((2, 64, 48), dtype=np.float32)
+    with pytest.raises(InputError, match=r"a mask of the slices' shape \(2, 64, 48\) is needed, found none"):
+        model.reconstructed(x, None)
+    with pytest.raises(InputError, match=r"found one of \(1, 64, 48\)"):
+        model.reconstructed(x, x[:1])
 
 
 def test_the_field_is_the_models_own(tmp_path: Path) -> None:

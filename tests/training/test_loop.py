@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -18,13 +20,16 @@ import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pseudohealthy.config import MethodName, Settings
+from pseudohealthy.config import MethodName, PresetName, Settings
 from pseudohealthy.data.prepared import Prepared
+from pseudohealthy.data.slices import Batch, Slices
 from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.methods.catalogue import build
+from pseudohealthy.methods.conditional_gan import ConditionalGAN
 from pseudohealthy.training.checkpoint import load_state, load_weights
 from pseudohealthy.training.loop import images_to_see, plan, precision, train
-from pseudohealthy.training.run import Run, learning_rate
+from pseudohealthy.training.run import Run
+from pseudohealthy.training.weights import read_config
 from tiny import tiny
 
 PROGRAM = [sys.executable, "-m", "pseudohealthy.cli.main"]
@@ -53,23 +58,36 @@ class InterruptedRunError(Exception):
     """Stands for whatever ends a run."""
 
 
-@pytest.mark.parametrize("method", ["paired", "unpaired", "judge"])
-def test_a_run_stopped_between_checkpoints_ends_with_the_weights_of_one_never_stopped(
-    method: MethodName, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = tiny(method)
-    train(prepared, tmp_path / "whole", settings, accelerator="cpu")
+def stop_at(image: int, prepared: Prepared, out: Path, settings: Settings) -> None:
+    """Begin a run that ends before it has seen more than these images."""
     step = Run.step
 
-    def stop_at_image_10(run: Run, *args: object) -> None:
-        if run.images == 10:
+    def stopping(run: Run, *args: object) -> None:
+        if run.images == image:
             raise InterruptedRunError
         step(run, *args)  # type: ignore[arg-type]
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Run, "step", stop_at_image_10)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "step", stopping)
         with pytest.raises(InterruptedRunError):
-            train(prepared, tmp_path / "stopped", settings, accelerator="cpu")
+            train(prepared, out, settings, accelerator="cpu")
+
+
+RUNS = [
+    *[tiny(method) for method in get_args(MethodName)],
+    tiny("semi_supervised", "training.labelled_share=0.5"),
+    *[tiny(method, "training.critic_steps=2", preset="media2020") for method in ("paired", "unpaired")],
+]
+
+
+@pytest.mark.parametrize("settings", RUNS, ids=lambda settings: f"{settings.method}-{settings.preset}")
+def test_a_run_stopped_between_checkpoints_ends_with_the_weights_of_one_never_stopped(
+    settings: Settings, prepared: Prepared, tmp_path: Path
+) -> None:
+    update = {"images": 8, "checkpoint_every": 4, "panel_every": 1000}
+    settings = settings.model_copy(update={"training": settings.training.model_copy(update=update)})
+    train(prepared, tmp_path / "whole", settings, accelerator="cpu")
+    stop_at(6, prepared, tmp_path / "stopped", settings)
     train(prepared, tmp_path / "stopped", settings, accelerator="cpu")
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
     assert (tmp_path / "whole/metrics.jsonl").read_text() == (tmp_path / "stopped/metrics.jsonl").read_text()
@@ -133,6 +151,134 @@ def test_unpaired_training_does_not_depend_on_any_images_own_mask(
     assert not same(weights(paired.parent), weights(honest.parent))
 
 
+def test_masks_that_semi_supervised_training_is_not_to_know_do_not_matter(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    options = ["training.labelled_share=0.5", "training.images=4", "losses.outside=1"]
+    settings = tiny("semi_supervised", *options)
+    own = replace(prepared, bank=None, bank_slices=None)  # the bank is of the same volumes
+    (known,) = set(Slices(own, "train", frozenset({"lesion"}), settings.training).pathological["subject"])
+    masks = own.masks.copy()
+    others = (own.slices["subject"] != known).to_numpy()
+    masks[others] = np.random.default_rng(0).integers(0, 2, masks[others].shape)
+    hidden, marked = replace(own, masks=masks), replace(own, masks=1 - own.masks)
+    honest, corrupted, other = (
+        weights(train(cohort, tmp_path / str(number), settings, accelerator="cpu").parent)
+        for number, cohort in enumerate((own, hidden, marked))
+    )
+    assert same(honest, corrupted)
+    assert not same(honest, other)
+
+
+def test_every_step_of_the_discriminators_in_a_run_has_a_batch_of_its_own(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ["training.critic_steps=3", "training.critic_steps_later=2", "training.critic_epoch=1"]
+    settings = tiny("conditional_gan", *options, preset="media2020")  # an epoch is 8 images, four steps
+    seen: list[bytes] = []
+    original = ConditionalGAN.discriminator_losses
+
+    def watching(method: ConditionalGAN, batch: Batch, fakes: dict[str, Tensor]) -> dict[str, Tensor]:
+        assert batch.x_p is not None
+        seen.append(batch.x_p.numpy().tobytes())
+        return original(method, batch, fakes)
+
+    monkeypatch.setattr(ConditionalGAN, "discriminator_losses", watching)
+    train(prepared, tmp_path / "run", settings, accelerator="cpu")
+    assert len(seen) == 4 * 3 + 4 * 2
+    first = [set(seen[3 * step : 3 * step + 3]) for step in range(4)]
+    assert [len(batches) for batches in first] == [3] * 4
+    state = load_state(tmp_path / "run/state.pt")
+    steps = {name: each["state"][0]["step"].item() for name, each in state["optimisers"].items()}
+    assert steps == {"generators": 8, "D_x": 20}
+    assert state["images"] == 16
+
+
+def test_kept_weights_are_those_of_their_image_whole_and_the_same_after_an_interruption(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    options = ["training.keep_every=6", "training.checkpoint_every=8", "training.panel_every=1000"]
+    settings = tiny("conditional_gan", *options)
+    train(prepared, tmp_path / "whole", settings, accelerator="cpu")
+    stop_at(14, prepared, tmp_path / "stopped", settings)
+    left = tmp_path / "stopped/snapshots/0000014"  # of an image that the run which goes on never passes
+    (tmp_path / "stopped/snapshots/0000012").rename(left)
+    train(prepared, tmp_path / "stopped", settings, accelerator="cpu")
+    for run in ("whole", "stopped"):
+        kept = sorted((tmp_path / run / "snapshots").iterdir())
+        assert [folder.name for folder in kept] == ["0000006", "0000012", "0000016"]
+        for folder in kept:
+            assert {file.name for file in folder.iterdir()} == {
+                "model.safetensors",
+                "config.json",
+                "README.md",
+            }
+            assert read_config(folder)["images"] == int(folder.name)
+            first = tmp_path / "whole/snapshots" / folder.name
+            assert (folder / "model.safetensors").read_bytes() == (first / "model.safetensors").read_bytes()
+        last = load_file(kept[-1] / "model.safetensors")
+        assert same(last, load_file(tmp_path / run / "weights/model.safetensors"))
+        assert not list((tmp_path / run).glob(".*"))
+    assert not same(load_file(kept[0] / "model.safetensors"), last)
+
+
+def test_weights_that_cannot_be_kept_whole_are_not_kept_at_all(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tiny("conditional_gan", "training.keep_every=2", "training.panel_every=1000")
+
+    def full(*_: object) -> None:
+        raise PseudohealthyError("no room for the last file")
+
+    monkeypatch.setattr("pseudohealthy.training.checkpoint.card", full)
+    with pytest.raises(PseudohealthyError, match="no room"):
+        train(prepared, tmp_path / "run", settings, accelerator="cpu")
+    assert list((tmp_path / "run/snapshots").iterdir()) == []
+
+
+class Watch:
+    """A clock that goes on by a second whenever it is looked at."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000
+
+    def __call__(self) -> float:
+        self.seconds += 1
+        return self.seconds
+
+
+def test_minutes_end_a_run_at_a_whole_step_whose_weights_are_kept(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pseudohealthy.training.loop.now", Watch())
+    options = ["training.minutes=0.1", "training.keep_every=100", "training.checkpoint_every=100"]
+    settings = tiny("conditional_gan", *options)
+    folder = train(prepared, tmp_path / "run", settings, accelerator="cpu")
+    # six seconds, a step each; `images` would have been 16
+    assert read_config(folder)["images"] == 12
+    assert [kept.name for kept in (tmp_path / "run/snapshots").iterdir()] == ["0000012"]
+    state = load_state(tmp_path / "run/state.pt")
+    assert (state["images"], state["seconds"]) == (12, 6)
+    assert json.loads((tmp_path / "run/clock.json").read_text()) == {"images": 12, "seconds": 6}
+    # the last step began when five sixths were over
+    rates = [each["param_groups"][0]["lr"] for each in state["optimisers"].values()]
+    assert rates == pytest.approx([2e-4 * 2 / 6] * 2)
+    assert yaml.safe_load((tmp_path / "run/settings.yaml").read_text())["images"] is None
+
+
+def test_time_that_was_used_before_an_interruption_is_used(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pseudohealthy.training.loop.now", Watch())
+    settings = tiny("conditional_gan", "training.minutes=0.1", "training.panel_every=1000")
+    stop_at(6, prepared, tmp_path / "run", settings)
+    assert load_state(tmp_path / "run/state.pt")["seconds"] == 2  # saved at image 4
+    train(prepared, tmp_path / "run", settings, accelerator="cpu")
+    assert load_state(tmp_path / "run/state.pt")["images"] == 12
+    again = train(prepared, tmp_path / "run", settings, accelerator="cpu")
+    assert read_config(again)["images"] == 12
+
+
 def test_the_run_folder_says_what_was_done(prepared: Prepared, tmp_path: Path) -> None:
     settings = tiny("paired", "training.images=80", "training.panel_every=40")
     folder = train(prepared, tmp_path / "run", settings, accelerator="cpu")
@@ -147,6 +293,20 @@ def test_the_run_folder_says_what_was_done(prepared: Prepared, tmp_path: Path) -
     assert panels[0].read_bytes().startswith(b"\x89PNG")
     assert {file.name for file in folder.iterdir()} == {"model.safetensors", "config.json", "README.md"}
     assert not list((tmp_path / "run").glob(".*"))
+
+
+@pytest.mark.parametrize("preset", ["midl2019", "media2020"])
+@pytest.mark.parametrize("method", get_args(MethodName))
+def test_a_plan_counts_the_parameters_of_every_network(
+    method: MethodName, preset: PresetName, prepared: Prepared
+) -> None:
+    settings = tiny(method, preset=preset)
+    planned, built = plan(prepared, settings), build(settings)
+    networks = {**built.generators, **built.discriminators}
+    counts = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()}
+    assert planned["parameters"] == counts
+    assert planned["images"] == 16
+    assert yaml.safe_load(yaml.safe_dump(planned)) == planned
 
 
 def test_a_logged_loss_is_the_mean_of_its_steps(prepared: Prepared, tmp_path: Path) -> None:
@@ -197,13 +357,7 @@ def test_the_budget_is_whole_batches_of_images_or_epochs() -> None:
     training = tiny("paired", "training.images=null", "training.epochs=3", "training.batch_size=4").training
     assert images_to_see(training, epoch=5) == 16
     assert images_to_see(training.model_copy(update={"images": 9}), epoch=5) == 12
-
-
-def test_the_learning_rate_falls_over_the_second_half() -> None:
-    training = tiny("paired", "training.learning_rate=1").training
-    assert [learning_rate(training, images, 100) for images in (0, 50, 75, 100)] == [1, 1, 0.5, 0]
-    constant = training.model_copy(update={"schedule": "constant"})
-    assert learning_rate(constant, 99, 100) == 1
+    assert images_to_see(training.model_copy(update={"images": 9, "minutes": 1.0}), epoch=5) is None
 
 
 def test_precision_is_what_was_asked_for() -> None:

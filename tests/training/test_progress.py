@@ -29,3 +29,6 @@ def test_without_a_terminal_a_line_tells_the_time_left(
     with Bar(100, 0, "paired") as bar:
         bar.advance(50, {"L_CC": 0.1})
     assert "paired: 50/100 images, 0 min left" in capsys.readouterr().err
+    with Bar(None, 0, "paired") as bar:
+        bar.advance(50)
+    assert "paired: 50 images in 0 min" in capsys.readouterr().err

@@ -3,39 +3,130 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
+from typing import get_args
 
 import pytest
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
+from pseudohealthy.config import MethodName, PresetName, Settings
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.data.slices import Slices
 from pseudohealthy.methods.catalogue import build
-from pseudohealthy.training.run import Run
+from pseudohealthy.training.run import Run, critic_steps, learning_rate
 from tiny import tiny
+
+
+def started(settings: Settings, total: int | None = 100) -> Run:
+    torch.manual_seed(0)
+    return Run(Fabric(accelerator="cpu", devices=1), build(settings), settings, total)
 
 
 @pytest.fixture
 def run() -> Run:
-    settings = tiny("unpaired", "training.learning_rate=3e-3", "training.betas=[0.3, 0.9]")
-    torch.manual_seed(0)
-    return Run(Fabric(accelerator="cpu", devices=1), build(settings), settings, total=100)
+    return started(tiny("unpaired", "training.learning_rate=3e-3", "training.betas=[0.3, 0.9]"))
 
 
-def test_the_configured_adam_reaches_every_optimiser(run: Run) -> None:
-    assert set(run.optimisers) == {"generators", "D_x", "D_m"}
+@pytest.mark.parametrize("method", get_args(MethodName))
+def test_the_configured_adam_reaches_every_player(method: MethodName) -> None:
+    run = started(tiny(method, "training.learning_rate=3e-3", "training.betas=[0.3, 0.9]"))
+    assert set(run.optimisers) == {"generators", *run.method.discriminators}
     for optimiser in run.optimisers.values():
         assert optimiser.param_groups[0]["betas"] == (0.3, 0.9)
         assert optimiser.param_groups[0]["lr"] == 3e-3
+    of_optimisers = sum(
+        len(group["params"]) for optimiser in run.optimisers.values() for group in optimiser.param_groups
+    )
+    assert of_optimisers == len(list(run.method.parameters()))
 
 
-def test_one_step_moves_every_parameter_of_every_network(run: Run, prepared: Prepared) -> None:
+@pytest.mark.parametrize("preset", ["midl2019", "media2020"])
+@pytest.mark.parametrize("method", get_args(MethodName))
+def test_one_step_moves_every_parameter_of_every_network(
+    method: MethodName, preset: PresetName, prepared: Prepared
+) -> None:
+    options = ["training.labelled_share=0.5", "training.batch_size=6", "training.precision=32-true"]
+    run = started(tiny(method, *options, preset=preset))
     before = copy.deepcopy(run.method.state_dict())
     slices = Slices(prepared, "train", run.method.needs, run.training)
     run.step(slices.batch(0), 0)
     after = run.method.state_dict()
-    assert [name for name in before if torch.equal(before[name], after[name])] == []
-    assert run.images == 2
+    linear = run.settings.networks.critic == "linear" and run.settings.losses.adversarial == "wasserstein"
+    still = [name for name in before if torch.equal(before[name], after[name])]
+    # a constant added to all of a critic's answers changes no difference between them
+    assert [name for name in still if not (linear and name.endswith("output.1.bias"))] == []
+    assert run.images == 6
+
+
+def test_each_further_step_of_the_discriminators_is_on_its_own_batch_with_new_fakes(
+    run: Run, prepared: Prepared
+) -> None:
+    """Not all of them on one batch: the fakes are those of the generators as they are now."""
+    slices = Slices(prepared, "train", run.method.needs, run.training)
+    batches = [slices.batch(number) for number in range(4)]
+    told: list[Tensor] = []
+    run.method.discriminators["D_x"].register_forward_pre_hook(
+        lambda _m, inputs: told.append(inputs[0].detach())
+    )
+    run.step(batches[0], 0, [partial(slices.batch, number) for number in (1, 2, 3)])
+    of_generators, of_critics = told[:2], told[2:]
+    assert len(of_generators) == 2
+    assert len(of_critics) == 4 * 3
+    for nth, batch in enumerate(batches):
+        assert batch.x_h is not None
+        assert torch.equal(of_critics[3 * nth], batch.x_h)
+    now = run.method.generators["G"](batches[3].x_p)
+    past = torch.cat([of_critics[1], of_critics[4], of_critics[7]])
+    for shown, newest in zip(of_critics[10], now, strict=True):  # the newest, or one from the pool
+        assert torch.equal(shown, newest) or any(torch.equal(shown, each) for each in past)
+    assert (run.images, run.steps) == (2, 1)
+    steps = [next(iter(run.optimisers[name].state.values()))["step"].item() for name in run.optimisers]
+    assert dict(zip(run.optimisers, steps, strict=True)) == {"generators": 1, "D_x": 4, "D_m": 4}
+
+
+def test_a_logged_loss_of_a_discriminator_is_the_mean_of_its_steps(prepared: Prepared) -> None:
+    """With a learning rate that moves nothing, four steps on one batch have the loss of one."""
+    losses = []
+    for more in (0, 3):
+        run = started(tiny("cyclegan", "training.learning_rate=1e-30"))
+        slices = Slices(prepared, "train", run.method.needs, run.training)
+        run.step(slices.batch(0), 0, [partial(slices.batch, 0)] * more)
+        losses.append(run.losses())
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+
+
+def test_steps_of_the_discriminators_change_after_an_epoch() -> None:
+    training = tiny("paired", preset="media2020").training
+    assert [critic_steps(training, epoch) for epoch in (0, 24.99, 25, 300)] == [10, 10, 5, 5]
+    always = training.model_copy(update={"critic_steps_later": None})
+    assert critic_steps(always, 300) == 10
+
+
+def test_the_learning_rate_falls_over_the_second_half_by_images_or_by_time() -> None:
+    settings = tiny("paired", "training.learning_rate=1")
+    assert [learning_rate(settings.training, share) for share in (0, 0.5, 0.75, 1)] == [1, 1, 0.5, 0]
+    assert learning_rate(settings.training.model_copy(update={"schedule": "constant"}), 0.99) == 1
+    by_images = started(settings)
+    by_images.images, by_images.seconds = 75, 1e9
+    assert (by_images.share, by_images.done) == (0.75, False)
+    by_time = started(tiny("paired", "training.minutes=2"), total=None)
+    by_time.images, by_time.seconds = 10**9, 90
+    assert (by_time.share, by_time.done) == (0.75, False)
+    by_time.seconds = 120
+    assert by_time.done
+
+
+def test_the_time_used_survives_and_a_state_from_before_time_was_kept_is_read(run: Run) -> None:
+    run.seconds = 12.5
+    state = run.state()
+    other = started(run.settings)
+    other.restore(state)
+    assert other.seconds == 12.5
+    del state["seconds"]
+    other.restore(state)
+    assert other.seconds == 0
 
 
 def test_a_restored_state_steps_as_the_saved_one(run: Run, prepared: Prepared) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -14,12 +15,16 @@ from torch import Tensor
 
 from pseudohealthy.config import Split, Training
 from pseudohealthy.data.augment import FlipGamma
+from pseudohealthy.data.holes import hole
+from pseudohealthy.data.labelled import with_share_labelled
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
 
-Need = Literal["lesion", "healthy", "bank"]
+Need = Literal["lesion", "labelled", "healthy", "bank", "holes"]
 
-PATHOLOGICAL, HEALTHY, BANK, AUGMENT = range(4)  # streams of draws that do not disturb each other
+# Streams of draws that do not disturb each other; augmentation has three, from AUGMENT on.
+PATHOLOGICAL, HEALTHY, BANK, AUGMENT, HOLES, LABELLED = 0, 1, 2, 3, 10, 11
+CRITICS = 1
 NEIGHBOURS = 20  # healthy slices of nearest height, among which one is drawn
 
 
@@ -28,29 +33,39 @@ class Batch:
     """One step's images, in the paper's symbols; each `(N, 1, H, W)` in [0, 1].
 
     Attributes:
-        x_p: pathological slices.
-        m_p: their own masks; None unless the method asked for them.
+        x_p: pathological slices; None for holes.
+        m_p: their own masks, black where there is none; None unless the method asked for them.
         x_h: healthy slices; None unless asked for.
-        m: real masks of other volumes than each x_p's; None unless asked for.
+        m: real masks of other volumes than each x_p's, or holes in x_h; None unless asked for.
+        labelled: `(N,)` bool, whether m_p is a mask; None unless asked for.
     """
 
-    x_p: Tensor
+    x_p: Tensor | None = None
     m_p: Tensor | None = None
     x_h: Tensor | None = None
     m: Tensor | None = None
+    labelled: Tensor | None = None
 
     def to(self, move: Callable[[Tensor], Tensor]) -> Batch:
         """The batch with `move` done to each of its tensors."""
-        m_p, x_h, m = (None if part is None else move(part) for part in (self.m_p, self.x_h, self.m))
-        return Batch(move(self.x_p), m_p, x_h, m)
+        parts = {part.name: getattr(self, part.name) for part in fields(self)}
+        return Batch(**{name: None if value is None else move(value) for name, value in parts.items()})
 
 
 class Slices:
     """The batches of one split. Batch k of a seed is always the same: a resumed run sees what it would have.
 
-    A method that asks for "lesion" draws slices with a mask only; one that does not also draws unlabelled
-    slices, of patients without a mask. Masks of the "bank" come from the cohort's volumes that are masks
-    only, where it has some, else from other patients than the slice's own (section 3, L_GAN2).
+    What a method needs decides what is drawn, and nothing else is read:
+
+    - "lesion": m_p; only slices with a mask are drawn.
+    - "labelled": m_p where there is one, and which those are; other slices of patients are drawn too, as
+      they are by methods that ask for neither.
+    - "healthy": x_h.
+    - "bank": m, from the cohort's volumes that are masks only, where it has some, else from other patients
+      than the slice's own (section 3, L_GAN2).
+    - "holes": m of the same shapes, turned over and moved within the brain of x_h; no x_p.
+
+    Of volumes whose masks `labelled_share` leaves out, it is known which slices show disease, not where.
 
     Raises:
         InputError: the split has no slice of a kind that the method needs.
@@ -58,35 +73,42 @@ class Slices:
 
     def __init__(self, prepared: Prepared, split: Split, needs: frozenset[Need], training: Training) -> None:
         self.prepared, self.needs, self.training = prepared, needs, training
+        self.readers: tuple[int, ...] = ()
         table = prepared.slices[prepared.slices["split"] == split]
+        table = with_share_labelled(table, training.labelled_share, self._rng(LABELLED))
         labels = ["pathological"] if "lesion" in needs else ["pathological", "unlabelled"]
         self.pathological = self._rows(table[table["label"].isin(labels)], f"pathological {split}")
         if "healthy" in needs:
             self.healthy = self._rows(table[table["label"] == "healthy"], f"healthy {split}")
-        if "bank" in needs:
+        if needs & {"bank", "holes"}:
             self._open_bank(table)
 
     def __len__(self) -> int:
         """Pathological slices: one epoch."""
         return len(self.pathological)
 
+    def for_critics(self) -> Self:
+        """The same slices in another order: batches that the discriminators alone see."""
+        other = copy.copy(self)
+        other.readers = (CRITICS,)
+        return other
+
     def batch(self, step: int, part: slice = slice(None)) -> Batch:
         """Batch number `step`; `part` are the images of this process."""
-        size = self.training.batch_size
-        own = self._shuffled(len(self), step, size, PATHOLOGICAL)[part]
+        own = self._shuffled(len(self), step, self.training.batch_size, PATHOLOGICAL)[part]
         rows = self.pathological.iloc[own]
-        turn = self._augmentation(step, PATHOLOGICAL, part)
-        masks, images = self.prepared.masks, self.prepared.images
-        batch = {"x_p": turn.image(self._read(images, rows["row"]))}
-        if "lesion" in self.needs:
-            batch["m_p"] = turn.mask(self._read(masks, rows["row"]))
+        parts = {} if "holes" in self.needs else self._diseased(step, rows, part)
         if "healthy" in self.needs:
-            chosen = self.healthy["row"].iloc[self._healthy(step, rows, part)]
-            batch["x_h"] = self._augmentation(step, HEALTHY, part).image(self._read(images, chosen))
+            healthy = self.healthy.iloc[self._healthy(step, rows, part)]
+            turn = self._augmentation(step, HEALTHY, part)
+            parts["x_h"] = turn.image(self._read(self.prepared.images, healthy["row"]))
         if "bank" in self.needs:
-            others = self._others(step, rows, part)
-            batch["m"] = self._augmentation(step, BANK, part).mask(self._read(self.bank_masks, others))
-        return Batch(**batch)
+            others = self._read(self.bank_masks, self._others(step, rows["subject"], part))
+            parts["m"] = self._augmentation(step, BANK, part).mask(others)
+        if "holes" in self.needs:
+            others = self._read(self.bank_masks, self._others(step, healthy["subject"], part))
+            parts["m"] = self._holes(step, others, parts["x_h"], part)
+        return Batch(**parts)
 
     def evenly(self, count: int) -> NDArray[np.int64]:
         """Rows of `count` pathological slices spread evenly over the split: the sample panels' slices."""
@@ -98,6 +120,26 @@ class Slices:
             raise InputError(f"the prepared cohort has no {name} slice; prepare it with more volumes")
         return table.reset_index(drop=True)
 
+    def _diseased(self, step: int, rows: pd.DataFrame, part: slice) -> dict[str, Tensor]:
+        """x_p, and what of m_p is asked for."""
+        turn = self._augmentation(step, PATHOLOGICAL, part)
+        parts = {"x_p": turn.image(self._read(self.prepared.images, rows["row"]))}
+        if self.needs & {"lesion", "labelled"}:
+            labelled = torch.from_numpy(rows["label"].to_numpy() == "pathological")
+            m_p = self._read(self.prepared.masks, rows["row"]) * labelled.view(-1, 1, 1, 1)
+            parts["m_p"] = turn.mask(m_p)
+        if "labelled" in self.needs:
+            parts["labelled"] = labelled
+        return parts
+
+    def _holes(self, step: int, shapes: Tensor, x_h: Tensor, part: slice) -> Tensor:
+        numbers = range(self.training.batch_size)[part]
+        holes = [
+            hole(shape[0].numpy() > 0, x[0].numpy() > 0, self._rng(HOLES, step, number))
+            for shape, x, number in zip(shapes, x_h, numbers, strict=True)
+        ]
+        return torch.from_numpy(np.stack(holes).astype(np.float32))[:, None]
+
     def _open_bank(self, table: pd.DataFrame) -> None:
         self.bank_masks = self.prepared.masks
         bank = table[table["label"] == "pathological"]
@@ -105,8 +147,16 @@ class Slices:
             self.bank_masks, bank = self.prepared.bank, self.prepared.bank_slices
         self.bank = self._rows(bank, "lesion mask in any training")
         lonely = set(self.bank["subject"]) if self.bank["subject"].nunique() == 1 else set()
-        if lonely & set(self.pathological["subject"]):
-            raise InputError("all lesion masks are of one volume; unpaired training needs masks of others")
+        if lonely & set(self._without_own_mask()["subject"]):
+            raise InputError("all lesion masks are of one volume; the method needs masks of others")
+
+    def _without_own_mask(self) -> pd.DataFrame:
+        """The slices that must have a mask of another volume."""
+        if "holes" in self.needs:
+            return self.healthy
+        if "labelled" in self.needs:
+            return self.pathological[self.pathological["label"] == "unlabelled"]
+        return self.pathological
 
     def _shuffled(self, count: int, step: int, size: int, stream: int) -> NDArray[np.int64]:
         """`size` places of an endless row of permutations of `count`, from image `step * size` on."""
@@ -123,11 +173,13 @@ class Slices:
         nearest = np.argsort(distance, axis=1, kind="stable")
         return np.asarray(nearest[np.arange(len(rows)), nth], dtype=np.int64)
 
-    def _others(self, step: int, rows: pd.DataFrame, part: slice) -> NDArray[np.int64]:
+    def _others(self, step: int, subjects: pd.Series, part: slice) -> NDArray[np.int64]:
+        """Rows of the bank, of other volumes; of any where there is no other and none is needed."""
         draws = self._rng(BANK, step).random(self.training.batch_size)[part]
         chosen = []
-        for subject, draw in zip(rows["subject"], draws, strict=True):
-            candidates = self.bank.loc[self.bank["subject"] != subject, "row"].to_numpy()
+        for subject, draw in zip(subjects, draws, strict=True):
+            others = self.bank["subject"] != subject
+            candidates = self.bank.loc[others if others.any() else ~others, "row"].to_numpy()
             chosen.append(candidates[int(draw * len(candidates))])
         return np.array(chosen)
 
@@ -136,8 +188,8 @@ class Slices:
             return Unchanged()
         return FlipGamma(self.training.batch_size, self._rng(AUGMENT + stream, step), part)
 
-    def _rng(self, stream: int, number: int) -> np.random.Generator:
-        return np.random.default_rng([self.training.seed, stream, number])
+    def _rng(self, stream: int, *numbers: int) -> np.random.Generator:
+        return np.random.default_rng([self.training.seed, stream, *numbers, *self.readers])
 
     @staticmethod
     def _read(array: NDArray[np.generic], rows: pd.Series | NDArray[np.int64]) -> Tensor:

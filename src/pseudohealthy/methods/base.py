@@ -18,7 +18,7 @@ class Terms:
     Attributes:
         losses: each term by its name in the paper, unweighted, a scalar.
         weights: its lambda.
-        fakes: what the discriminators are to be shown, by its formula in the paper; detached.
+        fakes: what the discriminators are to be shown, by its formula in the paper.
     """
 
     losses: Mapping[str, Tensor]
@@ -36,7 +36,7 @@ class Terms:
 
 
 class Method(nn.Module, ABC):
-    """Networks and what each of them minimises.
+    """Networks and what each of them minimises. One without discriminators has no fakes either.
 
     Attributes:
         needs: what the method draws beside pathological slices.
@@ -52,9 +52,17 @@ class Method(nn.Module, ABC):
     def generator_terms(self, batch: Batch) -> Terms:
         """The generators' side of one step."""
 
-    @abstractmethod
-    def discriminator_losses(self, batch: Batch, fakes: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Each discriminator's loss, by its symbol, on the batch's real images and `fakes`."""
+    def fakes(self, batch: Batch) -> dict[str, Tensor]:  # noqa: ARG002
+        """What the generators make for the discriminators, by its formula in the paper."""
+        return {}
+
+    def discriminator_losses(
+        self,
+        batch: Batch,  # noqa: ARG002
+        fakes: Mapping[str, Tensor],  # noqa: ARG002
+    ) -> dict[str, Tensor]:
+        """Each discriminator's loss, by its symbol, on the batch's real images and `fakes`, detached."""
+        return {}
 
 
 def asked_for(value: Tensor | None) -> Tensor:

@@ -1,20 +1,26 @@
-"""The paper's method: G, S and R in two cycles, paired or unpaired (sections 3.3 and 3.4 of the paper)."""
+"""The paper's method: G, S and R in two cycles (sections 3.3 and 3.4 of the paper)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from pseudohealthy.config import Losses, Networks
-from pseudohealthy.data.slices import Batch
+from pseudohealthy.data.slices import Batch, Need
+from pseudohealthy.methods import parts
+from pseudohealthy.methods.adversarial import adversarial
 from pseudohealthy.methods.base import Method, Terms, asked_for
-from pseudohealthy.methods.losses import as_shown, l1, least_squares, soft_dice
-from pseudohealthy.networks.discriminator import Discriminator
-from pseudohealthy.networks.generator import Generator
-from pseudohealthy.networks.reconstructor import Reconstructor
-from pseudohealthy.networks.segmentor import Segmentor
+from pseudohealthy.methods.losses import Share, as_shown, l1, soft_dice
+
+Supervision = Literal["paired", "unpaired", "semi_supervised"]
+NEEDS: Mapping[Supervision, frozenset[Need]] = {
+    "paired": frozenset({"healthy", "lesion"}),
+    "unpaired": frozenset({"healthy", "bank"}),
+    "semi_supervised": frozenset({"healthy", "labelled", "bank"}),
+}
 
 
 class Factorization(Method):
@@ -23,70 +29,95 @@ class Factorization(Method):
     Args:
         networks: widths and flavours.
         losses: weights and forms.
-        paired: S learns from its image's own mask (L_Seg), or from masks of other volumes (L_GAN2).
+        supervision: S learns from its image's own mask (L_Seg), from masks of other volumes (L_GAN2), or
+            from its own where the image's volume has one and else from those of others.
     """
 
-    def __init__(self, networks: Networks, losses: Losses, *, paired: bool) -> None:
+    def __init__(self, networks: Networks, losses: Losses, *, supervision: Supervision) -> None:
         super().__init__()
-        self.losses, self.paired = losses, paired
-        self.needs = frozenset({"healthy", "lesion"} if paired else {"healthy", "bank"})
-        norm, output = networks.norm, networks.output
+        self.losses, self.supervision, self.adversarial = losses, supervision, adversarial(losses)
+        self.needs = NEEDS[supervision]
         self.generators = nn.ModuleDict(
             {
-                "G": Generator(networks.width, norm=norm, output=output),
-                "R": Reconstructor(networks.width, norm=norm, output=output),
-                "S": Segmentor(networks.segmentor_width, norm=norm, residual=networks.segmentor_residual),
+                "G": parts.generator(networks),
+                "R": parts.reconstructor(networks),
+                "S": parts.segmentor(networks),
             }
         )
-        critics = ("D_x",) if paired else ("D_x", "D_m")
-        self.discriminators = nn.ModuleDict(
-            {name: Discriminator(networks.discriminator_width, norm=norm) for name in critics}
-        )
+        critics = ("D_x",) if supervision == "paired" else ("D_x", "D_m")
+        self.discriminators = parts.discriminators(networks, *critics)
+
+    def fakes(self, batch: Batch) -> dict[str, Tensor]:
+        """G(x_p) and R(x_h, 0) for D_x; S(x_p) for D_m, where there is one."""
+        G, R, S = (self.generators[name] for name in "GRS")
+        x_p, x_h = asked_for(batch.x_p), asked_for(batch.x_h)
+        made = {"G(x_p)": G(x_p), "R(x_h,0)": R(x_h, torch.zeros_like(x_h))}
+        return {**made, "S(x_p)": S(x_p)} if "D_m" in self.discriminators else made
 
     def generator_terms(self, batch: Batch) -> Terms:
-        """`lambda_1 L_CC + lambda_2 L_GAN1 + lambda_3 L_Seg`, or `... + lambda_3 L_GAN2` when unpaired."""
+        """`lambda_1 L_CC + lambda_2 L_GAN1`, and lambda_3 times L_Seg or L_GAN2."""
         G, R, S = (self.generators[name] for name in "GRS")
         D_x = self.discriminators["D_x"]
-        x_p, x_h = batch.x_p, asked_for(batch.x_h)
+        x_p, x_h = asked_for(batch.x_p), asked_for(batch.x_h)
         m_h = torch.zeros_like(x_h)
+        fakes = self.fakes(batch)
 
         # Cycle P-H
-        x_tilde_h, m_tilde_p = G(x_p), S(x_p)
+        x_tilde_h = fakes["G(x_p)"]
+        m_tilde_p = fakes["S(x_p)"] if "S(x_p)" in fakes else S(x_p)
         x_hat_p = R(x_tilde_h, m_tilde_p)
         # Cycle H-H
-        x_tilde = R(x_h, m_h)
+        x_tilde = fakes["R(x_h,0)"]
         m_hat_h, x_hat_h = S(x_tilde), G(x_tilde)
 
+        image_p, image_h, mask_h = self.losses.cycle_parts
+        gan_p, gan_h = self.losses.gan_parts
+        fooling = self.adversarial.fooling
         losses = {
-            "L_CC": l1(x_hat_p, x_p) + l1(x_hat_h, x_h) + l1(m_hat_h, m_h),
-            "L_GAN1": (least_squares(D_x(x_tilde_h), 1) + least_squares(D_x(x_tilde), 1)) / 2,
+            "L_CC": image_p * l1(x_hat_p, x_p) + image_h * l1(x_hat_h, x_h) + mask_h * l1(m_hat_h, m_h),
+            "L_GAN1": gan_p * fooling(D_x, x_tilde_h) + gan_h * fooling(D_x, x_tilde),
+            **self._mask_losses(batch, x_tilde_h, m_tilde_p),
         }
-        weights = {"L_CC": self.losses.cycle, "L_GAN1": self.losses.gan_image}
-        fakes = {"G(x_p)": x_tilde_h.detach(), "R(x_h,0)": x_tilde.detach()}
-        if self.paired:
-            m_p = asked_for(batch.m_p)
-            losses["L_Seg"] = soft_dice(m_tilde_p, m_p, self.losses.dice)
-            weights["L_Seg"] = self.losses.segmentation
-            if self.losses.outside:
-                losses["L_Outside"] = l1((1 - m_p) * x_tilde_h, (1 - m_p) * x_p)
-                weights["L_Outside"] = self.losses.outside
-        else:
-            losses["L_GAN2"] = least_squares(self._judged_mask(m_tilde_p), 1) / 2
-            weights["L_GAN2"] = self.losses.gan_mask
-            fakes["S(x_p)"] = m_tilde_p.detach()
-        return Terms(losses, weights, fakes)
+        return Terms(losses, self._weights(), fakes)
 
     def discriminator_losses(self, batch: Batch, fakes: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """D_x's side of L_GAN1 (real counted once a cycle) and, unpaired, D_m's side of L_GAN2."""
-        D_x = self.discriminators["D_x"]
-        real = least_squares(D_x(asked_for(batch.x_h)), 1)
-        fake = least_squares(D_x(fakes["G(x_p)"]), 0) / 2 + least_squares(D_x(fakes["R(x_h,0)"]), 0) / 2
-        losses = {"D_x": real + fake}
-        if not self.paired:
-            real_masks = least_squares(self._judged_mask(asked_for(batch.m)), 1)
-            losses["D_m"] = (real_masks + least_squares(self._judged_mask(fakes["S(x_p)"]), 0)) / 2
+        """D_x's side of L_GAN1 (real counted once a cycle) and D_m's side of L_GAN2."""
+        telling = self.adversarial.telling
+        images = [fakes["G(x_p)"], fakes["R(x_h,0)"]]
+        losses = {"D_x": telling(self.discriminators["D_x"], asked_for(batch.x_h), images)}
+        if "D_m" in self.discriminators:
+            real, fake = self._shown(asked_for(batch.m)), self._shown(fakes["S(x_p)"])
+            losses["D_m"] = telling(self.discriminators["D_m"], real, [fake], 1 - self._own(batch))
         return losses
 
-    def _judged_mask(self, m: Tensor) -> Tensor:
-        judged: Tensor = self.discriminators["D_m"](as_shown(m, self.losses.mask_critic_input))
-        return judged
+    def _mask_losses(self, batch: Batch, x_tilde_h: Tensor, m_tilde_p: Tensor) -> dict[str, Tensor]:
+        """L_Seg over the images with a mask of their own, L_GAN2 over those without."""
+        own, losses = self._own(batch), {}
+        if self.supervision != "unpaired":
+            m_p = asked_for(batch.m_p)
+            losses["L_Seg"] = soft_dice(m_tilde_p, m_p, self.losses.dice, own)
+            if self.losses.outside:
+                kept = own * (1 - m_p)
+                losses["L_Outside"] = l1(kept * x_tilde_h, kept * asked_for(batch.x_p))
+        if "D_m" in self.discriminators:
+            D_m = self.discriminators["D_m"]
+            losses["L_GAN2"] = self.adversarial.fooling(D_m, self._shown(m_tilde_p), 1 - own)
+        return losses
+
+    def _weights(self) -> dict[str, float]:
+        return {
+            "L_CC": self.losses.cycle,
+            "L_GAN1": self.losses.gan_image,
+            "L_Seg": self.losses.segmentation,
+            "L_Outside": self.losses.outside,
+            "L_GAN2": self.losses.gan_mask,
+        }
+
+    def _own(self, batch: Batch) -> Share:
+        """1 for an image that S learns from by its own mask, 0 for one that it does not."""
+        if self.supervision == "semi_supervised":
+            return asked_for(batch.labelled).float().view(-1, 1, 1, 1)
+        return 1.0 if self.supervision == "paired" else 0.0
+
+    def _shown(self, m: Tensor) -> Tensor:
+        return as_shown(m, self.losses.mask_critic_input)

@@ -1,4 +1,7 @@
-"""The terms that the losses of section 3 of `docs/method.md` are made of, each a mean over a batch."""
+"""The terms that the losses of section 3 of `docs/method.md` are made of, each a mean over a batch.
+
+A `share` weighs the samples of a batch, `(N, 1, 1, 1)`: 0 leaves one out, and the mean is still over all N.
+"""
 
 from __future__ import annotations
 
@@ -10,31 +13,43 @@ from torch import Tensor
 SMOOTH = 0.1
 MASK_NOISE = 0.1
 
+Share = Tensor | float
+
 
 def l1(output: Tensor, target: Tensor) -> Tensor:
     """`|output - target|`, a mean over pixels."""
     return (output - target).abs().mean()
 
 
-def least_squares(judged: Tensor, target: float) -> Tensor:
+def l1_inside(output: Tensor, target: Tensor, m: Tensor) -> Tensor:
+    """`|output - target|`, a mean over the pixels in each sample's mask `(N, 1, H, W)`, then over samples."""
+    axes = (1, 2, 3)
+    inside = (m * (output - target).abs()).sum(axes) / m.sum(axes).clamp(min=1)
+    return inside.mean()
+
+
+def least_squares(judged: Tensor, target: float, share: Share = 1.0) -> Tensor:
     """`(D(.) - target)^2`, a mean over patches; real is 1, fake is 0 (Mao 2017)."""
-    return (judged - target).square().mean()
+    return (share * (judged - target).square()).mean()
 
 
-def soft_dice(m: Tensor, target: Tensor, form: Literal["plain", "squared"] = "plain") -> Tensor:
+def soft_dice(
+    m: Tensor, target: Tensor, form: Literal["plain", "squared"] = "plain", share: Share = 1.0
+) -> Tensor:
     """`1 - (2 sum(p m) + 0.1) / (sum p + sum m + 0.1)` of each sample `(N, 1, H, W)`, then their mean.
 
     Args:
         m: soft mask in [0, 1].
         target: mask in {0, 1}.
         form: denominators as they are, or squared (Milletari 2016).
+        share: of each sample.
     """
     axes = (1, 2, 3)
-    both = (m * target).sum(axes)
+    both = (m * target).sum(axes, keepdim=True)
     if form == "squared":
         m, target = m.square(), target.square()
-    dice = (2 * both + SMOOTH) / (m.sum(axes) + target.sum(axes) + SMOOTH)
-    return (1 - dice).mean()
+    dice = (2 * both + SMOOTH) / (m.sum(axes, keepdim=True) + target.sum(axes, keepdim=True) + SMOOTH)
+    return (share * (1 - dice)).mean()
 
 
 def as_shown(m: Tensor, form: Literal["soft", "noise", "straight_through"]) -> Tensor:

@@ -67,6 +67,14 @@ class ResidualBlock(nn.Module):
         return out
 
 
+def clamped(x: Tensor) -> Tensor:
+    """`x` within [0, 1], with the gradient of `x` itself.
+
+    Saturated voxels, most of them lesion, would have none else, and a generator would stay a copy.
+    """
+    return x + (x.clamp(0, 1) - x).detach()
+
+
 def initialise(network: nn.Module) -> None:
     """Draw the weights of every convolution from N(0, 0.02); biases are 0, norms the identity (section 1)."""
     for module in network.modules():

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Literal
 
 from torch import Tensor, nn
 
 from pseudohealthy.networks.blocks import ConvBlock, Norm, initialise
 
+Critic = Literal["sigmoid", "linear"]
+
 
 class Discriminator(nn.Module):
-    """D_x or D_m: `(N, 1, H, W)` to a map of "real" per patch, `(N, 1, H/16, W/16)` in (0, 1) (Table 4).
+    """D_x, D_m or D_p: `(N, 1, H, W)` to a map of "real" per patch, `(N, 1, H/16, W/16)` (Table 4).
 
     The last convolution keeps 13 x 10 with an even kernel, so it pads one before and two behind.
 
     Args:
         width: channels of the first convolution (32 in the paper, 2.70 M parameters).
         norm: "instance" per channel, or "layer" over all axes.
+        critic: the last activation: "sigmoid", in (0, 1), or "linear", unbounded.
     """
 
-    def __init__(self, width: int = 32, *, norm: Norm = "instance") -> None:
+    def __init__(self, width: int = 32, *, norm: Norm = "instance", critic: Critic = "sigmoid") -> None:
         super().__init__()
+        self.bounded = critic == "sigmoid"
         widths = (1, width, 4 * width, 8 * width, 16 * width)
         self.patches = nn.Sequential(
             *(
@@ -32,6 +37,6 @@ class Discriminator(nn.Module):
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """How real each patch of `x` looks, `(N, 1, H/16, W/16)` in (0, 1)."""
-        out: Tensor = self.output(self.patches(x))
-        return out.float().sigmoid()
+        """How real each patch of `x` looks, `(N, 1, H/16, W/16)`."""
+        out: Tensor = self.output(self.patches(x)).float()
+        return out.sigmoid() if self.bounded else out

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
-from pseudohealthy.networks.blocks import ConvBlock, Norm, ResidualBlock, UpBlock, initialise
+from pseudohealthy.networks.blocks import ConvBlock, Norm, ResidualBlock, UpBlock, clamped, initialise
 
 RESIDUAL_BLOCKS = 6
 
@@ -16,7 +17,7 @@ Output = Literal["image", "residual"]
 class Generator(nn.Module):
     """G: `x -> x~_h`, `(N, inputs, H, W)` to `(N, 1, H, W)` in [0, 1]; H and W multiples of 4 (Table 2).
 
-    No skips between encoder and decoder: they would let the lesion through.
+    In the paper there are no skips between encoder and decoder: they let the lesion through.
 
     Args:
         width: channels of the first convolution (32 in the paper, 1.96 M parameters).
@@ -24,13 +25,21 @@ class Generator(nn.Module):
         norm: "instance" per channel, or "layer" over all axes.
         output: "image" paints the whole image; "residual" what is added to the input's first channel, so
             that the network need not learn first to copy.
+        long_skips: the encoder's features are put beside the decoder's of the same size.
     """
 
     def __init__(
-        self, width: int = 32, *, inputs: int = 1, norm: Norm = "instance", output: Output = "image"
+        self,
+        width: int = 32,
+        *,
+        inputs: int = 1,
+        norm: Norm = "instance",
+        output: Output = "image",
+        long_skips: bool = False,
     ) -> None:
         super().__init__()
-        self.residual_output = output == "residual"
+        self.residual_output, self.long_skips = output == "residual", long_skips
+        beside = 2 if long_skips else 1
         self.encoder = nn.Sequential(
             ConvBlock(inputs, width, 7, norm=norm),
             ConvBlock(width, 2 * width, 3, stride=2, norm=norm),
@@ -39,17 +48,25 @@ class Generator(nn.Module):
         self.residual = nn.Sequential(*(ResidualBlock(4 * width, norm=norm) for _ in range(RESIDUAL_BLOCKS)))
         self.decoder = nn.Sequential(
             UpBlock(4 * width, 2 * width, norm=norm),
-            UpBlock(2 * width, width, norm=norm),
+            UpBlock(beside * 2 * width, width, norm=norm),
         )
-        self.output = nn.Conv2d(width, 1, 3, padding=1)
+        self.output = nn.Conv2d(beside * width, 1, 3, padding=1)
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """The image of `x`, `(N, 1, H, W)` in [0, 1]."""
-        out: Tensor = self.output(self.decoder(self.residual(self.encoder(x)))).float()
+        out: Tensor = self.output(self._decoded(x)).float()
         if self.residual_output:
-            changed = x[:, :1] + out.tanh()
-            # The gradient passes the clamp: saturated voxels, most of them lesion, would have none else, and
-            # the generator would stay a copy.
-            return changed + (changed.clamp(0, 1) - changed).detach()
+            return clamped(x[:, :1] + out.tanh())
         return out.sigmoid()
+
+    def _decoded(self, x: Tensor) -> Tensor:
+        """The last features, `(N, width, H, W)`, or twice as many with skips."""
+        skips = []
+        for down in self.encoder:
+            x = down(x)
+            skips.append(x)
+        x = self.residual(x)
+        for up, skip in zip(self.decoder, (skips[1], skips[0]), strict=True):
+            x = torch.cat([skip, up(x)], dim=1) if self.long_skips else up(x)
+        return x

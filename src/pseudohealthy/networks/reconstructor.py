@@ -16,11 +16,19 @@ class Reconstructor(nn.Module):
         width: channels of the first convolution (32 in the paper).
         norm: "instance" per channel, or "layer" over all axes.
         output: "image" paints the whole image; "residual" what the lesion adds to `x~_h`.
+        long_skips: as in the generator.
     """
 
-    def __init__(self, width: int = 32, *, norm: Norm = "instance", output: Output = "image") -> None:
+    def __init__(
+        self,
+        width: int = 32,
+        *,
+        norm: Norm = "instance",
+        output: Output = "image",
+        long_skips: bool = False,
+    ) -> None:
         super().__init__()
-        self.body = Generator(width, inputs=2, norm=norm, output=output)
+        self.body = Generator(width, inputs=2, norm=norm, output=output, long_skips=long_skips)
 
     def forward(self, x: Tensor, m: Tensor) -> Tensor:
         """The image `x` with disease where `m` says, `(N, 1, H, W)` in [0, 1]."""

@@ -42,20 +42,23 @@ class Level(nn.Module):
 
 
 class Segmentor(nn.Module):
-    """S: `x -> m~`, `(N, 1, H, W)` to a lesion probability `(N, 1, H, W)` in [0, 1]; H, W multiples of 16.
+    """S: `x -> m~`, `(N, inputs, H, W)` to a probability `(N, 1, H, W)` in [0, 1]; H, W multiples of 16.
 
     Args:
         width: channels of the first level (32: 8.98 M parameters; Ronneberger has 64).
+        inputs: image channels; the inpainter takes two.
         norm: "instance" per channel, or "layer" over all axes.
         residual: how a level's input joins its output.
     """
 
-    def __init__(self, width: int = 32, *, norm: Norm = "instance", residual: Residual = "add") -> None:
+    def __init__(
+        self, width: int = 32, *, inputs: int = 1, norm: Norm = "instance", residual: Residual = "add"
+    ) -> None:
         super().__init__()
         widths = [width * 2**level for level in range(DEPTH + 1)]
         self.down = nn.ModuleList(
-            Level(inputs, outputs, norm=norm, residual=residual)
-            for inputs, outputs in zip([1, *widths[:-2]], widths[:-1], strict=True)
+            Level(before, after, norm=norm, residual=residual)
+            for before, after in zip([inputs, *widths[:-2]], widths[:-1], strict=True)
         )
         self.pool = nn.MaxPool2d(2)
         self.bottom = Level(widths[-2], widths[-1], norm=norm, residual=residual)

@@ -75,18 +75,52 @@ class Model:
         """
         return self._apply("S", x)
 
-    def _apply(self, letter: str, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def reconstructed(self, x: NDArray[np.float32], m: NDArray[Any] | None) -> NDArray[np.float32]:
+        """R(x, m): healthy slices `(N, H, W)` in [0, 1] with disease where `m` says.
+
+        CycleGAN's F(x) puts disease where it likes, and has no use for `m`.
+
+        Raises:
+            InputError: the weights hold neither, or R is not given a mask of the slices' shape.
+        """
+        return self._apply("F", x) if "F" in self.networks else self._apply("R", x, _mask(m, x))
+
+    def inpainted(self, x: NDArray[np.float32], m: NDArray[Any]) -> NDArray[np.float32]:
+        """`m I((1-m) x, m) + (1-m) x`: slices `(N, H, W)` in [0, 1], filled in where `m` is 1.
+
+        Raises:
+            InputError: the weights hold no inpainter, or `m` is not of the slices' shape.
+        """
+        m = _mask(m, x)
+        return m * self._apply("I", x, m) + (1 - m) * x
+
+    def _apply(self, letter: str, *stacks: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A network's output for slices, or for slices and masks, in tiles."""
         if letter not in self.networks:
             raise InputError(f"these are weights of the method {self.settings.method}, which has no {letter}")
-        return by_tiles(lambda tiles: self._run(self.networks[letter], tiles), x, self.preprocessing.field)
+
+        def tile(together: NDArray[np.float32]) -> NDArray[np.float32]:
+            out = self._run(self.networks[letter], *np.split(together, len(stacks)))
+            return np.concatenate([out] * len(stacks))
+
+        # One stack behind the other, so that tiles cut image and mask alike
+        return by_tiles(tile, np.concatenate(stacks), self.preprocessing.field)[: len(stacks[0])]
 
     @torch.inference_mode()
-    def _run(self, network: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        out = np.empty_like(x)
-        for first in range(0, len(x), SLICES_AT_ONCE):
-            part = torch.from_numpy(x[first : first + SLICES_AT_ONCE])[:, None].to(self.device)
-            out[first : first + SLICES_AT_ONCE] = network(part)[:, 0].cpu().numpy()
+    def _run(self, network: nn.Module, *stacks: NDArray[np.float32]) -> NDArray[np.float32]:
+        out = np.empty_like(stacks[0])
+        for first in range(0, len(out), SLICES_AT_ONCE):
+            part = slice(first, first + SLICES_AT_ONCE)
+            inputs = [torch.from_numpy(stack[part])[:, None].to(self.device) for stack in stacks]
+            out[part] = network(*inputs)[:, 0].cpu().numpy()
         return out
+
+
+def _mask(m: NDArray[Any] | None, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    if m is None or m.shape != x.shape:
+        found = "none" if m is None else f"one of {m.shape}"
+        raise InputError(f"a mask of the slices' shape {x.shape} is needed, found {found}")
+    return m.astype(np.float32)
 
 
 def _device(name: str) -> torch.device:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,19 +20,21 @@ from torch import nn
 from pseudohealthy import __version__
 from pseudohealthy.config import Settings, Training, read_yaml
 from pseudohealthy.data.prepared import Prepared
-from pseudohealthy.data.slices import Slices
+from pseudohealthy.data.slices import Batch, Slices
 from pseudohealthy.errors import InputError
-from pseudohealthy.files import make_folder, replace
+from pseudohealthy.files import folder_beside, make_folder, replace, write_json
 from pseudohealthy.methods.catalogue import build
 from pseudohealthy.training.checkpoint import load_state, load_weights, save_state, save_weights
 from pseudohealthy.training.progress import Bar, Metrics, sample_panel
-from pseudohealthy.training.run import Run
+from pseudohealthy.training.run import Run, critic_steps
 from pseudohealthy.training.weights import digest
 
-SETTINGS, STATE, METRICS = "settings.yaml", "state.pt", "metrics.jsonl"
-WEIGHTS, AVERAGED = "weights", "weights_ema"
+SETTINGS, STATE, METRICS, CLOCK = "settings.yaml", "state.pt", "metrics.jsonl", "clock.json"
+WEIGHTS, AVERAGED, SNAPSHOTS = "weights", "weights_ema", "snapshots"
 LOG_EVERY = 40  # images
 PANEL_SLICES = 4
+
+now = time.monotonic
 
 
 def train(
@@ -45,7 +51,8 @@ def train(
     Args:
         prepared: slices to train on; the sample panels show its validation slices.
         out: the run's folder: `settings.yaml`, `metrics.jsonl`, `panels/`, `state.pt`, and the weights to
-            use in `weights/` (raw) and `weights_ema/` (averaged over steps).
+            use in `weights/` (raw) and `weights_ema/` (averaged over steps); `clock.json`, images seen and
+            seconds of training; `snapshots/0000400/`, raw weights kept, where settings ask for it.
         settings: what to train, and how.
         init: a weights folder to start from (fine-tuning).
         accelerator: "cpu", "cuda" or "auto".
@@ -72,12 +79,19 @@ def train(
         _write_down(out, planned)
     if (out / STATE).is_file():
         run.restore(load_state(out / STATE))
+    if fabric.is_global_zero:
+        _drop_later(out / SNAPSHOTS, run.images)
     _loop(run, slices, prepared, out)
     return out / WEIGHTS
 
 
-def images_to_see(training: Training, epoch: int) -> int:
-    """Images of a whole run, in whole batches; `epoch` is the number of pathological slices."""
+def images_to_see(training: Training, epoch: int) -> int | None:
+    """Images of a whole run, in whole batches; `epoch` is the number of pathological slices.
+
+    None where `training.minutes` decide.
+    """
+    if training.minutes is not None:
+        return None
     wanted = training.images if training.images is not None else training.epochs * epoch
     return -(-wanted // training.batch_size) * training.batch_size
 
@@ -121,10 +135,16 @@ def _loop(run: Run, slices: Slices, prepared: Prepared, out: Path) -> None:
     fabric, training = run.fabric, run.training
     metrics = Metrics(out / METRICS, run.images) if fabric.is_global_zero else None
     label = f"{run.settings.method} ({run.settings.preset})"
+    critics = slices.for_critics()
+    began = now() - run.seconds
     with Bar(run.total, run.images, label, shown=fabric.is_global_zero) as bar:
-        while run.images < run.total:
+        while not run.done:
             number = run.images // training.batch_size
-            run.step(slices.batch(number, run.part).to(fabric.to_device), number)
+            more = _more(run, critics, number, run.images / len(slices))
+            run.step(slices.batch(number, run.part).to(fabric.to_device), number, more)
+            run.seconds = now() - began
+            if run.total is None:  # then they decide, and all processes must decide alike
+                run.seconds = fabric.broadcast(run.seconds)
             bar.advance(run.images)
             if _due(run, LOG_EVERY):
                 losses = run.losses()
@@ -133,19 +153,56 @@ def _loop(run: Run, slices: Slices, prepared: Prepared, out: Path) -> None:
                 bar.advance(run.images, losses)
             if _due(run, training.panel_every) and fabric.is_global_zero:
                 _sample(run, prepared, out / "panels" / f"{run.images:07d}.png")
+            if training.keep_every and _due(run, training.keep_every) and fabric.is_global_zero:
+                _keep(run, prepared, out / SNAPSHOTS / f"{run.images:07d}")
             if _due(run, training.checkpoint_every) and fabric.is_global_zero:
                 _save(run, prepared, out)
+
+
+def _more(run: Run, critics: Slices, number: int, epoch: float) -> list[Callable[[], Batch]]:
+    """Where the batches of the discriminators' further steps come from: each has one of its own."""
+    training = run.training
+    most = max(training.critic_steps, training.critic_steps_later or 0)
+    steps = critic_steps(training, epoch) if run.method.discriminators else 1
+
+    def draw(nth: int) -> Batch:
+        return critics.batch(number * most + nth, run.part).to(run.fabric.to_device)
+
+    return [partial(draw, nth) for nth in range(1, steps)]
 
 
 def _due(run: Run, every: int) -> bool:
     """Whether the step just done passed a multiple of `every` images, or was the last."""
     before = run.images - run.training.batch_size
-    return run.images // every > before // every or run.images >= run.total
+    return run.images // every > before // every or run.done
 
 
 def _save(run: Run, prepared: Prepared, out: Path) -> None:
+    averaged = cast(nn.ModuleDict, run.averaged.module)
+    save_weights(out / WEIGHTS, run.method.generators, _config(run, prepared, averaged=False))
+    save_weights(out / AVERAGED, averaged, _config(run, prepared, averaged=True))
+    save_state(out / STATE, run.state())
+    write_json(out / CLOCK, {"images": run.images, "seconds": round(run.seconds, 3)})
+
+
+def _keep(run: Run, prepared: Prepared, folder: Path) -> None:
+    """The raw weights as a model folder that is whole or absent."""
+    make_folder(folder.parent)
+    with folder_beside(folder.parent.parent) as part:
+        save_weights(part / folder.name, run.method.generators, _config(run, prepared, averaged=False))
+        (part / folder.name).replace(folder)
+
+
+def _drop_later(folder: Path, images: int) -> None:
+    """Take away kept weights that an interrupted run made after the state it goes on from."""
+    for kept in folder.iterdir() if folder.is_dir() else ():
+        if re.fullmatch(r"\d{7,}", kept.name) and int(kept.name) > images:
+            shutil.rmtree(kept)
+
+
+def _config(run: Run, prepared: Prepared, *, averaged: bool) -> dict[str, Any]:
     manifest = prepared.manifest
-    config = {
+    return {
         "settings": run.settings.model_dump(mode="json"),
         "preprocessing": manifest["settings"],
         "data": {
@@ -154,10 +211,8 @@ def _save(run: Run, prepared: Prepared, out: Path) -> None:
             **{str(split): totals["volumes"] for split, totals in manifest["totals"].items()},
         },
         "images": run.images,
+        "averaged": averaged,
     }
-    save_weights(out / WEIGHTS, run.method.generators, {**config, "averaged": False})
-    save_weights(out / AVERAGED, cast(nn.ModuleDict, run.averaged.module), {**config, "averaged": True})
-    save_state(out / STATE, run.state())
 
 
 @torch.no_grad()
@@ -175,6 +230,9 @@ def _sample(run: Run, prepared: Prepared, path: Path) -> None:
             images["difference"] = images["healthy"] - x
         if "S" in networks:
             images["lesion probability"] = networks["S"](x)
+        if "I" in networks:
+            m = torch.from_numpy(prepared.masks[rows].astype(np.float32))[:, None].to(x)
+            images["filled in"] = m * networks["I"](x, m) + (1 - m) * x
     arrays = {name: image[:, 0].float().cpu().numpy() for name, image in images.items()}
     arrays["lesion"] = prepared.masks[rows].astype(np.float32)
     names = [str(name) for name in table["subject"].iloc[rows]]

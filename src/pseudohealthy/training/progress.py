@@ -25,13 +25,13 @@ class Bar:
     """Images seen of images to see: a live bar on a terminal, else a line each minute.
 
     Args:
-        total: images to see.
+        total: images to see; None where nobody knows.
         done: images seen before this run.
         label: what is being trained.
         shown: False on all processes but the first.
     """
 
-    def __init__(self, total: int, done: int, label: str, *, shown: bool = True) -> None:
+    def __init__(self, total: int | None, done: int, label: str, *, shown: bool = True) -> None:
         self.total, self.start, self.label, self.shown = total, done, label, shown
         console = Console(stderr=True)
         self.live = shown and console.is_terminal
@@ -66,13 +66,14 @@ class Bar:
         now = time.monotonic()
         if self.shown and not self.live and now - self.said > QUIET_SECONDS:
             self.said = now
-            pace = (now - self.began) / max(images - self.start, 1)
-            left = pace * (self.total - images) / 60
-            print(
-                f"{self.label}: {images}/{self.total} images, {left:.0f} min left",
-                file=sys.stderr,
-                flush=True,
-            )
+            print(f"{self.label}: {self._told(images, now)}", file=sys.stderr, flush=True)
+
+    def _told(self, images: int, now: float) -> str:
+        minutes = (now - self.began) / 60
+        if self.total is None:
+            return f"{images} images in {minutes:.0f} min"
+        left = minutes / max(images - self.start, 1) * (self.total - images)
+        return f"{images}/{self.total} images, {left:.0f} min left"
 
 
 class Metrics:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -28,10 +28,10 @@ class Run:
         fabric: device, precision and processes.
         method: with fresh or given weights.
         settings: how it is trained.
-        total: images to see.
+        total: images to see; None: as many as `training.minutes` allow.
     """
 
-    def __init__(self, fabric: Fabric, method: Method, settings: Settings, total: int) -> None:
+    def __init__(self, fabric: Fabric, method: Method, settings: Settings, total: int | None) -> None:
         self.fabric, self.settings, self.training, self.total = fabric, settings, settings.training, total
         self.method: Method = method.to(fabric.device)
         average = get_ema_multi_avg_fn(self.training.ema)
@@ -45,13 +45,32 @@ class Run:
         self.sums: dict[str, Tensor] = {}  # of the losses of `steps` steps, since they were last asked for
         self.steps = 0
         self.images = 0
+        self.seconds = 0.0  # of training, told by the loop
         share = self.training.batch_size // fabric.world_size
         self.part = slice(fabric.global_rank * share, (fabric.global_rank + 1) * share)
 
-    def step(self, batch: Batch, number: int) -> None:
-        """One step of the generators' side, then one of each discriminator."""
+    @property
+    def share(self) -> float:
+        """How much of the run is done, by images or by time; 1 or more: all of it."""
+        if self.total is None:
+            return self.seconds / (60 * cast(float, self.training.minutes))
+        return self.images / self.total
+
+    @property
+    def done(self) -> bool:
+        """Whether the run is at its end."""
+        return self.share >= 1
+
+    def step(self, batch: Batch, number: int, more: Sequence[Callable[[], Batch]] = ()) -> None:
+        """One step of the generators' side, then those of each discriminator.
+
+        Args:
+            batch: what both sides see.
+            number: of the step.
+            more: where the batches of the discriminators' further steps come from, one each.
+        """
         torch.manual_seed(int(np.random.SeedSequence([self.training.seed, number]).generate_state(1)[0]))
-        rate = learning_rate(self.training, self.images, self.total)
+        rate = learning_rate(self.training, self.share)
         method = self.method
         method.discriminators.requires_grad_(False)
         with self.fabric.autocast():
@@ -59,13 +78,13 @@ class Run:
         self._descend("generators", terms.total, rate)
         self.averaged.update_parameters(method.generators)
         method.discriminators.requires_grad_(True)
-        fakes = self._past(terms.fakes, number)
-        with self.fabric.autocast():
-            opposing = method.discriminator_losses(batch, fakes)
-        for name, loss in opposing.items():
-            self._descend(name, loss, rate)
-        for name, loss in {**terms.losses, **opposing}.items():
-            self.sums[name] = self.sums.get(name, torch.zeros_like(loss.detach())) + loss.detach()
+        self._add(terms.losses)
+        self._oppose(batch, terms.fakes, (number,), rate, of=1 + len(more))
+        for nth, draw in enumerate(more, 1):
+            other = draw()
+            with torch.no_grad(), self.fabric.autocast():
+                fakes = method.fakes(other)
+            self._oppose(other, fakes, (number, nth), rate, of=1 + len(more))
         self.steps += 1
         self.images += self.training.batch_size
 
@@ -89,6 +108,7 @@ class Run:
         self._refuse_broken({name: total.item() for name, total in self.sums.items()})
         return {
             "images": self.images,
+            "seconds": self.seconds,
             "method": self.method.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
@@ -106,7 +126,7 @@ class Run:
         """
         if state.get("format") != FORMAT:
             raise InputError(f"the saved state is of format {state.get('format')}, not {FORMAT}; start anew")
-        self.images = state["images"]
+        self.images, self.seconds = state["images"], state.get("seconds", 0.0)
         self.method.load_state_dict(state["method"])
         self.averaged.load_state_dict(state["averaged"])
         for name, optimiser in self.optimisers.items():
@@ -124,6 +144,22 @@ class Run:
                 "lower training.learning_rate or use training.precision=32-true"
             )
 
+    def _oppose(
+        self, batch: Batch, fakes: Mapping[str, Tensor], number: tuple[int, ...], rate: float, *, of: int
+    ) -> None:
+        """One of `of` steps of each discriminator."""
+        shown = self._past(fakes, number)
+        with self.fabric.autocast():
+            opposing = self.method.discriminator_losses(batch, shown)
+        for name, loss in opposing.items():
+            self._descend(name, loss, rate)
+        self._add({name: loss / of for name, loss in opposing.items()})
+
+    def _add(self, losses: Mapping[str, Tensor]) -> None:
+        """Count the losses of a step for the log."""
+        for name, loss in losses.items():
+            self.sums[name] = self.sums.get(name, torch.zeros_like(loss.detach())) + loss.detach()
+
     def _descend(self, name: str, loss: Tensor, rate: float) -> None:
         optimiser = self.optimisers[name]
         optimiser.zero_grad()
@@ -133,12 +169,12 @@ class Run:
         optimiser.param_groups[0]["lr"] = rate
         optimiser.step()
 
-    def _past(self, fakes: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:
+    def _past(self, fakes: Mapping[str, Tensor], number: tuple[int, ...]) -> dict[str, Tensor]:
         """Each kind of fake through its pool; every process keeps the same pool of all processes' fakes."""
         shown = {}
         for place, (name, fake) in enumerate(fakes.items()):
-            rng = np.random.default_rng([self.training.seed, POOL_STREAM + place, number])
-            every = _gathered(self.fabric, fake)
+            rng = np.random.default_rng([self.training.seed, POOL_STREAM + place, *number])
+            every = _gathered(self.fabric, fake.detach())
             shown[name] = self._pool(name).exchange(every, rng)[self.part]
         return shown
 
@@ -146,11 +182,18 @@ class Run:
         return self.pools.setdefault(name, FakePool(self.training.pool))
 
 
-def learning_rate(training: Training, images: int, total: int) -> float:
-    """Constant, or falling linearly to 0 over the second half of the run."""
+def learning_rate(training: Training, share: float) -> float:
+    """Constant, or falling linearly to 0 over the second half of the run, of which `share` is done."""
     if training.schedule == "constant":
         return training.learning_rate
-    return training.learning_rate * min(1.0, 2 * (1 - images / total))
+    return training.learning_rate * min(1.0, 2 * (1 - share))
+
+
+def critic_steps(training: Training, epoch: float) -> int:
+    """Steps of each discriminator for one of the generators, after so many passes over the slices."""
+    if training.critic_steps_later is not None and epoch >= training.critic_epoch:
+        return training.critic_steps_later
+    return training.critic_steps
 
 
 def _average_gradients(fabric: Fabric, parameters: Iterable[Tensor]) -> None:

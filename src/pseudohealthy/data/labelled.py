@@ -1,0 +1,29 @@
+"""Training with the masks of a few: which volumes keep theirs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+VOLUME = ["source", "subject", "session"]
+
+
+def with_share_labelled(table: pd.DataFrame, share: float, rng: np.random.Generator) -> pd.DataFrame:
+    """A table of slices in which only a share of the volumes with a lesion mask keep it.
+
+    The pathological slices of the others become unlabelled. One generator's larger share holds its smaller.
+
+    Args:
+        table: rows of a prepared cohort's slices.
+        share: of the volumes with a mask, in [0, 1]; above 0, one at least keeps it.
+        rng: which ones.
+    """
+    if share == 1:
+        return table
+    pathological = table["label"] == "pathological"
+    volumes = table.loc[pathological, VOLUME].drop_duplicates()
+    count = max(round(share * len(volumes)), int(share > 0))
+    kept = volumes.iloc[rng.permutation(len(volumes))[:count]]
+    whose = pd.MultiIndex.from_frame(table[VOLUME])
+    loses = pathological & ~whose.isin(pd.MultiIndex.from_frame(kept))
+    return table.assign(label=table["label"].mask(loses, "unlabelled"))

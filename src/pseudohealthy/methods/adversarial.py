@@ -1,0 +1,86 @@
+"""The two forms of an adversarial loss: least squares (Mao 2017) and Wasserstein with a gradient penalty."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pseudohealthy.config import Losses
+from pseudohealthy.methods.losses import Share, least_squares
+
+
+class Adversarial(ABC):
+    """What the generators' side and a discriminator D minimise against each other."""
+
+    @abstractmethod
+    def fooling(self, D: nn.Module, fake: Tensor, share: Share = 1.0) -> Tensor:
+        """The generators' side, for one kind of fake `(N, 1, H, W)`."""
+
+    @abstractmethod
+    def telling(self, D: nn.Module, real: Tensor, fakes: Sequence[Tensor], share: Share = 1.0) -> Tensor:
+        """D's side, for each kind of fake beside the same real images, which count once a kind."""
+
+
+class LeastSquares(Adversarial):
+    """Real is 1, fake is 0: `1/2 (D(fake) - 1)^2` against `1/2 (D(real) - 1)^2 + 1/2 D(fake)^2`."""
+
+    def fooling(self, D: nn.Module, fake: Tensor, share: Share = 1.0) -> Tensor:
+        """`1/2 (D(fake) - 1)^2`."""
+        return least_squares(D(fake), 1, share) / 2
+
+    def telling(self, D: nn.Module, real: Tensor, fakes: Sequence[Tensor], share: Share = 1.0) -> Tensor:
+        """`1/2 (D(real) - 1)^2 + 1/2 D(fake)^2`, summed over the kinds of fakes."""
+        of_real = len(fakes) * least_squares(D(real), 1, share)
+        of_fakes = [least_squares(D(fake), 0, share) for fake in fakes]
+        total: Tensor = (of_real + torch.stack(of_fakes).sum()) / 2
+        return total
+
+
+class Wasserstein(Adversarial):
+    """`-D(fake)` against `D(fake) - D(real)` and a penalty on slopes other than 1 (Gulrajani 2017).
+
+    Args:
+        penalty: its weight.
+    """
+
+    def __init__(self, penalty: float) -> None:
+        self.penalty = penalty
+
+    def fooling(self, D: nn.Module, fake: Tensor, share: Share = 1.0) -> Tensor:
+        """`-D(fake)`, a mean over patches."""
+        loss: Tensor = -(share * D(fake)).mean()
+        return loss
+
+    def telling(self, D: nn.Module, real: Tensor, fakes: Sequence[Tensor], share: Share = 1.0) -> Tensor:
+        """`D(fake) - D(real)` and the penalty, summed over the kinds of fakes."""
+        of_real = (share * D(real)).mean()
+        parts = [
+            (share * D(fake)).mean() - of_real + self.penalty * gradient_penalty(D, real, fake, share)
+            for fake in fakes
+        ]
+        return torch.stack(parts).sum()
+
+
+def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor, share: Share = 1.0) -> Tensor:
+    """`(|slope of D| - 1)^2` at a random point between each real and fake, a mean over samples.
+
+    D's answer is the sum of its patches here, as in the well-known implementations. In fp32 whatever the
+    precision in force: the loss is differentiated twice.
+    """
+    place = torch.rand(len(real), 1, 1, 1, device=real.device)
+    between = (place * real + (1 - place) * fake).detach().float().requires_grad_()
+    with torch.autocast(between.device.type, enabled=False):
+        (slope,) = torch.autograd.grad(D(between).sum(), between, create_graph=True)
+    steepness = torch.linalg.vector_norm(slope, dim=(1, 2, 3), keepdim=True)
+    penalty: Tensor = (share * (steepness - 1).square()).mean()
+    return penalty
+
+
+def adversarial(losses: Losses) -> Adversarial:
+    """The form that the settings name."""
+    if losses.adversarial == "wasserstein":
+        return Wasserstein(losses.gradient_penalty)
+    return LeastSquares()

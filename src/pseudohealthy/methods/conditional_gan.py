@@ -1,0 +1,44 @@
+"""The conditional GAN that the paper compares with: G and D_x, an adversarial loss, no mask, no pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from pseudohealthy.config import Losses, Networks
+from pseudohealthy.data.slices import Batch
+from pseudohealthy.methods import parts
+from pseudohealthy.methods.adversarial import adversarial
+from pseudohealthy.methods.base import Method, Terms, asked_for
+
+
+class ConditionalGAN(Method):
+    """G makes healthy images of pathological ones, and D_x alone says what is healthy (section 4).
+
+    Args:
+        networks: widths and flavours.
+        losses: the form of the adversarial loss.
+    """
+
+    def __init__(self, networks: Networks, losses: Losses) -> None:
+        super().__init__()
+        self.losses, self.adversarial = losses, adversarial(losses)
+        self.needs = frozenset({"healthy"})
+        self.generators = nn.ModuleDict({"G": parts.generator(networks)})
+        self.discriminators = parts.discriminators(networks, "D_x")
+
+    def fakes(self, batch: Batch) -> dict[str, Tensor]:
+        """G(x_p)."""
+        return {"G(x_p)": self.generators["G"](asked_for(batch.x_p))}
+
+    def generator_terms(self, batch: Batch) -> Terms:
+        """`L_GAN` alone."""
+        fakes = self.fakes(batch)
+        loss = self.adversarial.fooling(self.discriminators["D_x"], fakes["G(x_p)"])
+        return Terms({"L_GAN": loss}, {"L_GAN": self.losses.gan_image}, fakes)
+
+    def discriminator_losses(self, batch: Batch, fakes: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """D_x's side of L_GAN."""
+        D_x, x_h = self.discriminators["D_x"], asked_for(batch.x_h)
+        return {"D_x": self.adversarial.telling(D_x, x_h, [fakes["G(x_p)"]])}

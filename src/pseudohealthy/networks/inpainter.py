@@ -1,0 +1,34 @@
+"""The inpainter I: an image with a hole to what may have been there."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pseudohealthy.networks.blocks import Norm, clamped
+from pseudohealthy.networks.segmentor import Residual, Segmentor
+
+
+class Inpainter(nn.Module):
+    """I: `((1 - m) x, m) -> x`, two `(N, 1, H, W)` in [0, 1] to one; a U-Net of S's structure.
+
+    The hole is made here, so that whoever calls it, the network never sees what was inside. What the U-Net
+    gives is the difference from the mean of the tissue around: its norms forget how bright a scan is.
+
+    Args:
+        width: channels of the first level.
+        norm: "instance" per channel, or "layer" over all axes.
+        residual: how a level's input joins its output.
+    """
+
+    def __init__(self, width: int = 32, *, norm: Norm = "instance", residual: Residual = "add") -> None:
+        super().__init__()
+        self.body = Segmentor(width, inputs=2, norm=norm, residual=residual)
+
+    def forward(self, x: Tensor, m: Tensor) -> Tensor:
+        """A whole image for `x` whose hole is where `m` is 1, `(N, 1, H, W)` in [0, 1]."""
+        around = (1 - m) * x
+        axes = (1, 2, 3)
+        mean = around.sum(axes, keepdim=True) / (around > 0).sum(axes, keepdim=True).clamp(min=1)
+        difference = 2 * self.body(torch.cat([around, m], dim=1)) - 1
+        return clamped(mean + difference)
