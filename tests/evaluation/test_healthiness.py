@@ -2,8 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
-from pseudohealthy.evaluation.healthiness import healthiness, relative_healthiness, volume_healthiness
+from pseudohealthy.evaluation.healthiness import (
+    healthiness,
+    panel,
+    relative_healthiness,
+    volume_healthiness,
+)
 
 # Two volumes: "b" with one slice, "a" with three.
 VOLUMES = np.array(["b", "a", "a", "a"])
@@ -50,3 +56,27 @@ def test_without_any_lesion_there_is_no_healthiness() -> None:
     assert np.isnan(healthiness([3, 4], [0, 0]))
     assert np.isnan(relative_healthiness([0, 0], [0, 0]))
     assert volume_healthiness([3, 4], [0, 0], ["a", "b"]).isna().all()
+
+
+def test_a_panel_by_hand() -> None:
+    found: dict[str, ArrayLike] = {"f_pre": FOUND, "wide": 2 * FOUND, "threshold": [200, 0, 0, 20]}
+    judged = panel(found, LESIONS, {"wide": [200, 0, 0, 0]})
+    assert judged["members"] == {
+        "f_pre": {"pooled": pytest.approx(0.75)},
+        "wide": {"pooled": pytest.approx(0.5), "rel": pytest.approx(0.5)},
+        "threshold": {"pooled": pytest.approx(-0.1)},
+    }
+    assert judged["panel_mean"] == pytest.approx((0.75 + 0.5 - 0.1) / 3)
+    assert judged["panel_worst"] == pytest.approx(-0.1)
+
+
+def test_a_panel_is_worth_its_members_pooled_values_not_volumes_own() -> None:
+    """A judge that is right on large lesions and wrong on a tiny one: its mean over volumes would be bad."""
+    judged = panel({"f_pre": [10, 0, 0]}, [1, 500, 499])
+    assert judged["panel_worst"] == judged["panel_mean"] == pytest.approx(1 - 10 / 1000)
+
+
+def test_a_panel_of_one_says_what_that_one_says() -> None:
+    judged = panel({"f_pre": FOUND}, LESIONS, {"f_pre": FOUND_IN_INPUTS})
+    assert judged["members"]["f_pre"] == {"pooled": 0.75, "rel": 0.75}
+    assert judged["panel_mean"] == judged["panel_worst"] == 0.75

@@ -60,7 +60,7 @@ def test_a_copy_keeps_identity_and_heals_nothing(
     tmp_path: Path, with_truth: Prepared, models: dict[str, Model]
 ) -> None:
     judge = models["judge"]
-    summary = evaluate(with_truth, models["copying"], tmp_path, judge=judge)
+    summary = evaluate(with_truth, models["copying"], tmp_path, judges={"judge": judge})
     for name, value in {
         "identity": 1,
         "identity_normalised": 1,
@@ -68,8 +68,8 @@ def test_a_copy_keeps_identity_and_heals_nothing(
         "mae_outside": 0,
     }.items():
         assert summary[name] == {"mean": pytest.approx(value), "std": 0, "low": value, "high": value}
-    assert summary["truth"]["mae_ratio"]["mean"] == 1
-    assert summary["truth"]["outside"]["psnr"]["mean"] == 100
+    assert summary["truth_phantom"]["mae_ratio"]["mean"] == 1
+    assert summary["truth_phantom"]["outside"]["psnr"]["mean"] == 100
     assert summary["healthiness"]["rel"] == 0
     rows, _ = of_split(with_truth, "val")
     found = np.count_nonzero(judge.lesion(with_truth.images[rows]) > 0.5)
@@ -89,8 +89,10 @@ def test_the_error_against_the_truth_is_that_of_the_outputs(
         x_tilde, truth = fresh.healthy(x), with_truth.truth[rows]
         inside = np.abs(x_tilde - truth)[m].mean()
         scores = written.loc[str(subject)]
-        assert scores["truth.inside.mae"] == pytest.approx(inside, rel=1e-5)
-        assert scores["truth.mae_ratio"] == pytest.approx(inside / np.abs(x - truth)[m].mean(), rel=1e-5)
+        assert scores["truth_phantom.inside.mae"] == pytest.approx(inside, rel=1e-5)
+        assert scores["truth_phantom.mae_ratio"] == pytest.approx(
+            inside / np.abs(x - truth)[m].mean(), rel=1e-5
+        )
         outside = [np.abs(x_tilde - x)[z][(x[z] > 0) & ~m[z]].mean() for z in range(len(x))]
         assert scores["mae_outside"] == pytest.approx(np.mean(outside), rel=1e-5)
         assert 0 < scores["identity"] < 1
@@ -100,7 +102,7 @@ def test_the_judge_looks_at_outputs_and_at_inputs(
     tmp_path: Path, with_truth: Prepared, models: dict[str, Model]
 ) -> None:
     judge, fresh = models["judge"], models["fresh"]
-    summary = evaluate(with_truth, fresh, tmp_path, judge=judge)
+    summary = evaluate(with_truth, fresh, tmp_path, judges={"judge": judge})
     rows, _ = of_split(with_truth, "val")
     x = with_truth.images[rows]
     in_inputs, in_outputs = (np.count_nonzero(judge.lesion(each) > 0.5) for each in (x, fresh.healthy(x)))
@@ -114,10 +116,10 @@ def test_a_judge_that_sees_all_or_none(
 ) -> None:
     rows, _ = of_split(with_truth, "val")
     pixels, lesions = with_truth.masks[rows].size, int(with_truth.masks[rows].sum())
-    every = evaluate(with_truth, models["fresh"], tmp_path / "all", judge=models["sees all"])
+    every = evaluate(with_truth, models["fresh"], tmp_path / "all", judges={"judge": models["sees all"]})
     assert every["healthiness"]["pooled"] == pytest.approx(1 - pixels / lesions)
     assert every["judge"]["dice_pooled"] == pytest.approx(2 * lesions / (pixels + lesions))
-    none = evaluate(with_truth, models["fresh"], tmp_path / "none", judge=models["sees none"])
+    none = evaluate(with_truth, models["fresh"], tmp_path / "none", judges={"judge": models["sees none"]})
     assert none["healthiness"]["pooled"] == none["healthiness"]["mean"] == 1
     assert none["judge"]["dice_pooled"] == 0
     assert none["judge"]["weights"]["method"] == "judge"
@@ -158,7 +160,7 @@ def test_the_summary_on_disk_is_strict_json_and_says_what_made_it(
     def refuse(name: str) -> None:
         raise AssertionError(name)
 
-    evaluate(with_truth, models["fresh"], tmp_path, split="test", judge=models["judge"])
+    evaluate(with_truth, models["fresh"], tmp_path, split="test", judges={"judge": models["judge"]})
     summary = json.loads((tmp_path / "summary.json").read_text(), parse_constant=refuse)
     assert summary["identity"]["std"] is None  # of one volume
     assert (summary["data"], summary["cohort"]) == (with_truth.manifest["key"], "patients")
@@ -174,7 +176,7 @@ def test_without_truth_and_judge_there_is_identity_alone(
 ) -> None:
     summary = evaluate(prepared, models["copying"], tmp_path)
     assert "identity" in summary
-    assert not {"truth", "healthiness", "judge", "valid"} & summary.keys()
+    assert not {"truth_phantom", "healthiness", "judge", "valid"} & summary.keys()
 
 
 def test_a_cohort_prepared_in_another_way_is_refused_with_what_differs(
@@ -187,7 +189,7 @@ def test_a_cohort_prepared_in_another_way_is_refused_with_what_differs(
         evaluate(prepared, other, tmp_path / "out")
     judge = Model.load(saved(tmp_path / "j", "judge", field=(96, 80)), "cpu")
     with pytest.raises(InputError, match=r"the judge's \(field is \[64, 48\], not \[96, 80\]\)"):
-        evaluate(prepared, models["fresh"], tmp_path / "out", judge=judge)
+        evaluate(prepared, models["fresh"], tmp_path / "out", judges={"judge": judge})
     assert not (tmp_path / "out").exists()
 
 
@@ -215,14 +217,14 @@ def test_a_checkout_is_named_by_its_commit() -> None:
 def test_a_judge_is_valid_if_it_finds_the_lesions_of_the_inputs(
     tmp_path: Path, with_truth: Prepared, models: dict[str, Model]
 ) -> None:
-    every = evaluate(with_truth, models["fresh"], tmp_path, judge=models["sees all"])
+    every = evaluate(with_truth, models["fresh"], tmp_path, judges={"judge": models["sees all"]})
     assert every["valid"] is False
     assert every["judge"]["h_copy"] < -0.2
     oracle = models["sees all"]
     masks = with_truth.masks[of_split(with_truth, "val")[0]].astype(np.float32)
     knows = type("Oracle", (), {"lesion": lambda _, __: masks, "preprocessing": oracle.preprocessing})()
     knows.provenance = oracle.provenance
-    right = evaluate(with_truth, models["fresh"], tmp_path, judge=knows)
+    right = evaluate(with_truth, models["fresh"], tmp_path, judges={"judge": knows})
     assert right["valid"] is True
     assert right["judge"]["h_copy"] == pytest.approx(0)
     assert right["judge"]["dice_pooled"] == 1

@@ -5,9 +5,14 @@ N(.) is a number of pixels. Everything here takes counts; whose they are is the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+
+LEAST_DICE, MOST_H_COPY = 0.70, 0.2
 
 
 def healthiness(found: ArrayLike, lesions: ArrayLike) -> float:
@@ -48,3 +53,40 @@ def volume_healthiness(found: ArrayLike, lesions: ArrayLike, volumes: ArrayLike)
     )
     mean_lesion = float(np.asarray(lesions, dtype=np.float64).mean())
     return 1 - mean_found / (mean_lesion if mean_lesion else float("nan"))
+
+
+def panel(
+    found: Mapping[str, ArrayLike], lesions: ArrayLike, found_in_inputs: Mapping[str, ArrayLike] | None = None
+) -> dict[str, Any]:
+    """Healthiness by several judges, of which one may be fooled; a threshold rule is a judge like the others.
+
+    Args:
+        found: by a judge's name, pixels that it finds in the outputs, by slice or by volume; at least one.
+        lesions: pixels of the true masks.
+        found_in_inputs: as `found`, of the inputs; of some judges or of none.
+
+    Returns:
+        `panel_mean` and `panel_worst`, the mean and the least of the judges' pooled values, and `members`:
+        by name `pooled`, and `rel` where the inputs were judged too.
+    """
+    pooled = {name: healthiness(count, lesions) for name, count in found.items()}
+    members = {name: {"pooled": value} for name, value in pooled.items()}
+    for name, count in (found_in_inputs or {}).items():
+        members[name]["rel"] = relative_healthiness(found[name], count)
+    values = list(pooled.values())
+    return {"panel_mean": float(np.mean(values)), "panel_worst": float(np.min(values)), "members": members}
+
+
+def reasons_against(dice_pooled: float, h_copy: float) -> list[str]:
+    """Why a judge's healthiness may not be believed (section 6); nothing where it may.
+
+    Args:
+        dice_pooled: of what it finds in the inputs.
+        h_copy: the healthiness that it gives the inputs themselves.
+    """
+    reasons = []
+    if not dice_pooled >= LEAST_DICE:
+        reasons.append(f"the judge's pooled Dice is {dice_pooled:.3f}, under {LEAST_DICE}")
+    if not abs(h_copy) <= MOST_H_COPY:
+        reasons.append(f"the judge's h(copy) is {h_copy:.3f}, beyond {MOST_H_COPY} either way")
+    return reasons

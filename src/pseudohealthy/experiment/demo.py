@@ -102,16 +102,16 @@ def _draw(path: Path, prepared: Prepared, model: Model, subject: str) -> None:
 
 def _table(scores: Mapping[Hashable, float]) -> Table:
     table = Table("held-out patient", "found", "asked for", "of the input itself")
-    error, identity = scores["truth.mae_ratio"], scores["identity_normalised"]
+    error, identity = scores["truth_phantom.mae_ratio"], scores["identity_normalised"]
     table.add_row("error inside the lesion, of the input's own", f"{error:.2f}", f"<= {MOST_ERROR}", "1.00")
     table.add_row("identity (mask-normalised MS-SSIM)", f"{identity:.3f}", f">= {LEAST_IDENTITY}", "1.000")
-    table.add_row("PSNR inside the lesion, dB", f"{scores['truth.inside.psnr']:.1f}", "", "")
-    table.add_row("PSNR outside the lesion, dB", f"{scores['truth.outside.psnr']:.1f}", "", "")
+    table.add_row("PSNR inside the lesion, dB", f"{scores['truth_phantom.inside.psnr']:.1f}", "", "")
+    table.add_row("PSNR outside the lesion, dB", f"{scores['truth_phantom.outside.psnr']:.1f}", "", "")
     return table
 
 
 def _check(scores: Mapping[Hashable, float]) -> None:
-    error, identity = scores["truth.mae_ratio"], scores["identity_normalised"]
+    error, identity = scores["truth_phantom.mae_ratio"], scores["identity_normalised"]
     if not (error <= MOST_ERROR and identity >= LEAST_IDENTITY):
         raise PseudohealthyError(
             f"the demo's model is not good enough: error inside the lesion {error:.2f} of the input's own "

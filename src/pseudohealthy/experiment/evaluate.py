@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,29 @@ from pseudohealthy import __version__
 from pseudohealthy.config import Split
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import RESEARCH_USE, InputError
-from pseudohealthy.evaluation.healthiness import healthiness
+from pseudohealthy.evaluation.healthiness import healthiness, reasons_against
+from pseudohealthy.evaluation.insertion import void
 from pseudohealthy.evaluation.score import Scored, score, summarise, write_scores
 from pseudohealthy.evaluation.segmentation import dice, volume_dice
+from pseudohealthy.experiment.cases import Case
+from pseudohealthy.experiment.compare import compare_scores, read_scores
+from pseudohealthy.experiment.references import insertion_check, plan
+from pseudohealthy.experiment.resegmentability import excess_auroc
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.volume import THRESHOLD
 
-LEAST_DICE, MOST_H_COPY = 0.70, 0.2  # of a judge whose healthiness may be believed (section 6)
+SEED = 0  # of what is drawn to measure with
 
 
 def evaluate(
-    prepared: Prepared, model: Model, out: Path, *, split: Split = "val", judge: Model | None = None
+    prepared: Prepared,
+    model: Model,
+    out: Path,
+    *,
+    split: Split = "val",
+    judges: Mapping[str, Model] | None = None,
+    compare: Path | None = None,
+    steps: int = 0,
 ) -> dict[str, Any]:
     """Score a model's raw output on the pathological slices of a split (section 6).
 
@@ -36,55 +49,103 @@ def evaluate(
         model: with G; with S, its Dice is measured too.
         out: gets `volumes.tsv` (one row a volume) and `summary.json`.
         split: every choice is made on "val"; "test" is read once a result.
-        judge: f_pre, with S, trained on slices prepared as the model's; without one there is no healthiness.
+        judges: f_pre by name, the paper's first, trained on slices prepared as the model's; without one there
+            is no healthiness.
+        compare: scores of other outputs, see `compare_scores`.
+        steps: of training for re-segmentability; 0: it is not measured.
 
     Returns:
         What `summary.json` holds: each measure as mean, std, low, high over volumes, and provenance; with a
-        judge also its Dice, what it makes of the unchanged input (`h_copy`), and whether it is `valid`.
+        judge also its Dice, what it makes of the unchanged input (`h_copy`), and whether it is `valid`; with
+        `compare` the tests, under `compared`.
 
     Raises:
         InputError: the split has no pathological slice, or the cohort was prepared in another way than the
-            model's or the judge's.
+            model's or a judge's, or scores that cannot be compared.
     """
-    _same_preprocessing(prepared, model, "model")
-    if judge is not None:
-        _same_preprocessing(prepared, judge, "judge")
-    table = prepared.slices
-    table = table[(table["split"] == split) & (table["label"] == "pathological")]
-    if table.empty:
-        raise InputError(f"the prepared cohort has no pathological {split} slice to evaluate on")
-    rows = table["row"].to_numpy()
-    images, masks = prepared.images[rows], prepared.masks[rows]
+    judges = judges or {}
+    same_preprocessing(prepared, model, "model")
+    judges_know(prepared, judges)
+    case = Case.of(prepared, split)
+    others = None if compare is None else read_scores(compare)
     began = time.perf_counter()
-    outputs = model.healthy(images)
+    outputs = model.healthy(case.images)
     seconds = time.perf_counter() - began
-    judged = None if judge is None else judge.lesion(outputs) > THRESHOLD
-    judged_inputs = None if judge is None else judge.lesion(images) > THRESHOLD
-    spacing = model.preprocessing.spacing
-    volumes = _volume_names(table)
-    scored = Scored(
-        images,
-        outputs,
-        masks,
-        volumes,
-        judged=judged,
-        judged_inputs=judged_inputs,
-        truth=None if prepared.truth is None else prepared.truth[rows],
-        spacing=(spacing, spacing),
-    )
-    by_volume = score(scored)
-    summary = {**summarise(by_volume), **provenance(), "seconds_a_slice": seconds / len(rows)}
-    summary |= {"split": split, "cohort": prepared.manifest["cohort"], "data": prepared.manifest["key"]}
-    summary["model"] = model.provenance
-    if "S" in model.networks:
-        summary["segmentor"] = _overlap(model.lesion(images) > THRESHOLD, masks, volumes)
-    if judge is not None and judged_inputs is not None:
-        overlap = _overlap(judged_inputs, masks, volumes)
-        h_copy = healthiness(_counts(judged_inputs), _counts(masks))
-        summary["judge"] = {**overlap, "h_copy": h_copy, "weights": judge.provenance}
-        summary["valid"] = bool(overlap["dice_pooled"] >= LEAST_DICE and abs(h_copy) <= MOST_H_COPY)
+    found = model.lesion(case.images) > THRESHOLD if "S" in model.networks else None
+    by_volume, summary = scores_of(prepared, case, outputs, judges, found=found, steps=steps)
+    summary |= {"split": split, "seconds_a_slice": seconds / len(outputs), "model": model.provenance}
+    if others is not None:
+        summary["compared"] = compare_scores(by_volume, others)
     write_scores(out, by_volume, summary)
     return summary
+
+
+def scores_of(
+    prepared: Prepared,
+    case: Case,
+    outputs: NDArray[np.float32],
+    judges: Mapping[str, Model],
+    *,
+    found: NDArray[np.bool_] | None = None,
+    steps: int = 0,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Every measure of anybody's outputs.
+
+    Args:
+        prepared: the cohort.
+        case: its pathological slices that the outputs were made from.
+        outputs: `(N, H, W)` in [0, 1].
+        judges: f_pre by name, the paper's first; none: no healthiness.
+        found: `(N, H, W)`, S(x) > 1/2, where whoever made the outputs has an S.
+        steps: of training for re-segmentability; 0: it is not measured.
+
+    Returns:
+        A row a volume, and the summary as `evaluate` describes it.
+    """
+    judged_inputs = {name: judge.lesion(case.images) > THRESHOLD for name, judge in judges.items()}
+    spacing = float(prepared.manifest["settings"]["spacing"])
+    scored = Scored(
+        case.images,
+        outputs,
+        case.masks,
+        case.volumes,
+        judged={name: judge.lesion(outputs) > THRESHOLD for name, judge in judges.items()},
+        judged_inputs=judged_inputs,
+        found=found,
+        truth=case.truth,
+        z=case.z,
+        spacing=(spacing, spacing),
+    )
+    tables = [score(scored)]
+    if steps:
+        places = (case.masks, case.brains, case.volumes, case.heights)
+        tables.append(excess_auroc(outputs, *places, seed=SEED, steps=steps))
+    facts: dict[str, Any] = {}
+    if judges:
+        name, judge = next(iter(judges.items()))
+        table, facts = _checked(case, outputs, judge, judged_inputs[name])
+        tables.append(table)
+    by_volume = pd.concat(tables, axis=1).rename_axis("volume")
+    summary = {**summarise(by_volume), **provenance(), **facts}
+    summary |= {"cohort": prepared.manifest["cohort"], "data": prepared.manifest["key"]}
+    if found is not None:
+        summary["segmentor"] = _overlap(found, case)
+    return by_volume, summary
+
+
+def _checked(
+    case: Case, outputs: NDArray[np.float32], judge: Model, found: NDArray[np.bool_]
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """How well a judge finds the inputs' lesions, and lesions put into the outputs: may it be believed?"""
+    overlap = _overlap(found, case)
+    h_copy = healthiness(found.sum(), case.masks.sum())
+    reasons = reasons_against(overlap["dice_pooled"], h_copy)
+    pairs = plan(case, case, SEED, avoid=case.masks)
+    table, recall = insertion_check(case, outputs, pairs, judge)
+    reference = insertion_check(case, case.images, pairs, judge)[1]
+    facts = {**overlap, "h_copy": h_copy, "insertion_recall": reference, "weights": judge.provenance}
+    check = {"pooled": recall, "in_inputs": reference, "void": void(recall, reference)}
+    return table, {"judge": facts, "valid": not reasons, "insertion_check": check}
 
 
 def provenance() -> dict[str, Any]:
@@ -105,7 +166,18 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def _same_preprocessing(prepared: Prepared, model: Model, role: str) -> None:
+def judges_know(prepared: Prepared, judges: Mapping[str, Model]) -> None:
+    """Make sure that judges know slices such as the cohort's; see `same_preprocessing`."""
+    for name, judge in judges.items():
+        same_preprocessing(prepared, judge, "judge" if name == "judge" else f"judge {name}")
+
+
+def same_preprocessing(prepared: Prepared, model: Model, role: str) -> None:
+    """Make sure that a model knows slices such as the cohort's.
+
+    Raises:
+        InputError: it does not; what differs is named.
+    """
     wanted = model.preprocessing.model_dump(mode="json")
     found = prepared.manifest["settings"]
     differs = [
@@ -118,20 +190,6 @@ def _same_preprocessing(prepared: Prepared, model: Model, role: str) -> None:
         )
 
 
-def _volume_names(table: pd.DataFrame) -> NDArray[np.str_]:
-    """Subject, and session where there are several: a label a slice."""
-    several = table["session"] != "n/a"
-    names = table["subject"].where(~several, table["subject"] + "_ses-" + table["session"])
-    return names.to_numpy(dtype=str)
-
-
-def _counts(masks: NDArray[Any]) -> NDArray[np.intp]:
-    counts: NDArray[np.intp] = np.count_nonzero(masks, axis=(1, 2))
-    return counts
-
-
-def _overlap(
-    found: NDArray[np.bool_], masks: NDArray[np.uint8], volumes: NDArray[np.str_]
-) -> dict[str, float]:
-    by_volume = volume_dice(found, masks, volumes)
-    return {"dice_pooled": dice(found, masks), "dice_per_volume": float(by_volume.mean())}
+def _overlap(found: NDArray[np.bool_], case: Case) -> dict[str, float]:
+    by_volume = volume_dice(found, case.masks, case.volumes)
+    return {"dice_pooled": dice(found, case.masks), "dice_per_volume": float(by_volume.mean())}

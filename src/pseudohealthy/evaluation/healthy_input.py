@@ -1,0 +1,54 @@
+"""Healthy in, healthy out: what cycle H-H is for; see section 6 of docs/method.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from pseudohealthy.evaluation.by_volume import Rows, by_volume
+from pseudohealthy.evaluation.ms_ssim import ms_ssim
+from pseudohealthy.evaluation.pixelwise import mae
+
+
+def healthy_in(
+    images: NDArray[Any],
+    outputs: NDArray[Any],
+    volumes: ArrayLike,
+    brains: NDArray[Any],
+    *,
+    found: NDArray[Any] | None = None,
+    reconstructed: NDArray[Any] | None = None,
+) -> pd.DataFrame:
+    """How much a method changes slices in which there is nothing to change.
+
+    Args:
+        images: healthy slices x, (N, H, W) in [0, 1].
+        outputs: G(x), as `images`.
+        volumes: labels, (N,).
+        brains: (N, H, W), > 0.
+        found: S(x), (N, H, W), > 0 is marked; None for a method without S.
+        reconstructed: R(x, 0), as `images`; None for a method without R.
+
+    Returns:
+        A row a volume. `healthy_in.mae`, inside the brain, over all its pixels; `healthy_in.ms_ssim`, the
+        mean over slices of the form in `ms_ssim.ms_ssim`; with `found`, `healthy_in.false_positive_voxels`,
+        the mean number of pixels a slice; with `reconstructed`, `healthy_in.reconstructed_mae`, that of
+        R(x, 0) against x inside the brain. NaN without any brain.
+    """
+
+    def measured(rows: Rows) -> dict[str, float]:
+        x, inside = images[rows][None], brains[rows][None] > 0
+        row = {
+            "healthy_in.mae": float(mae(outputs[rows][None], x, inside)[0]),
+            "healthy_in.ms_ssim": float(ms_ssim(outputs[rows], images[rows]).mean()),
+        }
+        if found is not None:
+            row["healthy_in.false_positive_voxels"] = np.count_nonzero(found[rows] > 0) / len(rows)
+        if reconstructed is not None:
+            row["healthy_in.reconstructed_mae"] = float(mae(reconstructed[rows][None], x, inside)[0])
+        return row
+
+    return by_volume(volumes, measured)

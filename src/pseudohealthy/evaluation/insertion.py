@@ -1,0 +1,291 @@
+"""Known lesions put into slices: truth by transplantation, and the insertion check of a judge.
+
+A real lesion is put into a healthy slice, whose truth is then known; or into a method's outputs, where a
+judge must find it as it finds it in real healthy slices, else the method's healthiness is void. See section 6
+of docs/method.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import binary_erosion, distance_transform_edt
+
+from pseudohealthy.errors import InputError
+from pseudohealthy.evaluation.by_volume import Rows, by_volume
+from pseudohealthy.evaluation.pixelwise import mean_over
+
+Mask = NDArray[np.bool_]
+Points = NDArray[np.intp]
+
+NEAREST = 10  # donors in height, of those that fit, among which the seed draws
+MARGIN = 2  # pixels to the brain's border that most of a lesion keeps
+KEPT = 0.9  # least share of a lesion inside the recipient's brain less the margin
+OVERLAP = 0.1  # greatest share of a lesion on a place to be avoided
+LEAST = 50  # pixels; too small a lesion says little of a judge
+TOLERANCE = 0.05  # of recall, under that on real healthy slices
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class _Lesion:
+    """A lesion in its donor's slice.
+
+    Attributes:
+        points: (2, A), its rows and columns, in the brain.
+        box: first and last row, first and last column of the brain, (2, 2).
+    """
+
+    points: Points
+    box: Points
+
+    @classmethod
+    def of(cls, mask: Mask, brain: Mask) -> Self:
+        return cls(np.array(np.nonzero(mask & brain)), _box(brain))
+
+    def turned(self, flipped: bool) -> Points:
+        """Its points, mirrored about the middle column of the box if `flipped`."""
+        rows, columns = self.points
+        return np.stack([rows, self.box[1].sum() - columns]) if flipped else self.points
+
+
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """A recipient's slice: its brain, that less the margin, what to keep off (H, W), and the brain's box."""
+
+    brain: Mask
+    core: Mask
+    avoid: Mask
+    box: Points
+
+    @classmethod
+    def of(cls, brain: Mask, avoid: Mask) -> Self:
+        return cls(brain, binary_erosion(brain, iterations=MARGIN), avoid, _box(brain))
+
+
+def plan_insertions(
+    donor_masks: NDArray[Any],
+    donor_brains: NDArray[Any],
+    donors: pd.DataFrame,
+    recipient_brains: NDArray[Any],
+    recipients: pd.DataFrame,
+    *,
+    seed: int,
+    avoid: NDArray[Any] | None = None,
+    least: int = LEAST,
+) -> pd.DataFrame:
+    """Which lesion goes into which slice, and where.
+
+    A lesion comes from another subject and keeps its place relative to the box around the brain of the slice,
+    to a whole pixel; it is mirrored left-right where it fits better so. At least 90 % of it must lie inside
+    the recipient's brain eroded by 2 pixels, and at most 10 % on what is to be avoided. Among the 10 donors
+    of nearest height that fit so, the seed draws one, for each recipient anew.
+
+    Args:
+        donor_masks: lesions, (D, H, W), > 0.
+        donor_brains: (D, H, W), > 0.
+        donors: D rows with `subject` and `height` (0 at the brain's lowest slice, 1 at its highest); their
+            order counts, their index does not.
+        recipient_brains: (R, H, W), > 0.
+        recipients: R rows, as `donors`.
+        seed: of the draw.
+        avoid: where no lesion is to come, as the recipient's own, (R, H, W), > 0; None: nothing.
+        least: area of the smallest lesion to insert, in pixels.
+
+    Returns:
+        A row a recipient, without those for which none fits: `recipient` and `donor` (places in the stacks),
+        `rows` and `cols` (the shift, after mirroring about the middle of the box around the donor's brain if
+        `flipped`), `kept` (the share of the lesion inside the recipient's brain).
+
+    Raises:
+        InputError: a table that has not one row a slice.
+    """
+    for name, table, stack in (("donors", donors, donor_masks), ("recipients", recipients, recipient_brains)):
+        if len(table) != len(stack):
+            raise InputError(f"{name}: {len(table)} rows for {len(stack)} slices, expected one row a slice")
+    lesions = _usable(donor_masks > 0, donor_brains > 0, least)
+    rows = []
+    for r, brain in enumerate(recipient_brains > 0):
+        near = [d for d in _by_height(donors, recipients.iloc[r]) if d in lesions]
+        place = _Place.of(brain, np.zeros_like(brain) if avoid is None else avoid[r] > 0)
+        fitting = _fitting(near, lesions, place)
+        if fitting:
+            drawn = int(np.random.default_rng((seed, r)).integers(len(fitting)))
+            rows.append({"recipient": r} | fitting[drawn])
+    return pd.DataFrame(rows, columns=["recipient", "donor", "rows", "cols", "flipped", "kept"])
+
+
+def insert(
+    recipient_images: NDArray[Any],
+    recipient_brains: NDArray[Any],
+    donor_images: NDArray[Any],
+    donor_masks: NDArray[Any],
+    donor_brains: NDArray[Any],
+    *,
+    pairs: pd.DataFrame,
+    feather: float = 2.0,
+    avoid: NDArray[Any] | None = None,
+) -> tuple[NDArray[Any], Mask]:
+    """Put the lesions of `plan_insertions` into their slices.
+
+    The lesion's intensities are scaled by the ratio of the medians of the tissue outside lesions, recipient
+    over donor, and cut to [0, 1]. The lesion fades in inside its own mask, over `feather` pixels from its
+    border; outside the mask no bit changes.
+
+    Args:
+        recipient_images: (R, H, W) in [0, 1].
+        recipient_brains: (R, H, W), > 0.
+        donor_images: (D, H, W) in [0, 1].
+        donor_masks: lesions, (D, H, W), > 0.
+        donor_brains: (D, H, W), > 0.
+        pairs: P rows of `plan_insertions`.
+        feather: in pixels; 0: a hard border.
+        avoid: the recipients' own lesions, (R, H, W), > 0, which do not count as tissue; None: none.
+
+    Returns:
+        Images with a lesion, (P, H, W), and where it is, (P, H, W), limited to the recipient's brain.
+
+    Raises:
+        InputError: a donor without tissue of any brightness outside its lesion.
+    """
+    images = recipient_images[pairs["recipient"].to_numpy(np.intp)].copy()
+    inserted = np.zeros(images.shape, dtype=np.bool_)
+    for i, pair in enumerate(pairs.to_dict("records")):
+        d, r = int(pair["donor"]), int(pair["recipient"])
+        mask, brain, target = donor_masks[d] > 0, donor_brains[d] > 0, recipient_brains[r] > 0
+        lesion = _Lesion.of(mask, brain)
+        points = lesion.turned(bool(pair["flipped"])) + np.array([[pair["rows"]], [pair["cols"]]])
+        inside = _at(target, points)
+        to, source = tuple(points[:, inside]), tuple(lesion.points[:, inside])
+        tissue = target if avoid is None else target & ~(avoid[r] > 0)
+        scale = _median(recipient_images[r], tissue) / _brightness(d, donor_images[d], brain & ~mask)
+        inserted[i][to] = True
+        weight = np.minimum(1, distance_transform_edt(inserted[i])[to] / (feather + 1))
+        painted = np.clip(scale * donor_images[d][source].astype(np.float64), 0, 1)
+        images[i][to] = weight * painted + (1 - weight) * images[i][to]
+    return images, inserted
+
+
+def insertion_recall(judged: NDArray[Any], inserted: NDArray[Any], volumes: ArrayLike) -> pd.DataFrame:
+    """How much of the inserted lesions a judge finds.
+
+    Args:
+        judged: what it finds in the slices with lesions put in, (P, H, W), > 0.
+        inserted: where they were put, (P, H, W), > 0.
+        volumes: labels of the slices, (P,).
+
+    Returns:
+        A row a volume, column `insertion_recall`: the share of inserted pixels found, pooled over the
+        volume's slices; NaN where nothing was inserted.
+    """
+
+    def measured(rows: Rows) -> dict[str, float]:
+        return {"insertion_recall": pooled_recall(judged[rows], inserted[rows])}
+
+    return by_volume(volumes, measured)
+
+
+def pooled_recall(judged: NDArray[Any], inserted: NDArray[Any]) -> float:
+    """Share of all inserted pixels found; NaN where nothing was inserted. Arguments as above."""
+    return float(mean_over((judged > 0)[None], (inserted > 0)[None])[0])
+
+
+def void(recall: float, reference: float) -> bool:
+    """Is a method's healthiness void, its judge being blind in the method's outputs?
+
+    Args:
+        recall: the judge's pooled recall of lesions put into the outputs.
+        reference: the same judge's, of lesions put into real healthy slices.
+
+    Returns:
+        True where `recall` is more than 0.05 under `reference`, or either is not known (NaN).
+    """
+    return not reference - recall <= TOLERANCE + _ROUNDING
+
+
+def _usable(masks: Mask, brains: Mask, least: int) -> dict[int, _Lesion]:
+    """Lesions by place that are large enough and leave tissue to compare with."""
+    sizes = np.count_nonzero(masks & brains, axis=(1, 2))
+    tissue = (brains & ~masks).any(axis=(1, 2))
+    usable = np.flatnonzero((sizes >= max(least, 1)) & tissue)
+    return {int(d): _Lesion.of(masks[d], brains[d]) for d in usable}
+
+
+def _by_height(donors: pd.DataFrame, recipient: pd.Series[Any]) -> list[int]:
+    """Places of the donors of other subjects, the nearest height first."""
+    distance = np.abs(donors["height"].to_numpy(np.float64) - float(recipient["height"]))
+    other = donors["subject"].to_numpy() != recipient["subject"]
+    return [int(d) for d in np.argsort(distance, kind="stable") if other[d]]
+
+
+def _fitting(near: list[int], lesions: dict[int, _Lesion], place: _Place) -> list[dict[str, Any]]:
+    """How each of the first donors that fit would be put in."""
+    fitting: list[dict[str, Any]] = []
+    if not place.core.any():
+        return fitting
+    for d in near:
+        found = _best_fit(lesions[d], place)
+        if found is not None:
+            fitting.append({"donor": d} | found)
+        if len(fitting) == NEAREST:
+            break
+    return fitting
+
+
+def _best_fit(lesion: _Lesion, place: _Place) -> dict[str, Any] | None:
+    """The better way round of a lesion, as it is if both are as good; None where neither fits."""
+    best, best_score = None, -np.inf
+    for flipped in (False, True):
+        points = lesion.turned(flipped)
+        shift = _shift(points, lesion.box, place.box)
+        moved = points + shift[:, None]
+        core, avoided = _at(place.core, moved).mean(), _at(place.avoid, moved).mean()
+        fits = core >= KEPT - _ROUNDING and avoided <= OVERLAP + _ROUNDING
+        if fits and core - avoided > best_score + _ROUNDING:
+            kept = float(_at(place.brain, moved).mean())
+            best = {"rows": int(shift[0]), "cols": int(shift[1]), "flipped": flipped, "kept": kept}
+            best_score = core - avoided
+    return best
+
+
+def _shift(points: Points, source: Points, target: Points) -> Points:
+    """Whole pixels that bring the points' centre to the same place relative to the other box, (2,)."""
+    centre = points.mean(axis=1)
+    relative = (centre - source[:, 0]) / np.maximum(source[:, 1] - source[:, 0], 1)
+    wanted = target[:, 0] + relative * (target[:, 1] - target[:, 0])
+    shift: Points = np.round(wanted - centre).astype(np.intp)
+    return shift
+
+
+def _box(brain: Mask) -> Points:
+    """First and last row, first and last column of a brain (H, W), (2, 2); zeros of an empty one."""
+    ends = [np.flatnonzero(brain.any(axis=axis))[[0, -1]] for axis in (1, 0)] if brain.any() else [[0, 0]] * 2
+    return np.array(ends, dtype=np.intp)
+
+
+def _at(mask: Mask, points: Points) -> Mask:
+    """(A,): which of the points (2, A) lie on the mask (H, W); those outside the image do not."""
+    rows, columns = points
+    height, width = mask.shape
+    within = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    found = np.zeros(len(rows), dtype=np.bool_)
+    found[within] = mask[rows[within], columns[within]]
+    return found
+
+
+def _median(image: NDArray[Any], tissue: Mask) -> float:
+    return float(np.median(image[tissue])) if tissue.any() else 0.0
+
+
+def _brightness(donor: int, image: NDArray[Any], tissue: Mask) -> float:
+    found = _median(image, tissue)
+    if found <= 0:
+        raise InputError(
+            f"donor {donor}: the tissue outside its lesion has median {found:.4g}, expected more than 0; "
+            "leave it out of the donors"
+        )
+    return found

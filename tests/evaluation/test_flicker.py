@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pseudohealthy.evaluation.flicker import flicker
+
+Z = np.array([5, 6, 7, 8, 1, 2])
+VOLUMES = np.array(["a"] * 4 + ["b"] * 2)
+
+
+def stack(*means: float) -> np.ndarray:
+    return np.asarray(means)[:, None, None] + np.zeros((len(means), 4, 3))
+
+
+IMAGES = stack(0.2, 0.4, 0.3, 0.5, 0.6, 0.7)
+BRAINS = IMAGES > 0
+
+
+def test_by_hand() -> None:
+    outputs = stack(0.2, 0.5, 0.3, 0.5, 0.6, 0.7)
+    table = flicker(outputs, IMAGES, BRAINS, VOLUMES, Z)
+    assert table.index.tolist() == ["a", "b"]
+    # of the images |0.2 - 0.8 + 0.3| + |0.4 - 0.6 + 0.5|, of the outputs |0.2 - 1 + 0.3| + |0.5 - 0.6 + 0.5|
+    assert table.loc["a", "flicker"] == pytest.approx((0.5 + 0.4) / (0.3 + 0.3))
+    assert table["flicker"].isna().tolist() == [False, True]  # two slices have no second difference
+
+
+def test_a_copy_is_1_and_alternate_brightening_raises_it() -> None:
+    assert flicker(IMAGES, IMAGES, BRAINS, VOLUMES, Z).loc["a", "flicker"] == 1
+    images = stack(*np.linspace(0.2, 0.3, 6) ** 2)
+    brightened = images * (1 + 0.1 * (np.arange(6) % 2))[:, None, None]
+    table = flicker(brightened, images, BRAINS, np.repeat("a", 6), np.arange(6))
+    assert table["flicker"].item() > 5
+
+
+def test_a_steady_change_does_not_count() -> None:
+    slope = np.arange(6)[:, None, None] / 20
+    rough = IMAGES + slope
+    found = flicker(rough, IMAGES, BRAINS, VOLUMES, Z).loc["a", "flicker"]
+    assert found == pytest.approx(1)
+
+
+def test_slices_may_come_in_any_order_and_volumes_are_not_neighbours() -> None:
+    rng = np.random.default_rng(0)
+    images, outputs = rng.random((2, 9, 4, 3))
+    volumes, z = np.repeat(["a", "b", "c"], 3), np.tile([3, 4, 5], 3)
+    brains = rng.random(images.shape) < 0.9
+    ordered = flicker(outputs, images, brains, volumes, z)["flicker"]
+    mixed = rng.permutation(9)
+    shuffled = flicker(outputs[mixed], images[mixed], brains[mixed], volumes[mixed], z[mixed])["flicker"]
+    assert shuffled[ordered.index].tolist() == pytest.approx(ordered.tolist())
+
+
+def test_over_a_gap_nothing_is_compared() -> None:
+    outputs = stack(0.2, 0.9, 0.3, 0.5, 0.6, 0.7)
+    gap = np.array([5, 6, 8, 9, 1, 2])
+    assert flicker(outputs, IMAGES, BRAINS, VOLUMES, gap)["flicker"].isna().all()
+
+
+def test_only_voxels_that_are_brain_in_all_three_count() -> None:
+    outputs, brains = IMAGES.copy(), BRAINS.copy()
+    outputs[1, 0], outputs[1, 1:] = 0.9, 0.5
+    brains[[0, 3], 0] = False  # the wild row of slice 6 is common to neither three
+    found = flicker(outputs, IMAGES, brains, VOLUMES, Z).loc["a", "flicker"]
+    assert found == pytest.approx((0.5 + 0.4) / (0.3 + 0.3))
