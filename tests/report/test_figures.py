@@ -1,16 +1,17 @@
-"""Panels: every slice in its place, as bright as it is, and the sentence in the file."""
+"""Panels: every slice in its place, as bright as it is, outlined where asked; the sentence in the file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from pseudohealthy.errors import RESEARCH_USE
-from pseudohealthy.report.figures import Slice, panel
+from pseudohealthy.errors import RESEARCH_USE, PseudohealthyError
+from pseudohealthy.report.figures import OUTLINE, Slice, contact_sheet, panel
 
 LEAST_PIXELS = 5000  # of a slice; letters are smaller
 
@@ -96,3 +97,55 @@ def test_names_may_hold_any_letter(tmp_path: Path) -> None:
     """A file's name may look like a formula."""
     panel(tmp_path / "p.png", ["a"], [[white()]], names=[r"$\b_{$"], title=r"sub-$\frac$_FLAIR.nii")
     assert len(places(tmp_path / "p.png")) == 1
+
+
+def outlined(path: Path) -> NDArray[np.bool_]:
+    """Where the outline's colour is."""
+    colour = [int(OUTLINE[at : at + 2], 16) for at in (1, 3, 5)]
+    found: NDArray[np.bool_] = (np.abs(pixels(path) - colour) <= 60).all(axis=2)
+    return found
+
+
+def test_an_outline_lies_round_its_mask_in_its_place_only(tmp_path: Path) -> None:
+    path, black = tmp_path / "p.png", np.zeros((60, 40), dtype=np.float32)
+    mask = np.zeros((60, 40), dtype=np.uint8)
+    mask[15:45, 20:40] = 1
+    panel(tmp_path / "white.png", ["a", "b"], [[white(), white()]])
+    panel(path, ["a", "b"], [[black, black]], outlines=[[None, mask]])
+    ((_, across),) = [places(tmp_path / "white.png")[1]]
+    rows, columns = np.nonzero(outlined(path))
+    height = (across.stop - across.start) * 60 / 40
+    assert columns.min() == pytest.approx((across.start + across.stop) / 2, abs=4)
+    assert np.ptp(rows) == pytest.approx(height / 2, abs=8)
+    assert not outlined(path)[:, : across.start].any()
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_a_mask_of_nothing_or_of_all_has_no_outline(tmp_path: Path, value: int) -> None:
+    panel(tmp_path / "p.png", ["a"], [[white()]], outlines=[[np.full((60, 40), value)]])
+    assert not outlined(tmp_path / "p.png").any()
+
+
+def test_a_contact_sheet_has_a_column_a_stack_and_a_row_a_slice(tmp_path: Path) -> None:
+    stacks = {"input": np.ones((2, 60, 40)), "CycleGAN": np.stack([white(), 0 * white()])}
+    files = contact_sheet(tmp_path / "sheet.png", stacks, names=["a", "b"], title="t")
+    assert files == [tmp_path / "sheet.png"]
+    assert len(places(files[0])) == 3
+    panel(tmp_path / "p.png", list(stacks), [[white()] * 2, [white(), None]], names=["a", "b"], title="t")
+    assert places(files[0]) == places(tmp_path / "p.png")
+
+
+def test_many_slices_go_on_pages_of_like_size_none_lost(tmp_path: Path) -> None:
+    stack = np.ones((5, 60, 40))
+    mask = np.zeros((5, 60, 40), dtype=bool)
+    mask[4, 20:40, 10:30] = True
+    files = contact_sheet(tmp_path / "all.png", {"input": stack}, rows_a_page=4, outlines={"input": mask})
+    assert [file.name for file in files] == ["all_01.png", "all_02.png"]
+    assert sorted(tmp_path.iterdir()) == files  # nothing half written beside them
+    assert [len(places(file)) for file in files] == [3, 2 + 1]  # the outline parts the last slice
+    assert [outlined(file).any() for file in files] == [False, True]
+
+
+def test_a_sheet_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(PseudohealthyError, match="cannot be written"):
+        contact_sheet(tmp_path / "none" / "p.png", {"input": np.ones((1, 60, 40))})

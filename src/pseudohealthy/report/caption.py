@@ -1,0 +1,76 @@
+"""What a reader must be told with Table 1: whether it may be believed, what it shows, what its marks mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pseudohealthy.errors import RESEARCH_USE
+from pseudohealthy.report import paper
+from pseudohealthy.report.cells import central, known, leaf, text
+from pseudohealthy.report.content import STAR, VOID
+
+MEASURES = (
+    "Identity is the masked MS-SSIM (window 11, five scales; slices are zero-padded to a width of 176, "
+    "without which five scales cannot be computed). Healthiness is by volume: the judge's mean count over "
+    "the cohort's mean lesion size; pooled is the paper's form."
+)
+MARKS = (
+    f"{STAR} better than the better of conditional GAN and CycleGAN at 5 % (paired Wilcoxon over volumes, "
+    f"Holm over the family of four). {VOID} healthiness is void: lesions put into this method's outputs are "
+    "not found by the judge as in real slices. ↑ higher is better, ↓ lower is better."
+)
+BESIDE = (
+    f"The paper's columns quote {paper.SOURCE}. Its data ({paper.DATA}), preprocessing and judge are not "
+    "ours: the numbers stand side by side for orientation and cannot be compared digit by digit."
+)
+
+
+def title(table1: Mapping[str, Any]) -> str:
+    """Of the whole report."""
+    cohort = table1.get("cohort")
+    return f"Pseudo-healthy synthesis on {cohort}" if cohort else "Pseudo-healthy synthesis"
+
+
+def validity(table1: Mapping[str, Any]) -> str:
+    """INVALID and why, unless the judge is recorded as valid; then nothing.
+
+    Args:
+        table1: `valid` says whether healthiness may be believed, `invalid_reason` why not; without a reason
+            the judge's own figures are told.
+    """
+    valid = table1.get("valid")
+    if valid:
+        return ""
+    if valid is None:
+        return "INVALID: it is not recorded that the judge was checked. Do not rely on any healthiness here."
+    reason = table1.get("invalid_reason")
+    if not reason:
+        dice, copy = (leaf(table1, f"judge.{key}") for key in ("dice_pooled", "h_copy"))
+        reason = (
+            f"the judge's pooled Dice is {text(central(dice))} and its h(copy) {text(central(copy))}, "
+            "outside of what section 6 of docs/method.md asks for"
+        )
+    return f"INVALID: {str(reason).rstrip('.')}. Do not rely on any healthiness here."
+
+
+def caption(table1: Mapping[str, Any]) -> list[str]:
+    """The sentences under Table 1, the one of research use last."""
+    return [_what(table1), MEASURES, _judge(table1), MARKS, BESIDE, RESEARCH_USE]
+
+
+def _what(table1: Mapping[str, Any]) -> str:
+    split = table1.get("evaluated") or "test"
+    number = leaf(table1, f"split.{split}")
+    volumes = f"{number} {split} volumes" if known(number) else f"the {split} volumes"
+    if number == 1:
+        return "Measures of 1 volume, which says nothing of spread."
+    return f"Mean ± standard deviation over {volumes} [95 % bootstrap interval]."
+
+
+def _judge(table1: Mapping[str, Any]) -> str:
+    names = {"dice_pooled": "Dice pooled", "dice_per_volume": "Dice by volume", "h_copy": "h(copy)"}
+    values = {name: central(leaf(table1, f"judge.{key}")) for key, name in names.items()}
+    figures = ", ".join(f"{name} {text(value)}" for name, value in values.items())
+    losses = ", ".join(f"{loss:.2f} on {data}" for data, loss in paper.JUDGE_DICE_LOSS.items())
+    return f"Judge f_pre: {figures} (the paper's judge: Dice loss {losses})."

@@ -1,0 +1,121 @@
+"""The report as one HTML file that needs no network: tables, charts and figures in it."""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pseudohealthy.errors import RESEARCH_USE, InputError
+from pseudohealthy.files import replace
+from pseudohealthy.report.caption import caption, title, validity
+from pseudohealthy.report.charts import distributions, identity_healthiness, validation_curves
+from pseudohealthy.report.content import parts, provenance
+
+TEMPLATES = Path(__file__).with_name("templates")
+RESULTS, VALIDATION = ("identity_healthiness", "distributions"), ("validation_curves",)  # have their places
+CAPTIONS: Mapping[str, str] = {
+    "identity_healthiness": "Mean over volumes of every method, blend and control, with 95 % bootstrap "
+    "intervals; a crossed-out point's healthiness is void. What keeps the patient and removes the disease "
+    "lies above on the right.",
+    "distributions": "A dot is a volume (the mean over seeds), boxes are quartiles; raw outputs, no oracles.",
+    "validation_curves": "Kept checkpoints on validation volumes; a star is the chosen one.",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture within the page: its name, what is said under it, a PNG as base64."""
+
+    name: str
+    caption: str
+    png: str
+
+
+def report_html(
+    path: Path,
+    table1: Mapping[str, Any],
+    volumes: pd.DataFrame,
+    curves: pd.DataFrame,
+    figures: Mapping[str, tuple[str, Path]],
+) -> None:
+    """Write everything that is to be said of an experiment into one page, readable offline and in print.
+
+    Args:
+        path: of the HTML file.
+        table1: what `results/<experiment>/table1.json` holds; what is missing or None becomes a dash.
+        volumes: as of `charts.distributions`; without a row that chart is left out.
+        curves: as of `charts.validation_curves`; without a row that chart is left out.
+        figures: caption and PNG by name, in the order in which they are shown. Those named as a function of
+            `charts` take that chart's place, which is drawn otherwise.
+
+    Raises:
+        InputError: a figure cannot be read.
+        PseudohealthyError: the file cannot be written.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415  (only this command needs it)
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pictures = {
+        name: Picture(name.replace("_", " "), words, _encoded(file))
+        for name, (words, file) in figures.items()
+    }
+    pictures = {**_charts(table1, volumes, curves, drawn=pictures.keys()), **pictures}
+    first, *further = parts(table1)
+    page = environment.get_template("report.html.jinja").render(
+        title=title(table1),
+        warning=validity(table1),
+        research_use=RESEARCH_USE,
+        first=first,
+        caption=caption(table1)[:-1],  # its last sentence stands above already
+        charts=[pictures.pop(name) for name in RESULTS if name in pictures],
+        further=further,
+        choice_rule=str(table1.get("choice_rule") or "").rstrip("."),
+        validation=[pictures.pop(name) for name in VALIDATION if name in pictures],
+        figures=list(pictures.values()),
+        provenance=provenance(table1),
+    )
+    replace(path, lambda part: part.write_text(page, encoding="utf-8"))
+
+
+def _charts(
+    table1: Mapping[str, Any], volumes: pd.DataFrame, curves: pd.DataFrame, drawn: Collection[str]
+) -> dict[str, Picture]:
+    """The charts of what there is, but for those that are drawn already."""
+    charts: dict[str, tuple[Callable[[Path, Any], None], Any]] = {
+        "identity_healthiness": (identity_healthiness, table1)
+    }
+    if not volumes.empty:
+        charts["distributions"] = (distributions, volumes)
+    if not curves.empty:
+        charts["validation_curves"] = (validation_curves, curves)
+    return {
+        name: Picture(name.replace("_", " "), CAPTIONS[name], _drawn(draw, values))
+        for name, (draw, values) in charts.items()
+        if name not in drawn
+    }
+
+
+def _drawn(draw: Callable[[Path, Any], None], values: Any) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "chart.png"
+        draw(file, values)
+        return _encoded(file)
+
+
+def _encoded(file: Path) -> str:
+    try:
+        return base64.b64encode(file.read_bytes()).decode("ascii")
+    except OSError as error:
+        raise InputError(f"{file}: the figure cannot be read ({error.strerror}); draw it again") from error
