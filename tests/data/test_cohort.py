@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cohorts import bank, bids, brats, controls, isles, touch
-from pseudohealthy.data.cohort import read_cohort
+from pseudohealthy.data.cohort import Cohort, CohortVolume, chosen, read_cohort
 from pseudohealthy.errors import InputError
 
 
@@ -95,3 +95,43 @@ def test_the_real_cohort(real_data: Path) -> None:
     assert {split: splits.count(split) for split in splits} == {"train": 68, "val": 12, "test": 30}
     assert all(v.mask for v in volumes)
     assert len(read_cohort([real_data / "volumes" / "brats2018"]).volumes) == 3
+
+
+def subjects(cohort: Cohort) -> list[str]:
+    return [volume.subject for volume in cohort.volumes]
+
+
+def hgg(count: int) -> Cohort:
+    """The HGG cases of BraTS 2018 by their names."""
+    names = [f"Brats18_TCIA_{number}_1" for number in range(count)]
+    flair = Path("flair.nii.gz")
+    return Cohort(
+        "HGG", tuple(CohortVolume(n, "patient", flair, None, None, None, "HGG", None, Path()) for n in names)
+    )
+
+
+def test_of_210_subjects_79_are_chosen_by_the_seed_alone() -> None:
+    every = hgg(210)
+    first = chosen(every, 79, seed=0)
+    assert len(set(subjects(first))) == 79
+    backwards = chosen(Cohort("HGG", every.volumes[::-1]), 79, seed=0)
+    assert subjects(backwards) == subjects(first)[::-1]
+    assert subjects(first) == [name for name in subjects(every) if name in subjects(first)]
+    others = set(subjects(chosen(every, 79, seed=1)))
+    assert 15 < len(others & set(subjects(first))) < 45  # by chance 79 * 79 / 210 = 30
+    assert first.name == "HGG"
+
+
+def test_a_chosen_subject_keeps_its_volumes_and_a_bank_stays_whole(tmp_path: Path) -> None:
+    for name in ("sub-1/ses-1/anat/sub-1_ses-1", "sub-1/ses-2/anat/sub-1_ses-2", "sub-2/anat/sub-2"):
+        touch(tmp_path / "data", f"{name}_FLAIR.nii.gz")
+    cohort = read_cohort([tmp_path / "data", bank(tmp_path / "masks", 2)])
+    found = {tuple(subjects(chosen(cohort, 1, seed))) for seed in range(8)}
+    assert found == {("1", "1", "B01", "B02"), ("2", "B01", "B02")}
+    assert chosen(cohort, 2, 0) == cohort
+
+
+@pytest.mark.parametrize("count", [0, 4])
+def test_more_subjects_than_there_are_cannot_be_chosen(count: int) -> None:
+    with pytest.raises(InputError, match=rf"HGG: {count} subjects to choose, expected 1 to 3"):
+        chosen(hgg(3), count, 0)

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from pseudohealthy.config import Split
+from pseudohealthy.config import Split, read_yaml
 from pseudohealthy.data.layouts import CohortVolume, Group
 from pseudohealthy.data.split import with_splits
 from pseudohealthy.errors import InputError
 
+ROOT = Path(__file__).resolve().parents[2]
 SHARES = (0.6, 0.15, 0.25)
 
 
@@ -47,6 +48,22 @@ def counts(found: list[CohortVolume]) -> dict[Split | None, int]:
 )
 def test_shares(subjects: int, expected: tuple[int, int, int]) -> None:
     found = counts(with_splits(volumes(subjects), SHARES, seed=0))
+    assert (found["train"], found["val"], found["test"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        ((18 / 28, 4 / 28, 6 / 28), (18, 4, 6)),  # ISLES 2015: the paper's 22 and 6
+        ("isles2015", (18, 4, 6)),
+        ((42 / 79, 8 / 79, 29 / 79), (42, 8, 29)),  # BraTS 2018: the paper's 50 and 29
+        ("brats2018", (42, 8, 29)),
+    ],
+)
+def test_the_paper_s_numbers_of_volumes(shares: Any, expected: tuple[int, int, int]) -> None:
+    if isinstance(shares, str):  # as the experiment's file rounds them
+        shares = tuple(read_yaml(ROOT / f"configs/{shares}.yaml")["data"]["fractions"])
+    found = counts(with_splits(volumes(sum(expected), mask=Path("mask")), shares, seed=0))
     assert (found["train"], found["val"], found["test"]) == expected
 
 

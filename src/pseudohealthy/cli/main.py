@@ -21,11 +21,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     help="A brain MRI with disease as the same person's image **as if healthy**, and a map of it.\n\n"
-    "From a folder of patients: `prepare`, `train`, `evaluate`. With a trained model: `synthesize`. "
+    "From a folder of patients: `prepare`, `train`, `evaluate`; all of it for every method: `reproduce`. "
+    "With a trained model: `synthesize`. "
     f"To see it work: `demo`.\n\n{EXITS}\n\n{RESEARCH_USE}",
 )
 
-Preset = Literal["midl2019", "default"]
+Preset = Literal["midl2019", "media2020", "default"]
+Method = Literal["conditional_gan", "cyclegan", "unpaired", "paired", "semi_supervised", "inpainter", "judge"]
 
 
 def _to_write_to(out: Path) -> Path:
@@ -37,7 +39,8 @@ def _to_write_to(out: Path) -> Path:
 
 
 Folder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.", callback=_to_write_to)]
-PresetOption = Annotated[Preset, typer.Option(help="`midl2019` is the paper's recipe, `default` ours.")]
+PRESETS = "`midl2019` is the paper's recipe, `media2020` its journal version's, `default` ours."
+PresetOption = Annotated[Preset, typer.Option(help=PRESETS)]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.")
 ]
@@ -113,15 +116,16 @@ def train(
     prepared: Annotated[Path, typer.Argument(help="Folder that `prepare` wrote.")],
     out: Folder,
     method: Annotated[
-        Literal["paired", "unpaired", "judge"] | None,
+        Method | None,
         typer.Option(
-            help="`paired`: each image with its own mask; `unpaired`: masks of others; `judge`: f_pre. "
-            "Default: the file's, else paired."
+            help="`paired`: each image with its own mask; `unpaired`: masks of others; `semi_supervised`: its "
+            "own where it has one; `conditional_gan`, `cyclegan`: no masks; `inpainter`: fills holes; `judge`: "
+            "f_pre. Default: the file's, else paired."
         ),
     ] = None,
     preset: Annotated[
         Preset | None,
-        typer.Option(help="`midl2019` is the paper's recipe, `default` ours. Default: the file's."),
+        typer.Option(help=f"{PRESETS} Default: the file's."),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
     overrides: SetOption = None,
@@ -199,31 +203,115 @@ def evaluate(
     weights: Annotated[
         Path | None, typer.Option(help="Weights folder; default: those in the package.")
     ] = None,
-    judge: Annotated[Path | None, typer.Option(help="Weights folder of a judge, for healthiness.")] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of NIfTI images that any program made of the volumes, in place of weights."
+        ),
+    ] = None,
+    data: Annotated[
+        list[Path] | None, typer.Option("--data", help="With --predictions: the cohort's own folders.")
+    ] = None,
+    judge: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Weights folder of a judge, for healthiness; several are a panel, the paper's first."
+        ),
+    ] = None,
     split: Annotated[Literal["val", "test"], typer.Option(help="Choose on val; read test once.")] = "val",
+    compare: Annotated[
+        Path | None, typer.Option(help="Folder of other scores, to test against (Wilcoxon, Holm).")
+    ] = None,
+    resegmentation_steps: Annotated[
+        int, typer.Option(min=0, help="Of the network that looks for the lesion's place; 0: leave it out.")
+    ] = 120,
     device: DeviceOption = "auto",
 ) -> None:
-    """Score a model on a split: identity, healthiness, error against the truth where it is known.
+    """Score a model, or images from anywhere, on a split: identity, healthiness and all that guards them.
+
+    Images: one a volume, named after its subject, on its grid and in its intensity units.
 
     Writes `volumes.tsv` (one row a volume) and `summary.json` (mean, standard deviation and 95 % bootstrap
     interval of each measure over volumes).
 
     Example: `pseudohealthy evaluate prepared/lgg --weights runs/paired/weights --judge runs/judge/weights
     -o scores`
+
+    Example: `pseudohealthy evaluate prepared/lgg --predictions filled/ --data lgg --judge runs/judge/weights
+    --compare scores -o filled_scores`
     """
     from pseudohealthy.data.prepared import Prepared
     from pseudohealthy.experiment.evaluate import evaluate as run
+    from pseudohealthy.experiment.predictions import evaluate_predictions
     from pseudohealthy.report.tables import summary_lines
     from pseudohealthy.synthesis.default import default_weights
     from pseudohealthy.synthesis.model import Model
 
-    model = Model.load(weights or default_weights(), device)
-    f_pre = None if judge is None else Model.load(judge, device)
-    summary = run(Prepared.open(prepared), model, out, split=split, judge=f_pre)
+    if predictions is not None and weights is not None:
+        raise InputError("--weights and --predictions exclude each other: what is to be scored?")
+    if bool(data) != (predictions is not None):
+        raise InputError(
+            "--predictions and --data belong together: images, and the folders they were made from"
+        )
+    cohort = Prepared.open(prepared)
+    names = ["judge", *(f"judge_{number}" for number in range(2, 1 + len(judge or [])))]
+    judges = {name: Model.load(path, device) for name, path in zip(names, judge or [], strict=False)}
+    if predictions is not None:
+        summary = evaluate_predictions(
+            cohort,
+            predictions,
+            data or [],
+            out,
+            split=split,
+            judges=judges,
+            compare=compare,
+            steps=resegmentation_steps,
+        )
+    else:
+        model = Model.load(weights or default_weights(), device)
+        summary = run(
+            cohort, model, out, split=split, judges=judges, compare=compare, steps=resegmentation_steps
+        )
     for line in summary_lines(summary):
         typer.echo(line)
     if summary.get("valid") is False:
         typer.echo("The judge is too weak for its healthiness to be believed: see judge in summary.json.")
+
+
+@app.command()
+def reproduce(
+    experiment: Annotated[Path, typer.Argument(help="YAML file, such as those in `configs/`.")],
+    out: Folder,
+    data: Annotated[
+        list[Path] | None, typer.Option("--data", help="The cohort's folder; several are put together.")
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="Where tables, figures and the report go. Default: OUT/results.")
+    ] = None,
+    overrides: SetOption = None,
+    device: DeviceOption = "auto",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say which steps are done and which are not; do nothing.")
+    ] = False,
+) -> None:
+    """Do a whole experiment: prepare, train judges and methods, choose checkpoints, measure, draw, report.
+
+    Interrupted at any moment, the same command goes on where it was. A step whose inputs and settings have
+    not changed is not done again; with other settings it is done in a folder of its own.
+
+    Example: `pseudohealthy reproduce configs/lgg.yaml --data lgg -o runs/lgg --set settings.training.images=4000`
+    """
+    from pseudohealthy.experiment.plan import read_experiment
+    from pseudohealthy.experiment.run import outlook
+    from pseudohealthy.experiment.run import reproduce as run
+
+    chosen = read_experiment(experiment, overrides or [])
+    if dry_run:
+        for line in outlook(chosen, out):
+            typer.echo(line)
+        return
+    folder = run(chosen, out, folders=data or [], results=results, device=device)
+    typer.echo(f"Table 1: {folder / 'table1.md'}; everything: {folder / 'report.html'}")
 
 
 @app.command()

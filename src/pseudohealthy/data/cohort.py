@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from pseudohealthy.data.layouts import CohortVolume, bids, brats, isles, listed
 from pseudohealthy.errors import InputError
 
-__all__ = ["Cohort", "CohortVolume", "Layout", "read_cohort"]
+__all__ = ["Cohort", "CohortVolume", "Layout", "chosen", "read_cohort"]
 
 Layout = Literal["auto", "bids", "brats", "isles"]
 LAYOUTS = {"bids": bids, "brats": brats, "isles": isles}
@@ -45,6 +47,30 @@ def read_cohort(folders: Sequence[Path], layout: Layout = "auto") -> Cohort:
         raise InputError(f"several data sets are called {twice[0]}; rename all but one of the folders")
     found = [_read(folder, layout, source) for folder, source in zip(folders, sources, strict=True)]
     return Cohort("+".join(sources), _with_unique_subjects(found))
+
+
+def chosen(cohort: Cohort, count: int, seed: int) -> Cohort:
+    """So many of a cohort's subjects with an image, drawn at random with all their volumes; a bank stays.
+
+    The paper used 79 of the 210 HGG volumes of BraTS 2018 and does not say which. Whoever was drawn is listed
+    in the manifest that `prepare` writes.
+
+    Args:
+        cohort: what `read_cohort` found; the order of its volumes does not matter.
+        count: of subjects.
+        seed: the same subjects are drawn from the same subjects.
+
+    Raises:
+        InputError: the cohort has fewer subjects, or none is asked for.
+    """
+    subjects = sorted({volume.subject for volume in cohort.volumes if volume.image})
+    if not 1 <= count <= len(subjects):
+        raise InputError(
+            f"{cohort.name}: {count} subjects to choose, expected 1 to {len(subjects)}, its number"
+        )
+    drawn = set(np.random.default_rng(seed).permutation(subjects)[:count])
+    volumes = (volume for volume in cohort.volumes if volume.image is None or volume.subject in drawn)
+    return replace(cohort, volumes=tuple(volumes))
 
 
 def _read(folder: Path, layout: Layout, source: str) -> list[CohortVolume]:

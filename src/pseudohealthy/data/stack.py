@@ -8,6 +8,7 @@ from typing import Any, Self, cast
 
 import numpy as np
 import pandas as pd
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
 from pseudohealthy.config import Preprocessing
@@ -100,11 +101,14 @@ def _lesion(volume: CohortVolume, image: Volume) -> NDArray[np.bool_]:
 
 
 def _truth(path: Path, image: Volume) -> NDArray[np.float32]:
-    """The intensities of the image's truth, which lies on the image's grid."""
+    """The intensities of the image's truth: the same voxels in space, in whatever order the file has them."""
     truth = read_volume(path)
-    if truth.data.shape != image.data.shape or not np.allclose(truth.affine, image.affine, rtol=0, atol=1e-3):
-        raise InputError(f"{path}: not on the grid of {image.path}; expected the same shape and affine")
-    return truth.data
+    turn = ornt_transform(io_orientation(truth.affine), io_orientation(image.affine))
+    data = apply_orientation(truth.data, turn)
+    affine = truth.affine @ inv_ornt_aff(turn, truth.data.shape)
+    if data.shape != image.data.shape or not np.allclose(affine, image.affine, rtol=0, atol=1e-3):
+        raise InputError(f"{path}: not on the grid of {image.path}; expected the same voxels in space")
+    return np.asarray(data, dtype=np.float32)
 
 
 def _slices(data: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:

@@ -1,0 +1,67 @@
+"""Which checkpoint of a run is used: identity and healthiness over training, on validation slices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pseudohealthy.evaluation.healthiness import healthiness
+from pseudohealthy.evaluation.identity import identity
+from pseudohealthy.experiment.cases import Case
+from pseudohealthy.synthesis.model import Model
+from pseudohealthy.synthesis.volume import THRESHOLD
+from pseudohealthy.training.loop import SNAPSHOTS
+
+RULE = (
+    "Of the checkpoints kept during training, the one with the greatest harmonic mean of identity (the "
+    "paper's form, mean over volumes) and pooled healthiness (mean over the panel, without the held-back "
+    "judge; below 0 counts as 0) on the validation patients. Judges and the inpainter: the last checkpoint."
+)
+
+
+def choose(run: Path, case: Case, panel: Mapping[str, Model], device: str) -> dict[str, Any]:
+    """The curve of a run's checkpoints and the one that the rule takes.
+
+    Args:
+        run: a training run's folder with snapshots.
+        case: the pathological validation slices.
+        panel: judges by name.
+        device: "cpu", "cuda" or "auto".
+
+    Returns:
+        `weights`, the chosen folder's path inside `run`; its `images`; `curve`, a list of `images`,
+        `identity`, `healthiness` and `choice`, the harmonic mean; empty for a method without G.
+    """
+    snapshots = sorted((run / SNAPSHOTS).iterdir())
+    last = snapshots[-1]
+    curve = []
+    if "G" in Model.load(last, "cpu").networks:
+        curve = [_point(folder, case, panel, device) for folder in snapshots]
+        best = int(np.argmax([point["choice"] for point in curve]))
+        last = snapshots[best]
+    return {"weights": f"{SNAPSHOTS}/{last.name}", "images": int(last.name), "curve": curve}
+
+
+def _point(folder: Path, case: Case, panel: Mapping[str, Model], device: str) -> dict[str, float]:
+    outputs = Model.load(folder, device).healthy(case.images)
+    by_slice = identity(outputs, case.images, case.masks)
+    same = float(np.mean([by_slice[case.volumes == volume].mean() for volume in np.unique(case.volumes)]))
+    lesions = np.count_nonzero(case.masks)
+    found = [np.count_nonzero(judge.lesion(outputs) > THRESHOLD) for judge in panel.values()]
+    healed = float(np.mean([healthiness(count, lesions) for count in found]))
+    return {
+        "images": int(folder.name),
+        "identity": same,
+        "healthiness": healed,
+        "choice": harmonic_mean(same, healed),
+    }
+
+
+def harmonic_mean(identity: float, healthiness: float) -> float:
+    """2 / (1/i + 1/h), 0 where one of them is 0 or less."""
+    if identity <= 0 or healthiness <= 0:
+        return 0.0
+    return 2 * identity * healthiness / (identity + healthiness)

@@ -1,0 +1,61 @@
+"""Another program's images on one split of a prepared cohort: scored as a model's are, and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pseudohealthy.config import Split
+from pseudohealthy.data.outputs import read_outputs
+from pseudohealthy.data.prepared import Prepared
+from pseudohealthy.evaluation.score import write_scores
+from pseudohealthy.experiment.cases import Case
+from pseudohealthy.experiment.compare import compare_scores, read_scores
+from pseudohealthy.experiment.evaluate import judges_know, scores_of
+from pseudohealthy.synthesis.model import Model
+
+
+def evaluate_predictions(
+    prepared: Prepared,
+    predictions: Path,
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    split: Split = "val",
+    judges: Mapping[str, Model] | None = None,
+    compare: Path | None = None,
+    steps: int = 0,
+) -> dict[str, Any]:
+    """Score images that any program made of a split's volumes (section 6).
+
+    Args:
+        prepared: the cohort.
+        predictions: one image a volume, see `data.outputs.read_outputs`.
+        folders: the data sets that the cohort was prepared from.
+        out: gets `volumes.tsv` and `summary.json`, as `evaluate` writes them.
+        split: every choice is made on "val"; "test" is read once a result.
+        judges: f_pre by name, the paper's first; without one there is no healthiness.
+        compare: scores of other outputs, see `compare_scores`.
+        steps: of training for re-segmentability; 0: it is not measured.
+
+    Returns:
+        What `summary.json` holds: as for `evaluate`, with the folder's name in `predictions`, and under
+        `compared` the tests.
+
+    Raises:
+        InputError: images, inputs or judges that cannot be used, or scores that cannot be compared.
+    """
+    judges = judges or {}
+    judges_know(prepared, judges)
+    case = Case.of(prepared, split)
+    others = None if compare is None else read_scores(compare)
+    table = prepared.slices
+    table = table[(table["split"] == split) & (table["label"] == "pathological")]
+    outputs = read_outputs(prepared, table, predictions, folders)
+    by_volume, summary = scores_of(prepared, case, outputs, judges, steps=steps)
+    summary |= {"split": split, "predictions": predictions.resolve().name}
+    if others is not None:
+        summary["compared"] = compare_scores(by_volume, others)
+    write_scores(out, by_volume, summary)
+    return summary

@@ -1,0 +1,233 @@
+"""What every row is measured against, worked out once: judges, threshold, inserted lesions, coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pseudohealthy.config import Split
+from pseudohealthy.data.prepared import Prepared
+from pseudohealthy.errors import InputError
+from pseudohealthy.evaluation.controls import best_threshold, threshold_masks
+from pseudohealthy.evaluation.healthiness import healthiness, reasons_against
+from pseudohealthy.evaluation.insertion import insert, insertion_recall, plan_insertions, pooled_recall
+from pseudohealthy.evaluation.segmentation import dice, volume_dice
+from pseudohealthy.experiment.cases import Case
+from pseudohealthy.experiment.resegmentability import coordinates_auroc, excess_auroc
+from pseudohealthy.files import replace, write_json
+from pseudohealthy.synthesis.model import Model
+from pseudohealthy.synthesis.volume import THRESHOLD
+
+THRESHOLD_RULE = "threshold"
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """The test slices and everything that a row's output is held against.
+
+    Attributes:
+        pathological: slices to heal.
+        healthy: slices that should come back as they are.
+        transplants: healthy slices with a lesion of another subject, whose truth is known (section 6).
+        truth_pairs: whose lesion went into which healthy slice; the rows of `transplants`.
+        check_pairs: whose lesion goes into which output for the insertion check.
+        judges: f_pre by name; the first is the paper's.
+        held_back: the judge that is not of the panel.
+        threshold: of FLAIR, chosen on validation slices.
+        spacing: of rows and columns, in mm.
+    """
+
+    pathological: Case
+    healthy: Case
+    transplants: Case
+    truth_pairs: pd.DataFrame
+    check_pairs: pd.DataFrame
+    judges: Mapping[str, Model]
+    held_back: str
+    threshold: float
+    spacing: tuple[float, float]
+
+    @classmethod
+    def of(
+        cls, prepared: Prepared, judges: Mapping[str, Model], held_back: str, seed: int, split: Split = "test"
+    ) -> Self:
+        """The bench of a split; the threshold comes from the validation slices.
+
+        Raises:
+            InputError: the split lacks pathological or healthy slices, or no lesion fits into any of them.
+        """
+        pathological, healthy = (Case.of(prepared, split, label) for label in ("pathological", "healthy"))
+        validation = Case.of(prepared, "val")
+        truth_pairs = plan(pathological, healthy, seed)
+        if truth_pairs.empty:
+            raise InputError(f"no lesion of the {split} volumes fits into a healthy slice of another subject")
+        spacing = float(prepared.manifest["settings"]["spacing"])
+        return cls(
+            pathological,
+            healthy,
+            transplanted(healthy, pathological, truth_pairs),
+            truth_pairs,
+            plan(pathological, pathological, seed + 1, avoid=pathological.masks),
+            judges,
+            held_back,
+            best_threshold(validation.images, validation.masks, validation.brains),
+            (spacing, spacing),
+        )
+
+    @property
+    def first_judge(self) -> Model:
+        """The paper's f_pre."""
+        return next(iter(self.judges.values()))
+
+    def judged(self, x: NDArray[np.float32], brains: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
+        """f(x) of every judge, and what the threshold rule marks, by name; `(N, H, W)` each."""
+        found = {name: judge.lesion(x) > THRESHOLD for name, judge in self.judges.items()}
+        return {**found, THRESHOLD_RULE: threshold_masks(x, brains, self.threshold)}
+
+
+def insertion_check(
+    case: Case, outputs: NDArray[np.float32], pairs: pd.DataFrame, judge: Model
+) -> tuple[pd.DataFrame, float]:
+    """Whether a judge finds known lesions in outputs (section 6): its recall by volume, and pooled.
+
+    Args:
+        case: the slices that the outputs were made of.
+        outputs: `(N, H, W)` in [0, 1].
+        pairs: which of the case's lesions goes into which output; none: the recall is NaN.
+        judge: f_pre.
+    """
+    if pairs.empty:
+        return pd.DataFrame({"insertion_recall": []}), float("nan")
+    checked = transplanted(case, case, pairs, outputs)
+    found = judge.lesion(checked.images) > THRESHOLD
+    return insertion_recall(found, checked.masks, checked.volumes), pooled_recall(found, checked.masks)
+
+
+def plan(donors: Case, recipients: Case, seed: int, avoid: NDArray[np.bool_] | None = None) -> pd.DataFrame:
+    """Which lesion goes where; see `evaluation.insertion.plan_insertions`."""
+    tables = [
+        pd.DataFrame({"subject": case.subjects, "height": case.heights}) for case in (donors, recipients)
+    ]
+    return plan_insertions(
+        donors.masks, donors.brains, tables[0], recipients.brains, tables[1], seed=seed, avoid=avoid
+    )
+
+
+def transplanted(
+    recipients: Case, donors: Case, pairs: pd.DataFrame, images: NDArray[np.float32] | None = None
+) -> Case:
+    """The recipients of the pairs (or `images` in their place) with their donors' lesions; truth: without."""
+    images = recipients.images if images is None else images
+    with_lesion, masks = insert(
+        images,
+        recipients.brains,
+        donors.images,
+        donors.masks,
+        donors.brains,
+        pairs=pairs,
+        avoid=recipients.masks,
+    )
+    rows = pairs["recipient"].to_numpy()
+    return Case(
+        with_lesion,
+        masks,
+        recipients.volumes[rows],
+        recipients.subjects[rows],
+        recipients.z[rows],
+        recipients.heights[rows],
+        images[rows],
+    )
+
+
+def write_references(folder: Path, bench: Bench, *, seed: int, steps: int) -> None:
+    """What the judges make of the inputs, what coordinates alone tell, and the pairs, on disk.
+
+    Files: `judged.npz` (f(x) of the pathological slices), `coordinates.tsv`, `judges.json`, `pairs.tsv`.
+    """
+    x = bench.pathological
+    judged = bench.judged(x.images, x.brains)
+    replace(folder / "judged.npz", lambda part: _save(part, judged))
+    coordinates = coordinates_auroc(x.masks, x.brains, x.volumes, x.heights, seed=seed, steps=steps)
+    _write_table(folder / "coordinates.tsv", coordinates)
+    facts = {name: _facts(bench, name, found) for name, found in judged.items()}
+    first = facts[next(iter(bench.judges))]
+    reasons = reasons_against(first["dice_pooled"], first["h_copy"])
+    write_json(
+        folder / "judges.json",
+        {
+            "judges": facts,
+            "threshold": bench.threshold,
+            "valid": not reasons,
+            "invalid_reason": "; ".join(reasons) or None,
+            "resegmentation_of_healthy_slices": _healthy_resegmentation(bench, seed, steps),
+        },
+    )
+    named = [_named(bench.truth_pairs, x, bench.healthy, "truth"), _named(bench.check_pairs, x, x, "check")]
+    _write_table(folder / "pairs.tsv", pd.concat(named, ignore_index=True).set_index("use"))
+
+
+def _facts(bench: Bench, name: str, found: NDArray[np.bool_]) -> dict[str, Any]:
+    """A judge's own quality: its Dice, what it makes of a copy, of healthy slices and of inserted lesions."""
+    x, healthy, inserted = bench.pathological, bench.healthy, bench.transplants
+    checked = transplanted(x, x, bench.check_pairs)  # the same lesions in the same slices, but real ones
+    on_healthy, on_inserted = (_one(bench, name, case) for case in (healthy, inserted))
+    by_volume = volume_dice(found, x.masks, x.volumes)
+    return {
+        "dice_pooled": dice(found, x.masks),
+        "dice_per_volume": float(by_volume.mean()),
+        "h_copy": healthiness(found.sum(), x.masks.sum()),
+        "false_positive_voxels_per_healthy_slice": float(on_healthy.sum() / len(on_healthy)),
+        "recall": pooled_recall(found, x.masks),
+        "insertion_recall": pooled_recall(_one(bench, name, checked), checked.masks),
+        "insertion_recall_in_healthy_slices": pooled_recall(on_inserted, inserted.masks),
+        "held_back": name == bench.held_back,
+    }
+
+
+def _one(bench: Bench, name: str, case: Case) -> NDArray[np.bool_]:
+    if name == THRESHOLD_RULE:
+        return threshold_masks(case.images, case.brains, bench.threshold)
+    found: NDArray[np.bool_] = bench.judges[name].lesion(case.images) > THRESHOLD
+    return found
+
+
+def _healthy_resegmentation(bench: Bench, seed: int, steps: int) -> float:
+    """The re-segmentability of real healthy slices, given masks of others: what 0 looks like in practice."""
+    case = bench.transplants
+    truth = case.images if case.truth is None else case.truth
+    table = excess_auroc(truth, case.masks, case.brains, case.volumes, case.heights, seed=seed, steps=steps)
+    return float(table["reseg_excess_auroc"].mean())
+
+
+def _named(pairs: pd.DataFrame, donors: Case, recipients: Case, use: str) -> pd.DataFrame:
+    """Pairs with the subjects and slices of which they are."""
+    donor, recipient = pairs["donor"].to_numpy(), pairs["recipient"].to_numpy()
+    return pairs.assign(
+        use=use,
+        donor_subject=donors.subjects[donor],
+        donor_z=donors.z[donor],
+        recipient_subject=recipients.subjects[recipient],
+        recipient_z=recipients.z[recipient],
+    )
+
+
+def read_judged(folder: Path) -> dict[str, NDArray[np.bool_]]:
+    """`judged.npz` of a folder that `write_references` wrote."""
+    with np.load(folder / "judged.npz", allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def _save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    with path.open("wb") as file:  # given a name, numpy would add a suffix of its own
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    text = table.to_csv(sep="\t", na_rep="n/a", lineterminator="\n")
+    replace(path, lambda part: part.write_text(text, encoding="utf-8"))

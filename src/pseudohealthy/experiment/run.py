@@ -1,0 +1,218 @@
+"""Does what of an experiment is not yet done: judges, methods, checkpoints, measures, tables, figures."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from rich.console import Console
+
+from pseudohealthy.config import Settings, validated
+from pseudohealthy.data.cohort import chosen, read_cohort
+from pseudohealthy.data.phantom import make_phantoms
+from pseudohealthy.data.prepare import prepare
+from pseudohealthy.data.prepared import Prepared
+from pseudohealthy.errors import RESEARCH_USE, InputError
+from pseudohealthy.experiment.cases import Case
+from pseudohealthy.experiment.choose import choose
+from pseudohealthy.experiment.evaluate import provenance
+from pseudohealthy.experiment.measure import measure
+from pseudohealthy.experiment.plan import Experiment, Step, plan
+from pseudohealthy.experiment.publish import publish
+from pseudohealthy.experiment.references import Bench, read_judged, write_references
+from pseudohealthy.experiment.rows import Healer
+from pseudohealthy.files import make_folder, replace, write_json
+from pseudohealthy.synthesis.model import Model
+from pseudohealthy.training.loop import WEIGHTS, train
+
+DONE = "done.json"
+
+
+def reproduce(
+    experiment: Experiment,
+    out: Path,
+    *,
+    folders: Sequence[Path] = (),
+    results: Path | None = None,
+    device: str = "auto",
+) -> Path:
+    """Prepare, train, choose, measure and publish an experiment; what is done already is skipped.
+
+    Args:
+        experiment: what to do.
+        out: the working folder. Each step has a folder of its own, named after all that decides its outcome.
+        folders: the cohort's data sets; none for an experiment on phantoms.
+        results: where tables, figures and the report go; None: `out/results`.
+        device: "cpu", "cuda" or "auto".
+
+    Returns:
+        The results' folder.
+
+    Raises:
+        InputError: data that cannot be used, or data given to an experiment that makes its own.
+    """
+    say = Console(stderr=True, highlight=False, soft_wrap=True).print
+    say(f"experiment {experiment.name}: preparing the cohort")
+    prepared = prepared_cohort(experiment, out, folders)
+    steps = plan(experiment, prepared.manifest["key"])
+    workshop = Workshop(experiment, out, prepared, steps, device)
+    for number, step in enumerate(steps, 1):
+        if is_done(step, out):
+            continue
+        say(f"[{number}/{len(steps)}] {step.kind} {step.name}")
+        workshop.do(step)
+    folder = results or out / "results"
+    say(f"tables, figures and report: {folder}")
+    publish(experiment, out, steps, prepared, folder)
+    say(RESEARCH_USE)
+    return folder
+
+
+def prepared_cohort(experiment: Experiment, out: Path, folders: Sequence[Path]) -> Prepared:
+    """The experiment's cohort, prepared in `out/prepared`; its phantoms are made in `out/data`."""
+    data, made = experiment.data, experiment.data.phantom
+    if bool(folders) == (made is not None):
+        raise InputError(
+            f"experiment {experiment.name} "
+            + ("makes its own phantoms; give no --data" if made else "needs --data FOLDER, its cohort")
+        )
+    if made is not None:
+        folders = [make_phantoms(out / "data" / "phantoms", **made.model_dump(), splits=data.fractions)]
+    cohort = read_cohort(folders, data.layout)
+    if data.choose is not None:
+        cohort = chosen(cohort, data.choose, data.seed)
+    prepare(cohort, out / "prepared", experiment.preprocess(), seed=data.seed, fractions=data.fractions)
+    return Prepared.open(out / "prepared")
+
+
+def outlook(experiment: Experiment, out: Path) -> list[str]:
+    """A line for each step: done or to do, and how many images it trains on."""
+    try:
+        key = Prepared.open(out / "prepared").manifest["key"]
+    except InputError:
+        key = "not prepared"
+    lines = []
+    for step in plan(experiment, key):
+        images = step.settings.get("training", {}).get("images")
+        budget = f", {images} images" if images else ""
+        lines.append(f"{'done ' if is_done(step, out) else 'to do'}  {step.kind} {step.name}{budget}")
+    return lines
+
+
+def is_done(step: Step, out: Path) -> bool:
+    """Whether the step's folder says that it is finished, with exactly these settings and inputs."""
+    try:
+        done = json.loads((step.folder(out) / DONE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(done.get("key") == step.key)
+
+
+@dataclass(eq=False)
+class Workshop:
+    """Does steps, and keeps at hand what several of them use."""
+
+    experiment: Experiment
+    out: Path
+    prepared: Prepared
+    steps: Sequence[Step]
+    device: str
+    models: dict[Path, Model] = field(default_factory=dict)
+
+    def do(self, step: Step) -> None:
+        """Do a step; its `done.json` comes last."""
+        folder = step.folder(self.out)
+        make_folder(folder)
+        began = time.monotonic()
+        deed: Callable[[Step, Path], None] = getattr(self, f"_{step.kind}")
+        deed(step, folder)
+        seconds = round(time.monotonic() - began, 1)
+        device = str(next(iter(self.judges.values())).device) if step.kind != "judge" else self.device
+        write_json(folder / DONE, {"key": step.key, "seconds": seconds, "device": device, **provenance()})
+
+    @cached_property
+    def judges(self) -> dict[str, Model]:
+        """Every f_pre by name, the paper's first."""
+        return {
+            step.name: self._model(step.folder(self.out) / "run" / WEIGHTS)
+            for step in self.steps
+            if step.kind == "judge"
+        }
+
+    @cached_property
+    def bench(self) -> Bench:
+        """The test slices and what they are measured with."""
+        data = self.experiment.data
+        return Bench.of(self.prepared, self.judges, self.experiment.held_back, data.seed)
+
+    @cached_property
+    def references(self) -> tuple[dict[str, NDArray[np.bool_]], pd.DataFrame]:
+        """f(x) of the test slices by judge, and what coordinates alone tell."""
+        folder = next(s for s in self.steps if s.kind == "references").folder(self.out)
+        return read_judged(folder), pd.read_csv(
+            folder / "coordinates.tsv", sep="\t", index_col="volume", dtype={"volume": str}
+        )
+
+    def _judge(self, step: Step, folder: Path) -> None:
+        self._train(step, folder)
+
+    def _train(self, step: Step, folder: Path) -> None:
+        given = {key: value for key, value in step.settings.items() if key != "data"}
+        settings = validated(Settings, given)
+        train(self.prepared, folder / "run", settings, accelerator=self.device)
+
+    def _choose(self, step: Step, folder: Path) -> None:
+        panel = {name: judge for name, judge in self.judges.items() if name != self.experiment.held_back}
+        run = step.after[0].folder(self.out) / "run"
+        choice = choose(run, Case.of(self.prepared, "val"), panel, self.device)
+        write_json(folder / "choice.json", choice)
+
+    def _references(self, step: Step, folder: Path) -> None:  # noqa: ARG002
+        data = self.experiment.data
+        write_references(folder, self.bench, seed=data.seed, steps=self.experiment.resegmentation_steps)
+
+    def _measure(self, step: Step, folder: Path) -> None:
+        judged, coordinates = self.references
+        measured = measure(
+            self._healer(step),
+            self.bench,
+            judged,
+            coordinates,
+            seed=self.experiment.data.seed,
+            steps=self.experiment.resegmentation_steps,
+        )
+        replace(folder / "volumes.tsv", lambda part: measured.table.to_csv(part, sep="\t", na_rep="n/a"))
+        write_json(folder / "numbers.json", measured.numbers)
+        replace(folder / "pictures.npz", lambda part: _save(part, measured.pictures))
+
+    def _healer(self, step: Step) -> Healer:
+        if step.row is None:
+            raise ValueError(f"{step.name} is no row")
+        choices = [self.chosen(use) for use in step.after if use.kind == "choose"]
+        has_own = step.row.preset is not None
+        own = choices[0] if has_own else None
+        segmentor = choices[-1] if choices else None
+        return Healer(step.row, own, segmentor, self.bench.threshold, self.bench.spacing)
+
+    def chosen(self, step: Step) -> Model:
+        """The model that a `choose` step took."""
+        choice = json.loads((step.folder(self.out) / "choice.json").read_text(encoding="utf-8"))
+        return self._model(step.after[0].folder(self.out) / "run" / choice["weights"])
+
+    def _model(self, folder: Path) -> Model:
+        if folder not in self.models:
+            self.models[folder] = Model.load(folder, self.device)
+        return self.models[folder]
+
+
+def _save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    with path.open("wb") as file:  # given a name, numpy would add a suffix of its own
+        np.savez_compressed(file, allow_pickle=False, **arrays)
