@@ -41,4 +41,4 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path: Path) -> None:
     healthy = nib.load(tmp_path / "out/sub-01_desc-pseudohealthy_FLAIR.nii.gz")
     assert healthy.shape == image.shape
     assert np.array_equal(healthy.affine, LPS)
-    assert len(list((tmp_path / "out").iterdir())) == 6
+    assert len(list((tmp_path / "out").iterdir())) == 7 + 4  # four of them images with sidecars

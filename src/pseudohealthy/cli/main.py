@@ -118,9 +118,9 @@ def train(
     method: Annotated[
         Method | None,
         typer.Option(
-            help="`paired`: each image with its own mask; `unpaired`: masks of others; `semi_supervised`: its "
-            "own where it has one; `conditional_gan`, `cyclegan`: no masks; `inpainter`: fills holes; `judge`: "
-            "f_pre. Default: the file's, else paired."
+            help="`paired`: each image with its own mask; `unpaired`: masks of others; `semi_supervised`: "
+            "its own where it has one; `conditional_gan`, `cyclegan`: no masks; `inpainter`: fills holes; "
+            "`judge`: f_pre. Default: the file's, else paired."
         ),
     ] = None,
     preset: Annotated[
@@ -165,19 +165,31 @@ def train(
 
 @app.command()
 def synthesize(
-    image: Annotated[Path, typer.Argument(help="NIfTI volume or slice: FLAIR, skull-stripped.")],
+    image: Annotated[Path, typer.Argument(help="NIfTI volume or slice: FLAIR, with or without its skull.")],
     out: Folder,
     weights: Annotated[
         Path | None, typer.Option(help="Weights folder; default: those in the package.")
     ] = None,
     device: DeviceOption = "auto",
+    brain_mask: Annotated[
+        Path | None,
+        typer.Option(help="NIfTI mask of the brain, above 0; all else stays as it is. Default: found."),
+    ] = None,
+    blend: Annotated[
+        bool, typer.Option("--blend", help="Also an image in which only the lesion is replaced.")
+    ] = False,
+    lesion_mask: Annotated[
+        Path | None, typer.Option(help="NIfTI mask of the lesion, for --blend. Default: the model's.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
 ) -> None:
     """Make the healthy image, the lesion's probability and mask, and the difference, on the image's own grid.
 
-    Beside them come a panel to look at (PNG) and a report of what made them (JSON).
+    Beside them come a page to look at (HTML, works offline), a panel (PNG) and a report of what made them
+    (JSON). A head with its skull is stripped first, which needs `pip install 'pseudohealthy[skullstrip]'`, or
+    `--brain-mask`.
 
-    Example: `pseudohealthy synthesize sub-01_FLAIR.nii.gz -o healthy/`
+    Example: `pseudohealthy synthesize sub-01_FLAIR.nii.gz -o healthy/ --blend`
     """
     from pseudohealthy.data.volume import read_volume
     from pseudohealthy.synthesis.default import default_weights
@@ -185,13 +197,17 @@ def synthesize(
     from pseudohealthy.synthesis.volume import output_files, refuse_existing
     from pseudohealthy.synthesis.volume import synthesize as run
 
-    refuse_existing(output_files(out, image.name), overwrite=overwrite)
+    refuse_existing(output_files(out, image.name, blend=blend), overwrite=overwrite)
     volume = read_volume(image)
-    result = run(volume, Model.load(weights or default_weights(), device))
+    model = Model.load(weights or default_weights(), device)
+    result = run(volume, model, brain_mask=brain_mask, blend=blend, lesion_mask=lesion_mask)
     files = result.save(out, image.name, overwrite=overwrite)
     for kind, path in files.items():
         typer.echo(f"{kind}: {path}")
+    for warning in result.warnings:
+        typer.echo(f"warning: {warning}", err=True)
     report = result.report
+    typer.echo(f"skull: {report['skull']}")
     typer.echo(f"lesion: {report['lesion_ml']} ml; {report['seconds']['all']} s on {report['device']}")
     typer.echo(RESEARCH_USE)
 
@@ -299,7 +315,8 @@ def reproduce(
     Interrupted at any moment, the same command goes on where it was. A step whose inputs and settings have
     not changed is not done again; with other settings it is done in a folder of its own.
 
-    Example: `pseudohealthy reproduce configs/lgg.yaml --data lgg -o runs/lgg --set settings.training.images=4000`
+    Example: `pseudohealthy reproduce configs/lgg.yaml --data lgg -o runs/lgg
+    --set settings.training.images=4000`
     """
     from pseudohealthy.experiment.plan import read_experiment
     from pseudohealthy.experiment.run import outlook

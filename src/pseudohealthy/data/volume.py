@@ -61,7 +61,7 @@ def read_volume(path: Path) -> Volume:
         InputError: one line for a file that is missing, damaged, not NIfTI, not one 3-D volume of real
             numbers, without contrast, or whose grid cannot be placed in space.
     """
-    volume = _read(path)
+    volume = read_labels(path)
     if volume.data.min() == volume.data.max():
         raise InputError(
             f"{path}: every voxel is {volume.data.flat[0]:g}; expected an image, so check the file"
@@ -80,20 +80,30 @@ def read_mask(path: Path, like: Volume, *, resample: bool = False) -> NDArray[np
     Raises:
         InputError: as for `read_volume`; a mask on another grid without `resample`.
     """
-    mask = _read(path)
-    lesion = mask.data > 0
-    if lesion.shape == like.data.shape and np.allclose(mask.affine, like.affine, rtol=0, atol=1e-3):
-        return lesion
-    if not resample:
+    mask = read_labels(path)
+    if not resample and not same_grid(mask, like):
         raise InputError(
             f"{path}: its grid, {_grid(mask)}, is not that of {like.path or 'its image'}, {_grid(like)}; "
             "expected the same, so resample the mask to the image (nearest neighbour)"
         )
+    return mask_on(mask, like)
+
+
+def mask_on(mask: Volume, like: Volume) -> NDArray[np.bool_]:
+    """A mask's voxels above 0 on the grid of `like`: of another grid, the nearest of its voxels in mm."""
+    inside = mask.data > 0
+    if same_grid(mask, like):
+        return inside
     to_mask = np.linalg.inv(mask.affine) @ like.affine
     nearest: NDArray[np.uint8] = ndimage.affine_transform(
-        lesion.view(np.uint8), to_mask, output_shape=like.data.shape, order=0, mode="grid-constant"
+        inside.view(np.uint8), to_mask, output_shape=like.data.shape, order=0, mode="grid-constant"
     )
     return nearest > 0
+
+
+def same_grid(one: Volume, other: Volume) -> bool:
+    """Whether two volumes have the same voxels in space, to a micrometre."""
+    return one.data.shape == other.data.shape and np.allclose(one.affine, other.affine, rtol=0, atol=1e-3)
 
 
 def volume_from_array(array: NDArray[Any], spacing: tuple[float, ...]) -> Volume:
@@ -151,7 +161,8 @@ def write_volume(path: Path, data: NDArray[Any], like: Volume, *, mask: bool = F
     replace(path, lambda part: part.write_bytes(content))
 
 
-def _read(path: Path) -> Volume:
+def read_labels(path: Path) -> Volume:
+    """As `read_volume`, but it may be black, as a mask may."""
     image = _opened(path)
     shape = tuple(int(n) for n in image.shape)
     if len(shape) < 2 or any(n != 1 for n in shape[3:]) or 0 in shape:

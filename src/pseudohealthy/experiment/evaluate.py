@@ -117,13 +117,13 @@ def scores_of(
         spacing=(spacing, spacing),
     )
     tables = [score(scored)]
-    if steps:
+    if steps and len(np.unique(case.volumes)) > 1:  # one volume leaves none to learn from
         places = (case.masks, case.brains, case.volumes, case.heights)
         tables.append(excess_auroc(outputs, *places, seed=SEED, steps=steps))
     facts: dict[str, Any] = {}
     if judges:
         name, judge = next(iter(judges.items()))
-        table, facts = _checked(case, outputs, judge, judged_inputs[name])
+        table, facts = _checked(case, outputs, judge, judged_inputs[name], spacing)
         tables.append(table)
     by_volume = pd.concat(tables, axis=1).rename_axis("volume")
     summary = {**summarise(by_volume), **provenance(), **facts}
@@ -134,15 +134,15 @@ def scores_of(
 
 
 def _checked(
-    case: Case, outputs: NDArray[np.float32], judge: Model, found: NDArray[np.bool_]
+    case: Case, outputs: NDArray[np.float32], judge: Model, found: NDArray[np.bool_], spacing: float
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """How well a judge finds the inputs' lesions, and lesions put into the outputs: may it be believed?"""
     overlap = _overlap(found, case)
     h_copy = healthiness(found.sum(), case.masks.sum())
     reasons = reasons_against(overlap["dice_pooled"], h_copy)
     pairs = plan(case, case, SEED, avoid=case.masks)
-    table, recall = insertion_check(case, outputs, pairs, judge)
-    reference = insertion_check(case, case.images, pairs, judge)[1]
+    table, recall = insertion_check(case, outputs, pairs, judge, spacing)
+    reference = insertion_check(case, case.images, pairs, judge, spacing)[1]
     facts = {**overlap, "h_copy": h_copy, "insertion_recall": reference, "weights": judge.provenance}
     check = {"pooled": recall, "in_inputs": reference, "void": void(recall, reference)}
     return table, {"judge": facts, "valid": not reasons, "insertion_check": check}

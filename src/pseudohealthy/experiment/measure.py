@@ -65,7 +65,9 @@ def measure(
     x = bench.pathological
     x_tilde = healer.healed(x)
     healthy = healer.healed(bench.healthy)
-    recall_by_volume, recall = insertion_check(x, x_tilde, bench.check_pairs, bench.first_judge)
+    recall_by_volume, recall = insertion_check(
+        x, x_tilde, bench.check_pairs, bench.first_judge, bench.spacing[0]
+    )
     tables = [
         _scores(healer, bench, x_tilde, judged),
         recall_by_volume,

@@ -25,6 +25,7 @@ from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.volume import THRESHOLD
 
 THRESHOLD_RULE = "threshold"
+FEATHER = 2.0  # mm
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,14 +65,14 @@ class Bench:
         """
         pathological, healthy = (Case.of(prepared, split, label) for label in ("pathological", "healthy"))
         validation = Case.of(prepared, "val")
+        spacing = float(prepared.manifest["settings"]["spacing"])
         truth_pairs = plan(pathological, healthy, seed)
         if truth_pairs.empty:
             raise InputError(f"no lesion of the {split} volumes fits into a healthy slice of another subject")
-        spacing = float(prepared.manifest["settings"]["spacing"])
         return cls(
             pathological,
             healthy,
-            transplanted(healthy, pathological, truth_pairs),
+            transplanted(healthy, pathological, truth_pairs, spacing),
             truth_pairs,
             plan(pathological, pathological, seed + 1, avoid=pathological.masks),
             judges,
@@ -92,7 +93,7 @@ class Bench:
 
 
 def insertion_check(
-    case: Case, outputs: NDArray[np.float32], pairs: pd.DataFrame, judge: Model
+    case: Case, outputs: NDArray[np.float32], pairs: pd.DataFrame, judge: Model, spacing: float
 ) -> tuple[pd.DataFrame, float]:
     """Whether a judge finds known lesions in outputs (section 6): its recall by volume, and pooled.
 
@@ -101,10 +102,11 @@ def insertion_check(
         outputs: `(N, H, W)` in [0, 1].
         pairs: which of the case's lesions goes into which output; none: the recall is NaN.
         judge: f_pre.
+        spacing: of pixels, in mm.
     """
     if pairs.empty:
         return pd.DataFrame({"insertion_recall": []}), float("nan")
-    checked = transplanted(case, case, pairs, outputs)
+    checked = transplanted(case, case, pairs, spacing, outputs)
     found = judge.lesion(checked.images) > THRESHOLD
     return insertion_recall(found, checked.masks, checked.volumes), pooled_recall(found, checked.masks)
 
@@ -120,9 +122,16 @@ def plan(donors: Case, recipients: Case, seed: int, avoid: NDArray[np.bool_] | N
 
 
 def transplanted(
-    recipients: Case, donors: Case, pairs: pd.DataFrame, images: NDArray[np.float32] | None = None
+    recipients: Case,
+    donors: Case,
+    pairs: pd.DataFrame,
+    spacing: float,
+    images: NDArray[np.float32] | None = None,
 ) -> Case:
-    """The recipients of the pairs (or `images` in their place) with their donors' lesions; truth: without."""
+    """The recipients of the pairs (or `images` in their place) with their donors' lesions; truth: without.
+
+    A lesion fades in over 2 mm, of pixels `spacing` mm wide.
+    """
     images = recipients.images if images is None else images
     with_lesion, masks = insert(
         images,
@@ -131,6 +140,7 @@ def transplanted(
         donors.masks,
         donors.brains,
         pairs=pairs,
+        feather=FEATHER / spacing,
         avoid=recipients.masks,
     )
     rows = pairs["recipient"].to_numpy()
@@ -175,7 +185,9 @@ def write_references(folder: Path, bench: Bench, *, seed: int, steps: int) -> No
 def _facts(bench: Bench, name: str, found: NDArray[np.bool_]) -> dict[str, Any]:
     """A judge's own quality: its Dice, what it makes of a copy, of healthy slices and of inserted lesions."""
     x, healthy, inserted = bench.pathological, bench.healthy, bench.transplants
-    checked = transplanted(x, x, bench.check_pairs)  # the same lesions in the same slices, but real ones
+    checked = transplanted(
+        x, x, bench.check_pairs, bench.spacing[0]
+    )  # the same lesions in the same slices, but real ones
     on_healthy, on_inserted = (_one(bench, name, case) for case in (healthy, inserted))
     by_volume = volume_dice(found, x.masks, x.volumes)
     return {

@@ -22,6 +22,7 @@ from pseudohealthy.training.loop import CLOCK
 
 DONE = "done.json"
 TESTED = ("identity", "healthiness")
+ONLY_SOME = ("truth_phantom", "cycle", "obey", "segmentor_dice", "detection")  # null in all other rows
 
 
 def read_table(step: Step, out: Path) -> pd.DataFrame:
@@ -105,6 +106,7 @@ def _row(
     return {
         **_named(row),
         **_training(step, out),
+        **dict.fromkeys(ONLY_SOME),
         **strict(summary),
         "p_holm": {name: own[name]["p_holm"] if name in own else None for name in TESTED},
         "star": {name: bool(own[name]["star"]) if name in own else False for name in TESTED},

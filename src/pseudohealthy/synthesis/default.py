@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pseudohealthy import __version__
+from pseudohealthy.data.familiar import Reference
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.training.weights import CONFIG, digest, read_config
 
@@ -39,10 +40,13 @@ def describe(weights: Path | None = None) -> dict[str, Any]:
 def provenance(folder: Path) -> dict[str, Any]:
     """Method, preset, images, data and SHA-256 of a weights folder, for reports.
 
+    With them `familiar`, the figures of the training data, where the folder has them.
+
     Raises:
         InputError: not a weights folder.
     """
     config = read_config(folder)
+    reference = Reference.read(folder)
     try:
         return {
             "method": config["settings"]["method"],
@@ -51,6 +55,7 @@ def provenance(folder: Path) -> dict[str, Any]:
             "data": config["data"],
             "averaged": config["averaged"],
             "sha256": digest(folder),
+            **({} if reference is None else {"familiar": reference.model_dump(mode="json")}),
         }
     except (KeyError, TypeError) as error:
         raise InputError(

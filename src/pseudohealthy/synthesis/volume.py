@@ -1,10 +1,11 @@
-"""One volume in, four out on the same grid: healthy image, lesion probability, lesion mask, difference."""
+"""One volume in, its images out on the same grid: healthy image, difference, lesion, and the blend."""
 
 from __future__ import annotations
 
 import platform
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,78 +15,122 @@ import torch
 from numpy.typing import NDArray
 
 from pseudohealthy import __version__
-from pseudohealthy.data.grid import Grid
-from pseudohealthy.data.intensity import Intensity
 from pseudohealthy.data.volume import Volume, read_volume, volume_from_array, write_volume
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.files import folder_beside, replace, write_json
 from pseudohealthy.report.figures import panel
+from pseudohealthy.report.viewer import viewer_html
+from pseudohealthy.synthesis import facts
+from pseudohealthy.synthesis.blend import DILATION_MM, EDGE_MM, blended, soft_mask
+from pseudohealthy.synthesis.healed import Healed
+from pseudohealthy.synthesis.masks import Given, on_grid
 from pseudohealthy.synthesis.model import Model
+from pseudohealthy.synthesis.sidecars import DESCRIPTIONS, beside, sidecar
+from pseudohealthy.synthesis.skullstrip import find_brain
 
 THRESHOLD = 0.5
-LEAST_AREA = 0.1  # of the largest brain area: a smaller slice is left as it is
 PANEL_ROWS = 3
 
 Array = NDArray[np.float32]
+Source = Path | Volume | NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Synthesis:
     """What a model makes of one volume; arrays lie as the input's do, `(I, J, K)` as stored or as given.
 
+    "Bit for bit the input" means its intensities as 32-bit floating-point numbers, which the files hold. Such
+    numbers, and unscaled integers to 16 million, are themselves; 64-bit numbers, and integers scaled by the
+    header, become the nearest of them.
+
     Attributes:
         volume: the input.
         healthy: the image as if healthy, in the input's intensity units; outside the brain and in slices
             not processed bit for bit the input.
+        blended: the input, in which only the lesion is replaced; all else is bit for bit the input. None
+            where it was not asked for.
         probability: of disease, in [0, 1].
         mask: probability above 1/2, inside the brain.
         difference: healthy minus input, in the input's intensity units.
-        report: versions, weights, device, seconds, slices, lesion volume.
+        report: versions, weights, device, seconds, slices, skull, sizes of lesion and brain in ml, `anomaly`,
+            `flicker`, `familiar`, and the warnings.
+        warnings: what a person should know before using the images.
         slices: canonical stacks `(Z, H, W)` in [0, 1] for pictures, by column name.
+        inputs: names of the files used: image, and where given brain_mask and lesion_mask.
         of_array: whether the arrays lie as a given array does, and not as stored.
     """
 
     volume: Volume
     healthy: Array
+    blended: Array | None
     probability: Array
     mask: NDArray[np.bool_]
     difference: Array
     report: dict[str, Any]
+    warnings: tuple[str, ...]
     slices: dict[str, Array]
+    inputs: dict[str, str]
     of_array: bool
 
-    def save(self, out: Path, name: str, *, overwrite: bool = False) -> dict[str, Path]:
-        """Write the four volumes (NIfTI), a panel (PNG) and the run report (JSON) into a folder.
+    def save(
+        self, out: Path, name: str, *, overwrite: bool = False, sources: Mapping[str, str] | None = None
+    ) -> dict[str, Path]:
+        """Write the volumes (NIfTI, JSON), a panel (PNG), the run report (JSON) and a page to look at (HTML).
 
         Args:
             out: made if absent.
             name: the input's, such as `sub-01_FLAIR.nii.gz`; the files are named after it as BIDS
                 derivatives are.
             overwrite: replace files of the same names.
+            sources: BIDS URIs of `image`, `brain_mask` and `lesion_mask` for the sidecars; default: the names
+                of the files.
 
         Returns:
-            The files, by what they are.
+            The files, by what they are; each volume's sidecar lies beside it, with the ending .json.
 
         Raises:
             InputError: a file is there already.
             PseudohealthyError: the disk is full; none of the files has been written then.
         """
-        files = output_files(out, name)
+        files = output_files(out, name, blend=self.blended is not None)
         refuse_existing(files, overwrite=overwrite)
-        with folder_beside(out) as beside:
-            self._write({kind: beside / path.name for kind, path in files.items()}, name)
-            for path in files.values():
-                (beside / path.name).replace(path)
+        named = {**self.inputs, "image": self.inputs.get("image", name), **(sources or {})}
+        with folder_beside(out) as part:
+            self._write({kind: part / path.name for kind, path in files.items()}, name, named)
+            for path in sorted(part.iterdir()):
+                path.replace(out / path.name)
         return files
 
-    def _write(self, files: dict[str, Path], name: str) -> None:
-        write_volume(files["healthy"], self._stored(self.healthy), self.volume)
-        write_volume(files["difference"], self._stored(self.difference), self.volume)
-        write_volume(files["probability"], self._stored(self.probability), self.volume)
-        write_volume(files["mask"], self._stored(self.mask), self.volume, mask=True)
+    def _write(self, files: dict[str, Path], name: str, sources: Mapping[str, str]) -> None:
+        for kind in DESCRIPTIONS:
+            if kind in files:
+                data = self._stored(getattr(self, kind))
+                write_volume(files[kind], data, self.volume, mask=kind == "mask")
+                stripped = self.report["skull"] == "absent"
+                write_json(beside(files[kind]), sidecar(kind, sources, stripped=stripped))
         replace(files["panel"], lambda part: self.draw(part, name))
         names = {kind: path.name for kind, path in files.items()}
         write_json(files["report"], {**self.report, "files": names})
+        self._write_page(files, name)
+
+    def _write_page(self, files: dict[str, Path], name: str) -> None:
+        given = self.volume.path or files["page"].with_name("input.nii.gz")
+        if self.volume.path is None:
+            write_volume(given, self.volume.data, self.volume)
+        viewer_html(
+            files["page"],
+            name,
+            {
+                "input": given,
+                "healthy": files["healthy"],
+                "difference": files["difference"],
+                "probability": files["probability"],
+            },
+            self.report,
+            files["panel"],
+        )
+        if self.volume.path is None:
+            given.unlink()
 
     def _stored(self, array: NDArray[Any]) -> NDArray[Any]:
         """`array` as `(I, J, K)`: what `_as_given` did, undone."""
@@ -99,88 +144,133 @@ class Synthesis:
 
 
 def synthesize(
-    source: Path | Volume | NDArray[Any], model: Model, *, spacing: tuple[float, ...] | None = None
+    source: Source,
+    model: Model,
+    *,
+    spacing: tuple[float, ...] | None = None,
+    brain_mask: Path | Volume | None = None,
+    blend: bool = False,
+    lesion_mask: Path | Volume | None = None,
 ) -> Synthesis:
     """A volume or slice as if healthy, and where its disease is (section 5).
 
     Args:
         source: a NIfTI file, an opened volume, or an array `(H, W)` or `(Z, H, W)`: rows anterior to
-            posterior, columns patient's right to left, slices inferior to superior. Skull-stripped,
-            background 0, any intensity units.
+            posterior, columns patient's right to left, slices inferior to superior. Any intensity units, and
+            one value around the brain. A head with its skull is stripped by HD-BET, where that is installed.
         model: see `Model.load`.
         spacing: mm, in the order of the array's axes; for arrays only.
+        brain_mask: the brain, above 0; all outside it stays as it is. Default: the image is looked at.
+        blend: make the blend too, in which only the lesion that the model finds is replaced.
+        lesion_mask: the lesion for the blend, above 0; default: the model's.
 
     Raises:
-        InputError: the source cannot be read, or its brain cannot be found.
+        InputError: the source or a mask cannot be read, or the brain cannot be found.
     """
     began = time.perf_counter()
+    if lesion_mask is not None and not blend:
+        raise InputError(
+            "a lesion mask without the blend that it is for; add --blend (blend=True), or leave it out"
+        )
     volume = _opened(source, spacing)
-    settings = model.preprocessing
-    grid = Grid.of(volume, settings, volume.brain, cover=True)
-    name = str(volume.path or "the array")
-    intensity = Intensity.of(volume.data, settings, name=name)
-    x = grid.to_canonical(intensity.normalised(volume.data))
-    brain = grid.to_canonical(volume.brain, order=0) > 0
-    area = np.count_nonzero(brain, axis=(1, 2))
-    done = area > LEAST_AREA * area.max()
-    if not done.any():
-        raise InputError(f"{name}: no brain found; expected a skull-stripped image on a background of 0")
-    networks = time.perf_counter()
-    x_tilde, m_tilde = x.copy(), np.zeros_like(x)
-    x_tilde[done], m_tilde[done] = model.healthy(x[done]), model.lesion(x[done])
-    networks = time.perf_counter() - networks
-
-    x_tilde, m_tilde = np.where(brain, x_tilde, x), m_tilde * brain
-    healthy = intensity.restored(volume.data, np.where(volume.brain, grid.to_stored(x_tilde - x), 0))
-    probability = np.clip(grid.to_stored(m_tilde), 0, 1) * volume.brain
+    lesion = None if lesion_mask is None else on_grid(lesion_mask, volume, "lesion")
+    brain = find_brain(volume, brain_mask, model.device)
+    healed = Healed.of(brain.alone, model)
+    healthy, probability = healed.on_grid_of(volume, brain)
     mask = probability > THRESHOLD
+    weight = soft_mask(mask if lesion is None else lesion.voxels, volume.spacing) if blend else None
+    familiar, unlike = facts.familiarity(
+        healed.x, healed.brain, model.preprocessing, model.provenance.get("familiar")
+    )
+    warnings = (*brain.warnings, *(lesion.warnings if lesion else ()), *unlike)
     report = {
-        "version": __version__,
-        "input": volume.path.name if volume.path else "array",
-        "weights": model.provenance,
-        "device": str(model.device),
-        "torch": torch.__version__,
-        "machine": platform.processor() or platform.machine(),
-        "slices": {"all": len(x), "processed": int(done.sum())},
-        "ceiling": intensity.ceiling,
-        "lesion_ml": round(float(mask.sum() * np.prod(volume.spacing) / 1000), 3),
-        "seconds": {"networks": round(networks, 3), "all": round(time.perf_counter() - began, 3)},
+        **_provenance(volume, model),
+        "skull": brain.skull,
+        "slices": {"all": len(healed.x), "processed": int(healed.done.sum())},
+        "ceiling": healed.intensity.ceiling,
+        "lesion_ml": _ml(mask, volume),
+        "brain_ml": _ml(brain.alone.brain, volume),
+        **healed.facts(),
+        "familiar": familiar,
+        **({} if weight is None else {"blend": _blend_facts(weight, lesion, volume)}),
+        "warnings": list(warnings),
+        "seconds": {"networks": healed.seconds, "all": round(time.perf_counter() - began, 3)},
         "research_use": RESEARCH_USE,
     }
-    slices = {"input": x, "healthy": x_tilde, "difference": x_tilde - x, "lesion probability": m_tilde}
     return Synthesis(
         volume,
         healthy=_as_given(healthy, source),
+        blended=None if weight is None else _as_given(blended(volume.data, healthy, weight), source),
         probability=_as_given(probability, source),
         mask=_as_given(mask, source),
         difference=_as_given(healthy - volume.data, source),
         report=report,
-        slices=slices,
+        warnings=warnings,
+        slices=healed.pictures(weight),
+        inputs=_names(image=volume, brain_mask=brain_mask, lesion_mask=lesion_mask),
         of_array=isinstance(source, np.ndarray),
     )
 
 
-def output_files(out: Path, name: str) -> dict[str, Path]:
+def _provenance(volume: Volume, model: Model) -> dict[str, Any]:
+    weights = {key: value for key, value in model.provenance.items() if key != "familiar"}
+    return {
+        "version": __version__,
+        "input": volume.path.name if volume.path else "array",
+        "weights": weights,
+        "device": str(model.device),
+        "torch": torch.__version__,
+        "machine": platform.processor() or platform.machine(),
+    }
+
+
+def _blend_facts(weight: Array, lesion: Given | None, volume: Volume) -> dict[str, Any]:
+    return {
+        "mask": lesion.name if lesion else "the model's",
+        "dilation_mm": DILATION_MM,
+        "edge_mm": EDGE_MM,
+        "touched_ml": _ml(weight > 0, volume),
+    }
+
+
+def _ml(where: NDArray[np.bool_], volume: Volume) -> float:
+    return round(float(np.count_nonzero(where) * np.prod(volume.spacing) / 1000), 3)
+
+
+def _names(**given: Path | Volume | None) -> dict[str, str]:
+    """Names of the files among what was given."""
+    paths = {name: each.path if isinstance(each, Volume) else each for name, each in given.items()}
+    return {name: path.name for name, path in paths.items() if path}
+
+
+def output_files(out: Path, name: str, *, blend: bool = False) -> dict[str, Path]:
     """The files that `Synthesis.save` writes for an input of this name, by what they are."""
     stem = re.sub(r"(_flair)?(\.nii(\.gz)?|\.hdr|\.img)?$", "", name, flags=re.IGNORECASE)
     return {
         "healthy": out / f"{stem}_desc-pseudohealthy_FLAIR.nii.gz",
+        **({"blended": out / f"{stem}_desc-blend_FLAIR.nii.gz"} if blend else {}),
         "difference": out / f"{stem}_desc-difference_FLAIR.nii.gz",
         "probability": out / f"{stem}_space-orig_label-lesion_desc-pseudohealthy_probseg.nii.gz",
         "mask": out / f"{stem}_space-orig_label-lesion_desc-pseudohealthy_mask.nii.gz",
         "panel": out / f"{stem}_desc-pseudohealthy_panel.png",
         "report": out / f"{stem}_desc-pseudohealthy_report.json",
+        "page": out / f"{stem}_desc-pseudohealthy_report.html",
     }
 
 
 def refuse_existing(files: dict[str, Path], *, overwrite: bool) -> None:
-    """Raise an `InputError` if one of the files is there and must not be replaced."""
-    there = [path for path in files.values() if path.exists()]
+    """Raise an `InputError` if one of the files, or a sidecar, is there and must not be replaced."""
+    written = [
+        path
+        for kind, each in files.items()
+        for path in ([each, beside(each)] if kind in DESCRIPTIONS else [each])
+    ]
+    there = [path for path in written if path.exists()]
     if there and not overwrite:
         raise InputError(f"{there[0]}: exists already; choose another folder, or allow --overwrite")
 
 
-def _opened(source: Path | Volume | NDArray[Any], spacing: tuple[float, ...] | None) -> Volume:
+def _opened(source: Source, spacing: tuple[float, ...] | None) -> Volume:
     if isinstance(source, np.ndarray):
         if spacing is None:
             raise InputError("an array needs its spacing in mm, one number for each axis")
@@ -188,7 +278,7 @@ def _opened(source: Path | Volume | NDArray[Any], spacing: tuple[float, ...] | N
     return source if isinstance(source, Volume) else read_volume(source)
 
 
-def _as_given(stored: NDArray[Any], source: Path | Volume | NDArray[Any]) -> NDArray[Any]:
+def _as_given(stored: NDArray[Any], source: Source) -> NDArray[Any]:
     """`(I, J, K)` turned back to an array's own `(H, W)` or `(Z, H, W)`."""
     return stored.T.reshape(source.shape) if isinstance(source, np.ndarray) else stored
 

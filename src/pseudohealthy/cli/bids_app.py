@@ -1,0 +1,211 @@
+"""The program `pseudohealthy-bids`: a BIDS-App, which heals a whole data set and reports on it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from pseudohealthy import __version__
+from pseudohealthy.errors import RESEARCH_USE, InputError, PseudohealthyError
+
+if TYPE_CHECKING:
+    from pseudohealthy.experiment.records import Record
+    from pseudohealthy.experiment.selection import Subject
+
+NAME = "pseudohealthy-bids"
+INTERRUPTED = 130  # typer's exit code after Ctrl-C
+LEVELS = ("participant", "group")
+SEVERAL = ("--participant-label", "--session-label")
+EXITS = "Exit codes: 0 all done; 1 some image failed, the others are done; 2 nothing could be begun."
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+
+HELP = f"""The FLAIR images of a BIDS data set as if their brains were healthy, and maps of their lesions.
+
+`participant` heals every image that is asked for and writes BIDS derivatives to OUT_DIR; BIDS_DIR is only
+read. What cannot be used is told in one line and in `OUT_DIR/logs/status.tsv`, and stops nothing else. The
+same command again goes on where it was: finished images are kept, failed ones tried again.
+
+`group` then writes `group_lesions.tsv` and the page `group_report.html`: lesions in ml, anomaly scores, and
+which subjects to look at.
+
+    pseudohealthy-bids study study/derivatives/pseudohealthy participant
+    pseudohealthy-bids study study/derivatives/pseudohealthy participant --participant-label 01 02
+    pseudohealthy-bids study study/derivatives/pseudohealthy participant --shard $SLURM_ARRAY_TASK_ID/10
+    pseudohealthy-bids study study/derivatives/pseudohealthy participant --dask tcp://10.0.0.1:8786
+    pseudohealthy-bids study study/derivatives/pseudohealthy group
+
+{EXITS}
+
+{RESEARCH_USE}"""
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command(help=HELP, no_args_is_help=True)
+def run(
+    bids_dir: Annotated[
+        Path, typer.Argument(metavar="BIDS_DIR", help="The data set; nothing is written into it.")
+    ],
+    out_dir: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT_DIR", help="Where derivatives go: outside BIDS_DIR, or BIDS_DIR/derivatives/NAME."
+        ),
+    ],
+    level: Annotated[
+        Literal["participant", "group"], typer.Argument(metavar="{participant|group}", help="What to do.")
+    ],
+    participant_label: Annotated[
+        list[str] | None, typer.Option(help="Only these subjects, with or without `sub-`: `01 02`.")
+    ] = None,
+    session_label: Annotated[
+        list[str] | None, typer.Option(help="Only these sessions, with or without `ses-`.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights folder; default: those in the package.")
+    ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="auto: cuda where there is one.")
+    ] = "auto",
+    blend: Annotated[
+        bool, typer.Option("--blend", help="Make the image in which only the lesion changes, too.")
+    ] = False,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="The I-th of N parts of the subjects, for job arrays.")
+    ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Send subjects to a running Dask scheduler (extra `cluster`)."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Do finished images again.")] = False,
+    version: Annotated[  # noqa: ARG001  (its callback ends the program)
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """See `HELP`."""
+    from pseudohealthy.experiment.derivative import checked_place
+    from pseudohealthy.experiment.selection import Shard, select
+
+    if shard and dask:
+        raise InputError("--shard and --dask: expected one of them; Dask shares the subjects out itself")
+    part = Shard.of(shard) if shard else None
+    subjects = select(bids_dir, participant_label or [], session_label or [], part)
+    checked_place(bids_dir, out_dir)
+    if level == "group":
+        if shard or dask:
+            raise InputError("--shard and --dask are for the level participant; group is done at once")
+        _group(bids_dir, out_dir, subjects)
+        return
+    failed = _participants(
+        bids_dir, out_dir, subjects, weights, dask, device=device, blend=blend, overwrite=overwrite
+    )
+    raise typer.Exit(1 if failed else 0)
+
+
+def _participants(
+    bids: Path,
+    out: Path,
+    subjects: Sequence[Subject],
+    weights: Path | None,
+    dask: str | None,
+    *,
+    device: str,
+    blend: bool,
+    overwrite: bool,
+) -> int:
+    """Heal the subjects, here or on a cluster; returns how many images failed."""
+    from pseudohealthy.experiment.cluster import heal_on_dask
+    from pseudohealthy.experiment.derivative import describe
+    from pseudohealthy.experiment.participants import Job, heal_here
+    from pseudohealthy.experiment.records import write_table
+    from pseudohealthy.experiment.selection import select
+    from pseudohealthy.synthesis.default import default_weights
+
+    job = Job.of(bids, out, weights or default_weights(), device=device, blend=blend, overwrite=overwrite)
+    describe(bids, out)
+    results = heal_on_dask(subjects, job, dask, typer.echo) if dask else heal_here(subjects, job)
+    counts = _told(results, len(subjects))
+    table = write_table(out, select(bids))
+    typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()) + f"; see {table}")
+    typer.echo(RESEARCH_USE)
+    return counts["failed"]
+
+
+def _told(results: Iterator[list[Record]], total: int) -> dict[str, int]:
+    """Tell of each image as it gets done: on a terminal a bar and the failures, else a line each."""
+    from rich.console import Console
+
+    from pseudohealthy.cli.progress import steps
+
+    counts = {"done": 0, "kept": 0, "failed": 0}
+    quiet = Console(stderr=True).is_terminal
+    with steps("subjects") as progress:
+        progress(0, total, "")
+        for number, records in enumerate(results, 1):
+            for record in records:
+                counts[record.status] += 1
+                if record.status == "failed":
+                    typer.echo(f"failed: {record.subject}: {record.reason}", err=True)
+                elif not quiet:
+                    typer.echo(f"{record.status}: {record.name} ({record.seconds:.1f} s)")
+            progress(number, total, records[0].subject)
+    return counts
+
+
+def _group(bids: Path, out: Path, subjects: Sequence[Subject]) -> None:
+    from pseudohealthy.experiment.group import write_group
+
+    files = write_group(bids, out, subjects)
+    for kind, path in files.items():
+        typer.echo(f"{kind}: {path}")
+    typer.echo(RESEARCH_USE)
+
+
+def spread(arguments: Sequence[str]) -> list[str]:
+    """`participant --participant-label 01 02`, as BIDS-Apps take it, with the option before each label.
+
+    Only behind the level: before it, a second label could not be told from BIDS_DIR. `_` in these options
+    is taken for `-`.
+    """
+    found: list[str] = []
+    option, labels, level = "", 0, False
+    for argument in arguments:
+        if argument.startswith("-"):
+            name, equals, label = argument.partition("=")
+            dashed = "--" + name[2:].replace("_", "-")
+            option, labels = (dashed if dashed in SEVERAL else "", len(equals))
+            found.append(option + equals + label if option else argument)
+            continue
+        if option and labels and level:
+            found.append(option)
+        level = level or (argument in LEVELS and not (option and not labels))
+        labels += 1
+        found.append(argument)
+    return found
+
+
+def main() -> None:
+    """Run the program: one clear line and exit code 1 or 2 for what a person can mend."""
+    try:
+        app(args=spread(sys.argv[1:]), prog_name=NAME)
+    except (PseudohealthyError, OSError) as error:
+        print(f"{NAME}: {error}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", 1))
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print(f"{NAME}: interrupted; the same command goes on where it was", file=sys.stderr)
+        raise
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""Every image of a subject healed; what fails is told and stops nothing else."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pseudohealthy.errors import InputError, PseudohealthyError
+from pseudohealthy.experiment.derivative import DESCRIPTION, uri
+from pseudohealthy.experiment.records import MadeFrom, Record, forget, keep, read_record
+from pseudohealthy.experiment.selection import Subject
+from pseudohealthy.synthesis.default import provenance
+from pseudohealthy.synthesis.model import Model
+from pseudohealthy.synthesis.sidecars import DESCRIPTIONS, beside
+from pseudohealthy.synthesis.volume import synthesize
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is the same for every subject of a run. It travels to other machines, so its paths are absolute.
+
+    Attributes:
+        bids: the data set, which is only read.
+        out: the derivatives' folder, described already.
+        weights: a weights folder.
+        sha256: of the weights.
+        device: "cpu", "cuda" or "auto".
+        blend: make the image in which only the lesion changes, too.
+        overwrite: do finished images again.
+    """
+
+    bids: Path
+    out: Path
+    weights: Path
+    sha256: str
+    device: str = "auto"
+    blend: bool = False
+    overwrite: bool = False
+
+    @classmethod
+    def of(cls, bids: Path, out: Path, weights: Path, *, device: str, blend: bool, overwrite: bool) -> Job:
+        """A job on these folders.
+
+        Raises:
+            InputError: `weights` is not a weights folder.
+        """
+        sha256 = provenance(weights)["sha256"]
+        return cls(bids.resolve(), out.resolve(), weights.resolve(), sha256, device, blend, overwrite)
+
+
+def heal_here(subjects: Iterable[Subject], job: Job) -> Iterator[list[Record]]:
+    """Heal one subject after the other in this process.
+
+    Raises:
+        InputError: before the first of them, weights or a device that cannot be used.
+    """
+    _model(job.weights, job.device, job.sha256)
+    for subject in subjects:
+        yield heal_subject(subject, job)
+
+
+def heal_subject(subject: Subject, job: Job) -> list[Record]:
+    """Heal all images of a subject, and leave a record of each; finished ones are kept. It raises nothing.
+
+    Returns:
+        A record for each image; one of a failure for a subject that has none.
+    """
+    try:
+        _check_paths(job)
+        if not subject.images:
+            raise InputError(
+                f"{subject.label}: no FLAIR image; expected {subject.label}/[ses-*/]anat/*_FLAIR.nii.gz"
+            )
+    except InputError as error:
+        return failed_wholly(subject, error, job)
+    forget(job.out, subject.label)
+    return [_heal(subject, image, job) for image in subject.images]
+
+
+def failed_wholly(subject: Subject, error: Exception, job: Job) -> list[Record]:
+    """The records of a subject none of whose images could be tried, such as for a machine that was lost."""
+    return [_failed(subject, image, error, 0.0, job) for image in subject.images or (None,)]
+
+
+def _heal(subject: Subject, image: str, job: Job) -> Record:
+    began = time.perf_counter()
+    try:
+        _check_name(subject, image)
+        made_from = MadeFrom(input=_sha256(job.bids / image), weights=job.sha256, blend=job.blend)
+        before = read_record(job.out, image)
+        if before and before.made_from and before.finished(job.out) and not job.overwrite:
+            return _kept(before, made_from, job)
+        files = _made(image, job)
+        record = Record(
+            subject=subject.label,
+            image=image,
+            status="done",
+            made_from=made_from,
+            files=files,
+            seconds=round(time.perf_counter() - began, 3),
+            machine=_machine(),
+        )
+        for path in set(before.files.values() if before else ()) - set(files.values()):
+            (job.out / path).unlink(missing_ok=True)  # of other products, which were not made again
+        record.write(job.out)
+    except Exception as error:  # one image's fault, of whatever kind, must not stop the others
+        return _failed(subject, image, error, time.perf_counter() - began, job)
+    return record
+
+
+def _made(image: str, job: Job) -> dict[str, str]:
+    """Write the files of an image, in place of a killed run's; returns their paths in OUT_DIR by kind."""
+    folder = job.out / Path(image).parent
+    for left in folder.glob(".part-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    model = _model(job.weights, job.device, job.sha256)
+    result = synthesize(job.bids / image, model, blend=job.blend)
+    files = result.save(folder, Path(image).name, overwrite=True, sources={"image": uri(image)})
+    sidecars = {f"{kind}_sidecar": beside(path) for kind, path in files.items() if kind in DESCRIPTIONS}
+    return {kind: path.relative_to(job.out).as_posix() for kind, path in {**files, **sidecars}.items()}
+
+
+def _kept(before: Record, wanted: MadeFrom, job: Job) -> Record:
+    """The record as it was, if it is of what is asked for now; else a failure, which is not written down."""
+    assert before.made_from is not None
+    if before.made_from == wanted:
+        return before.model_copy(update={"status": "kept"})
+    reason = (
+        f"{before.image}: finished, but with {wanted.unlike(before.made_from)}; give --overwrite to replace "
+        f"it, or another OUT_DIR than {job.out}"
+    )
+    return before.model_copy(update={"status": "failed", "reason": reason})
+
+
+def _failed(subject: Subject, image: str | None, error: Exception, seconds: float, job: Job) -> Record:
+    foreseen = isinstance(error, PseudohealthyError | OSError)
+    words = " ".join(str(error).split())
+    record = Record(
+        subject=subject.label,
+        image=image,
+        status="failed",
+        reason=words if foreseen and words else f"{type(error).__name__}: {words}",
+        trace="" if foreseen else "".join(traceback.format_exception(error)),
+        seconds=round(seconds, 3),
+        machine=_machine(),
+    )
+    keep(job.out, record)
+    return record
+
+
+def _check_paths(job: Job) -> None:
+    """Another machine may not see the same folders, and would leave its results where nobody finds them."""
+    for path in (job.bids, job.out / DESCRIPTION):
+        if not path.exists():
+            raise InputError(
+                f"{platform.node()}: no {path} there; expected every machine to see the same folders"
+            )
+
+
+def _check_name(subject: Subject, image: str) -> None:
+    alike = [other for other in subject.images if _bare(other) == _bare(image)]
+    if len(alike) > 1:
+        raise InputError(f"{image}: {' and '.join(alike)} would give files of one name; expected one of them")
+    if not Path(image).name.startswith(f"{subject.label}_"):
+        raise InputError(
+            f"{image}: its name is not one of {subject.label}'s; expected {subject.label}_*_FLAIR.nii.gz"
+        )
+
+
+def _bare(image: str) -> str:
+    return image.removesuffix(".gz").removesuffix(".nii")
+
+
+def _sha256(path: Path) -> str:
+    if not path.is_file():
+        raise InputError(f"{path}: a link to nothing, or a folder; expected a NIfTI file, so fetch it first")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@functools.cache
+def _model(weights: Path, device: str, sha256: str) -> Model:
+    """Loaded once a process, which may be a worker that lives long: other weights have another digest.
+
+    Raises:
+        InputError: they cannot be used here, or are others than those of the machine that asks.
+    """
+    model = Model.load(weights, device)
+    if model.provenance["sha256"] != sha256:
+        raise InputError(f"{weights}: other weights on {platform.node()} than where the run was begun")
+    return model
+
+
+def _machine() -> str:
+    return f"{platform.node()}:{os.getpid()}"

@@ -1,0 +1,109 @@
+"""Which subjects and which FLAIR images of a BIDS data set are asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pseudohealthy.data.layouts import listed, natural, nifti_files
+from pseudohealthy.data.layouts.bids import IMAGES
+from pseudohealthy.errors import InputError
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A subject and its images.
+
+    Attributes:
+        label: as the folder's name, `sub-01`.
+        images: FLAIR images of every asked session, run and acquisition, as paths inside the data set.
+    """
+
+    label: str
+    images: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The `index`-th (from 1) of `count` parts of the sorted subjects: every `count`-th of them.
+
+    Raises:
+        InputError: there is no such part.
+    """
+
+    index: int = 1
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.index <= self.count:
+            raise InputError(f"--shard {self.index}/{self.count}: expected I/N with I from 1 to N")
+
+    @classmethod
+    def of(cls, text: str) -> Shard:
+        """The part that `I/N` names.
+
+        Raises:
+            InputError: it names none.
+        """
+        if not (numbers := re.fullmatch(r"(\d+)/(\d+)", text.strip())):
+            raise InputError(f"--shard {text}: expected I/N, such as 1/10 for the first of ten parts")
+        return cls(int(numbers[1]), int(numbers[2]))
+
+
+def select(
+    bids: Path, labels: Sequence[str] = (), sessions: Sequence[str] = (), shard: Shard | None = None
+) -> list[Subject]:
+    """Subjects in natural order, each with its FLAIR images; those without one are among them.
+
+    Args:
+        bids: the data set's folder.
+        labels: of subjects, with or without `sub-`; none: all.
+        sessions: labels with or without `ses-`; none: all. Subjects that have none of them are left out.
+        shard: of the subjects that are left, only this part.
+
+    Raises:
+        InputError: not a data set with FLAIR images, or a label that is nowhere in it.
+    """
+    subjects = _chosen(_folders(bids, "sub-*"), labels, "sub-", "--participant-label", bids)
+    if sessions:
+        there = sorted({path.name for label in subjects for path in (bids / label).glob("ses-*/")})
+        asked = _chosen(there, sessions, "ses-", "--session-label", bids)
+        subjects = [label for label in subjects if any((bids / label / name).is_dir() for name in asked)]
+        images = _images(bids, *(f"sub-*/{name}/anat/sub-*_FLAIR.nii*" for name in asked))
+    else:
+        images = _images(bids, *IMAGES)
+    if not images:
+        raise InputError(f"{bids}: no FLAIR image there; expected sub-*/[ses-*/]anat/sub-*_FLAIR.nii[.gz]")
+    part = shard or Shard()
+    kept = subjects[part.index - 1 :: part.count]
+    return [Subject(label, tuple(path for path in images if path.startswith(f"{label}/"))) for label in kept]
+
+
+def session(image: str) -> str | None:
+    """`ses-1` of `sub-01/ses-1/anat/sub-01_ses-1_FLAIR.nii.gz`; None where there is no session."""
+    second = image.split("/")[1]
+    return second if second.startswith("ses-") else None
+
+
+def _folders(bids: Path, pattern: str) -> list[str]:
+    if not bids.is_dir():
+        raise InputError(f"{bids}: no such folder; expected a BIDS data set")
+    names = sorted((path.name for path in bids.glob(pattern) if path.is_dir()), key=natural)
+    if not names:
+        raise InputError(f"{bids}: no folder sub-* there; expected a BIDS data set")
+    return names
+
+
+def _images(bids: Path, *patterns: str) -> list[str]:
+    return [path.relative_to(bids).as_posix() for path in nifti_files(bids, *patterns)]
+
+
+def _chosen(there: list[str], asked: Sequence[str], prefix: str, option: str, bids: Path) -> list[str]:
+    """Those of `there` that are asked for, in the order of `there`; all where nothing is asked."""
+    names = {prefix + label.removeprefix(prefix) for label in asked}
+    if unknown := sorted(names - set(there), key=natural):
+        expected = listed(there) or f"its {prefix}*, and it has none"
+        raise InputError(f"{option}: {bids} has no {listed(unknown)}; expected some of {expected}")
+    return [name for name in there if name in names] if names else there

@@ -1,0 +1,103 @@
+"""A healed cohort as one HTML page that needs no network, with links to each subject's own page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from pseudohealthy.errors import RESEARCH_USE
+from pseudohealthy.files import replace
+from pseudohealthy.report.cells import known, text
+
+TEMPLATES = Path(__file__).with_name("templates")
+HEADS: Mapping[str, str] = {
+    "lesion_ml": "lesion, ml",
+    "brain_ml": "brain, ml",
+    "lesion_percent": "lesion, % of brain",
+    "anomaly_mean": "anomaly, mean",
+    "anomaly_p99": "anomaly, 99th percentile",
+    "lesion_ml_z": "z of lesion",
+    "anomaly_mean_z": "z of anomaly",
+}
+WIDTH, HEIGHT, BINS = 360, 120, 24  # of a histogram, in SVG units
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Bars (x, y, width, height) in SVG units, the axis' ends, and where the outliers lie on it."""
+
+    name: str
+    bars: list[tuple[float, float, float, float]]
+    low: str
+    high: str
+    most: int
+    marks: list[float]
+
+
+def cohort_html(
+    path: Path,
+    title: str,
+    rows: Sequence[Row],
+    pages: Mapping[str, str],
+    *,
+    missing: Mapping[str, str],
+    measures: Sequence[str],
+) -> None:
+    """Write the page of a cohort.
+
+    Args:
+        path: of the HTML file.
+        title: of the page.
+        rows: one for each image: `image`, `outlier`, `warnings` and the keys of `HEADS`; None where unknown.
+        pages: by image, what to look at, relative to the page; "" for nothing.
+        missing: why an image or subject has no row.
+        measures: keys of the rows that get a histogram.
+
+    Raises:
+        PseudohealthyError: the file cannot be written.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415  (slow; only here)
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["cell"] = text
+    shown = [key for key in HEADS if any(known(row[key]) for row in rows)]
+    drawn = [histogram(HEADS[key], rows, key) for key in measures if key in shown]
+    page = environment.get_template("cohort.html.jinja").render(
+        title=title,
+        research_use=RESEARCH_USE,
+        heads={key: HEADS[key] for key in shown},
+        rows=rows,
+        look_at=[row for row in rows if row["outlier"] or row["warnings"]],
+        links={image: quote(page) for image, page in pages.items()},
+        missing=missing,
+        histograms=drawn,
+        width=WIDTH,
+        height=HEIGHT,
+    )
+    replace(path, lambda part: part.write_text(page, encoding="utf-8"))
+
+
+def histogram(name: str, rows: Sequence[Row], key: str) -> Histogram:
+    """The known values of a measure in equal bins; the highest bar fills the height."""
+    values = [float(row[key]) for row in rows if known(row[key])]
+    counts, edges = np.histogram(values, bins=min(BINS, 2 * int(np.ceil(np.sqrt(len(values))))))
+    low, span = edges[0], edges[-1] - edges[0]
+    step, most = WIDTH / len(counts), int(counts.max())
+    heights = [HEIGHT * float(count) / most for count in counts]
+    bars = [(step * nth, HEIGHT - height, step, height) for nth, height in enumerate(heights) if height]
+    far = [float(row[key]) for row in rows if known(row[key]) and key in str(row["outlier"])]
+    marks = [WIDTH * float((value - low) / span) for value in far]
+    return Histogram(name, bars, text(float(low)), text(float(edges[-1])), most, marks)

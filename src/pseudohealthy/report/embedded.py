@@ -1,0 +1,79 @@
+"""A volume as text inside a page: a bare NIfTI file, gzipped, in base64."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import nibabel
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from numpy.typing import NDArray
+
+from pseudohealthy.errors import InputError
+
+_SMALL = 2  # bytes a voxel: not worth rounding
+_WIDEST = 4  # bytes a voxel: the program itself reads no more digits, and graphics cards draw none
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """A volume to be put into a page.
+
+    Attributes:
+        data: (I, J, K), float32, as the page's file gives it back, in stored order.
+        affine: (4, 4), voxel indices to mm (RAS+).
+        step: to whole multiples of which the values were rounded; None if they were not.
+        text: gzipped NIfTI-1 as base64. Its header holds grid and scaling alone: no description or extension,
+            in which scanners and converters leave what a page that is sent around should not tell.
+    """
+
+    data: NDArray[np.float32]
+    affine: NDArray[np.float64]
+    step: float | None
+    text: str
+
+    @classmethod
+    def of(cls, path: Path, levels: int | None = None) -> Self:
+        """The volume in a NIfTI file, voxels and scaling as stored, up to float32.
+
+        Args:
+            path: one volume (I, J), (I, J, K) or with further axes of length 1.
+            levels: round to 1/levels of the largest absolute value (at most 32767), as int16 with a slope,
+                which takes less space; a volume that is stored in 16 bits or fewer stays as it is.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        image = _opened(path)
+        data, width = np.asarray(image.dataobj, dtype=np.float32), image.get_data_dtype().itemsize
+        stored, slope, inter, step = data, 1.0, 0.0, None
+        if levels and width > _SMALL:
+            slope = step = float(np.abs(data).max()) / levels or 1.0
+            stored = np.rint(data / step).astype(np.int16)
+        elif width <= _WIDEST:
+            stored, slope, inter = image.dataobj.get_unscaled(), image.dataobj.slope, image.dataobj.inter
+        shape = (*data.shape, 1)[:3]
+        file = _file(np.asarray(stored).reshape(shape), image.affine, slope, inter)
+        text = base64.b64encode(gzip.compress(file, compresslevel=6, mtime=0)).decode("ascii")
+        shown = np.float32(stored) * np.float32(slope) + np.float32(inter)
+        return cls(shown.reshape(shape), image.affine, step, text)
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return nibabel.load(path)
+    except (OSError, ImageFileError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); expected a NIfTI volume") from error
+
+
+def _file(stored: NDArray[Any], affine: NDArray[np.float64], slope: float, inter: float) -> bytes:
+    """NIfTI-1 of voxels as they are: nibabel keeps a slope that it is given."""
+    image = nibabel.Nifti1Image(stored.astype(stored.dtype.newbyteorder("=")), affine)
+    image.header.set_xyzt_units("mm")
+    image.header.set_slope_inter(slope, inter)
+    content: bytes = image.to_bytes()
+    return content

@@ -1,0 +1,63 @@
+"""What a run's report tells: how much changed, whether it flickers, and how familiar the image was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pseudohealthy.config import Preprocessing
+from pseudohealthy.data.familiar import Likeness, Reference, likeness
+from pseudohealthy.data.grid import kept_slices
+from pseudohealthy.evaluation.flicker import flicker
+
+Array = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+def change(x: Array, x_tilde: Array, brain: Mask) -> dict[str, float]:
+    """Mean and 99th percentile of |x - x~| over the brain of slices `(N, H, W)` in [0, 1]."""
+    size = np.abs(x_tilde - x)[brain]
+    return {"mean": round(float(size.mean()), 5), "p99": round(float(np.percentile(size, 99)), 5)}
+
+
+def flickering(x: Array, x_tilde: Array, brain: Mask) -> float | None:
+    """Change from slice to slice of x~ over that of x, `evaluation.flicker`, of all slices `(Z, H, W)`.
+
+    Returns:
+        1 for a copy; None where the brain is not in three neighbouring slices.
+    """
+    table = flicker(x_tilde, x, brain, ["one"] * len(x), np.arange(len(x)))
+    ratio = float(table["flicker"].iloc[0])
+    return round(ratio, 4) if np.isfinite(ratio) else None
+
+
+def familiarity(
+    x: Array, brain: Mask, settings: Preprocessing, reference: dict[str, Any] | None
+) -> tuple[dict[str, Any] | str, tuple[str, ...]]:
+    """How far a volume is from the training data, for the report, and a warning where that is too far.
+
+    Args:
+        x: all its canonical slices, `(Z, H, W)` in [0, 1].
+        brain: of them.
+        settings: which slices the training data has.
+        reference: the training data's figures; None: the weights carry none, and there is no warning.
+    """
+    if reference is None:
+        return "not compared: the weights carry no figures of their training data", ()
+    known = Reference.model_validate(reference)
+    found = likeness((x * brain)[kept_slices(brain, settings.slices)], settings.spacing, known)
+    if found is None:
+        return "not compared: the brain is too small", ()
+    told = {"distance": found.distance, "limit": found.limit, "volumes": known.volumes}
+    return told, _warning(found, known)
+
+
+def _warning(found: Likeness, known: Reference) -> tuple[str, ...]:
+    if found.distance <= found.limit:
+        return ()
+    return (
+        f"the image looks unlike the {known.volumes} volumes that the weights were trained on (distance "
+        f"{found.distance:.1f}, limit {found.limit:.1f}): {'; '.join(found.signs)}. Is it a FLAIR?",
+    )

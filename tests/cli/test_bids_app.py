@@ -1,0 +1,297 @@
+"""The BIDS-App as a person meets it: a whole data set with broken images in it, healed and reported on."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cohorts import touch
+from models import saved
+from pseudohealthy import __version__
+from pseudohealthy.cli.bids_app import EXITS, main, spread
+from pseudohealthy.errors import RESEARCH_USE
+from studies import break_images, image, study, tree
+
+PROGRAM = [sys.executable, "-m", "pseudohealthy.cli.bids_app"]
+GOOD = 10
+
+
+class Ran(NamedTuple):
+    """What became of a command."""
+
+    code: object
+    out: str
+    err: str
+
+
+def run(*arguments: object) -> Ran:
+    """The program's own entry point with these arguments."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["pseudohealthy-bids", *map(str, arguments)])
+        with (
+            contextlib.redirect_stdout(io.StringIO()) as out,
+            contextlib.redirect_stderr(io.StringIO()) as err,
+            pytest.raises(SystemExit) as end,
+        ):
+            main()
+    return Ran(end.value.code or 0, out.getvalue(), err.getvalue())
+
+
+@dataclass(frozen=True)
+class Healed:
+    """A data set of ten good and five broken subjects, and what became of it."""
+
+    raw: Path
+    out: Path
+    weights: Path
+    before: dict[str, str]
+    reasons: dict[str, str]
+    ran: Ran
+
+    def again(self, *options: object) -> Ran:
+        return run(self.raw, self.out, "participant", "--weights", self.weights, "--device", "cpu", *options)
+
+    def status(self) -> pd.DataFrame:
+        return pd.read_csv(self.out / "logs/status.tsv", sep="\t", keep_default_na=False)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return saved(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def healed(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Healed:
+    """Healed into the data set's own derivatives, which is the only place inside it that will do."""
+    raw = study(tmp_path_factory.mktemp("app") / "study", GOOD)
+    reasons = break_images(raw)
+    touch(raw, "derivatives/other/sub-01/anat/sub-01_desc-other_FLAIR.nii.gz")
+    out = raw / "derivatives/pseudohealthy"
+    before = tree(raw, out)
+    ran = run(raw, out, "participant", "--weights", weights, "--device", "cpu")
+    return Healed(raw, out, weights, before, reasons, ran)
+
+
+def plain(text: str) -> str:
+    """Without colours, boxes and line breaks."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯─]", " ", text).split())
+
+
+def refused(ran: Ran, *words: str) -> None:
+    """Nothing was begun, and one line says why."""
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("pseudohealthy-bids: ")
+    assert len(ran.err.splitlines()) == 1
+    for word in words:
+        assert word in ran.err
+
+
+def test_five_broken_subjects_leave_ten_results_and_five_reasons(healed: Healed) -> None:
+    assert healed.ran.code == 1
+    done = [line for line in healed.ran.out.splitlines() if line.startswith("done: ")]
+    assert len(done) == GOOD
+    assert f"{GOOD} done, 0 kept, {len(healed.reasons)} failed; see " in healed.ran.out
+    assert healed.ran.out.splitlines()[-1] == RESEARCH_USE
+    told = healed.ran.err.splitlines()
+    assert len(told) == len(healed.reasons)
+    for subject, reason in healed.reasons.items():
+        (line,) = [line for line in told if line.startswith(f"failed: {subject}: ")]
+        assert reason in line
+    images = list(healed.out.glob("sub-*/anat/*_desc-pseudohealthy_FLAIR.nii.gz"))
+    assert sorted(path.parents[1].name for path in images) == [f"sub-{n:02d}" for n in range(1, GOOD + 1)]
+
+
+def test_the_log_says_the_same(healed: Healed) -> None:
+    table = healed.status().set_index("participant_id")
+    assert (table["status"] == "done").sum() == GOOD
+    for subject, reason in healed.reasons.items():
+        assert table.loc[subject, "status"] == "failed"
+        assert reason in str(table.loc[subject, "reason"])
+
+
+def test_the_data_set_is_as_it_was(healed: Healed) -> None:
+    assert tree(healed.raw, healed.out) == {**healed.before, "derivatives": "folder"}
+
+
+def test_a_rerun_keeps_what_is_done_and_tries_what_failed(healed: Healed) -> None:
+    outputs = {name: at for name, at in tree(healed.out).items() if name.startswith("sub-")}
+    again = healed.again()
+    assert again.code == 1
+    assert f"0 done, {GOOD} kept, {len(healed.reasons)} failed; see " in again.out
+    assert {name: at for name, at in tree(healed.out).items() if name.startswith("sub-")} == outputs
+
+
+def test_the_official_validator_finds_no_error(healed: Healed) -> None:
+    assert run(healed.raw, healed.out, "group").code == 0
+    assert errors(healed.out) == []
+
+
+def errors(folder: Path) -> list[str]:
+    """What the official validator calls an error."""
+    program = shutil.which(
+        "bids-validator-deno", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    )
+    assert program, "install bids-validator-deno"
+    told = subprocess.run([program, folder, "--format", "json"], capture_output=True, text=True, check=False)
+    issues: list[dict[str, Any]] = json.loads(told.stdout)["issues"]["issues"]
+    return [
+        f"{each['code']} {each.get('subCode')} {each['location']}"
+        for each in issues
+        if each["severity"] == "error"
+    ]
+
+
+def test_blends_of_runs_and_sessions_are_valid_too(tmp_path: Path, weights: Path) -> None:
+    raw, out = study(tmp_path / "study", 1), tmp_path / "out"
+    image(raw, "sub-02/ses-b/anat/sub-02_ses-b_acq-3d_run-1_FLAIR.nii", 9)
+    told = run(raw, out, "participant", "--weights", weights, "--device", "cpu", "--blend")
+    assert (told.code, told.err) == (0, "")
+    assert (out / "sub-02/ses-b/anat/sub-02_ses-b_acq-3d_run-1_desc-blend_FLAIR.nii.gz").is_file()
+    assert run(raw, out, "group").code == 0
+    assert errors(out) == []
+
+
+def test_the_validator_does_find_errors(tmp_path: Path) -> None:
+    raw = study(tmp_path / "study", 1)
+    assert errors(raw) == []
+    touch(raw, "sub-01/anat/sub-01_banana.nii.gz")
+    assert any("banana" in error for error in errors(raw))
+
+
+def test_the_group_sees_who_is_done_and_who_is_not(healed: Healed) -> None:
+    told = run(healed.raw, healed.out, "group")
+    assert (told.code, told.err) == (0, "")
+    assert str(healed.out / "group_report.html") in told.out
+    table = pd.read_csv(healed.out / "group_lesions.tsv", sep="\t", na_values="n/a")
+    assert table["participant_id"].tolist() == [f"sub-{n:02d}" for n in range(1, GOOD + 1)]
+    report = json.loads((healed.out / "sub-03/anat/sub-03_desc-pseudohealthy_report.json").read_text())
+    assert table.set_index("participant_id").loc["sub-03", "lesion_ml"] == report["lesion_ml"]
+    columns = json.loads((healed.out / "group_lesions.json").read_text())
+    assert list(columns) == list(table.columns)
+    page = (healed.out / "group_report.html").read_text()
+    for subject, reason in healed.reasons.items():
+        assert re.search(f"<b>{subject}[^<]*</b>: [^<]*{re.escape(reason)}", page)
+
+
+def test_only_who_is_asked_for(tmp_path: Path, weights: Path) -> None:
+    raw, out = study(tmp_path / "study", 4), tmp_path / "out"
+    image(raw, "sub-01/ses-b/anat/sub-01_ses-b_FLAIR.nii.gz", 9)
+    before = tree(raw)
+    common = [raw, out, "participant", "--weights", weights, "--device", "cpu"]
+    assert run(*common, "--participant-label", "sub-02", "03").code == 0
+    assert sorted(path.name for path in out.glob("sub-*")) == ["sub-02", "sub-03"]
+    assert run(*common, "--shard", "2/2").code == 0
+    assert sorted(path.name for path in out.glob("sub-*")) == ["sub-02", "sub-03", "sub-04"]
+    assert run(*common, "--session-label", "b").code == 0
+    assert [path.name for path in (out / "sub-01").iterdir()] == ["ses-b"]
+    status = pd.read_csv(out / "logs/status.tsv", sep="\t").set_index("image")["status"]
+    assert status["sub-01/anat/sub-01_FLAIR.nii.gz"] == "not tried yet"
+    assert (status == "done").sum() == 4
+    assert run(*common, "--shard", "9/9").out.startswith("0 done, 0 kept, 0 failed")
+    assert tree(raw) == before
+
+
+def test_what_cannot_be_begun_is_told_with_exit_code_2(tmp_path: Path, weights: Path) -> None:
+    raw, out = study(tmp_path / "study", 1), tmp_path / "out"
+    to = ["participant", "--weights", weights]
+    refused(run(raw, out, *to, "--participant-label", "01", "99"), "--participant-label", "has no sub-99")
+    refused(run(raw, out, *to, "--session-label", "1"), "--session-label", "has no ses-1")
+    refused(run(raw, out, *to, "--shard", "3/2"), "--shard 3/2: expected I/N")
+    refused(run(raw, out, *to, "--shard", "1/2", "--dask", "tcp://x:1"), "expected one of them")
+    refused(run(raw, raw / "out", *to), "lies inside the data set")
+    refused(run(tmp_path / "none", out, *to), "none: no such folder")
+    refused(run(raw, out, "participant", "--weights", tmp_path), "not a weights folder")
+    refused(run(raw, out, "group"), "none of 1 subjects is healed there", "level participant first")
+    refused(run(raw, out, "group", "--shard", "1/2"), "for the level participant")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["raw"], ["raw", "out", "heal"], ["raw", "out", "participant", "--devise"]]
+)
+def test_what_the_command_line_does_not_know_is_told(arguments: list[str]) -> None:
+    told = run(*arguments)
+    assert (told.code, told.out) == (2, "")
+    assert "--help" in told.err
+    assert "Traceback" not in told.err
+
+
+def test_help_teaches_and_loads_no_torch() -> None:
+    code = """
+import sys
+from pseudohealthy.cli.bids_app import main
+for arguments in ["--version"], ["--help"], ["a", "b", "participant"]:
+    sys.argv[1:] = arguments
+    try:
+        main()
+    except SystemExit:
+        assert "torch" not in sys.modules, arguments
+"""
+    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert shown.stdout.startswith(f"{__version__}\n")
+    text = plain(shown.stdout)
+    assert plain(EXITS) in text
+    assert RESEARCH_USE in text
+    for option in ("--participant-label", "--session-label", "--shard", "--dask", "--blend", "--overwrite"):
+        assert option in text
+    assert (
+        "pseudohealthy-bids study study/derivatives/pseudohealthy participant --participant-label 01 02"
+        in text
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        (
+            "raw out participant --participant-label 01 02",
+            "raw out participant --participant-label 01 --participant-label 02",
+        ),
+        (
+            "raw out participant --session_label a b --blend",
+            "raw out participant --session-label a --session-label b --blend",
+        ),
+        ("--participant-label 01 raw out group", "--participant-label 01 raw out group"),
+        ("--participant-label group raw out group", "--participant-label group raw out group"),
+        ("raw out participant --weights w --shard 1/2", "raw out participant --weights w --shard 1/2"),
+        (
+            "raw out participant --participant_label=01 02",
+            "raw out participant --participant-label=01 --participant-label 02",
+        ),
+    ],
+)
+def test_labels_are_taken_as_bids_apps_take_them(given: str, taken: str) -> None:
+    assert spread(given.split()) == taken.split()
+
+
+def test_on_a_terminal_a_bar_and_only_the_failures(healed: Healed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes the output for a terminal
+    monkeypatch.setenv("COLUMNS", "120")
+    told = healed.again("--participant-label", "01", "nan")
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told.out + told.err)
+    assert told.code == 1
+    assert "kept: " not in text
+    assert "failed: sub-nan: " in text
+    assert "2/2" in text
+
+
+def test_the_outputs_lie_on_the_input_s_grid(healed: Healed) -> None:
+    import nibabel as nib
+
+    given = nib.load(healed.raw / "sub-01/anat/sub-01_FLAIR.nii.gz")
+    made = nib.load(healed.out / "sub-01/anat/sub-01_desc-pseudohealthy_FLAIR.nii.gz")
+    np.testing.assert_array_equal(given.affine, made.affine)
+    assert given.shape == made.shape

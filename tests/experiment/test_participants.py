@@ -1,0 +1,200 @@
+"""A subject's images healed, kept, refused or failed; nothing that one does stops another."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cohorts import brain, write
+from disk import full_disk
+from models import saved
+from pseudohealthy.errors import InputError
+from pseudohealthy.experiment import participants
+from pseudohealthy.experiment.derivative import describe
+from pseudohealthy.experiment.participants import Job, failed_wholly, heal_here, heal_subject
+from pseudohealthy.experiment.records import read_record
+from pseudohealthy.experiment.selection import Subject, select
+from studies import SLICES, image, study
+
+ONE = "sub-01/anat/sub-01_FLAIR.nii.gz"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return saved(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture
+def job(tmp_path: Path, weights: Path) -> Job:
+    """One subject with one image, and a folder for what is made of it."""
+    raw, out = study(tmp_path / "raw", 1), tmp_path / "out"
+    describe(raw, out)
+    return Job.of(raw, out, weights, device="cpu", blend=False, overwrite=False)
+
+
+def only(job: Job) -> Subject:
+    (subject,) = select(job.bids)
+    return subject
+
+
+def times(job: Job) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in (job.out / "sub-01").rglob("*") if path.is_file()}
+
+
+def test_a_healed_image_is_kept_until_it_or_the_weights_change(job: Job, tmp_path: Path) -> None:
+    (done,) = heal_subject(only(job), job)
+    assert (done.status, done.reason, done.image) == ("done", "", ONE)
+    assert read_record(job.out, ONE) == done
+    assert done.files["healthy"] == "sub-01/anat/sub-01_desc-pseudohealthy_FLAIR.nii.gz"
+    assert done.finished(job.out)
+    before = times(job)
+    assert heal_subject(only(job), job) == [done.model_copy(update={"status": "kept"})]
+    assert times(job) == before
+
+    other = Job.of(
+        job.bids, job.out, saved(tmp_path / "w", copying=True), device="cpu", blend=False, overwrite=False
+    )
+    image(job.bids, ONE, 7)
+    (refused,) = heal_subject(only(job), other)
+    assert refused.status == "failed"
+    assert refused.reason.startswith(
+        f"{ONE}: finished, but with another input, other weights; give --overwrite"
+    )
+    assert times(job) == before
+    assert read_record(job.out, ONE) == done
+
+    (again,) = heal_subject(only(job), replace(other, overwrite=True))
+    assert again.status == "done"
+    assert again.made_from is not None
+    assert again.made_from.weights == other.sha256
+    assert set(times(job)) == set(before)
+    assert all(times(job)[path] > before[path] for path in before)
+
+
+def test_other_products_are_another_thing(job: Job) -> None:
+    both = replace(job, blend=True)
+    (done,) = heal_subject(only(job), both)
+    assert {"blended", "blended_sidecar"} <= set(done.files)
+    assert done.finished(job.out)
+    (refused,) = heal_subject(only(job), job)
+    assert "finished, but with --blend; give --overwrite" in refused.reason
+    (without,) = heal_subject(only(job), replace(job, overwrite=True))
+    assert set(done.files) - set(without.files) == {"blended", "blended_sidecar"}
+    assert not list(job.out.glob("sub-01/anat/*blend*"))
+
+
+def test_what_a_killed_run_left_is_done_again(job: Job) -> None:
+    (done,) = heal_subject(only(job), job)
+    folder = job.out / "sub-01/anat"
+    (job.out / done.files["mask"]).unlink()
+    (folder / ".part-abc").mkdir()
+    (folder / ".part-abc/half.nii.gz").touch()
+    (again,) = heal_subject(only(job), job)
+    assert again.status == "done"
+    assert again.finished(job.out)
+    assert not (folder / ".part-abc").exists()
+    shutil.rmtree(job.out / "logs")
+    assert heal_subject(only(job), job)[0].status == "done"
+
+
+def test_a_failure_is_told_and_tried_again(job: Job) -> None:
+    sound = (job.bids / ONE).read_bytes()
+    (job.bids / ONE).write_bytes(sound[:-2000])
+    (failed,) = heal_subject(only(job), job)
+    assert failed.status == "failed"
+    assert "truncated gzip" in failed.reason
+    assert failed.trace == ""
+    assert read_record(job.out, ONE) == failed
+    (job.bids / ONE).write_bytes(sound)
+    assert heal_subject(only(job), job)[0].status == "done"
+
+
+def test_one_bad_image_of_a_subject_leaves_the_others(job: Job) -> None:
+    anat = job.bids / "sub-01/anat"
+    write(anat / "sub-01_run-1_FLAIR.nii.gz", np.stack([brain()] * 2, axis=3))
+    write(anat / "sub-01_run-2_FLAIR.nii", brain(3)[:, :, SLICES])
+    (anat / "sub-01_run-3_FLAIR.nii.gz").symlink_to("nowhere")
+    write(anat / "sub-02_FLAIR.nii.gz", brain())
+    write(anat / "sub-01_run-4_FLAIR.nii.gz", brain())
+    write(anat / "sub-01_run-4_FLAIR.nii", brain())
+    reasons = {
+        Path(record.name).name: (record.status, record.reason) for record in heal_subject(only(job), job)
+    }
+    assert reasons["sub-01_FLAIR.nii.gz"] == reasons["sub-01_run-2_FLAIR.nii"] == ("done", "")
+    assert "expected one 3-D volume" in reasons["sub-01_run-1_FLAIR.nii.gz"][1]
+    assert "a link to nothing" in reasons["sub-01_run-3_FLAIR.nii.gz"][1]
+    assert "its name is not one of sub-01's" in reasons["sub-02_FLAIR.nii.gz"][1]
+    assert "would give files of one name" in reasons["sub-01_run-4_FLAIR.nii.gz"][1]
+    assert "would give files of one name" in reasons["sub-01_run-4_FLAIR.nii"][1]
+
+
+def test_a_subject_without_an_image_is_a_failure_until_it_has_one(job: Job) -> None:
+    (failed,) = heal_subject(Subject("sub-01", ()), job)
+    assert failed.reason.startswith("sub-01: no FLAIR image; expected sub-01/")
+    assert read_record(job.out, "sub-01") == failed
+    heal_subject(only(job), job)
+    assert read_record(job.out, "sub-01") is None
+
+
+def test_an_unforeseen_failure_is_kept_with_its_place(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("of its own")
+
+    monkeypatch.setattr(participants, "synthesize", broken)
+    (failed,) = heal_subject(only(job), job)
+    assert failed.reason == "ZeroDivisionError: of its own"
+    assert "in broken" in failed.trace
+    assert read_record(job.out, ONE) == failed
+
+
+def test_a_full_disk_fails_the_image_and_leaves_no_half_of_it(job: Job) -> None:
+    with full_disk(2000):
+        (failed,) = heal_subject(only(job), job)
+    assert failed.status == "failed"
+    assert "cannot be written" in failed.reason
+    assert times(job) == {}
+
+
+def test_a_machine_that_does_not_see_the_folders_says_so_and_makes_none(job: Job, tmp_path: Path) -> None:
+    for elsewhere in (replace(job, bids=tmp_path / "x"), replace(job, out=tmp_path / "y")):
+        (failed,) = heal_subject(only(job), elsewhere)
+        assert f"{os.uname().nodename}: no {tmp_path}/" in failed.reason
+        assert "every machine" in failed.reason
+    assert not (tmp_path / "y").exists()
+
+
+def test_other_weights_on_another_machine_are_refused(job: Job) -> None:
+    (failed,) = heal_subject(only(job), replace(job, sha256="0" * 64))
+    assert "other weights on" in failed.reason
+
+
+def test_a_lost_machine_is_a_failure_of_each_image(job: Job) -> None:
+    subject = Subject("sub-01", (ONE, ONE.replace("_FLAIR", "_run-2_FLAIR")))
+    lost = failed_wholly(subject, RuntimeError("worker died"), job)
+    assert [record.image for record in lost] == list(subject.images)
+    assert {record.reason for record in lost} == {"RuntimeError: worker died"}
+
+
+def test_weights_and_device_are_tried_before_anybody(job: Job, weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    shutil.copy(weights / "config.json", tmp_path / "w")
+    (tmp_path / "w/model.safetensors").write_bytes(b"no weights")
+    damaged = Job.of(job.bids, job.out, tmp_path / "w", device="cpu", blend=False, overwrite=False)
+    with pytest.raises(InputError):
+        next(heal_here([only(job)], damaged))
+    with pytest.raises(InputError, match="not a weights folder"):
+        Job.of(job.bids, job.out, tmp_path, device="cpu", blend=False, overwrite=False)
+    assert not (job.out / "logs").exists()
+
+
+def test_outputs_name_their_source_as_bids_does(job: Job) -> None:
+    (done,) = heal_subject(only(job), job)
+    sidecar = (job.out / done.files["healthy"]).with_suffix("").with_suffix(".json")
+    assert json.loads(sidecar.read_text())["Sources"] == [f"bids:raw:{ONE}"]
+    assert done.files["healthy_sidecar"] == sidecar.relative_to(job.out).as_posix()

@@ -1,0 +1,131 @@
+"""The templates for clusters and the container's recipe: they run, and name options that exist."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from models import saved
+from pseudohealthy.cli.bids_app import app
+from studies import study
+
+ROOT = Path(__file__).resolve().parents[1]
+ARRAY, DASK = ROOT / "cluster/slurm_array.sh", ROOT / "cluster/dask_slurm.py"
+OPTIONS = {name for option in get_command(app).params for name in option.opts}
+
+
+def script(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/usr/bin/env bash\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+def array(tmp_path: Path, *arguments: object, **slurm: object) -> subprocess.CompletedProcess[str]:
+    """The template run with a program that only says what it was called with."""
+    script(tmp_path / "bin/pseudohealthy-bids", 'printf "%s\\n" "$OMP_NUM_THREADS" "$@"')
+    environment = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    environment |= {f"SLURM_{name}": str(value) for name, value in slurm.items()}
+    command = ["bash", str(ARRAY), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def test_shell_reads_the_template() -> None:
+    subprocess.run(["bash", "-n", ARRAY], check=True)
+
+
+@pytest.mark.parametrize("path", [ARRAY, DASK, ROOT / "Dockerfile"], ids=lambda path: path.name)
+def test_options_of_ours_that_are_named_exist(path: Path) -> None:
+    theirs = {
+        "--array",
+        "--nthreads",
+        "--job-name",
+        "--cpus-per-task",
+        "--mem",
+        "--time",
+        "--output",
+        "--gres",
+        "--nv",
+    }
+    theirs |= {"--rm", "--network", "--user", "--build-arg", "--gpus", "--index-url", "--constraint"}
+    theirs |= {"--create-home", "--uid", "--help"}
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", path.read_text()))
+    assert named - theirs <= OPTIONS
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "task", "part"), [(1, 20, 20, "20/20"), (0, 9, 0, "1/10"), (5, 6, 6, "2/2")]
+)
+def test_each_task_of_an_array_gets_its_part(
+    tmp_path: Path, first: int, last: int, task: int, part: str
+) -> None:
+    slurm = {"ARRAY_TASK_ID": task, "ARRAY_TASK_MIN": first, "ARRAY_TASK_MAX": last, "CPUS_PER_TASK": 4}
+    told = array(tmp_path, "a study", "out", "--blend", **slurm, ARRAY_TASK_COUNT=last - first + 1)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.splitlines() == ["4", "a study", "out", "participant", "--shard", part, "--blend"]
+
+
+def test_an_array_that_would_leave_subjects_out_is_refused(tmp_path: Path) -> None:
+    slurm = {"ARRAY_TASK_ID": 2, "ARRAY_TASK_MIN": 0, "ARRAY_TASK_MAX": 8}
+    told = array(tmp_path, "study", "out", **slurm, ARRAY_TASK_COUNT=5)  # --array=0-9:2
+    assert (told.returncode, told.stdout) == (2, "")
+    assert "gaps or a step" in told.stderr
+    assert "not in a job array" in array(tmp_path, "study", "out").stderr
+    assert "usage: sbatch" in array(tmp_path, "study").stderr
+
+
+@pytest.mark.slow
+def test_workers_that_slurm_starts_heal_the_data_set(tmp_path: Path) -> None:
+    """With programs in SLURM's place that run a job on this machine, in the background."""
+    pytest.importorskip("dask_jobqueue")
+    jobs = tmp_path / "jobs"
+    jobs.mkdir()
+    # like SLURM it keeps a copy of the script, which is gone as soon as it is submitted
+    sent = f'cp "$1" {jobs}/$$.sh; setsid bash {jobs}/$$.sh >{jobs}/$$.log 2>&1 &'
+    script(tmp_path / "bin/sbatch", f'{sent} echo "Submitted batch job $!"')
+    script(tmp_path / "bin/scancel", 'for job in "$@"; do kill -- "-$job" 2>/dev/null; done; true')
+    raw, out = study(tmp_path / "study", 4), tmp_path / "out"
+    text = DASK.read_text()
+    for setting, value in {"WORKERS": "2", "CORES": "1", "MEMORY": '"2GB"', "INTERFACE": '"lo"'}.items():
+        text, times = re.subn(rf"(?m)^{setting} = \S+", f"{setting} = {value}", text)
+        assert times == 1
+    (tmp_path / "dask_slurm.py").write_text(text)
+    command = [sys.executable, tmp_path / "dask_slurm.py", raw, out, "--weights", saved(tmp_path / "weights")]
+    environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    told = subprocess.run(
+        list(map(str, command)),
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+        timeout=300,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr + "".join(path.read_text() for path in jobs.glob("*.log"))
+    assert "4 done, 0 kept, 0 failed" in told.stdout
+    (job, *_) = jobs.glob("*.sh")
+    assert "--cpus-per-task=1" in job.read_text()
+    assert "--nthreads 1" in job.read_text()
+
+
+def test_the_container_holds_no_more_than_its_recipe_needs() -> None:
+    """Everything is left out but what `COPY` names, so that no patient's image can slip in."""
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
+    recipe = (ROOT / "Dockerfile").read_text()
+    copied = {
+        name
+        for names in re.findall(r"^COPY (.+) /build/\S*$", recipe, re.MULTILINE)
+        for name in names.split()
+    }
+    assert lines[0] == "*"
+    assert {line[1:] for line in lines if line[0] == "!"} == copied
+    assert all((ROOT / name).exists() for name in copied)
+    assert 'ENTRYPOINT ["pseudohealthy-bids"]' in recipe
+    assert recipe.index("USER app") < recipe.index("ENTRYPOINT")
