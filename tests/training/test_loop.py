@@ -392,3 +392,19 @@ def test_controls_patients_without_masks_and_a_bank_are_enough_for_unpaired(tmp_
     assert train(mixed, tmp_path / "run", tiny("unpaired"), accelerator="cpu").is_dir()
     with pytest.raises(InputError, match="no pathological train slice"):
         train(mixed, tmp_path / "paired", tiny("paired"), accelerator="cpu")
+
+
+def test_weights_know_what_their_training_data_look_like(tmp_path: Path) -> None:
+    from cohorts import FITTING, bids
+    from pseudohealthy.data.cohort import read_cohort
+    from pseudohealthy.data.familiar import Reference
+    from pseudohealthy.data.prepare import prepare
+
+    prepare(read_cohort([bids(tmp_path / "bids", 8)]), tmp_path / "prepared", FITTING)
+    cohort = Prepared.open(tmp_path / "prepared")
+    settings = tiny("paired", "training.images=2")
+    weights = train(cohort, tmp_path / "run", settings, accelerator="cpu")
+    reference = Reference.read(weights)
+    assert reference is not None
+    assert (reference.data, reference.volumes) == (cohort.manifest["key"], 5)
+    assert (tmp_path / "run/weights_ema/familiar.json").is_file()

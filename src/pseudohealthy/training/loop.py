@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ from torch import nn
 
 from pseudohealthy import __version__
 from pseudohealthy.config import Settings, Training, read_yaml
+from pseudohealthy.data.familiar import write_reference
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.data.slices import Batch, Slices
 from pseudohealthy.errors import InputError
@@ -82,6 +84,10 @@ def train(
     if fabric.is_global_zero:
         _drop_later(out / SNAPSHOTS, run.images)
     _loop(run, slices, prepared, out)
+    if fabric.is_global_zero and "G" in method.generators:
+        with contextlib.suppress(InputError):  # too few volumes to say what they have in common
+            for folder in (out / WEIGHTS, out / AVERAGED):
+                write_reference(folder, prepared)
     return out / WEIGHTS
 
 
