@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pseudohealthy.errors import PseudohealthyError
 
 
@@ -26,8 +29,22 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write strict JSON, as `replace` does; a NaN among the values is a `ValueError`."""
-    text = json.dumps(values, indent=1, allow_nan=False) + "\n"
+    write_text(path, json.dumps(values, indent=1, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text in UTF-8, as `replace` does."""
     replace(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays by name into a compressed `.npz`, as `replace` does."""
+
+    def write(part: Path) -> None:
+        with part.open("wb") as file:  # given a name, numpy would add an ending of its own
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+
+    replace(path, write)
 
 
 def make_folder(path: Path) -> None:

@@ -108,9 +108,10 @@ def test_blur_lowers_identity_the_more_the_wider_and_a_constant_brain_more_still
         assert np.diff([each[form] for each in found]).max() < -0.01
 
 
-def test_psnr_and_mae_by_hand_as_means_over_slices() -> None:
+def test_psnr_and_mae_by_hand_are_of_all_the_volumes_pixels() -> None:
     brains = np.zeros((2, 32, 32), dtype=np.bool_)
-    brains[:, 8:24, 8:24] = True
+    brains[0, 8:24, 8:24] = True  # 256 - 16 pixels outside the lesion
+    brains[1, 8:24, 8:16] = True  # 128 - 16
     lesions = np.zeros_like(brains)
     lesions[:, 10:14, 10:14] = True
     images = 0.5 * brains
@@ -120,8 +121,16 @@ def test_psnr_and_mae_by_hand_as_means_over_slices() -> None:
     outputs[lesions] = 1.0
     outputs[~brains] = 0.9
     found = volume_identity(outputs, images, lesions, brains)
-    assert found["mae_outside"] == pytest.approx((0.1 + 0.01) / 2)
-    assert found["psnr_outside"] == pytest.approx((20 + 40) / 2)
+    assert found["mae_outside"] == pytest.approx((240 * 0.1 + 112 * 0.01) / 352)
+    assert found["psnr_outside"] == pytest.approx(-10 * np.log10((240 * 0.1**2 + 112 * 0.01**2) / 352))
+
+
+def test_slices_that_are_equal_to_the_bit_do_not_hide_one_that_is_not() -> None:
+    images = np.full((4, 32, 32), 0.5)
+    outputs = images.copy()
+    outputs[3] += 0.1  # 20 dB; a mean with three slices at the ceiling would be 80
+    found = volume_identity(outputs, images, np.zeros(images.shape, np.bool_), images > 0)
+    assert found["psnr_outside"] == pytest.approx(20 + 10 * np.log10(4))
 
 
 def test_a_slice_whose_brain_is_all_lesion_is_left_out() -> None:

@@ -37,24 +37,32 @@ BRAIN = box(10, 49, 10, 39)
 LESION = box(20, 27, 14, 21)  # 8 x 8, well inside
 
 
-def many(count: int, seed: int = 0) -> tuple[Mask, Mask, pd.DataFrame]:
-    """Lesions of several subjects, all well inside the same brain, at drawn heights."""
+def many(count: int, seed: int = 0, spread: float = 0.1) -> tuple[Mask, Mask, pd.DataFrame]:
+    """Lesions of several subjects, all well inside the same brain, at heights drawn from 0 to `spread`."""
     rng = np.random.default_rng(seed)
     masks = np.stack([np.roll(LESION, shift, (0, 1)) for shift in rng.integers(0, 9, (count, 2)).tolist()])
     subjects = [f"sub-{number % 4}" for number in range(count)]
-    return masks, np.stack([BRAIN] * count), table(subjects, rng.random(count).tolist())
+    return masks, np.stack([BRAIN] * count), table(subjects, (spread * rng.random(count)).tolist())
 
 
 def plan(
-    mask: Mask, donor_brain: Mask, recipient_brain: Mask, avoid: Mask | None = None, **options: Any
+    mask: Mask,
+    donor_brain: Mask,
+    recipient_brain: Mask,
+    avoid: Mask | None = None,
+    *,
+    spacing: float = 1.0,
+    heights: tuple[float, float] = (0.5, 0.5),
+    **options: Any,
 ) -> pd.DataFrame:
     """Of one donor and one recipient."""
     return plan_insertions(
         mask[None],
         donor_brain[None],
-        table(["d"], [0.5]),
+        table(["d"], [heights[0]]),
         recipient_brain[None],
-        table(["r"], [0.5]),
+        table(["r"], [heights[1]]),
+        spacing=spacing,
         seed=0,
         avoid=None if avoid is None else avoid[None],
         **options,
@@ -91,7 +99,7 @@ def test_a_lesion_is_mirrored_only_where_it_fits_better_so() -> None:
     assert not plan(LESION, BRAIN, BRAIN).iloc[0]["flipped"]
 
 
-def test_at_least_90_percent_inside_the_brain_eroded_by_2_pixels() -> None:
+def test_at_least_90_percent_inside_the_brain_eroded_by_2_mm() -> None:
     # 10 x 10 from the margin's first column on: then the brain gets narrower by a column on either side.
     lesion = box(20, 29, 12, 21)
     assert len(plan(lesion, BRAIN, BRAIN)) == 1
@@ -100,6 +108,14 @@ def test_at_least_90_percent_inside_the_brain_eroded_by_2_pixels() -> None:
     assert plan(lesion, BRAIN, narrow)["kept"].tolist() == [1.0]  # 90 % inside the margin: just enough
     narrow[11:49, 11] = narrow[11:49, 38] = False
     assert plan(lesion, BRAIN, narrow).empty  # 80 %
+
+
+def test_the_margin_is_in_mm_and_never_less_than_a_pixel() -> None:
+    lesion = box(20, 29, 10, 19)  # from the brain's first column on, which mirrored is its last
+    for spacing, lost in {4.0: 1, 2.0: 1, 1.0: 2, 0.5: 4}.items():  # columns of ten
+        assert plan(lesion, BRAIN, BRAIN, spacing=spacing, least=1).empty == (lost > 1)
+    assert len(plan(box(20, 29, 13, 22), BRAIN, BRAIN, spacing=0.5, least=1)) == 1  # one of four
+    assert plan(box(20, 29, 12, 21), BRAIN, BRAIN, spacing=0.5, least=1).empty  # two of four
 
 
 def test_at_most_10_percent_on_what_is_to_be_avoided() -> None:
@@ -117,50 +133,83 @@ def test_small_lesions_are_left_out_and_so_are_those_without_tissue_around() -> 
     assert plan(LESION, LESION, BRAIN, least=1).empty
 
 
+def test_the_least_size_is_an_area() -> None:
+    """The 64 pixels of a lesion are 64 mm2 at 1 mm, 49.0 at 0.875 mm and 16 at half a millimetre."""
+    assert len(plan(LESION, BRAIN, BRAIN, spacing=0.9)) == 1
+    assert plan(LESION, BRAIN, BRAIN, spacing=0.875).empty
+    assert len(plan(LESION, BRAIN, BRAIN, spacing=0.5, least=16)) == 1
+    assert plan(LESION, BRAIN, BRAIN, spacing=0.5, least=16.1).empty
+
+
+def test_heights_match_within_a_tenth_of_the_brain_and_the_difference_is_told() -> None:
+    for donor in (0.4, 0.6):
+        assert plan(LESION, BRAIN, BRAIN, heights=(donor, 0.5))["height_difference"].tolist() == [
+            pytest.approx(0.1)
+        ]
+    assert plan(LESION, BRAIN, BRAIN)["height_difference"].tolist() == [0]
+    assert plan(LESION, BRAIN, BRAIN, heights=(0.39, 0.5)).empty
+    assert plan(LESION, BRAIN, BRAIN, heights=(0.61, 0.5)).empty
+
+
 def test_a_donor_of_the_same_subject_is_never_taken() -> None:
     masks, brains, donors = many(40)
-    found = plan_insertions(masks, brains, donors, brains, donors, seed=3)
+    found = plan_insertions(masks, brains, donors, brains, donors, spacing=1, seed=3)
     assert len(found) == 40
     subject = donors["subject"].to_numpy()
     assert (subject[found["donor"]] != subject[found["recipient"]]).all()
     alone = donors.assign(subject="one")
-    assert plan_insertions(masks, brains, alone, brains, alone, seed=3).empty
+    assert plan_insertions(masks, brains, alone, brains, alone, spacing=1, seed=3).empty
 
 
 def test_one_of_the_10_nearest_heights_that_fit() -> None:
-    masks, brains, donors = many(60)
+    masks, brains, donors = many(60, spread=0.3)
     masks[::3] = box(10, 20, 10, 20)  # do not fit: 81 of 121 pixels inside the margin
-    recipients = table(["r"] * 30, [0.4] * 30)
-    found = plan_insertions(masks, brains, donors, brains[:30], recipients, seed=0)
-    distance = np.abs(donors["height"].to_numpy() - 0.4)
+    recipients = table(["r"] * 30, [0.15] * 30)
+    found = plan_insertions(masks, brains, donors, brains[:30], recipients, spacing=1, seed=0)
+    distance = np.abs(donors["height"].to_numpy() - 0.15)
     distance[::3] = np.inf
     nearest = set(np.argsort(distance)[:10].tolist())
     assert set(found["donor"]) <= nearest
     assert len(set(found["donor"])) > 5  # drawn, not always the nearest
     assert found["recipient"].tolist() == list(range(30))
+    assert found["height_difference"].tolist() == pytest.approx(distance[found["donor"]].tolist())
 
 
 def test_the_seed_decides_and_the_index_of_a_table_does_not() -> None:
     masks, brains, donors = many(40)
     recipients = table(["r"] * 40, donors["height"].tolist())
-    found = plan_insertions(masks, brains, donors, brains, recipients, seed=1)
+    found = plan_insertions(masks, brains, donors, brains, recipients, spacing=1, seed=1)
     shuffled = np.random.default_rng(0).permutation(40)
     again = plan_insertions(
-        masks, brains, donors.set_index(shuffled), brains, recipients.set_index(shuffled[::-1]), seed=1
+        masks,
+        brains,
+        donors.set_index(shuffled),
+        brains,
+        recipients.set_index(shuffled[::-1]),
+        spacing=1,
+        seed=1,
     )
     pd.testing.assert_frame_equal(found, again)
-    assert list(found.columns) == ["recipient", "donor", "rows", "cols", "flipped", "kept"]
-    other = plan_insertions(masks, brains, donors, brains, recipients, seed=2)
+    assert list(found.columns) == [
+        "recipient",
+        "donor",
+        "rows",
+        "cols",
+        "flipped",
+        "kept",
+        "height_difference",
+    ]
+    other = plan_insertions(masks, brains, donors, brains, recipients, spacing=1, seed=2)
     assert found["donor"].tolist() != other["donor"].tolist()
 
 
 def test_recipients_for_which_none_fits_are_left_out() -> None:
     masks, brains, donors = many(5)
     places = np.stack([BRAIN, np.zeros_like(BRAIN), box(10, 14, 10, 14), BRAIN])
-    found = plan_insertions(masks, brains, donors, places, table(["r"] * 4, [0.1] * 4), seed=0)
+    found = plan_insertions(masks, brains, donors, places, table(["r"] * 4, [0.1] * 4), spacing=1, seed=0)
     assert found["recipient"].tolist() == [0, 3]
     with pytest.raises(InputError, match="recipients: 3 rows for 4 slices"):
-        plan_insertions(masks, brains, donors, places, table(["r"] * 3, [0.1] * 3), seed=0)
+        plan_insertions(masks, brains, donors, places, table(["r"] * 3, [0.1] * 3), spacing=1, seed=0)
 
 
 def images_of(count: int, seed: int = 0) -> Array:
@@ -171,7 +220,7 @@ def images_of(count: int, seed: int = 0) -> Array:
 def test_nothing_changes_outside_the_inserted_mask_to_the_bit() -> None:
     masks, brains, donors = many(20)
     recipients = images_of(20, seed=5)
-    pairs = plan_insertions(masks, brains, donors, brains, donors, seed=0)
+    pairs = plan_insertions(masks, brains, donors, brains, donors, spacing=1, seed=0)
     pairs = pairs.iloc[::-3]  # of only some recipients, in another order
     donor_images = np.where(masks, np.float32(0.9), images_of(20))
     before = recipients.copy()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from pseudohealthy.evaluation.contrast import residual_contrast
 from pseudohealthy.evaluation.detection import detection
 from pseudohealthy.evaluation.flicker import flicker
 from pseudohealthy.evaluation.identity import volume_identity
-from pseudohealthy.evaluation.score import Scored, score, summarise, write_scores
+from pseudohealthy.evaluation.score import Scored, score, strict, summarise, write_scores
 from pseudohealthy.evaluation.segmentation import volume_dice
 from pseudohealthy.evaluation.statistics import interval
 from pseudohealthy.evaluation.truth import volume_truth
@@ -308,6 +309,16 @@ def test_what_could_not_be_measured_is_null_in_strict_json(tmp_path: Path) -> No
     assert read["identity"]["mean"] > 0.5
     assert read["identity"]["low"] is None
     assert "\tn/a" in (tmp_path / "volumes.tsv").read_text()
+
+
+def test_strict_nulls_every_number_that_is_none_in_whatever_group() -> None:
+    nan, endless = float("nan"), float("inf")
+    given = {
+        "a": nan,
+        "b": MappingProxyType({"c": -endless, "d": {"e": np.float64(nan), "f": 0.5}}),
+        "g": "n",
+    }
+    assert strict(given) == {"a": None, "b": {"c": None, "d": {"e": None, "f": 0.5}}, "g": "n"}
 
 
 def test_a_second_run_replaces_whole_files_and_leaves_nothing_else(tmp_path: Path) -> None:

@@ -197,6 +197,18 @@ def test_what_is_missing_or_has_under_two_common_volumes_leaves_the_family() -> 
     assert against_baselines(ours_alone) == {}
 
 
+@pytest.mark.parametrize("none", [[], [np.nan], [np.nan] * 20])
+def test_a_method_that_could_not_be_measured_leaves_the_family_as_if_it_were_missing(
+    none: list[float],
+) -> None:
+    values = methods()
+    missing = {key: series for key, series in values.items() if key != ("unpaired", "healthiness")}
+    expected = against_baselines(missing)
+    assert set(expected["unpaired"]) == {"identity"}
+    values["unpaired", "healthiness"] = by_name(none)
+    assert against_baselines(values) == expected
+
+
 def test_a_baseline_that_could_not_be_measured_is_none() -> None:
     values = methods()
     values["cyclegan", "identity"] = values["cyclegan", "identity"] * np.nan

@@ -13,7 +13,9 @@ from pseudohealthy.experiment.plan import Experiment, Row, Step, plan, read_expe
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / "configs").iterdir())
-JUDGES: dict[str, Any] = {"first": {}, "second": {}, "third": {}, "spare": {}}
+JUDGES: dict[str, Any] = {
+    name: {"training": {"seed": seed}} for seed, name in enumerate(("first", "second", "third", "spare"))
+}
 
 
 def experiment(**values: Any) -> Experiment:
@@ -38,6 +40,9 @@ def test_every_file_in_configs_is_an_experiment_of_its_name(path: Path) -> None:
     assert found.name == path.stem
     methods = {run.method for run in found.runs}
     assert {"conditional_gan", "cyclegan", "unpaired", "paired", "semi_supervised", "inpainter"} == methods
+    judges = [found.judge(name) for name in found.judges]
+    assert not any(judge.training.keep_every for judge in judges), "no checkpoint of a judge is chosen"
+    assert all(run.training.keep_every or run.method == "inpainter" for run in found.runs)
     images = {(run.training.images, run.training.epochs) for run in found.runs}
     assert len(images) == 1, "every method gets the same budget"
 
@@ -86,6 +91,18 @@ def test_a_setting_changes_the_steps_that_depend_on_it_and_no_others() -> None:
     assert {name for name in before if before[name] == judge[name]} == {
         name for name in before if name.startswith("train ") or name in {f"judge {j}" for j in JUDGES}
     } - {"judge second"}
+    held_back = keys(plan(experiment(held_back="third"), "data"))
+    assert {name.split()[0] for name in before if before[name] != held_back[name]} == {
+        *("choose", "references", "measure")
+    }
+    spare = keys(plan(experiment(judges={**JUDGES, "spare": {"training": {"seed": 9}}}), "data"))
+    assert all(before[name] == spare[name] for name in before if name.startswith("choose")), (
+        "not of the panel"
+    )
+    longer = keys(plan(experiment(resegmentation_steps=7), "data"))
+    assert {name.split()[0] for name in before if before[name] != longer[name]} == {"references", "measure"}
+    panels = keys(plan(experiment(settings={"training": {"panel_every": 7, "checkpoint_every": 7}}), "data"))
+    assert panels == before, "how often pictures and states are saved decides nothing"
     other = keys(plan(experiment(), "other data"))
     assert all(before[name] != other[name] for name in before)
 
@@ -119,6 +136,14 @@ def test_a_methods_own_settings_go_before_the_experiments_and_the_presets() -> N
         ({"judges": {"first": {}, "spare": {}}}, "2 judges, expected 4 or more"),
         ({"methods": [{"method": "paired"}, {"method": "paired"}]}, "twice"),
         ({"methods": [{"method": "cyclegan"}]}, "no method with a segmentor"),
+        ({"methods": [{"method": "judge"}]}, "a method is 'judge', expected one of"),
+        ({"methods": [{"preset": "default"}]}, "a method is None, expected one of"),
+        ({"methods": [{"method": "paired", "training": {"seed": 3}}]}, "paired sets training.seed"),
+        ({"seeds": [1, 1]}, "expected each once"),
+        ({"judges": {**JUDGES, "fourth": JUDGES["first"]}}, "two judges have the same settings"),
+        ({"judges": {**JUDGES, "threshold": {"training": {"seed": 9}}}}, "a judge is called 'threshold'"),
+        ({"judges": {**JUDGES, "a/b": {"training": {"seed": 9}}}}, "a judge is called 'a/b'"),
+        ({"judges": {**JUDGES, "x": {"preset": "midl2019"}}}, "a judge sets preset"),
         ({"methods": [{"method": "paired", "trainnig": {}}]}, "did you mean training?"),
         ({"judges": {**JUDGES, "second": {"networks": {"wdith": 4}}}}, "networks.wdith"),
         ({"preprocessing": {"field": [1, 2]}}, "multiples of 16"),

@@ -107,13 +107,42 @@ def test_no_network_has_seen_the_volume_that_it_ranks(monkeypatch: pytest.Monkey
     excess(outputs, pd.DataFrame({"reseg_auroc_coordinates": 0.5}, index=list("dcba")), steps=1, folds=3)
     assert sum(len(x) for x in ranked) == 16
     greys = [
-        resegmentability._task(outputs, masks(), brains(), VOLUMES, HEIGHTS, device="cpu").x[:, 0, 9, 9]
+        resegmentability._task(outputs, masks(), brains(), VOLUMES, HEIGHTS, subjects=None, device="cpu").x[
+            :, 0, 9, 9
+        ]
     ] * 3
     for rows, x, grey in zip(learnt, ranked, greys, strict=True):
         tested = np.flatnonzero(np.isin(grey, x[:, 0, 9, 9]))
         assert len(tested) == len(x)
         assert not set(VOLUMES[rows]) & set(VOLUMES[tested])
         assert set(VOLUMES[rows]) | set(VOLUMES[tested]) == set("abcd")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_network_has_seen_another_volume_of_the_subject_that_it_ranks(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two sessions of each of two subjects: by volumes, some seed would part them."""
+    subjects = np.repeat(["one", "two", "one", "two"], 4)
+    learnt: list[set[str]] = []
+    of_train = resegmentability.train
+
+    def train(task: Any, rows: NDArray[np.intp], *rest: Any) -> Any:
+        learnt.append(set(subjects[rows]))
+        return of_train(task, rows, *rest)
+
+    monkeypatch.setattr(resegmentability, "train", train)
+    arguments: dict[str, Any] = {"seed": seed, "steps": 1, "subjects": subjects}
+    table = excess_auroc(noise(), masks(), brains(), VOLUMES, HEIGHTS, **arguments)
+    assert [len(each) for each in learnt] == [1] * 4  # of the output and of the coordinates, two folds each
+    assert table.index.tolist() == ["d", "c", "b", "a"]
+    with pytest.raises(InputError, match="1 subjects cannot be shared out"):
+        coordinates_auroc(masks(), brains(), VOLUMES, HEIGHTS, seed=0, subjects=["one"] * 16)
+
+
+def test_without_subjects_each_volume_is_one() -> None:
+    expected = excess(noise(), steps=2)
+    pd.testing.assert_frame_equal(excess(noise(), steps=2, subjects=VOLUMES), expected)
 
 
 def test_only_the_brain_counts(coordinates: pd.DataFrame) -> None:
@@ -138,5 +167,5 @@ def test_the_ranking_is_that_of_the_volumes_own_voxels() -> None:
 
 @pytest.mark.parametrize("folds", [1, 5])
 def test_volumes_that_cannot_be_shared_out_are_refused(folds: int) -> None:
-    with pytest.raises(InputError, match=f"4 volumes cannot be shared out among {folds} folds"):
+    with pytest.raises(InputError, match=f"4 subjects cannot be shared out among {folds} folds"):
         coordinates_auroc(masks(), brains(), VOLUMES, HEIGHTS, seed=0, folds=folds)

@@ -138,6 +138,11 @@ def test_semi_supervised_with_one_kind_of_images_is_exactly_the_other_method(
         assert torch.equal(ours, theirs)
 
 
+def test_only_masks_that_are_weighed_by_their_own_image_stay_out_of_the_pool() -> None:
+    unpooled = {kind: by_hand(kind).unpooled for kind in ("paired", "unpaired", "semi_supervised")}
+    assert unpooled == {"paired": set(), "unpaired": set(), "semi_supervised": {"S(x_p)"}}
+
+
 def test_a_mask_that_is_not_to_be_used_does_not_matter() -> None:
     method, x = by_hand("semi_supervised", Losses(outside=1)), batch()
     assert x.m_p is not None

@@ -111,6 +111,7 @@ def table1() -> dict[str, Any]:
         "config": "configs/made_up.yaml",
         "cohort": "made_up",
         "split": {"train": 68, "val": 12, "test": VOLUMES},
+        "preprocessing": {"field": [208, 160]},
         "valid": True,
         "judge": {"dice_pooled": 0.8123, "dice_per_volume": 0.7891, "h_copy": 0.0481},
         "choice_rule": "the kept checkpoint with the highest identity + healthiness on validation",

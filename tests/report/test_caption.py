@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.report.caption import caption, title, validity
 from report.made_up import table1
@@ -11,7 +13,8 @@ def test_the_caption_says_how_it_was_measured() -> None:
     words = " ".join(caption(table1()))
     for part in (
         "12 test volumes",
-        "zero-padded to a width of 176",
+        "slices of 208 x 160 pixels are zero-padded to 208 x 176",
+        "raises the value",
         "five scales",
         "Dice pooled 0.812",
         "h(copy) 0.048",
@@ -23,8 +26,43 @@ def test_the_caption_says_how_it_was_measured() -> None:
     assert title(table1()).endswith("made_up")
 
 
-def test_it_names_the_split_and_a_single_volume() -> None:
-    assert "12 val volumes" in caption({**table1(), "evaluated": "val"})[0]
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ([208, 160], "slices of 208 x 160 pixels are zero-padded to 208 x 176, without which"),
+        ([96, 80], "slices of 96 x 80 pixels are zero-padded to 176 x 176, without which"),
+        ([176, 192], "slices of 176 x 192 pixels, not padded)"),
+        (None, "slices are zero-padded where a side is under 176, without which"),
+    ],
+)
+def test_padding_is_that_of_the_field(field: list[int] | None, words: str) -> None:
+    identity = caption({"preprocessing": {"field": field}} if field else {})[1]
+    assert words in identity
+    assert ("raises the value" in identity) is (field != [176, 192])
+
+
+def test_the_number_of_tests_and_the_star_are_told_together() -> None:
+    (marks,) = [line for line in caption({"statistics": {"paired": {"identity": {"n": 12}}}}) if "* " in line]
+    assert "a single test" in marks
+    assert "four" not in " ".join(caption({}))
+
+
+@pytest.mark.parametrize("commits", [["abc", "def"], ["abc", None]])
+def test_several_versions_of_the_code_are_told(commits: list[str | None]) -> None:
+    (told,) = [line for line in caption({"commit": None, "commits": commits}) if "several versions" in line]
+    assert all(str(commit) in told for commit in commits)
+
+
+def test_one_version_of_the_code_is_not_several() -> None:
+    for values in (
+        {"commit": "abc", "commits": ["abc"]},
+        {"commit": None},
+        {"commit": None, "commits": ["abc"]},
+    ):
+        assert "several versions" not in " ".join(caption(values))
+
+
+def test_it_tells_of_a_single_volume_and_of_an_unknown_number() -> None:
     assert "nothing of spread" in caption({"split": {"test": 1}})[0]
     assert "over the test volumes" in caption({})[0]
 

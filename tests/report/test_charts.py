@@ -88,7 +88,9 @@ def test_methods_stand_as_points_with_numbers_and_oracles_do_not(tmp_path: Path,
 def test_an_invalid_judge_is_told_in_the_chart(tmp_path: Path, drawn: list[Any]) -> None:
     identity_healthiness(tmp_path / "i.png", {**table1(), "valid": False})
     identity_healthiness(tmp_path / "j.png", table1())
-    assert ["INVALID" in figure.get_suptitle() for figure in drawn] == [True, False]
+    distributions(tmp_path / "d.png", volumes(), invalid=True)
+    distributions(tmp_path / "e.png", volumes())
+    assert ["INVALID" in figure.get_suptitle() for figure in drawn] == [True, False, True, False]
 
 
 def test_a_point_needs_both_measures_but_no_interval(tmp_path: Path, drawn: list[Any]) -> None:

@@ -97,6 +97,27 @@ def test_comparisons_are_told_whole_where_they_are_recorded() -> None:
     assert table.rows == [["proposed (paired)", "identity", "CycleGAN", "12", "0.001", "0.004*"]]
 
 
+def test_the_statistics_table_says_which_tests_were_made() -> None:
+    test = {"p": 0.5, "p_holm": 0.5, "star": False, "baseline": "cyclegan", "n": 3}
+    values = {"statistics": {"paired": {"identity": test}}, "baselines": ["cyclegan"]}
+    table = by_title({**table1(), **values, "not_tested": ["healthiness: void"]})["Statistics"]
+    for words in (
+        "CycleGAN, the only baseline",
+        "a single test",
+        "healthiness: void",
+        "With 3 volumes no star",
+    ):
+        assert words in table.note
+    facts = provenance({**values, "not_tested": ["healthiness: void"]})[-1]
+    assert not facts.rows  # told there, not among the facts
+
+
+def test_what_stays_in_the_old_place_is_a_share() -> None:
+    values = {"rows": [trained("paired") | {"obey": {"stayed": measure(0.25)}}]}
+    table = by_title(values)["Does R obey the mask?"]
+    assert column(table, "R(x~, moved): share of the old place still found ↓")["proposed (paired)"] != "–"
+
+
 def test_every_judge_is_told_of_or_at_least_the_first() -> None:
     (only,) = by_title(table1())["Judges"].rows
     assert only == ["f_pre", "0.812", "0.789", "0.048"]

@@ -15,7 +15,7 @@ from PIL import Image
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.report.figures import contact_sheet
 from pseudohealthy.report.html import report_html
-from report.made_up import curves, one_volume, row, table1, volumes
+from report.made_up import one_volume, row, table1
 
 NO_END = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -62,12 +62,8 @@ class Page(HTMLParser):
 
 
 def page(folder: Path, values: dict[str, Any] | None = None, **figures: tuple[str, Path]) -> Page:
-    """Of everything there is; with values given, without the two charts of the long tables."""
     path = folder / "report.html"
-    if values is None:
-        report_html(path, table1(), volumes(), curves(), figures)
-    else:
-        report_html(path, values, volumes()[:0], curves()[:0], figures)
+    report_html(path, table1() if values is None else values, figures)
     return Page(path.read_text(encoding="utf-8"))
 
 
@@ -78,7 +74,7 @@ def test_the_page_needs_no_network_and_no_script(tmp_path: Path) -> None:
     ids = [address for address in found.addresses if address.startswith("#")]
     pictures = [address for address in found.addresses if address.startswith("data:image/png;base64,")]
     assert len(ids) + len(pictures) == len(found.addresses)
-    assert len(pictures) == 4
+    assert len(pictures) == 1
     with (
         Image.open(io.BytesIO(base64.b64decode(pictures[-1].split(",")[1]))) as last,
         Image.open(figure) as given,
@@ -88,11 +84,12 @@ def test_the_page_needs_no_network_and_no_script(tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["report.html", "sheet.png"]
 
 
-def test_a_chart_that_is_given_takes_its_place_and_is_not_shown_twice(tmp_path: Path) -> None:
+def test_charts_stand_with_the_tables_and_nothing_is_shown_twice(tmp_path: Path) -> None:
     (given,) = contact_sheet(tmp_path / "sheet.png", {"input": np.ones((1, 60, 40))})
-    found = page(tmp_path, table1(), other=("Other.", given), identity_healthiness=("Given.", given))
-    assert found.alts == ["identity healthiness: Given.", "other: Other."]
-    assert found.addresses[-1] == found.addresses[-2]
+    names = ("other", "validation_curves", "distributions", "identity_healthiness")
+    found = page(tmp_path, table1(), **{name: (f"Of {name}.", given) for name in names})
+    shown = ["identity_healthiness", "distributions", "validation_curves", "other"]
+    assert found.alts == [f"{name.replace('_', ' ')}: Of {name}." for name in shown]
 
 
 def test_it_says_everything_that_is_asked_for(tmp_path: Path) -> None:
@@ -147,10 +144,10 @@ def test_names_are_words_and_never_code(tmp_path: Path) -> None:
 
 def test_a_page_of_next_to_nothing_is_still_a_page(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    report_html(path, {}, volumes()[:0], curves()[:0], {})
+    report_html(path, {}, {})
     assert "INVALID" in Page(path.read_text(encoding="utf-8")).words
     one = row("paired", identity=one_volume(0.75), healthiness=one_volume(0.5))
-    report_html(path, {"valid": True, "rows": [one]}, volumes()[:0], curves()[:0], {})
+    report_html(path, {"valid": True, "rows": [one]}, {})
     found = Page(path.read_text(encoding="utf-8"))
     assert ["0.750", "0.500"] in [cells[4:6] for cells in found.rows]
     assert "nan" not in found.words.lower().split()

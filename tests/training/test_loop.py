@@ -333,6 +333,28 @@ def test_another_run_in_the_same_folder_is_refused(prepared: Prepared, tmp_path:
     assert (tmp_path / "run/weights/model.safetensors").read_bytes() == before
 
 
+def test_what_a_killed_process_left_half_written_is_no_other_run(prepared: Prepared, tmp_path: Path) -> None:
+    """Killed while it wrote its settings, a run leaves a part of them and nothing else."""
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / ".settings.yaml.x1y2z3.yaml").write_text("version: 0.")
+    (out / ".part-abc").mkdir()
+    train(prepared, out, tiny("judge", "training.images=2"), accelerator="cpu")
+    assert (out / "weights/model.safetensors").is_file()
+
+
+def test_how_often_a_run_is_saved_and_drawn_may_change_and_the_weights_do_not(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    settings = tiny("judge", "training.images=8")
+    train(prepared, tmp_path / "whole", settings, accelerator="cpu")
+    stop_at(6, prepared, tmp_path / "stopped", settings)
+    other = tiny("judge", "training.images=8", "training.panel_every=2", "training.checkpoint_every=3")
+    train(prepared, tmp_path / "stopped", other, accelerator="cpu")
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
+    assert (tmp_path / "stopped/panels/0000006.png").is_file()
+
+
 def test_fine_tuning_starts_from_the_given_weights(prepared: Prepared, tmp_path: Path) -> None:
     first = train(prepared, tmp_path / "first", tiny("paired"), accelerator="cpu")
     tuned = tiny("paired", "training.learning_rate=1e-12", "training.images=2")

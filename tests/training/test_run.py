@@ -86,6 +86,33 @@ def test_each_further_step_of_the_discriminators_is_on_its_own_batch_with_new_fa
     assert dict(zip(run.optimisers, steps, strict=True)) == {"generators": 1, "D_x": 4, "D_m": 4}
 
 
+def test_no_mask_of_a_labelled_image_is_ever_a_fake(prepared: Prepared) -> None:
+    """D_m weighs each mask it is shown by whether this image has one of its own: no past one in its place."""
+    run = started(tiny("semi_supervised", "training.labelled_share=0.5", "training.batch_size=4"))
+    slices = Slices(prepared, "train", run.method.needs, run.training)
+    told: list[Tensor] = []
+    run.method.discriminators["D_m"].register_forward_pre_hook(
+        lambda _m, inputs: told.append(inputs[0].detach())
+    )
+    run.method.generators["S"].register_forward_hook(lambda _m, _i, output: found.append(output.detach()))
+    kinds = set()
+    for number in range(8):
+        found: list[Tensor] = []
+        batch = slices.batch(number)
+        assert batch.labelled is not None
+        run.step(batch, number)
+        kinds |= set(batch.labelled.tolist())
+        assert torch.equal(told[-1], found[0])  # S(x_p), each in its own image's place
+    assert kinds == {True, False}
+    assert set(run.pools) == {"G(x_p)", "R(x_h,0)"}
+
+
+def test_unpaired_training_shows_d_m_past_masks(run: Run, prepared: Prepared) -> None:
+    slices = Slices(prepared, "train", run.method.needs, run.training)
+    run.step(slices.batch(0), 0)
+    assert len(run.pools["S(x_p)"].kept) == 2
+
+
 def test_a_logged_loss_of_a_discriminator_is_the_mean_of_its_steps(prepared: Prepared) -> None:
     """With a learning rate that moves nothing, four steps on one batch have the loss of one."""
     losses = []

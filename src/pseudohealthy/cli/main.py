@@ -234,6 +234,9 @@ def evaluate(
             help="Weights folder of a judge, for healthiness; several are a panel, the paper's first."
         ),
     ] = None,
+    held_back: Annotated[
+        Path | None, typer.Option(help="Weights folder of a judge that is reported apart from the panel.")
+    ] = None,
     split: Annotated[Literal["val", "test"], typer.Option(help="Choose on val; read test once.")] = "val",
     compare: Annotated[
         Path | None, typer.Option(help="Folder of other scores, to test against (Wilcoxon, Holm).")
@@ -257,6 +260,7 @@ def evaluate(
     --compare scores -o filled_scores`
     """
     from pseudohealthy.data.prepared import Prepared
+    from pseudohealthy.experiment.evaluate import HELD_BACK
     from pseudohealthy.experiment.evaluate import evaluate as run
     from pseudohealthy.experiment.predictions import evaluate_predictions
     from pseudohealthy.report.tables import summary_lines
@@ -272,6 +276,10 @@ def evaluate(
     cohort = Prepared.open(prepared)
     names = ["judge", *(f"judge_{number}" for number in range(2, 1 + len(judge or [])))]
     judges = {name: Model.load(path, device) for name, path in zip(names, judge or [], strict=False)}
+    if held_back is not None:
+        if not judges:
+            raise InputError("--held-back without --judge: it stands beside a panel of judges")
+        judges[HELD_BACK] = Model.load(held_back, device)
     if predictions is not None:
         summary = evaluate_predictions(
             cohort,

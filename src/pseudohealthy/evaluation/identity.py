@@ -47,7 +47,10 @@ def identity_normalised(outputs: NDArray[Any], images: NDArray[Any], lesions: Ma
 def volume_identity(
     outputs: NDArray[Any], images: NDArray[Any], lesions: Mask, brains: Mask
 ) -> dict[str, float]:
-    """All measures of identity of one volume: means over its pathological slices.
+    """All measures of identity of one volume's pathological slices.
+
+    MS-SSIM is a mean over slices. The errors are pooled over the volume's pixels, as in `truth`: a mean of dB
+    over slices would let a few that are equal to the bit, each at the ceiling, hide all the others' error.
 
     Args:
         outputs: the volume's x~, (N, H, W) in [0, 1].
@@ -59,14 +62,13 @@ def volume_identity(
         `identity` and `identity_normalised` in [0, 1]; `psnr_outside` in dB and `mae_outside` in units of
         intensity, outside the lesion inside the brain. NaN where there is no such pixel.
     """
-    outside = brains & ~lesions
-    by_slice = {
-        "identity": identity(outputs, images, lesions),
-        "identity_normalised": identity_normalised(outputs, images, lesions, brains),
-        "psnr_outside": psnr(outputs, images, outside),
-        "mae_outside": mae(outputs, images, outside),
+    x_tilde, x, outside = outputs[None], images[None], (brains & ~lesions)[None]
+    return {
+        "identity": _mean(identity(outputs, images, lesions)),
+        "identity_normalised": _mean(identity_normalised(outputs, images, lesions, brains)),
+        "psnr_outside": float(psnr(x_tilde, x, outside)[0]),
+        "mae_outside": float(mae(x_tilde, x, outside)[0]),
     }
-    return {name: _mean(values) for name, values in by_slice.items()}
 
 
 def _mean(values: Values) -> float:

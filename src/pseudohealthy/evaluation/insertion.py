@@ -23,11 +23,13 @@ Mask = NDArray[np.bool_]
 Points = NDArray[np.intp]
 
 NEAREST = 10  # donors in height, of those that fit, among which the seed draws
-MARGIN = 2  # pixels to the brain's border that most of a lesion keeps
+HEIGHTS_APART = 0.1  # greatest difference of heights, of the brain's, at which slices match
+MARGIN = 2.0  # mm to the brain's border that most of a lesion keeps
 KEPT = 0.9  # least share of a lesion inside the recipient's brain less the margin
 OVERLAP = 0.1  # greatest share of a lesion on a place to be avoided
-LEAST = 50  # pixels; too small a lesion says little of a judge
+LEAST = 50.0  # mm2; too small a lesion says little of a judge
 TOLERANCE = 0.05  # of recall, under that on real healthy slices
+COLUMNS = ["recipient", "donor", "rows", "cols", "flipped", "kept", "height_difference"]  # of a plan
 _ROUNDING = 1e-9
 
 
@@ -63,8 +65,8 @@ class _Place:
     box: Points
 
     @classmethod
-    def of(cls, brain: Mask, avoid: Mask) -> Self:
-        return cls(brain, binary_erosion(brain, iterations=MARGIN), avoid, _box(brain))
+    def of(cls, brain: Mask, avoid: Mask, margin: int) -> Self:
+        return cls(brain, binary_erosion(brain, iterations=margin), avoid, _box(brain))
 
 
 def plan_insertions(
@@ -74,16 +76,18 @@ def plan_insertions(
     recipient_brains: NDArray[Any],
     recipients: pd.DataFrame,
     *,
+    spacing: float,
     seed: int,
     avoid: NDArray[Any] | None = None,
-    least: int = LEAST,
+    least: float = LEAST,
 ) -> pd.DataFrame:
     """Which lesion goes into which slice, and where.
 
     A lesion comes from another subject and keeps its place relative to the box around the brain of the slice,
     to a whole pixel; it is mirrored left-right where it fits better so. At least 90 % of it must lie inside
-    the recipient's brain eroded by 2 pixels, and at most 10 % on what is to be avoided. Among the 10 donors
-    of nearest height that fit so, the seed draws one, for each recipient anew.
+    the recipient's brain eroded by 2 mm (to a whole pixel, and one at least), and at most 10 % on what is to
+    be avoided. Among the 10 donors of nearest height that fit so, and lie no more than a tenth of the brain's
+    height away, the seed draws one, for each recipient anew.
 
     Args:
         donor_masks: lesions, (D, H, W), > 0.
@@ -92,14 +96,16 @@ def plan_insertions(
             order counts, their index does not.
         recipient_brains: (R, H, W), > 0.
         recipients: R rows, as `donors`.
+        spacing: of pixels in the slice, in mm.
         seed: of the draw.
         avoid: where no lesion is to come, as the recipient's own, (R, H, W), > 0; None: nothing.
-        least: area of the smallest lesion to insert, in pixels.
+        least: area of the smallest lesion to insert, in mm2.
 
     Returns:
         A row a recipient, without those for which none fits: `recipient` and `donor` (places in the stacks),
         `rows` and `cols` (the shift, after mirroring about the middle of the box around the donor's brain if
-        `flipped`), `kept` (the share of the lesion inside the recipient's brain).
+        `flipped`), `kept` (the share of the lesion inside the recipient's brain), `height_difference`
+        (between both slices' heights, in [0, 0.1]).
 
     Raises:
         InputError: a table that has not one row a slice.
@@ -107,16 +113,17 @@ def plan_insertions(
     for name, table, stack in (("donors", donors, donor_masks), ("recipients", recipients, recipient_brains)):
         if len(table) != len(stack):
             raise InputError(f"{name}: {len(table)} rows for {len(stack)} slices, expected one row a slice")
-    lesions = _usable(donor_masks > 0, donor_brains > 0, least)
+    lesions = _usable(donor_masks > 0, donor_brains > 0, least / spacing**2)
+    margin = max(1, round(MARGIN / spacing))
     rows = []
     for r, brain in enumerate(recipient_brains > 0):
-        near = [d for d in _by_height(donors, recipients.iloc[r]) if d in lesions]
-        place = _Place.of(brain, np.zeros_like(brain) if avoid is None else avoid[r] > 0)
-        fitting = _fitting(near, lesions, place)
+        near = {d: apart for d, apart in _by_height(donors, recipients.iloc[r]).items() if d in lesions}
+        place = _Place.of(brain, np.zeros_like(brain) if avoid is None else avoid[r] > 0, margin)
+        fitting = _fitting(list(near), lesions, place)
         if fitting:
-            drawn = int(np.random.default_rng((seed, r)).integers(len(fitting)))
-            rows.append({"recipient": r} | fitting[drawn])
-    return pd.DataFrame(rows, columns=["recipient", "donor", "rows", "cols", "flipped", "kept"])
+            drawn = fitting[int(np.random.default_rng((seed, r)).integers(len(fitting)))]
+            rows.append({"recipient": r} | drawn | {"height_difference": near[drawn["donor"]]})
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def insert(
@@ -207,19 +214,20 @@ def void(recall: float, reference: float) -> bool:
     return not reference - recall <= TOLERANCE + _ROUNDING
 
 
-def _usable(masks: Mask, brains: Mask, least: int) -> dict[int, _Lesion]:
-    """Lesions by place that are large enough and leave tissue to compare with."""
+def _usable(masks: Mask, brains: Mask, least: float) -> dict[int, _Lesion]:
+    """Lesions by place that have `least` pixels and leave tissue to compare with."""
     sizes = np.count_nonzero(masks & brains, axis=(1, 2))
     tissue = (brains & ~masks).any(axis=(1, 2))
-    usable = np.flatnonzero((sizes >= max(least, 1)) & tissue)
+    usable = np.flatnonzero((sizes >= max(least - _ROUNDING, 1)) & tissue)
     return {int(d): _Lesion.of(masks[d], brains[d]) for d in usable}
 
 
-def _by_height(donors: pd.DataFrame, recipient: pd.Series[Any]) -> list[int]:
-    """Places of the donors of other subjects, the nearest height first."""
+def _by_height(donors: pd.DataFrame, recipient: pd.Series[Any]) -> dict[int, float]:
+    """Places of the donors of other subjects, the nearest height first, and how far off it is."""
     distance = np.abs(donors["height"].to_numpy(np.float64) - float(recipient["height"]))
-    other = donors["subject"].to_numpy() != recipient["subject"]
-    return [int(d) for d in np.argsort(distance, kind="stable") if other[d]]
+    matched = distance <= HEIGHTS_APART + _ROUNDING
+    matched &= donors["subject"].to_numpy() != recipient["subject"]
+    return {int(d): float(distance[d]) for d in np.argsort(distance, kind="stable") if matched[d]}
 
 
 def _fitting(near: list[int], lesions: dict[int, _Lesion], place: _Place) -> list[dict[str, Any]]:

@@ -208,7 +208,14 @@ def write_scores(folder: Path, table: pd.DataFrame, summary: dict[str, Any]) -> 
     make_folder(folder)
     text = table.to_csv(sep="\t", na_rep="n/a", lineterminator="\n")
     replace(folder / "volumes.tsv", lambda part: part.write_text(text, encoding="utf-8"))
-    write_json(folder / "summary.json", _strict(summary))
+    write_json(folder / "summary.json", strict(summary))
+
+
+def strict(value: Any) -> Any:
+    """`value`, its groups and theirs with a null for every number that is none, as JSON wants it."""
+    if isinstance(value, Mapping):
+        return {key: strict(each) for key, each in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _measured(scored: Scored, rows: Rows) -> dict[str, float]:
@@ -277,9 +284,3 @@ def _check_range(label: Any, name: str, values: NDArray[Any]) -> None:
 
 def _counts(stack: NDArray[Any]) -> NDArray[np.int64]:
     return np.array([np.count_nonzero(each > 0) for each in stack], dtype=np.int64)
-
-
-def _strict(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _strict(each) for key, each in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -13,12 +13,14 @@ from pseudohealthy.evaluation.identity import identity
 from pseudohealthy.experiment.cases import Case
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.volume import THRESHOLD
-from pseudohealthy.training.loop import SNAPSHOTS
+from pseudohealthy.training.loop import SNAPSHOTS, WEIGHTS
+from pseudohealthy.training.weights import read_config
 
 RULE = (
     "Of the checkpoints kept during training, the one with the greatest harmonic mean of identity (the "
     "paper's form, mean over volumes) and pooled healthiness (mean over the panel, without the held-back "
-    "judge; below 0 counts as 0) on the validation patients. Judges and the inpainter: the last checkpoint."
+    "judge; below 0 counts as 0) on the validation patients; of equal ones the healthier, then the later. "
+    "Judges and the inpainter: the last checkpoint."
 )
 
 
@@ -35,14 +37,15 @@ def choose(run: Path, case: Case, panel: Mapping[str, Model], device: str) -> di
         `weights`, the chosen folder's path inside `run`; its `images`; `curve`, a list of `images`,
         `identity`, `healthiness` and `choice`, the harmonic mean; empty for a method without G.
     """
-    snapshots = sorted((run / SNAPSHOTS).iterdir())
-    last = snapshots[-1]
-    curve = []
-    if "G" in Model.load(last, "cpu").networks:
-        curve = [_point(folder, case, panel, device) for folder in snapshots]
-        best = int(np.argmax([point["choice"] for point in curve]))
-        last = snapshots[best]
-    return {"weights": f"{SNAPSHOTS}/{last.name}", "images": int(last.name), "curve": curve}
+    kept = sorted((run / SNAPSHOTS).iterdir()) if (run / SNAPSHOTS).is_dir() else []
+    if not kept or "G" not in Model.load(kept[-1], "cpu").networks:
+        images = read_config(run / WEIGHTS)["images"]
+        return {"weights": WEIGHTS, "images": images, "curve": []}
+    curve = [_point(folder, case, panel, device) for folder in kept]
+    order = [(point["choice"], point["healthiness"], point["images"]) for point in curve]
+    best = order.index(max(order))
+    images = curve[best]["images"]
+    return {"weights": f"{SNAPSHOTS}/{kept[best].name}", "images": images, "curve": curve}
 
 
 def _point(folder: Path, case: Case, panel: Mapping[str, Model], device: str) -> dict[str, float]:

@@ -18,18 +18,21 @@ from pseudohealthy import __version__
 from pseudohealthy.config import Split
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import RESEARCH_USE, InputError
+from pseudohealthy.evaluation.controls import best_threshold, threshold_masks
 from pseudohealthy.evaluation.healthiness import healthiness, reasons_against
 from pseudohealthy.evaluation.insertion import void
 from pseudohealthy.evaluation.score import Scored, score, summarise, write_scores
 from pseudohealthy.evaluation.segmentation import dice, volume_dice
 from pseudohealthy.experiment.cases import Case
 from pseudohealthy.experiment.compare import compare_scores, read_scores
+from pseudohealthy.experiment.plan import THRESHOLD_RULE
 from pseudohealthy.experiment.references import insertion_check, plan
 from pseudohealthy.experiment.resegmentability import excess_auroc
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.volume import THRESHOLD
 
 SEED = 0  # of what is drawn to measure with
+HELD_BACK = "held_back"
 
 
 def evaluate(
@@ -50,7 +53,7 @@ def evaluate(
         out: gets `volumes.tsv` (one row a volume) and `summary.json`.
         split: every choice is made on "val"; "test" is read once a result.
         judges: f_pre by name, the paper's first, trained on slices prepared as the model's; without one there
-            is no healthiness.
+            is no healthiness. One called `held_back` is reported apart from the panel of the others.
         compare: scores of other outputs, see `compare_scores`.
         steps: of training for re-segmentability; 0: it is not measured.
 
@@ -102,24 +105,25 @@ def scores_of(
     Returns:
         A row a volume, and the summary as `evaluate` describes it.
     """
-    judged_inputs = {name: judge.lesion(case.images) > THRESHOLD for name, judge in judges.items()}
+    judged, judged_inputs = _judged(prepared, case, outputs, judges)
     spacing = float(prepared.manifest["settings"]["spacing"])
     scored = Scored(
         case.images,
         outputs,
         case.masks,
         case.volumes,
-        judged={name: judge.lesion(outputs) > THRESHOLD for name, judge in judges.items()},
+        judged=judged,
         judged_inputs=judged_inputs,
+        held_back=HELD_BACK if HELD_BACK in judges else None,
         found=found,
         truth=case.truth,
         z=case.z,
         spacing=(spacing, spacing),
     )
     tables = [score(scored)]
-    if steps and len(np.unique(case.volumes)) > 1:  # one volume leaves none to learn from
+    if steps and len(np.unique(case.subjects)) > 1:  # one subject leaves none to learn from
         places = (case.masks, case.brains, case.volumes, case.heights)
-        tables.append(excess_auroc(outputs, *places, seed=SEED, steps=steps))
+        tables.append(excess_auroc(outputs, *places, subjects=case.subjects, seed=SEED, steps=steps))
     facts: dict[str, Any] = {}
     if judges:
         name, judge = next(iter(judges.items()))
@@ -133,6 +137,24 @@ def scores_of(
     return by_volume, summary
 
 
+def _judged(
+    prepared: Prepared, case: Case, outputs: NDArray[np.float32], judges: Mapping[str, Model]
+) -> tuple[dict[str, NDArray[np.bool_]], dict[str, NDArray[np.bool_]]]:
+    """What judges find in outputs and in inputs, and what the panel's threshold rule marks there."""
+    if not judges:
+        return {}, {}
+    validation = Case.of(prepared, "val")
+    threshold = best_threshold(validation.images, validation.masks, validation.brains)
+    found_in_outputs, found_in_inputs = (
+        {
+            **{name: judge.lesion(images) > THRESHOLD for name, judge in judges.items()},
+            THRESHOLD_RULE: threshold_masks(images, case.brains, threshold),
+        }
+        for images in (outputs, case.images)
+    )
+    return found_in_outputs, found_in_inputs
+
+
 def _checked(
     case: Case, outputs: NDArray[np.float32], judge: Model, found: NDArray[np.bool_], spacing: float
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -140,7 +162,7 @@ def _checked(
     overlap = _overlap(found, case)
     h_copy = healthiness(found.sum(), case.masks.sum())
     reasons = reasons_against(overlap["dice_pooled"], h_copy)
-    pairs = plan(case, case, SEED, avoid=case.masks)
+    pairs = plan(case, case, SEED + 1, spacing, avoid=case.masks)
     table, recall = insertion_check(case, outputs, pairs, judge, spacing)
     reference = insertion_check(case, case.images, pairs, judge, spacing)[1]
     facts = {**overlap, "h_copy": h_copy, "insertion_recall": reference, "weights": judge.provenance}

@@ -75,7 +75,15 @@ def measure(
         _healthy_in(healer, bench.healthy, healthy),
         _flicker(x_tilde, healthy, bench),
         excess_auroc(
-            x_tilde, x.masks, x.brains, x.volumes, x.heights, seed=seed, steps=steps, coordinates=coordinates
+            x_tilde,
+            x.masks,
+            x.brains,
+            x.volumes,
+            x.heights,
+            subjects=x.subjects,
+            seed=seed,
+            steps=steps,
+            coordinates=coordinates,
         ),
     ]
     numbers: dict[str, Any] = {"healthiness.insertion_recall": recall}

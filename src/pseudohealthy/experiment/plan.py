@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -15,7 +16,6 @@ from pydantic import Field, model_validator
 from pseudohealthy import __version__
 from pseudohealthy.config import (
     Frozen,
-    MethodName,
     Preprocessing,
     PresetName,
     Settings,
@@ -26,13 +26,17 @@ from pseudohealthy.config import (
     settings,
     validated,
 )
-from pseudohealthy.errors import InputError
 
 Kind = Literal["judge", "train", "choose", "references", "measure"]
 Mask = Literal["segmentor", "true"] | None
 
 FORMAT = 1  # raised when a step comes to mean something else
-GENERATORS: tuple[MethodName, ...] = ("conditional_gan", "cyclegan", "unpaired", "paired", "semi_supervised")
+DONE = "done.json"  # in a step's folder, written last
+WITH_SEGMENTOR = ("paired", "semi_supervised", "unpaired")  # in the order in which their S is preferred
+METHODS = ("conditional_gan", "cyclegan", *WITH_SEGMENTOR, "inpainter")
+ASIDE = ("panel_every", "checkpoint_every")  # training settings that do not decide the weights
+NAME = r"^[A-Za-z0-9_.-]+$"
+THRESHOLD_RULE = "threshold"  # what the panel's rule is called beside the judges
 CONTROLS: tuple[tuple[str, Mask], ...] = (
     ("copy", None),
     ("blur", None),
@@ -43,6 +47,7 @@ CONTROLS: tuple[tuple[str, Mask], ...] = (
     ("mirror", "true"),
     ("fill", "true"),
 )
+LAST_ONLY: Mapping[str, Any] = {"training": {"keep_every": None}}  # where no checkpoint is chosen
 LEAST_JUDGES = 4  # a panel of three, and the one held back
 
 
@@ -96,7 +101,7 @@ class Experiment(Frozen):
         resegmentation_steps: training steps of the network that looks for the lesion's place in an output.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    name: str = Field(pattern=NAME)
     data: Data = Data()
     preset: PresetName = "default"
     preprocessing: dict[str, Any] = Field(default_factory=dict)
@@ -115,11 +120,35 @@ class Experiment(Frozen):
             raise ValueError(
                 f"{len(self.judges)} judges, expected {LEAST_JUDGES} or more: a panel of three, one held back"
             )
+        odd = [name for name in self.judges if not re.match(NAME, name) or name == THRESHOLD_RULE]
+        if odd:
+            raise ValueError(
+                f"a judge is called {odd[0]!r}; expected letters, digits, . _ -, not {THRESHOLD_RULE}"
+            )
+        if set_twice := _keys_of(self.judges.values()) & {"method", "preset"}:
+            raise ValueError(f"a judge sets {min(set_twice)}, which the experiment decides")
+        if len({self.judge(name) for name in self.judges}) < len(self.judges):
+            raise ValueError("two judges have the same settings, so that they are one; give them other seeds")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_trained(self) -> Self:
+        for values in self.methods:
+            if values.get("method") not in METHODS:
+                raise ValueError(
+                    f"a method is {values.get('method')!r}, expected one of {', '.join(METHODS)}"
+                )
+            if "seed" in values.get("training", {}):
+                raise ValueError(
+                    f"{values['method']} sets training.seed; set seeds of the experiment instead"
+                )
         runs = [(run.method, run.preset) for run in self.runs]
         if len(set(runs)) < len(runs):
             raise ValueError("a method is there twice with one preset")
-        if not any(run.method in ("paired", "semi_supervised", "unpaired") for run in self.runs):
-            raise ValueError("no method with a segmentor; expected paired, semi_supervised or unpaired")
+        if not any(method in WITH_SEGMENTOR for method, _ in runs):
+            raise ValueError(f"no method with a segmentor; expected one of {', '.join(WITH_SEGMENTOR)}")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds are {list(self.seeds)}; expected each once")
         return self
 
     @property
@@ -134,13 +163,15 @@ class Experiment(Frozen):
 
     def run(self, values: Mapping[str, Any], seed: int) -> Settings:
         """A method's settings: its preset's, then the experiment's, then its own."""
-        preset = values.get("preset", self.preset)
         given = merged(merged(self.settings, values), {"training": {"seed": seed}})
-        return settings(None, preset, given)
+        if values["method"] == "inpainter":
+            given = merged(given, LAST_ONLY)
+        return settings(None, values.get("preset", self.preset), given)
 
     def judge(self, name: str) -> Settings:
         """A judge's settings."""
-        return settings("judge", self.preset, merged(self.settings, self.judges[name]))
+        given = merged(merged(self.settings, self.judges[name]), LAST_ONLY)
+        return settings("judge", self.preset, given)
 
     def preprocess(self) -> Preprocessing:
         """The preprocessing of all its volumes."""
@@ -194,7 +225,14 @@ class Step:
     def key(self) -> str:
         """A hash of everything that decides its outcome."""
         row = None if self.row is None else asdict(self.row)
-        parts = [FORMAT, __version__, self.kind, row, self.settings, [step.key for step in self.after]]
+        parts = [
+            FORMAT,
+            __version__,
+            self.kind,
+            row,
+            _deciding(self.settings),
+            [use.key for use in self.after],
+        ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def folder(self, out: Path) -> Path:
@@ -223,13 +261,22 @@ def plan(experiment: Experiment, data_key: str) -> list[Step]:
         data_key: of the prepared cohort's manifest.
     """
     judges = [_judge(experiment, name, data_key) for name in experiment.judges]
-    references = Step("references", "test", {"data": data_key, "seed": experiment.data.seed}, tuple(judges))
+    panel = [judge for judge in judges if judge.name != experiment.held_back]
+    against: dict[str, Any] = {
+        "data": data_key,
+        "seed": experiment.data.seed,
+        "judges": list(experiment.judges),
+        "held_back": experiment.held_back,
+        "resegmentation_steps": experiment.resegmentation_steps,
+    }
+    references = Step("references", "test", against, tuple(judges))
     trained = [
         (_train(experiment, values, seed, data_key), seed)
         for values in experiment.methods
         for seed in experiment.seeds
     ]
-    chosen = [Step("choose", step.name, {}, (step, *judges)) for step, _ in trained]
+    named = {"panel": [judge.name for judge in panel]}
+    chosen = [Step("choose", step.name, named, (step, *panel)) for step, _ in trained]
     segmentor = _segmentor(chosen)
     measures = [
         step
@@ -240,6 +287,18 @@ def plan(experiment: Experiment, data_key: str) -> list[Step]:
         uses = (references, segmentor) if mask == "segmentor" else (references,)
         measures.append(_measure(Row(method, mask=mask), uses, experiment.resegmentation_steps))
     return [*judges, references, *(step for step, _ in trained), *chosen, *measures]
+
+
+def _deciding(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those that decide nothing but what is seen of a training run."""
+    training = values.get("training")
+    if training is None:
+        return dict(values)
+    return {**values, "training": {key: value for key, value in training.items() if key not in ASIDE}}
+
+
+def _keys_of(groups: Iterable[Mapping[str, Any]]) -> set[str]:
+    return {key for group in groups for key in group}
 
 
 def _judge(experiment: Experiment, name: str, data_key: str) -> Step:
@@ -254,11 +313,11 @@ def _train(experiment: Experiment, values: Mapping[str, Any], seed: int, data_ke
 
 def _segmentor(chosen: Sequence[Step]) -> Step:
     """The run whose S gives the controls their mask: the paired one, or what comes nearest."""
-    for method in ("paired", "semi_supervised", "unpaired"):
+    for method in WITH_SEGMENTOR:
         for step in chosen:
             if step.name.startswith(f"{method}-"):
                 return step
-    raise InputError("no method with a segmentor; expected paired, semi_supervised or unpaired")
+    raise ValueError("an experiment has a method with a segmentor")
 
 
 def _of_method(choice: Step, seed: int, segmentor: Step, references: Step, steps: int) -> list[Step]:

@@ -12,11 +12,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pseudohealthy.data.prepared import Prepared
-from pseudohealthy.errors import InputError
+from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.experiment.cases import Case
 from pseudohealthy.experiment.plan import Experiment, Step
 from pseudohealthy.experiment.results import by_volume, curves, table1
 from pseudohealthy.files import make_folder, replace, write_json
+from pseudohealthy.report.caption import validity
 from pseudohealthy.report.charts import distributions, identity_healthiness, validation_curves
 from pseudohealthy.report.figures import contact_sheet
 from pseudohealthy.report.html import report_html
@@ -36,9 +37,11 @@ CAPTIONS = {
     "cycles": "Input, pseudo-healthy image and reconstruction (the paper's Figure 2).",
     "moved_mask": "R given S's mask, no mask, and the lesion moved to the other hemisphere (outlined).",
     "all_volumes": "All test volumes, each with the slice of its largest lesion (outlined), by lesion size.",
-    "distributions": "Identity and healthiness of each test volume.",
-    "identity_healthiness": "Identity against healthiness of every method and control.",
-    "validation_curves": "Validation patients over training; the checkpoint that was taken is marked.",
+    "identity_healthiness": "Mean over volumes of every method, blend and control, with 95 % bootstrap "
+    "intervals; a crossed-out point's healthiness is void. What keeps the patient and removes the disease "
+    "lies above on the right.",
+    "distributions": "A dot is a volume (the mean over seeds), boxes are quartiles; raw outputs, no oracles.",
+    "validation_curves": "Kept checkpoints on validation volumes; a star is the chosen one.",
 }
 
 
@@ -53,14 +56,14 @@ def publish(
     Raises:
         PseudohealthyError: the folder cannot be written to.
     """
-    make_folder(folder / "pictures")
+    make_folder(folder)
     write_json(folder / "table1.json", table1(experiment, out, steps, prepared))
     _table(folder / "volumes.tsv", by_volume(out, steps))
     _table(folder / "curves.tsv", curves(out, steps))
     references = next(step for step in steps if step.kind == "references")
     pairs = (references.folder(out) / "pairs.tsv").read_text(encoding="utf-8")
     replace(folder / "pairs.tsv", lambda part: part.write_text(pairs, encoding="utf-8"))
-    _draw(folder / "pictures", out, steps, Case.of(prepared, "test"))
+    draw_pictures(folder / "pictures", out, steps, Case.of(prepared, "test"))
     render(folder)
 
 
@@ -86,20 +89,31 @@ def render(folder: Path) -> None:
     }.items():
         _text(folder / name, text)
     charts = folder / "charts"
-    make_folder(charts)
-    distributions(charts / "distributions.png", volumes)
+    _make_empty(charts)
+    distributions(charts / "distributions.png", volumes, invalid=bool(validity(found)))
     identity_healthiness(charts / "identity_healthiness.png", found)
     validation_curves(charts / "validation_curves.png", over_training)
     figures = {
-        path.stem: (CAPTIONS.get(path.stem.rstrip("_0123456789"), path.stem), path)
+        path.stem: (_caption(path.stem), path)
         for where in ("pictures", "charts")
         for path in sorted((folder / where).glob("*.png"))
     }
-    report_html(folder / "report.html", found, volumes, over_training, figures)
+    report_html(folder / "report.html", found, figures)
 
 
-def _draw(folder: Path, out: Path, steps: Sequence[Step], case: Case) -> None:
-    """The pictures of the first seed's rows."""
+def draw_pictures(folder: Path, out: Path, steps: Sequence[Step], case: Case) -> None:
+    """Draw what the first seed's rows make of a case; pictures of an earlier time go.
+
+    Args:
+        folder: of the PNGs.
+        out: the experiment's folder, which holds each row's stacks.
+        steps: those with a row are drawn.
+        case: the slices whose volumes' largest lesions were kept in these stacks.
+
+    Raises:
+        PseudohealthyError: the folder cannot be written to.
+    """
+    _make_empty(folder)
     first = min(step.row.seed for step in steps if step.row is not None and step.row.seed is not None)
     rows = [step for step in steps if step.row is not None and step.row.seed in (None, first)]
     taken = {step.row: _pictures(step, out) for step in rows if step.row is not None}
@@ -125,7 +139,23 @@ def _draw(folder: Path, out: Path, steps: Sequence[Step], case: Case) -> None:
     _sheet(folder / "cycles.png", cycles, few, names)
     for row in trained:
         if "moved mask" in taken[row]:
-            _moved(folder / f"moved_mask_{row.method}.png", inputs, taken[row], few, names)
+            _moved(folder / f"moved_mask_{row.name}.png", inputs, taken[row], few, names)
+
+
+def _caption(name: str) -> str:
+    """Of the known name that a picture's begins with, the longest: pages and rows are added behind it."""
+    known = [each for each in CAPTIONS if name.startswith(each)]
+    return CAPTIONS[max(known, key=len)] if known else name
+
+
+def _make_empty(folder: Path) -> None:
+    """Make sure that a folder is there and holds no picture that an earlier, other experiment left."""
+    make_folder(folder)
+    try:
+        for old in folder.glob("*.png"):
+            old.unlink()
+    except OSError as error:
+        raise PseudohealthyError(f"{folder}: cannot be cleared of old pictures ({error.strerror})") from error
 
 
 def _moved(path: Path, inputs: NDArray[Any], taken: Stacks, few: list[int], names: list[str]) -> None:

@@ -17,15 +17,17 @@ from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.controls import best_threshold, threshold_masks
 from pseudohealthy.evaluation.healthiness import healthiness, reasons_against
 from pseudohealthy.evaluation.insertion import insert, insertion_recall, plan_insertions, pooled_recall
+from pseudohealthy.evaluation.score import strict
 from pseudohealthy.evaluation.segmentation import dice, volume_dice
 from pseudohealthy.experiment.cases import Case
+from pseudohealthy.experiment.plan import THRESHOLD_RULE
 from pseudohealthy.experiment.resegmentability import coordinates_auroc, excess_auroc
-from pseudohealthy.files import replace, write_json
+from pseudohealthy.files import write_arrays, write_json, write_text
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.volume import THRESHOLD
 
-THRESHOLD_RULE = "threshold"
 FEATHER = 2.0  # mm
+LEAST_SUBJECTS = 2  # for what is learnt on some and measured on others
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,20 +63,24 @@ class Bench:
         """The bench of a split; the threshold comes from the validation slices.
 
         Raises:
-            InputError: the split lacks pathological or healthy slices, or no lesion fits into any of them.
+            InputError: the split lacks pathological or healthy slices, or has them of one subject only.
         """
         pathological, healthy = (Case.of(prepared, split, label) for label in ("pathological", "healthy"))
         validation = Case.of(prepared, "val")
         spacing = float(prepared.manifest["settings"]["spacing"])
-        truth_pairs = plan(pathological, healthy, seed)
-        if truth_pairs.empty:
-            raise InputError(f"no lesion of the {split} volumes fits into a healthy slice of another subject")
+        truth_pairs = plan(pathological, healthy, seed, spacing)
+        fitting = len(np.unique(healthy.subjects[truth_pairs["recipient"].to_numpy()]))
+        if fitting < LEAST_SUBJECTS or len(np.unique(pathological.subjects)) < LEAST_SUBJECTS:
+            raise InputError(
+                f"too few {split} volumes: lesions fit into healthy slices of {fitting} other subjects, "
+                f"expected {LEAST_SUBJECTS} or more; give the {split} split more volumes"
+            )
         return cls(
             pathological,
             healthy,
             transplanted(healthy, pathological, truth_pairs, spacing),
             truth_pairs,
-            plan(pathological, pathological, seed + 1, avoid=pathological.masks),
+            plan(pathological, pathological, seed + 1, spacing, avoid=pathological.masks),
             judges,
             held_back,
             best_threshold(validation.images, validation.masks, validation.brains),
@@ -111,13 +117,26 @@ def insertion_check(
     return insertion_recall(found, checked.masks, checked.volumes), pooled_recall(found, checked.masks)
 
 
-def plan(donors: Case, recipients: Case, seed: int, avoid: NDArray[np.bool_] | None = None) -> pd.DataFrame:
+def plan(
+    donors: Case,
+    recipients: Case,
+    seed: int,
+    spacing: float,
+    avoid: NDArray[np.bool_] | None = None,
+) -> pd.DataFrame:
     """Which lesion goes where; see `evaluation.insertion.plan_insertions`."""
     tables = [
         pd.DataFrame({"subject": case.subjects, "height": case.heights}) for case in (donors, recipients)
     ]
     return plan_insertions(
-        donors.masks, donors.brains, tables[0], recipients.brains, tables[1], seed=seed, avoid=avoid
+        donors.masks,
+        donors.brains,
+        tables[0],
+        recipients.brains,
+        tables[1],
+        seed=seed,
+        spacing=spacing,
+        avoid=avoid,
     )
 
 
@@ -162,42 +181,45 @@ def write_references(folder: Path, bench: Bench, *, seed: int, steps: int) -> No
     """
     x = bench.pathological
     judged = bench.judged(x.images, x.brains)
-    replace(folder / "judged.npz", lambda part: _save(part, judged))
-    coordinates = coordinates_auroc(x.masks, x.brains, x.volumes, x.heights, seed=seed, steps=steps)
-    _write_table(folder / "coordinates.tsv", coordinates)
-    facts = {name: _facts(bench, name, found) for name, found in judged.items()}
+    write_arrays(folder / "judged.npz", judged)
+    coordinates = coordinates_auroc(
+        x.masks, x.brains, x.volumes, x.heights, subjects=x.subjects, seed=seed, steps=steps
+    )
+    write_text(folder / "coordinates.tsv", as_tsv(coordinates))
+    # the same lesions as in the outputs, in the same slices, but real ones
+    checked = transplanted(x, x, bench.check_pairs, bench.spacing[0])
+    facts = {name: _facts(bench, name, found, checked) for name, found in judged.items()}
     first = facts[next(iter(bench.judges))]
     reasons = reasons_against(first["dice_pooled"], first["h_copy"])
-    write_json(
-        folder / "judges.json",
-        {
-            "judges": facts,
-            "threshold": bench.threshold,
-            "valid": not reasons,
-            "invalid_reason": "; ".join(reasons) or None,
-            "resegmentation_of_healthy_slices": _healthy_resegmentation(bench, seed, steps),
-        },
-    )
+    judges = {
+        "judges": facts,
+        "threshold": bench.threshold,
+        "valid": not reasons,
+        "invalid_reason": "; ".join(reasons) or None,
+        "resegmentation_of_healthy_slices": _healthy_resegmentation(bench, seed, steps),
+    }
+    write_json(folder / "judges.json", strict(judges))
     named = [_named(bench.truth_pairs, x, bench.healthy, "truth"), _named(bench.check_pairs, x, x, "check")]
-    _write_table(folder / "pairs.tsv", pd.concat(named, ignore_index=True).set_index("use"))
+    write_text(folder / "pairs.tsv", as_tsv(pd.concat(named, ignore_index=True).set_index("use")))
 
 
-def _facts(bench: Bench, name: str, found: NDArray[np.bool_]) -> dict[str, Any]:
+def as_tsv(table: pd.DataFrame) -> str:
+    """A table with its index as tab-separated text; n/a for nothing."""
+    return table.to_csv(sep="\t", na_rep="n/a", lineterminator="\n")
+
+
+def _facts(bench: Bench, name: str, found: NDArray[np.bool_], checked: Case) -> dict[str, Any]:
     """A judge's own quality: its Dice, what it makes of a copy, of healthy slices and of inserted lesions."""
-    x, healthy, inserted = bench.pathological, bench.healthy, bench.transplants
-    checked = transplanted(
-        x, x, bench.check_pairs, bench.spacing[0]
-    )  # the same lesions in the same slices, but real ones
-    on_healthy, on_inserted = (_one(bench, name, case) for case in (healthy, inserted))
-    by_volume = volume_dice(found, x.masks, x.volumes)
+    x, inserted = bench.pathological, bench.transplants
+    on_healthy = _one(bench, name, bench.healthy)
     return {
         "dice_pooled": dice(found, x.masks),
-        "dice_per_volume": float(by_volume.mean()),
+        "dice_per_volume": float(volume_dice(found, x.masks, x.volumes).mean()),
         "h_copy": healthiness(found.sum(), x.masks.sum()),
         "false_positive_voxels_per_healthy_slice": float(on_healthy.sum() / len(on_healthy)),
         "recall": pooled_recall(found, x.masks),
         "insertion_recall": pooled_recall(_one(bench, name, checked), checked.masks),
-        "insertion_recall_in_healthy_slices": pooled_recall(on_inserted, inserted.masks),
+        "insertion_recall_in_healthy_slices": pooled_recall(_one(bench, name, inserted), inserted.masks),
         "held_back": name == bench.held_back,
     }
 
@@ -213,7 +235,16 @@ def _healthy_resegmentation(bench: Bench, seed: int, steps: int) -> float:
     """The re-segmentability of real healthy slices, given masks of others: what 0 looks like in practice."""
     case = bench.transplants
     truth = case.images if case.truth is None else case.truth
-    table = excess_auroc(truth, case.masks, case.brains, case.volumes, case.heights, seed=seed, steps=steps)
+    table = excess_auroc(
+        truth,
+        case.masks,
+        case.brains,
+        case.volumes,
+        case.heights,
+        subjects=case.subjects,
+        seed=seed,
+        steps=steps,
+    )
     return float(table["reseg_excess_auroc"].mean())
 
 
@@ -233,13 +264,3 @@ def read_judged(folder: Path) -> dict[str, NDArray[np.bool_]]:
     """`judged.npz` of a folder that `write_references` wrote."""
     with np.load(folder / "judged.npz", allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}
-
-
-def _save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    with path.open("wb") as file:  # given a name, numpy would add a suffix of its own
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-
-
-def _write_table(path: Path, table: pd.DataFrame) -> None:
-    text = table.to_csv(sep="\t", na_rep="n/a", lineterminator="\n")
-    replace(path, lambda part: part.write_text(text, encoding="utf-8"))

@@ -58,6 +58,7 @@ class _Task:
     lesions: Stack
     brains: Stack
     volumes: NDArray[Any]
+    subjects: NDArray[Any]
     device: str
 
 
@@ -71,15 +72,16 @@ def excess_auroc(
     seed: int,
     steps: int = STEPS,
     folds: int = FOLDS,
+    subjects: ArrayLike | None = None,
     coordinates: pd.DataFrame | None = None,
     device: str = "cpu",
 ) -> pd.DataFrame:
     """How much better the lesion's place is found in the output than by coordinates alone.
 
     A network learns the masks from the outputs and the coordinates, another one from the coordinates alone.
-    Each volume is ranked by networks that have not seen it: the volumes are shared out among folds, and one
-    fold's network learns from all others. Where an output shows no trace, its network knows no more than
-    where lesions lie in general.
+    Each volume is ranked by networks that have not seen its patient: the subjects are shared out among
+    folds, and one fold's network learns from all others. Where an output shows no trace, its network knows no
+    more than where lesions lie in general.
 
     Args:
         outputs: x~, (N, H, W) in [0, 1].
@@ -90,7 +92,9 @@ def excess_auroc(
         seed: of folds, weights and batches; the same seed gives the same figures.
         steps: of training, of 8 slices each.
         folds: two or more.
-        coordinates: what `coordinates_auroc` gives for the same masks and seed, or nothing, to have it done.
+        subjects: whose volume it is, labels, (N,); nothing: each volume is somebody else's.
+        coordinates: what `coordinates_auroc` gives for the same masks, subjects and seed, or nothing, to have
+            it done.
         device: where the networks are trained.
 
     Returns:
@@ -98,12 +102,13 @@ def excess_auroc(
         0; NaN where a volume's brain has no lesion.
 
     Raises:
-        InputError: fewer volumes than folds, or fewer than two folds.
+        InputError: fewer subjects than folds, or fewer than two folds.
     """
-    task = _task(outputs, masks, brains, volumes, heights, device=device)
+    task = _task(outputs, masks, brains, volumes, heights, subjects=subjects, device=device)
     if coordinates is None:
-        arguments: dict[str, Any] = {"seed": seed, "steps": steps, "folds": folds, "device": device}
-        coordinates = coordinates_auroc(masks, brains, volumes, heights, **arguments)
+        training: dict[str, Any] = {"seed": seed, "steps": steps, "folds": folds}
+        places = (masks, brains, volumes, heights)
+        coordinates = coordinates_auroc(*places, subjects=subjects, device=device, **training)
     table = _cross_fitted(task, "reseg_auroc", seed, steps, folds).join(coordinates[[COORDINATES]])
     table["reseg_excess_auroc"] = table["reseg_auroc"] - table[COORDINATES]
     return table
@@ -118,6 +123,7 @@ def coordinates_auroc(
     seed: int,
     steps: int = STEPS,
     folds: int = FOLDS,
+    subjects: ArrayLike | None = None,
     device: str = "cpu",
 ) -> pd.DataFrame:
     """How well coordinates alone find the lesion: the same for every method, hence to be done once.
@@ -128,9 +134,8 @@ def coordinates_auroc(
         `reseg_auroc_coordinates` by volume.
     """
     black = np.zeros(masks.shape, dtype=np.float32)
-    return _cross_fitted(
-        _task(black, masks, brains, volumes, heights, device=device), COORDINATES, seed, steps, folds
-    )
+    task = _task(black, masks, brains, volumes, heights, subjects=subjects, device=device)
+    return _cross_fitted(task, COORDINATES, seed, steps, folds)
 
 
 def train(task: _Task, rows: Rows, seed: int, steps: int) -> SmallUNet:
@@ -164,6 +169,7 @@ def _task(
     volumes: ArrayLike,
     heights: ArrayLike,
     *,
+    subjects: ArrayLike | None,
     device: str,
 ) -> _Task:
     count, height, width = images.shape
@@ -174,7 +180,8 @@ def _task(
     x[:, 2] = np.linspace(-1, 1, width)
     x[:, 3] = 2 * np.asarray(heights, dtype=np.float32)[:, None, None] - 1
     lesions, brain = (each.astype(np.float32) for each in (masks > 0, inside))
-    return _Task(x, lesions, brain, np.asarray(volumes), device)
+    of = np.asarray(volumes if subjects is None else subjects)
+    return _Task(x, lesions, brain, np.asarray(volumes), of, device)
 
 
 def _standardised(values: NDArray[Any]) -> NDArray[Any]:
@@ -185,8 +192,8 @@ def _standardised(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _cross_fitted(task: _Task, column: str, seed: int, steps: int, folds: int) -> pd.DataFrame:
-    """AUROC of each volume's brain by a network that has not seen the volume."""
-    fold = _folds(task.volumes, folds, seed)
+    """AUROC of each volume's brain by a network that has not seen its subject."""
+    fold = _folds(task.subjects, folds, seed)
     scores = np.empty_like(task.lesions)
     for held_out in range(folds):
         network = train(task, np.flatnonzero(fold != held_out), seed, steps)
@@ -200,13 +207,13 @@ def _cross_fitted(task: _Task, column: str, seed: int, steps: int, folds: int) -
     return by_volume(task.volumes, measure)
 
 
-def _folds(volumes: NDArray[Any], folds: int, seed: int) -> NDArray[np.intp]:
-    """The fold of each slice, (N,): the volumes, shuffled, are dealt out in turn."""
-    codes, labels = pd.factorize(volumes)
+def _folds(subjects: NDArray[Any], folds: int, seed: int) -> NDArray[np.intp]:
+    """The fold of each slice, (N,): the subjects, shuffled, are dealt out in turn."""
+    codes, labels = pd.factorize(subjects)
     if not 2 <= folds <= len(labels):
         raise InputError(
-            f"{len(labels)} volumes cannot be shared out among {folds} folds; at least two folds are needed, "
-            "with a volume each"
+            f"{len(labels)} subjects cannot be shared out among {folds} folds; at least two folds are "
+            "needed, with a subject each"
         )
     dealt = np.random.default_rng(seed).permutation(len(labels)) % folds
     return dealt[codes]

@@ -10,18 +10,21 @@ from typing import Any
 
 import pandas as pd
 
+from pseudohealthy.config import SPLITS
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.evaluation.insertion import void
-from pseudohealthy.evaluation.score import summarise
+from pseudohealthy.evaluation.score import strict, summarise
 from pseudohealthy.evaluation.statistics import against_baselines, averaged_over_seeds
 from pseudohealthy.experiment.choose import RULE
 from pseudohealthy.experiment.evaluate import provenance
 from pseudohealthy.experiment.measure import nested
-from pseudohealthy.experiment.plan import Experiment, Row, Step
+from pseudohealthy.experiment.plan import DONE, Experiment, Row, Step
+from pseudohealthy.report.paper import method_name
 from pseudohealthy.training.loop import CLOCK
 
-DONE = "done.json"
 TESTED = ("identity", "healthiness")
+CURVE = ["method", "preset", "seed", "images", "identity", "healthiness", "choice", "chosen"]
+PROPOSED, BASELINES = ("unpaired", "paired"), ("conditional_gan", "cyclegan")
 ONLY_SOME = ("truth_phantom", "cycle", "obey", "segmentor_dice", "detection")  # null in all other rows
 
 
@@ -34,26 +37,33 @@ def table1(experiment: Experiment, out: Path, steps: Sequence[Step], prepared: P
     """The content of `table1.json`, from the files of the finished steps."""
     references = next(step for step in steps if step.kind == "references")
     judges = _json(references.folder(out) / "judges.json")
-    totals = prepared.manifest["totals"]
-    measured = [step for step in steps if step.kind == "measure"]
-    tests = _tests(experiment, out, measured)
     first = judges["judges"][experiment.first_judge]
+    measured = [step for step in steps if step.kind == "measure"]
+    rows = [_row(step, out, first["insertion_recall"]) for step in measured]
+    tests, left_out = _tests(experiment, out, measured, rows, valid=judges["valid"])
+    done = [_about(step, out) for step in steps]
+    commits = sorted({str(step["commit"]) for step in done})
+    totals = prepared.manifest["totals"]
     return {
         **provenance(),
+        "commit": commits[0] if len(commits) == 1 else None,
+        "commits": commits,
         "experiment": experiment.name,
         "config": experiment.model_dump(mode="json"),
         "cohort": prepared.manifest["cohort"],
         "data": prepared.manifest["key"],
-        "split": {split: totals[split]["volumes"] for split in ("train", "val", "test")},
-        "slices": {split: totals[split]["slices"] for split in ("train", "val", "test")},
-        "valid": judges["valid"],
+        "preprocessing": prepared.manifest["settings"],
+        "split": {split: totals[split]["volumes"] for split in SPLITS},
+        "slices": {split: totals[split]["slices"] for split in SPLITS},
         "judge": first,
         **judges,
         "held_back": experiment.held_back,
         "choice_rule": RULE,
         "statistics": tests,
-        "rows": [_row(step, out, tests, experiment.preset, first["insertion_recall"]) for step in measured],
-        "steps": [_about(step, out) for step in steps],
+        "baselines": sorted({row["method"] for row in rows} & set(BASELINES)),
+        "not_tested": left_out,
+        "rows": [{**row, **_stars(row, tests, experiment)} for row in rows],
+        "steps": done,
     }
 
 
@@ -87,27 +97,30 @@ def curves(out: Path, steps: Sequence[Step]) -> pd.DataFrame:
                     "chosen": point["images"] == choice["images"],
                 }
             )
-    return pd.DataFrame(parts)
+    return pd.DataFrame(parts, columns=CURVE)
 
 
-def _row(
-    step: Step, out: Path, tests: Mapping[str, Mapping[str, Any]], preset: str, reference_recall: float
-) -> dict[str, Any]:
-    """One row as `table1.json` has it."""
+def _row(step: Step, out: Path, reference_recall: float | None) -> dict[str, Any]:
+    """One row as `table1.json` has it, but for its tests."""
     row = step.row or Row("copy")
     summary = summarise(read_table(step, out))
     numbers = nested(_json(step.folder(out) / "numbers.json"))
     for group, values in numbers.items():
         summary.setdefault(group, {}).update(values)
-    recall = summary["healthiness"]["insertion_recall"]
-    summary["healthiness"]["void"] = void(recall, reference_recall)
+    recalls = [summary["healthiness"]["insertion_recall"], reference_recall]
+    known = [math.nan if recall is None else recall for recall in recalls]
+    summary["healthiness"]["void"] = void(known[0], known[1])
     summary.pop("insertion_recall", None)
-    own = tests.get(row.method, {}) if row.output == "raw" and row.preset == preset else {}
+    return {**_named(row), **_training(step, out), **dict.fromkeys(ONLY_SOME), **strict(summary)}
+
+
+def _stars(
+    row: Mapping[str, Any], tests: Mapping[str, Mapping[str, Any]], experiment: Experiment
+) -> dict[str, Any]:
+    """The tests of a row: those of its method, where the row is what was tested."""
+    tested = row["output"] == "raw" and row["preset"] == _presets(experiment).get(row["method"])
+    own = tests.get(row["method"], {}) if tested else {}
     return {
-        **_named(row),
-        **_training(step, out),
-        **dict.fromkeys(ONLY_SOME),
-        **strict(summary),
         "p_holm": {name: own[name]["p_holm"] if name in own else None for name in TESTED},
         "star": {name: bool(own[name]["star"]) if name in own else False for name in TESTED},
     }
@@ -129,30 +142,56 @@ def _training(step: Step, out: Path) -> dict[str, Any]:
         return dict.fromkeys(("images", "images_in_all", "width", "device", "hours"))
     choice = next(use for use in step.after if use.kind == "choose")
     trained = choice.after[0]
+    width = "segmentor_width" if step.row.method == "inpainter" else "width"  # the inpainter is such a U-Net
     clock = _json(trained.folder(out) / "run" / CLOCK)
     return {
         "images": _json(choice.folder(out) / "choice.json")["images"],
         "images_in_all": clock["images"],
-        "width": trained.settings["networks"]["width"],
+        "width": trained.settings["networks"][width],
         "device": _json(trained.folder(out) / DONE)["device"],
         "hours": round(clock["seconds"] / 3600, 4),
     }
 
 
-def _tests(experiment: Experiment, out: Path, measured: Sequence[Step]) -> dict[str, dict[str, Any]]:
-    """The proposed methods against the better baseline (section 6, Statistics), each averaged over seeds."""
-    values = {}
-    for method in ("conditional_gan", "cyclegan", "unpaired", "paired"):
-        tables = [
-            read_table(step, out)
-            for step in measured
-            if step.row is not None
-            and (step.row.method, step.row.preset, step.row.output) == (method, experiment.preset, "raw")
+def _presets(experiment: Experiment) -> dict[str, str]:
+    """The preset with which each method is tested: the first that the experiment lists."""
+    presets: dict[str, str] = {}
+    for run in experiment.runs:
+        presets.setdefault(run.method, run.preset)
+    return presets
+
+
+def _tests(
+    experiment: Experiment,
+    out: Path,
+    measured: Sequence[Step],
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    valid: bool,
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """The proposed methods against the better baseline (section 6, Statistics), each averaged over seeds.
+
+    Returns:
+        The tests by method and measure, and what could not be tested: a healthiness that is void, or all of
+        them where the judge may not be believed.
+    """
+    values, left_out = {}, [] if valid else ["healthiness of every method: the judge may not be believed"]
+    presets = _presets(experiment)
+    for method in (*BASELINES, *PROPOSED):
+        own = [
+            (step, row)
+            for step, row in zip(measured, rows, strict=True)
+            if (row["method"], row["preset"], row["output"]) == (method, presets.get(method), "raw")
         ]
-        for name in TESTED if tables else ():
-            values[method, name] = averaged_over_seeds([table[name].dropna() for table in tables])
-    tests: dict[str, dict[str, Any]] = strict(against_baselines(values))
-    return tests
+        is_void = any(row["healthiness"]["void"] for _, row in own)
+        if is_void and valid:
+            left_out.append(f"healthiness of {method_name(method)}: void by the insertion check")
+        for name in TESTED if own else ():
+            if name == "identity" or (valid and not is_void):
+                tables = [read_table(step, out)[name].dropna() for step, _ in own]
+                values[method, name] = averaged_over_seeds(tables)
+    tests: dict[str, dict[str, Any]] = strict(against_baselines(values, PROPOSED, BASELINES, TESTED))
+    return tests, left_out
 
 
 def _about(step: Step, out: Path) -> dict[str, Any]:
@@ -163,10 +202,3 @@ def _about(step: Step, out: Path) -> dict[str, Any]:
 def _json(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
-
-
-def strict(value: Any) -> Any:
-    """`value` with a null for every number that is none, as JSON wants it."""
-    if isinstance(value, Mapping):
-        return {key: strict(each) for key, each in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,19 +20,18 @@ from pseudohealthy.data.phantom import make_phantoms
 from pseudohealthy.data.prepare import prepare
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import RESEARCH_USE, InputError
+from pseudohealthy.evaluation.score import strict
 from pseudohealthy.experiment.cases import Case
 from pseudohealthy.experiment.choose import choose
 from pseudohealthy.experiment.evaluate import provenance
 from pseudohealthy.experiment.measure import measure
-from pseudohealthy.experiment.plan import Experiment, Step, plan
+from pseudohealthy.experiment.plan import DONE, Experiment, Step, plan
 from pseudohealthy.experiment.publish import publish
-from pseudohealthy.experiment.references import Bench, read_judged, write_references
+from pseudohealthy.experiment.references import Bench, as_tsv, read_judged, write_references
 from pseudohealthy.experiment.rows import Healer
-from pseudohealthy.files import make_folder, replace, write_json
+from pseudohealthy.files import make_folder, write_arrays, write_json, write_text
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.training.loop import WEIGHTS, train
-
-DONE = "done.json"
 
 
 def reproduce(
@@ -64,6 +62,8 @@ def reproduce(
     prepared = prepared_cohort(experiment, out, folders)
     steps = plan(experiment, prepared.manifest["key"])
     workshop = Workshop(experiment, out, prepared, steps, device)
+    if not all(is_done(step, out) for step in steps):
+        workshop.bench_with({})  # a cohort that cannot be measured is told before anything is trained
     for number, step in enumerate(steps, 1):
         if is_done(step, out):
             continue
@@ -101,8 +101,11 @@ def outlook(experiment: Experiment, out: Path) -> list[str]:
         key = "not prepared"
     lines = []
     for step in plan(experiment, key):
-        images = step.settings.get("training", {}).get("images")
-        budget = f", {images} images" if images else ""
+        training = step.settings.get("training", {})
+        amounts = [
+            f"{training[unit]} {unit}" for unit in ("minutes", "images", "epochs") if training.get(unit)
+        ]
+        budget = f", {amounts[0]}" if amounts else ""
         lines.append(f"{'done ' if is_done(step, out) else 'to do'}  {step.kind} {step.name}{budget}")
     return lines
 
@@ -150,8 +153,11 @@ class Workshop:
     @cached_property
     def bench(self) -> Bench:
         """The test slices and what they are measured with."""
-        data = self.experiment.data
-        return Bench.of(self.prepared, self.judges, self.experiment.held_back, data.seed)
+        return self.bench_with(self.judges)
+
+    def bench_with(self, judges: Mapping[str, Model]) -> Bench:
+        """The same with other judges, or none."""
+        return Bench.of(self.prepared, judges, self.experiment.held_back, self.experiment.data.seed)
 
     @cached_property
     def references(self) -> tuple[dict[str, NDArray[np.bool_]], pd.DataFrame]:
@@ -189,9 +195,9 @@ class Workshop:
             seed=self.experiment.data.seed,
             steps=self.experiment.resegmentation_steps,
         )
-        replace(folder / "volumes.tsv", lambda part: measured.table.to_csv(part, sep="\t", na_rep="n/a"))
-        write_json(folder / "numbers.json", measured.numbers)
-        replace(folder / "pictures.npz", lambda part: _save(part, measured.pictures))
+        write_text(folder / "volumes.tsv", as_tsv(measured.table))
+        write_json(folder / "numbers.json", strict(measured.numbers))
+        write_arrays(folder / "pictures.npz", measured.pictures)
 
     def _healer(self, step: Step) -> Healer:
         if step.row is None:
@@ -211,8 +217,3 @@ class Workshop:
         if folder not in self.models:
             self.models[folder] = Model.load(folder, self.device)
         return self.models[folder]
-
-
-def _save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    with path.open("wb") as file:  # given a name, numpy would add a suffix of its own
-        np.savez_compressed(file, allow_pickle=False, **arrays)

@@ -42,11 +42,14 @@ class Method(nn.Module, ABC):
         needs: what the method draws beside pathological slices.
         generators: the networks that share one optimiser, by the paper's letter.
         discriminators: the networks that have one each, by the paper's symbol.
+        unpooled: fakes that are shown as they are made, never past ones in their place: those of which
+            `discriminator_losses` weighs each sample by something of its own image.
     """
 
     needs: frozenset[Need]
     generators: nn.ModuleDict
     discriminators: nn.ModuleDict
+    unpooled: frozenset[str] = frozenset()
 
     @abstractmethod
     def generator_terms(self, batch: Batch) -> Terms:

@@ -37,6 +37,8 @@ class Factorization(Method):
         super().__init__()
         self.losses, self.supervision, self.adversarial = losses, supervision, adversarial(losses)
         self.needs = NEEDS[supervision]
+        if supervision == "semi_supervised":  # a past mask would be weighed as another image's
+            self.unpooled = frozenset({"S(x_p)"})
         self.generators = nn.ModuleDict(
             {
                 "G": parts.generator(networks),

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.report import paper
 from pseudohealthy.report.cells import central, known, leaf, text
 from pseudohealthy.report.content import STAR, VOID
+from pseudohealthy.report.tested import tests_made
 
-MEASURES = (
-    "Identity is the masked MS-SSIM (window 11, five scales; slices are zero-padded to a width of 176, "
-    "without which five scales cannot be computed). Healthiness is by volume: the judge's mean count over "
-    "the cohort's mean lesion size; pooled is the paper's form."
+LEAST_SIDE = 176  # pixels of a slice's side that five scales of windows of 11 need
+HEALTHINESS = (
+    "Healthiness is by volume: the judge's mean count over the cohort's mean lesion size; pooled is the "
+    "paper's form."
 )
 MARKS = (
-    f"{STAR} better than the better of conditional GAN and CycleGAN at 5 % (paired Wilcoxon over volumes, "
-    f"Holm over the family of four). {VOID} healthiness is void: lesions put into this method's outputs are "
-    "not found by the judge as in real slices. ↑ higher is better, ↓ lower is better."
+    f"{STAR} better than the baseline of its test at 5 %. {VOID} healthiness is void: lesions put into this "
+    "method's outputs are not found by the judge as in real slices. ↑ higher is better, ↓ lower is better."
 )
 BESIDE = (
     f"The paper's columns quote {paper.SOURCE}. Its data ({paper.DATA}), preprocessing and judge are not "
@@ -55,17 +55,53 @@ def validity(table1: Mapping[str, Any]) -> str:
 
 
 def caption(table1: Mapping[str, Any]) -> list[str]:
-    """The sentences under Table 1, the one of research use last."""
-    return [_what(table1), MEASURES, _judge(table1), MARKS, BESIDE, RESEARCH_USE]
+    """The sentences under Table 1, the one of research use last.
+
+    Args:
+        table1: `split.test`, `preprocessing.field`, `judge`, `commit` and `commits` are told of, and what
+            `tested.tests_made` reads; any may be missing.
+    """
+    return [
+        _what(table1),
+        f"{_identity(leaf(table1, 'preprocessing.field'))} {HEALTHINESS}",
+        _judge(table1),
+        " ".join([*tests_made(table1), MARKS]),
+        *_versions(table1),
+        BESIDE,
+        RESEARCH_USE,
+    ]
 
 
 def _what(table1: Mapping[str, Any]) -> str:
-    split = table1.get("evaluated") or "test"
-    number = leaf(table1, f"split.{split}")
-    volumes = f"{number} {split} volumes" if known(number) else f"the {split} volumes"
+    number = leaf(table1, "split.test")
+    volumes = f"{number} test volumes" if known(number) else "the test volumes"
     if number == 1:
         return "Measures of 1 volume, which says nothing of spread."
     return f"Mean ± standard deviation over {volumes} [95 % bootstrap interval]."
+
+
+def _identity(field: Sequence[int] | None) -> str:
+    """How identity is measured, and to what slices of this field are padded for it."""
+    raised = "without which five scales cannot be computed and which raises the value"
+    if not field:
+        padding = f"slices are zero-padded where a side is under {LEAST_SIDE}, {raised}"
+    else:
+        size, padded = (_size(sides) for sides in (field, [max(side, LEAST_SIDE) for side in field]))
+        padding = f"slices of {size} pixels are zero-padded to {padded}, {raised}"
+        if size == padded:
+            padding = f"slices of {size} pixels, not padded"
+    return f"Identity is the masked MS-SSIM (window 11, five scales; {padding})."
+
+
+def _size(sides: Sequence[int]) -> str:
+    return " x ".join(map(str, sides))
+
+
+def _versions(table1: Mapping[str, Any]) -> list[str]:
+    commits = table1.get("commits") or ()
+    if table1.get("commit") is not None or len(commits) < 2:
+        return []
+    return [f"The steps were made by several versions of the code: {', '.join(map(str, commits))}."]
 
 
 def _judge(table1: Mapping[str, Any]) -> str:

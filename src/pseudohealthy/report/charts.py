@@ -28,16 +28,18 @@ STYLES: Mapping[str, tuple[str, str]] = {
     "inpainter": ("#0072b2", "P"),
 }
 OTHER = ("#6e6e6e", "X")
+INVALID = " – INVALID"
 SHOWN = {"identity": "identity (MS-SSIM)", "healthiness": "healthiness"}
 
 
-def distributions(path: Path, volumes: pd.DataFrame) -> None:
+def distributions(path: Path, volumes: pd.DataFrame, *, invalid: bool = False) -> None:
     """Identity and healthiness of every volume by method, averaged over seeds; raw outputs.
 
     Args:
         path: of the PNG.
         volumes: columns `method, preset, output, mask, seed, volume, measure, value`, a row a value; oracles
             and blends are left out.
+        invalid: say that no healthiness here may be relied on.
 
     Raises:
         PseudohealthyError: it cannot be written.
@@ -46,9 +48,8 @@ def distributions(path: Path, volumes: pd.DataFrame) -> None:
     groups = _by_row(
         raw[raw["measure"].isin(list(SHOWN))].dropna(subset="value"), ("method", "preset", "mask")
     )
-    figure = _figure(
-        9, 1.6 + 0.42 * len(groups), "Every volume: box = quartiles, line = median (raw outputs)"
-    )
+    heading = f"Every volume: box = quartiles, line = median (raw outputs){INVALID if invalid else ''}"
+    figure = _figure(9, 1.6 + 0.42 * len(groups), heading)
     left, right = figure.subplots(1, 2, sharey=True)
     for axis, (measure, label) in zip((left, right), SHOWN.items(), strict=True):
         for height, (row, _, values) in enumerate(groups):
@@ -74,7 +75,7 @@ def identity_healthiness(path: Path, table1: Mapping[str, Any]) -> None:
     """
     rows = [row for row in ordered(table1.get("rows") or []) if not is_oracle(row)]
     rows = [row for row in rows if all(known(leaf(row, f"{key}.mean")) for key in SHOWN)]
-    warning = " – INVALID" if validity(table1) else ""
+    warning = INVALID if validity(table1) else ""
     figure = _figure(
         10, 6, f"{title(table1)}{warning}\nbars: 95 % intervals; hollow: blend; ×: void healthiness"
     )

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import base64
-import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.files import replace
 from pseudohealthy.report.caption import caption, title, validity
-from pseudohealthy.report.charts import distributions, identity_healthiness, validation_curves
 from pseudohealthy.report.content import parts, provenance
 
 TEMPLATES = Path(__file__).with_name("templates")
 RESULTS, VALIDATION = ("identity_healthiness", "distributions"), ("validation_curves",)  # have their places
-CAPTIONS: Mapping[str, str] = {
-    "identity_healthiness": "Mean over volumes of every method, blend and control, with 95 % bootstrap "
-    "intervals; a crossed-out point's healthiness is void. What keeps the patient and removes the disease "
-    "lies above on the right.",
-    "distributions": "A dot is a volume (the mean over seeds), boxes are quartiles; raw outputs, no oracles.",
-    "validation_curves": "Kept checkpoints on validation volumes; a star is the chosen one.",
-}
 
 
 @dataclass(frozen=True)
@@ -40,8 +29,6 @@ class Picture:
 def report_html(
     path: Path,
     table1: Mapping[str, Any],
-    volumes: pd.DataFrame,
-    curves: pd.DataFrame,
     figures: Mapping[str, tuple[str, Path]],
 ) -> None:
     """Write everything that is to be said of an experiment into one page, readable offline and in print.
@@ -49,10 +36,8 @@ def report_html(
     Args:
         path: of the HTML file.
         table1: what `results/<experiment>/table1.json` holds; what is missing or None becomes a dash.
-        volumes: as of `charts.distributions`; without a row that chart is left out.
-        curves: as of `charts.validation_curves`; without a row that chart is left out.
         figures: caption and PNG by name, in the order in which they are shown. Those named as a function of
-            `charts` take that chart's place, which is drawn otherwise.
+            `charts` stand with the tables, not among the figures.
 
     Raises:
         InputError: a figure cannot be read.
@@ -71,7 +56,6 @@ def report_html(
         name: Picture(name.replace("_", " "), words, _encoded(file))
         for name, (words, file) in figures.items()
     }
-    pictures = {**_charts(table1, volumes, curves, drawn=pictures.keys()), **pictures}
     first, *further = parts(table1)
     page = environment.get_template("report.html.jinja").render(
         title=title(table1),
@@ -87,31 +71,6 @@ def report_html(
         provenance=provenance(table1),
     )
     replace(path, lambda part: part.write_text(page, encoding="utf-8"))
-
-
-def _charts(
-    table1: Mapping[str, Any], volumes: pd.DataFrame, curves: pd.DataFrame, drawn: Collection[str]
-) -> dict[str, Picture]:
-    """The charts of what there is, but for those that are drawn already."""
-    charts: dict[str, tuple[Callable[[Path, Any], None], Any]] = {
-        "identity_healthiness": (identity_healthiness, table1)
-    }
-    if not volumes.empty:
-        charts["distributions"] = (distributions, volumes)
-    if not curves.empty:
-        charts["validation_curves"] = (validation_curves, curves)
-    return {
-        name: Picture(name.replace("_", " "), CAPTIONS[name], _drawn(draw, values))
-        for name, (draw, values) in charts.items()
-        if name not in drawn
-    }
-
-
-def _drawn(draw: Callable[[Path, Any], None], values: Any) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "chart.png"
-        draw(file, values)
-        return _encoded(file)
 
 
 def _encoded(file: Path) -> str:

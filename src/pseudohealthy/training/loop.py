@@ -35,6 +35,8 @@ SETTINGS, STATE, METRICS, CLOCK = "settings.yaml", "state.pt", "metrics.jsonl", 
 WEIGHTS, AVERAGED, SNAPSHOTS = "weights", "weights_ema", "snapshots"
 LOG_EVERY = 40  # images
 PANEL_SLICES = 4
+# What may change between a run and its resumption: none of these decides the weights.
+FREE = ("version", "settings.training.panel_every", "settings.training.checkpoint_every")
 
 now = time.monotonic
 
@@ -266,8 +268,13 @@ def _launch(settings: Settings, accelerator: str, devices: int) -> Fabric:
 def _refuse_other_run(out: Path, planned: Mapping[str, Any]) -> None:
     if (out / SETTINGS).is_file():
         _compare(out / SETTINGS, planned)
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+    elif out.exists() and (not out.is_dir() or any(not _passing(path) for path in out.iterdir())):
         raise InputError(f"{out}: holds other files and no {SETTINGS}; give training a folder of its own")
+
+
+def _passing(path: Path) -> bool:
+    """Whether it is a file half written, which a process that was killed leaves behind, or a hidden one."""
+    return path.name.startswith(".")
 
 
 def _write_down(out: Path, planned: Mapping[str, Any]) -> None:
@@ -280,7 +287,7 @@ def _write_down(out: Path, planned: Mapping[str, Any]) -> None:
 def _compare(path: Path, planned: Mapping[str, Any]) -> None:
     earlier = _flat(read_yaml(path))
     now = _flat(planned)
-    keys = [key for key in now if key != "version" and earlier.get(key) != now[key]]
+    keys = [key for key in now if key not in FREE and earlier.get(key) != now[key]]
     if keys:
         differences = ", ".join(f"{key} was {earlier.get(key)} and is {now[key]}" for key in keys[:3])
         raise InputError(

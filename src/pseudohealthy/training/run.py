@@ -170,9 +170,15 @@ class Run:
         optimiser.step()
 
     def _past(self, fakes: Mapping[str, Tensor], number: tuple[int, ...]) -> dict[str, Tensor]:
-        """Each kind of fake through its pool; every process keeps the same pool of all processes' fakes."""
+        """Each kind of fake through its pool; every process keeps the same pool of all processes' fakes.
+
+        Those that the method wants unpooled stay as they are, in the order of the batch.
+        """
         shown = {}
         for place, (name, fake) in enumerate(fakes.items()):
+            if name in self.method.unpooled:
+                shown[name] = fake.detach()
+                continue
             rng = np.random.default_rng([self.training.seed, POOL_STREAM + place, *number])
             every = _gathered(self.fabric, fake.detach())
             shown[name] = self._pool(name).exchange(every, rng)[self.part]

@@ -1,0 +1,98 @@
+"""Every picture of a results folder has its own name and its caption, and none is of an earlier time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from pseudohealthy.experiment.cases import Case
+from pseudohealthy.experiment.plan import Row, Step
+from pseudohealthy.experiment.publish import CAPTIONS, draw_pictures, render
+from pseudohealthy.report.figures import contact_sheet
+from report.made_up import curves, table1, volumes
+
+STACKS = ("healthy", "reconstructed", "without mask", "with moved mask", "moved mask")
+
+
+def case() -> Case:
+    """Two volumes of one slice each."""
+    images, names = np.ones((2, 32, 32), dtype=np.float32), np.array(["A", "B"])
+    masks = np.zeros(images.shape, dtype=bool)
+    masks[0, 4:8, 4:8] = masks[1, 4:12, 4:12] = True
+    return Case(images, masks, names, names, np.zeros(2, dtype=np.int64), np.zeros(2))
+
+
+def measured(out: Path, row: Row) -> Step:
+    step = Step("measure", row.name, {}, (), row)
+    step.folder(out).mkdir(parents=True)
+    stack = np.ones((2, 32, 32), dtype=np.float32)
+    np.savez(step.folder(out) / "pictures.npz", **dict.fromkeys(STACKS, stack))  # type: ignore[arg-type]
+    return step
+
+
+def results(folder: Path, *, valid: bool = True) -> Path:
+    """What `render` needs."""
+    folder.mkdir()
+    (folder / "table1.json").write_text(json.dumps({**table1(), "valid": valid}), encoding="utf-8")
+    for name, table in {"volumes": volumes(), "curves": curves()}.items():
+        table.to_csv(folder / f"{name}.tsv", sep="\t", index=False, na_rep="n/a")
+    return folder
+
+
+def test_two_presets_of_a_method_have_a_picture_each(tmp_path: Path) -> None:
+    rows = [Row("paired", preset, seed=0) for preset in ("midl2019", "media2020")]
+    draw_pictures(tmp_path / "p", tmp_path, [measured(tmp_path, row) for row in rows], case())
+    moved = {path.name for path in (tmp_path / "p").glob("moved_mask*.png")}
+    assert moved == {f"moved_mask_{row.name}.png" for row in rows}
+
+
+def test_pictures_of_an_earlier_time_are_gone(tmp_path: Path) -> None:
+    pictures, step = tmp_path / "p", measured(tmp_path, Row("paired", "midl2019", seed=0))
+    pictures.mkdir()
+    (pictures / "all_volumes_07.png").write_bytes(b"old")
+    (pictures / "notes.txt").write_bytes(b"the user's")
+    draw_pictures(pictures, tmp_path, [step], case())
+    names = {"methods.png", "cycles.png", "all_volumes.png", f"moved_mask_{step.name}.png", "notes.txt"}
+    assert {path.name for path in pictures.iterdir()} == names
+
+
+def test_charts_of_an_earlier_time_are_gone(tmp_path: Path) -> None:
+    folder = results(tmp_path / "r")
+    (folder / "charts").mkdir()
+    (folder / "charts" / "old.png").write_bytes(b"old")
+    render(folder)
+    names = {"distributions.png", "identity_healthiness.png", "validation_curves.png"}
+    assert {path.name for path in (folder / "charts").iterdir()} == names
+
+
+def test_every_picture_has_its_caption_and_an_unknown_one_its_name(tmp_path: Path) -> None:
+    folder = results(tmp_path / "r")
+    (folder / "pictures").mkdir()
+    for name in ("moved_mask_paired-midl2019-s0-raw", "all_volumes_02", "methods", "cycles", "sketch"):
+        contact_sheet(folder / "pictures" / f"{name}.png", {"input": np.ones((1, 32, 32))})
+    render(folder)
+    page = (folder / "report.html").read_text(encoding="utf-8").replace("&#39;", "'")
+    for words in CAPTIONS.values():
+        assert page.count(f"</b> {words}</figcaption>") == 1, words
+    assert "<b>sketch.</b> sketch</figcaption>" in page
+
+
+@pytest.mark.parametrize("valid", [True, False])
+def test_an_invalid_judge_is_told_in_each_chart_of_healthiness(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, valid: bool
+) -> None:
+    heads: list[str] = []
+    head = Figure.suptitle
+
+    def kept(self: Figure, words: str, **more: Any) -> None:
+        heads.append(words)
+        head(self, words, **more)
+
+    monkeypatch.setattr(Figure, "suptitle", kept)
+    render(results(tmp_path / "r", valid=valid))
+    assert ["INVALID" in words for words in heads] == [not valid, not valid, False]
