@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-all lint bench docs clean
 
 demo: $(STAMP)  ## phantoms, a small model, a healed patient, scores beside the truth: a few minutes
 	$(BIN)/pseudohealthy demo --out demo
@@ -17,8 +17,8 @@ test-all: $(STAMP) lint  ## the long checks too
 	$(BIN)/pytest --cov --cov-report=term
 
 lint: $(STAMP)
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks cluster
+	$(BIN)/ruff check src tests benchmarks cluster
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -31,6 +31,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,phantom]'
 	touch $@
+
+docs: $(STAMP)  ## the site, in site/
+	$(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) demo

@@ -90,6 +90,10 @@ class Reference(Frozen):
             limit=round(MARGIN * farthest, 3),
         )
 
+    def write(self, folder: Path) -> None:
+        """Put it beside the weights in a folder."""
+        write_json(folder / FILE, self.model_dump(mode="json"))
+
     @classmethod
     def read(cls, folder: Path) -> Self | None:
         """The reference beside the weights in `folder`; None where there is none, as beside older weights.
@@ -204,10 +208,13 @@ def _distance(values: NDArray[np.float64], spread: Mapping[str, Spread]) -> floa
 def write_reference(folder: Path, prepared: Prepared) -> Reference:
     """Put the reference of a prepared cohort beside the weights trained on it."""
     reference = Reference.of(prepared)
-    write_json(folder / FILE, reference.model_dump(mode="json"))
+    reference.write(folder)
     return reference
 
 
 if __name__ == "__main__":
     cohort, weights = map(Path, sys.argv[1:])
-    print(write_reference(weights, Prepared.open(cohort)).model_dump_json(indent=1))
+    try:
+        print(write_reference(weights, Prepared.open(cohort)).model_dump_json(indent=1))
+    except InputError as error:
+        sys.exit(f"pseudohealthy: {error}")

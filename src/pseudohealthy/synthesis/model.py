@@ -97,7 +97,10 @@ class Model:
     def _apply(self, letter: str, *stacks: NDArray[np.float32]) -> NDArray[np.float32]:
         """A network's output for slices, or for slices and masks, in tiles."""
         if letter not in self.networks:
-            raise InputError(f"these are weights of the method {self.settings.method}, which has no {letter}")
+            raise InputError(
+                f"these are weights of the method {self.settings.method}, which has no {letter} but "
+                f"{', '.join(self.networks)}; give the weights of a method that has it"
+            )
 
         def tile(together: NDArray[np.float32]) -> NDArray[np.float32]:
             out = self._run(self.networks[letter], *np.split(together, len(stacks)))

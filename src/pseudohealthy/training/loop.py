@@ -20,7 +20,8 @@ from torch import nn
 
 from pseudohealthy import __version__
 from pseudohealthy.config import Settings, Training, read_yaml
-from pseudohealthy.data.familiar import write_reference
+from pseudohealthy.data.familiar import Reference
+from pseudohealthy.data.layouts import listed
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.data.slices import Batch, Slices
 from pseudohealthy.errors import InputError
@@ -87,9 +88,7 @@ def train(
         _drop_later(out / SNAPSHOTS, run.images)
     _loop(run, slices, prepared, out)
     if fabric.is_global_zero and "G" in method.generators:
-        with contextlib.suppress(InputError):  # too few volumes to say what they have in common
-            for folder in (out / WEIGHTS, out / AVERAGED):
-                write_reference(folder, prepared)
+        _describe(prepared, out)
     return out / WEIGHTS
 
 
@@ -193,6 +192,14 @@ def _save(run: Run, prepared: Prepared, out: Path) -> None:
     write_json(out / CLOCK, {"images": run.images, "seconds": round(run.seconds, 3)})
 
 
+def _describe(prepared: Prepared, out: Path) -> None:
+    """Put what the training data look like beside all weights, so that unlike inputs can be warned of."""
+    with contextlib.suppress(InputError):  # too few volumes to say what they have in common
+        reference = Reference.of(prepared)
+        for folder in (out / WEIGHTS, out / AVERAGED, *(out / SNAPSHOTS).glob("*")):
+            reference.write(folder)
+
+
 def _keep(run: Run, prepared: Prepared, folder: Path) -> None:
     """The raw weights as a model folder that is whole or absent."""
     make_folder(folder.parent)
@@ -289,7 +296,7 @@ def _compare(path: Path, planned: Mapping[str, Any]) -> None:
     now = _flat(planned)
     keys = [key for key in now if key not in FREE and earlier.get(key) != now[key]]
     if keys:
-        differences = ", ".join(f"{key} was {earlier.get(key)} and is {now[key]}" for key in keys[:3])
+        differences = listed((f"{key} was {earlier.get(key)} and is {now[key]}" for key in keys), most=3)
         raise InputError(
             f"{path.parent}: holds a run of other settings ({differences}); choose another folder"
         )
