@@ -20,7 +20,7 @@ from pseudohealthy.data.outputs import read_outputs
 from pseudohealthy.data.prepare import prepare
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
-from pseudohealthy.experiment.compare import compare_scores, read_scores
+from pseudohealthy.experiment.compare import read_scores
 from pseudohealthy.experiment.predictions import evaluate_predictions
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.volume import synthesize
@@ -157,53 +157,3 @@ def test_a_comparison_is_written_beside_the_scores(
         assert written[measure]["n"] == written["volumes"] == 3
     with pytest.raises(InputError, match=r"copies/volumes.tsv: cannot be read as scores"):
         evaluate_predictions(cohort, truths, [data], tmp_path / "third", compare=copies)
-
-
-def scores(identity: list[float], found: list[int], *, in_inputs: int = 90) -> pd.DataFrame:
-    """Volumes of 2 slices and 100 lesion voxels."""
-    table = pd.DataFrame({"slices": 2, "lesion_voxels": 100, "identity": identity, "found.first": found})
-    table["found_in_inputs.first"] = in_inputs
-    table["healthiness"] = 1 - table["found.first"] / 100
-    table.index = pd.Index([f"{number:02d}" for number in range(len(table))], name="volume")
-    return table
-
-
-def test_the_tests_are_wilcoxon_s_and_holm_s() -> None:
-    """Eight differences of one sign: p = 2 / 2^8; of two such tests each is doubled."""
-    steps = np.arange(8)
-    ours = scores([*(0.8 + 0.01 * steps)], [*(30 + steps)])
-    theirs = scores([*(0.7 + 0.02 * steps**2 / 49)], [*(10 - steps)])
-    found = compare_scores(ours, theirs)
-    assert found["volumes"] == 8
-    better, worse = found["identity"], found["healthiness"]
-    for test in (better, worse):
-        assert (test["p"], test["p_holm"]) == (pytest.approx(2 / 256), pytest.approx(4 / 256))
-    assert (better["star"], worse["star"]) == (True, False)
-    assert better["difference"] == pytest.approx(np.mean(0.1 + 0.01 * steps - 0.02 * steps**2 / 49))
-    assert worse["difference"] == pytest.approx(-np.mean(20 + 2 * steps) / 100)
-
-
-def test_the_volumes_of_both_count_and_are_on_one_scale() -> None:
-    """Larger lesions elsewhere raise the healthiness of every volume: the same outputs would seem better."""
-    ours = scores([0.9] * 6, [10, 20, 30, 40, 50, 60])
-    theirs = scores([0.9] * 8, [10, 20, 30, 40, 50, 60, 0, 0])
-    theirs.loc[["06", "07"], "lesion_voxels"] = 900
-    theirs["healthiness"] = 1 - theirs["found.first"] / 300
-    found = compare_scores(ours, theirs)
-    assert found["volumes"] == 6
-    assert found["healthiness"]["difference"] == pytest.approx(0, abs=1e-12)
-    assert found["healthiness"]["p"] == 1
-
-
-def test_what_cannot_be_compared_is_refused() -> None:
-    ours = scores([0.9, 0.8, 0.7], [10, 20, 30])
-    with pytest.raises(InputError, match="270 and 150 voxels in the same inputs; expected one judge"):
-        compare_scores(ours, scores([0.9] * 3, [10] * 3, in_inputs=50))
-    other = scores([0.9] * 3, [10] * 3)
-    other.loc["01", "lesion_voxels"] = 99
-    with pytest.raises(InputError, match="lesion_voxels of volume 01 are 100 and 99"):
-        compare_scores(ours, other)
-    with pytest.raises(InputError, match="1 volumes in both scores"):
-        compare_scores(ours, other.iloc[:1])
-    unjudged = scores([0.9] * 3, [10] * 3)[["slices", "lesion_voxels", "identity"]]
-    assert compare_scores(ours, unjudged).keys() == {"volumes", "identity"}

@@ -29,7 +29,15 @@ KEPT = 0.9  # least share of a lesion inside the recipient's brain less the marg
 OVERLAP = 0.1  # greatest share of a lesion on a place to be avoided
 LEAST = 50.0  # mm2; too small a lesion says little of a judge
 TOLERANCE = 0.05  # of recall, under that on real healthy slices
-COLUMNS = ["recipient", "donor", "rows", "cols", "flipped", "kept", "height_difference"]  # of a plan
+COLUMNS = {  # of a plan
+    "recipient": np.intp,
+    "donor": np.intp,
+    "rows": np.intp,
+    "cols": np.intp,
+    "flipped": np.bool_,
+    "kept": np.float64,
+    "height_difference": np.float64,
+}
 _ROUNDING = 1e-9
 
 
@@ -123,7 +131,7 @@ def plan_insertions(
         if fitting:
             drawn = fitting[int(np.random.default_rng((seed, r)).integers(len(fitting)))]
             rows.append({"recipient": r} | drawn | {"height_difference": near[drawn["donor"]]})
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
 def insert(

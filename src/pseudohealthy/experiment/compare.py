@@ -12,6 +12,7 @@ import pandas as pd
 from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.score import FOUND, IN_INPUTS
 from pseudohealthy.evaluation.statistics import against_baselines
+from pseudohealthy.experiment.references import of_tsv
 
 MEASURES = ("identity", "healthiness")
 SHARE, VOXELS = 0.01, 20  # by which one judge may differ on two processors, which round differently
@@ -25,8 +26,7 @@ def read_scores(folder: Path) -> pd.DataFrame:
     """
     path = folder / "volumes.tsv"
     try:
-        table = pd.read_csv(path, sep="\t", dtype={"volume": str}, na_values=["n/a"])
-        return table.set_index("volume").dropna(subset=["slices"])
+        return of_tsv(path).dropna(subset=["slices"])
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"{path}: cannot be read as scores ({error}); expected a folder that evaluate wrote"

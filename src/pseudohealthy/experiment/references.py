@@ -208,6 +208,14 @@ def as_tsv(table: pd.DataFrame) -> str:
     return table.to_csv(sep="\t", na_rep="n/a", lineterminator="\n")
 
 
+def of_tsv(path: Path) -> pd.DataFrame:
+    """A table by volume that `as_tsv` wrote; a volume may be called NA."""
+    kinds = {"volume": str}
+    return pd.read_csv(
+        path, sep="\t", index_col="volume", dtype=kinds, keep_default_na=False, na_values=["n/a"]
+    )
+
+
 def _facts(bench: Bench, name: str, found: NDArray[np.bool_], checked: Case) -> dict[str, Any]:
     """A judge's own quality: its Dice, what it makes of a copy, of healthy slices and of inserted lesions."""
     x, inserted = bench.pathological, bench.transplants

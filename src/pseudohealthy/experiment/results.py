@@ -19,6 +19,7 @@ from pseudohealthy.experiment.choose import RULE
 from pseudohealthy.experiment.evaluate import provenance
 from pseudohealthy.experiment.measure import nested
 from pseudohealthy.experiment.plan import DONE, Experiment, Row, Step
+from pseudohealthy.experiment.references import of_tsv
 from pseudohealthy.report.paper import method_name
 from pseudohealthy.training.loop import CLOCK
 
@@ -30,7 +31,7 @@ ONLY_SOME = ("truth_phantom", "cycle", "obey", "segmentor_dice", "detection")  #
 
 def read_table(step: Step, out: Path) -> pd.DataFrame:
     """A measured row by volume."""
-    return pd.read_csv(step.folder(out) / "volumes.tsv", sep="\t", index_col="volume", dtype={"volume": str})
+    return of_tsv(step.folder(out) / "volumes.tsv")
 
 
 def table1(experiment: Experiment, out: Path, steps: Sequence[Step], prepared: Prepared) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from pseudohealthy.experiment.evaluate import provenance
 from pseudohealthy.experiment.measure import measure
 from pseudohealthy.experiment.plan import DONE, Experiment, Step, plan
 from pseudohealthy.experiment.publish import publish
-from pseudohealthy.experiment.references import Bench, as_tsv, read_judged, write_references
+from pseudohealthy.experiment.references import Bench, as_tsv, of_tsv, read_judged, write_references
 from pseudohealthy.experiment.rows import Healer
 from pseudohealthy.files import make_folder, write_arrays, write_json, write_text
 from pseudohealthy.synthesis.model import Model
@@ -163,9 +163,7 @@ class Workshop:
     def references(self) -> tuple[dict[str, NDArray[np.bool_]], pd.DataFrame]:
         """f(x) of the test slices by judge, and what coordinates alone tell."""
         folder = next(s for s in self.steps if s.kind == "references").folder(self.out)
-        return read_judged(folder), pd.read_csv(
-            folder / "coordinates.tsv", sep="\t", index_col="volume", dtype={"volume": str}
-        )
+        return read_judged(folder), of_tsv(folder / "coordinates.tsv")
 
     def _judge(self, step: Step, folder: Path) -> None:
         self._train(step, folder)

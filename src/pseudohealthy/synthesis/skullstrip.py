@@ -72,7 +72,7 @@ def _hd_bet(volume: Volume, why: str, device: torch.device) -> NDArray[np.bool_]
     if len(x) * mm[0] < LEAST_MM:
         raise InputError(
             f"{name}: has its skull ({why}), and is too thin to be stripped here; expected the brain alone, "
-            "so give the brain's mask (--brain-mask FILE)"
+            "so give the brain's mask (synthesize --brain-mask FILE)"
         )
     package = _package(f"{name}: has its skull ({why})")
     with _quiet(), _quick():
@@ -80,7 +80,9 @@ def _hd_bet(volume: Volume, why: str, device: torch.device) -> NDArray[np.bool_]
         _, mask = package.hd_bet(x, mm, mode="fast", device=where, postprocess=True, do_tta=False)
     found = stored(mask > 0, volume)
     if not found.any():
-        raise InputError(f"{name}: {TOOL} finds no brain in it; give the brain's mask (--brain-mask FILE)")
+        raise InputError(
+            f"{name}: {TOOL} finds no brain in it; give the brain's mask (synthesize --brain-mask FILE)"
+        )
     return found
 
 
@@ -114,5 +116,5 @@ def _package(found: str) -> ModuleType:
     except ImportError as error:
         raise InputError(
             f"{found}; expected the brain alone, so `pip install '{EXTRA}'`, which strips it, or give the "
-            "brain's mask (--brain-mask FILE)"
+            "brain's mask (synthesize --brain-mask FILE)"
         ) from error
