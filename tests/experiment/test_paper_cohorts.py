@@ -83,7 +83,7 @@ def test_one_command_makes_the_paper_s_table(
     assert {row["method"] for row in raw} == {run.method for run in experiment.runs}
     assert all(row["truth_phantom"] is None for row in table1["rows"])
     tests = [test for method in table1["statistics"].values() for test in method.values()]
-    assert len(tests) == 4
+    assert len(tests) == (4 if table1["valid"] else 2), "an invalid judge's healthiness is not tested"
     assert all(test["n"] == split["test"] for test in tests)
     page = (results / "table1.md").read_text(encoding="utf-8")
     assert "0.93 ± 0.02" in page, "the paper's own figure stands beside ours"
