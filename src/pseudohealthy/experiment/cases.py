@@ -50,10 +50,7 @@ class Case:
         Raises:
             InputError: there is none.
         """
-        table = prepared.slices
-        table = table[(table["split"] == split) & (table["label"] == label)]
-        if table.empty:
-            raise InputError(f"the prepared cohort has no {label} {split} slice to evaluate on")
+        table = rows_of(prepared, split, label)
         rows = table["row"].to_numpy()
         return cls(
             np.asarray(prepared.images[rows]),
@@ -72,6 +69,19 @@ class Case:
         slices = table.groupby("volume", sort=False)["area"]
         order = slices.sum().sort_values(kind="stable").index
         return slices.idxmax().loc[order].to_numpy()
+
+
+def rows_of(prepared: Prepared, split: Split, label: Label = "pathological") -> pd.DataFrame:
+    """The rows of one kind of a split in the table of slices.
+
+    Raises:
+        InputError: there is none.
+    """
+    table = prepared.slices
+    table = table[(table["split"] == split) & (table["label"] == label)]
+    if table.empty:
+        raise InputError(f"the prepared cohort has no {label} {split} slice to evaluate on")
+    return table
 
 
 def volume_names(table: pd.DataFrame) -> NDArray[np.str_]:

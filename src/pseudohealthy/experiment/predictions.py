@@ -10,7 +10,7 @@ from pseudohealthy.config import Split
 from pseudohealthy.data.outputs import read_outputs
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.evaluation.score import write_scores
-from pseudohealthy.experiment.cases import Case
+from pseudohealthy.experiment.cases import Case, rows_of
 from pseudohealthy.experiment.compare import compare_scores, read_scores
 from pseudohealthy.experiment.evaluate import judges_know, scores_of
 from pseudohealthy.synthesis.model import Model
@@ -50,9 +50,7 @@ def evaluate_predictions(
     judges_know(prepared, judges)
     case = Case.of(prepared, split)
     others = None if compare is None else read_scores(compare)
-    table = prepared.slices
-    table = table[(table["split"] == split) & (table["label"] == "pathological")]
-    outputs = read_outputs(prepared, table, predictions, folders)
+    outputs = read_outputs(prepared, rows_of(prepared, split), predictions, folders)
     by_volume, summary = scores_of(prepared, case, outputs, judges, steps=steps)
     summary |= {"split": split, "predictions": predictions.resolve().name}
     if others is not None:
