@@ -10,11 +10,9 @@ from urllib.parse import quote
 
 import numpy as np
 
-from pseudohealthy.errors import RESEARCH_USE
-from pseudohealthy.files import replace
 from pseudohealthy.report.cells import known, text
+from pseudohealthy.report.page import write_page
 
-TEMPLATES = Path(__file__).with_name("templates")
 HEADS: Mapping[str, str] = {
     "lesion_ml": "lesion, ml",
     "brain_ml": "brain, ml",
@@ -63,21 +61,12 @@ def cohort_html(
     Raises:
         PseudohealthyError: the file cannot be written.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415  (slow; only here)
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["cell"] = text
     shown = [key for key in HEADS if any(known(row[key]) for row in rows)]
     drawn = [histogram(HEADS[key], rows, key) for key in measures if key in shown]
-    page = environment.get_template("cohort.html.jinja").render(
+    write_page(
+        path,
+        "cohort.html.jinja",
         title=title,
-        research_use=RESEARCH_USE,
         heads={key: HEADS[key] for key in shown},
         rows=rows,
         look_at=[row for row in rows if row["outlier"] or row["warnings"]],
@@ -87,7 +76,6 @@ def cohort_html(
         width=WIDTH,
         height=HEIGHT,
     )
-    replace(path, lambda part: part.write_text(page, encoding="utf-8"))
 
 
 def histogram(name: str, rows: Sequence[Row], key: str) -> Histogram:

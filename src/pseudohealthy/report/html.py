@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pseudohealthy.errors import RESEARCH_USE, InputError
-from pseudohealthy.files import replace
+from pseudohealthy.errors import InputError
 from pseudohealthy.report.caption import caption, title, validity
 from pseudohealthy.report.content import parts, provenance
+from pseudohealthy.report.page import write_page
 
-TEMPLATES = Path(__file__).with_name("templates")
 RESULTS, VALIDATION = ("identity_healthiness", "distributions"), ("validation_curves",)  # have their places
 
 
@@ -43,24 +42,16 @@ def report_html(
         InputError: a figure cannot be read.
         PseudohealthyError: the file cannot be written.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415  (only this command needs it)
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     pictures = {
         name: Picture(name.replace("_", " "), words, _encoded(file))
         for name, (words, file) in figures.items()
     }
     first, *further = parts(table1)
-    page = environment.get_template("report.html.jinja").render(
+    write_page(
+        path,
+        "report.html.jinja",
         title=title(table1),
         warning=validity(table1),
-        research_use=RESEARCH_USE,
         first=first,
         caption=caption(table1)[:-1],  # its last sentence stands above already
         charts=[pictures.pop(name) for name in RESULTS if name in pictures],
@@ -70,7 +61,6 @@ def report_html(
         figures=list(pictures.values()),
         provenance=provenance(table1),
     )
-    replace(path, lambda part: part.write_text(page, encoding="utf-8"))
 
 
 def _encoded(file: Path) -> str:

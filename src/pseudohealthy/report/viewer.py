@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pseudohealthy.errors import RESEARCH_USE, InputError
-from pseudohealthy.files import replace
+from pseudohealthy.errors import InputError
 from pseudohealthy.report.embedded import Embedded
+from pseudohealthy.report.page import write_page
 
 Kind = Literal["input", "healthy", "difference", "probability"]
 
@@ -53,20 +53,12 @@ def viewer_html(
         InputError: a volume or the mosaic cannot be read, or the volumes are not on one grid.
         PseudohealthyError: the file cannot be written.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415  (not for every command)
-
     embedded = _embedded(volumes)
     _check_grids(volumes, embedded)
-    environment = Environment(
-        loader=FileSystemLoader([FOLDER / "templates", FOLDER / "static"]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("viewer.html.jinja").render(
+    write_page(
+        path,
+        "viewer.html.jinja",
         title=title,
-        research_use=RESEARCH_USE,
         warnings=list(facts.get("warnings") or ()),
         numbers=_numbers(facts),
         provenance=list(_flat({key: value for key, value in facts.items() if key not in _APART})),
@@ -77,7 +69,6 @@ def viewer_html(
         scripts={name: _static(name) for name in ("niivue.umd.js", "viewer.js")},
         licence=_static("niivue.LICENSE.txt"),
     )
-    replace(path, lambda part: part.write_text(page, encoding="utf-8"))
 
 
 def _embedded(volumes: Mapping[Kind, Path]) -> dict[Kind, Embedded]:

@@ -1,0 +1,29 @@
+"""Templates filled: what is escaped, and what a missing value is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from jinja2 import UndefinedError
+
+from pseudohealthy.errors import RESEARCH_USE
+from pseudohealthy.report import page
+from pseudohealthy.report.page import write_page
+
+
+@pytest.fixture(autouse=True)
+def template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.html.jinja").write_text("{{ name }} {{ value | cell }} {{ research_use }}")
+    monkeypatch.setattr(page, "FOLDERS", [tmp_path])
+
+
+def test_values_are_escaped_and_every_page_says_what_it_is_for(tmp_path: Path) -> None:
+    write_page(tmp_path / "x.html", "x.html.jinja", name="<script>", value=None)
+    assert (tmp_path / "x.html").read_text(encoding="utf-8") == f"&lt;script&gt; – {RESEARCH_USE}"
+
+
+def test_a_value_that_is_missing_leaves_no_page(tmp_path: Path) -> None:
+    with pytest.raises(UndefinedError, match="value"):
+        write_page(tmp_path / "x.html", "x.html.jinja", name="n")
+    assert not (tmp_path / "x.html").exists()
