@@ -106,6 +106,11 @@ class Losses(Frozen):
         healthy: of `|S(x_h)|` (judge), which makes a judge see healthy slices too.
         outside: of `|(1 - m_p) (G(x_p) - x_p)|` (where x_p has its own mask), what the measure of identity
             asks for, as a loss; not in the paper.
+        truth: of `|G(x_p) - x_h|`, over the image and again inside the lesion, where x_p is a healthy slice
+            x_h with a synthetic lesion; not in the paper. 0: no lesions are inserted.
+        clean: of `-log(1 - S(G(x_p)))`, S held still: S is to find nothing in G's image; not in the paper.
+        cycle_noise: standard deviation of noise on x~_h before R, which breaks the channel through which G
+            could tell R what it has taken away; not in the paper.
         dice: denominators as they are, or squared (Milletari 2016).
         mask_critic_input: what D_m is shown of S's output: the soft mask, the soft mask and real masks under
             the same small noise, or a binary mask whose gradient passes straight through.
@@ -122,6 +127,9 @@ class Losses(Frozen):
     cyclegan_identity: float = Field(0.0, ge=0)
     healthy: float = Field(0.0, ge=0)
     outside: float = Field(0.0, ge=0)
+    truth: float = Field(0.0, ge=0)
+    clean: float = Field(0.0, ge=0)
+    cycle_noise: float = Field(0.0, ge=0)
     dice: Literal["plain", "squared"] = "plain"
     mask_critic_input: Literal["soft", "noise", "straight_through"] = "soft"
 
@@ -146,6 +154,8 @@ class Training(Frozen):
         labelled_share: share of the volumes with a mask whose masks are used, chosen by the seed; the others
             count as volumes without a mask.
         healthy_sampling: healthy slices drawn at random, or at heights like those of the pathological ones.
+        inserted: share of a batch's pathological images that are healthy slices with a synthetic lesion of a
+            real one's shape, where `losses.truth` asks for them.
         precision: `auto` is bf16 where the processor multiplies bf16 natively, else fp32.
         seed: of initial weights, batches, augmentation and pool.
         checkpoint_every: images between two saved states.
@@ -168,6 +178,7 @@ class Training(Frozen):
     augment: Literal["none", "flip_gamma"] = "none"
     labelled_share: float = Field(1.0, ge=0, le=1)
     healthy_sampling: Literal["random", "height"] = "random"
+    inserted: float = Field(0.5, gt=0, lt=1)
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     seed: int = Field(0, ge=0)
     checkpoint_every: int = Field(400, gt=0)

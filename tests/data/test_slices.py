@@ -219,6 +219,45 @@ def test_no_batch_of_a_method_without_pairs_depends_on_an_images_own_mask(
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+INSERTED: frozenset[Need] = frozenset({"healthy", "bank", "inserted"})
+
+
+def with_inserted(prepared: Prepared, step: int, augment: str = "none") -> dict[str, torch.Tensor]:
+    training = Training(batch_size=4, augment=augment, inserted=0.5)
+    return tensors(Slices(prepared, "train", INSERTED, training).batch(step))
+
+
+def test_a_share_of_the_images_are_healthy_slices_with_a_lesion_that_is_known(prepared: Prepared) -> None:
+    without = Slices(prepared, "train", INSERTED - {"inserted"}, PLAIN)
+    for step in range(4):
+        batch = with_inserted(prepared, step)
+        assert batch["inserted"].tolist() == [True, True, False, False]
+        assert torch.equal(batch["x_p"][2:], x_p(without.batch(step))[2:])
+        assert not batch["m_p"][2:].any()  # of real images no mask of their own is told
+        assert not batch["truth"][2:].any()
+        assert batch["m_p"][:2].sum((1, 2, 3)).min() > 0
+        healthy = prepared.slices.set_index("row").loc[rows_of(prepared, batch["truth"][:2])]
+        assert set(healthy["label"]) == {"healthy"}
+        assert set(healthy["split"]) == {"train"}
+
+
+def test_an_inserted_lesion_its_mask_and_its_truth_are_augmented_alike(prepared: Prepared) -> None:
+    for step in range(8):
+        batch = with_inserted(prepared, step, "flip_gamma")
+        changed = (batch["x_p"] != batch["truth"])[:2]
+        near = torch.nn.functional.max_pool2d(batch["m_p"][:2], 17, stride=1, padding=8) > 0
+        assert not changed[~near].any()
+        assert changed[batch["m_p"][:2] > 0].float().mean() > 0.9
+
+
+def test_inserted_lesions_without_pairs_have_the_shapes_of_the_bank_alone(prepared: Prepared) -> None:
+    noise = np.random.default_rng(0).integers(0, 2, prepared.masks.shape).astype(np.uint8)
+    corrupted = replace(prepared, masks=noise)
+    for step in range(3):
+        ours, theirs = with_inserted(prepared, step), with_inserted(corrupted, step)
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
 def test_holes_lie_in_the_brains_of_healthy_slices_and_no_other_slice_is_read(prepared: Prepared) -> None:
     images = prepared.images.copy()
     images[prepared.slices["label"] != "healthy"] = np.nan

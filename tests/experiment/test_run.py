@@ -197,3 +197,21 @@ def test_killed_at_three_random_moments_it_gives_the_same_table(
     subprocess.run(command, check=True, capture_output=True)
     found = json.loads((tmp_path / "results/table1.json").read_text(encoding="utf-8"))
     assert without_times(found) == without_times(table1)
+
+
+@pytest.mark.slow
+def test_trainings_side_by_side_come_to_the_same(
+    table1: dict[str, Any],
+    experiment: Experiment,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One thread each, as here: threads share sums out differently."""
+    reproduce(experiment, tmp_path, device="cpu", jobs=2)
+    again = json.loads((tmp_path / "results/table1.json").read_text(encoding="utf-8"))
+    assert without_times(again) == without_times(table1)
+    said = capsys.readouterr().err
+    assert "2 at once" in said
+    assert "train paired-" in said
+    (log,) = tmp_path.glob("train/paired-*/log.txt")
+    assert "images" in log.read_text(encoding="utf-8")

@@ -222,3 +222,54 @@ def test_outside_asks_g_to_change_nothing_beyond_the_lesion_and_lets_it_do_what_
     terms = method.generator_terms(Batch(CASE.x_p, m_p, CASE.x_h))
     assert terms.losses["L_Outside"].item() == pytest.approx(0.4 / 4)  # G(x_p) = .4 in one of four pixels
     assert terms.weights["L_Outside"] == 5
+
+
+def known(size: int = 2) -> Batch:
+    """A batch whose first image is a healthy one with a lesion put in."""
+    x = batch(size=size)
+    inserted = torch.tensor([True] + [False] * (size - 1))
+    return replace(x, inserted=inserted, truth=torch.rand(size, 1, 32, 32) * inserted.view(-1, 1, 1, 1))
+
+
+@pytest.mark.parametrize("supervision", ["paired", "unpaired", "semi_supervised"])
+def test_the_truth_under_an_inserted_lesion_by_hand(supervision: Supervision) -> None:
+    method = by_hand(supervision, Losses(truth=7))
+    assert "inserted" in method.needs
+    assert "inserted" not in by_hand(supervision).needs
+    x = known()
+    assert x.x_p is not None
+    assert x.m_p is not None
+    assert x.truth is not None
+    gap = (0.5 * x.x_p - x.truth)[0].abs()  # G halves
+    inside = (x.m_p[0] * gap).sum() / x.m_p[0].sum()
+    terms = method.generator_terms(x)
+    assert terms.losses["L_Truth"].item() == pytest.approx((gap.mean() / 2 + inside / 2).item(), rel=1e-5)
+    assert terms.weights["L_Truth"] == 7
+
+
+def test_without_pairs_an_inserted_lesion_teaches_s_by_its_mask_and_the_others_by_d_m() -> None:
+    method, x = by_hand("unpaired", Losses(truth=1)), known()
+    both = method.generator_terms(x)
+    paired = by_hand("paired").generator_terms(one(x, 0))
+    unpaired = by_hand("unpaired").generator_terms(one(batch(), 1))
+    assert both.losses["L_Seg"].item() == pytest.approx(paired.losses["L_Seg"].item() / 2)
+    assert both.losses["L_GAN2"].item() == pytest.approx(unpaired.losses["L_GAN2"].item() / 2)
+
+
+def test_asking_s_to_find_nothing_teaches_g_and_not_s() -> None:
+    method = Factorization(TINY, Losses(clean=1), supervision="paired")
+    losses = method.generator_terms(batch()).losses
+    S, G = method.generators["S"], method.generators["G"]
+    found = S(G(batch().x_p))
+    assert losses["L_Clean"].item() == pytest.approx(-(1 - found).log().mean().item(), rel=1e-4)
+    losses["L_Clean"].backward()
+    assert all(p.grad is None for p in S.parameters())
+    assert all(p.grad is not None and p.grad.any() for p in G.parameters() if p.requires_grad)
+    assert all(p.requires_grad for p in S.parameters())
+
+
+def test_noise_before_r_reaches_nothing_but_the_first_cycle() -> None:
+    method, noisy = by_hand("paired"), by_hand("paired", Losses(cycle_noise=0.3))
+    quiet, loud = method.generator_terms(batch()).losses, noisy.generator_terms(batch()).losses
+    assert loud["L_CC"] > quiet["L_CC"] + 0.01
+    assert loud["L_GAN1"] == quiet["L_GAN1"]

@@ -314,6 +314,9 @@ def reproduce(
     ] = None,
     overrides: SetOption = None,
     device: DeviceOption = "auto",
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Trainings at once, each with its share of the cores.")
+    ] = 1,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say which steps are done and which are not; do nothing.")
     ] = False,
@@ -335,7 +338,7 @@ def reproduce(
         for line in outlook(chosen, out):
             typer.echo(line)
         return
-    folder = run(chosen, out, folders=data or [], results=results, device=device)
+    folder = run(chosen, out, folders=data or [], results=results, device=device, jobs=jobs)
     typer.echo(f"Table 1: {folder / 'table1.md'}; everything: {folder / 'report.html'}")
 
 

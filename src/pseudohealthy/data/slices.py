@@ -16,14 +16,15 @@ from torch import Tensor
 from pseudohealthy.config import Split, Training
 from pseudohealthy.data.augment import FlipGamma
 from pseudohealthy.data.holes import hole
+from pseudohealthy.data.inserted import with_lesion
 from pseudohealthy.data.labelled import with_share_labelled
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
 
-Need = Literal["lesion", "labelled", "healthy", "bank", "holes"]
+Need = Literal["lesion", "labelled", "healthy", "bank", "holes", "inserted"]
 
 # Streams of draws that do not disturb each other; augmentation has three, from AUGMENT on.
-PATHOLOGICAL, HEALTHY, BANK, AUGMENT, HOLES, LABELLED = 0, 1, 2, 3, 10, 11
+PATHOLOGICAL, HEALTHY, BANK, AUGMENT, HOLES, LABELLED, INSERTED = 0, 1, 2, 3, 10, 11, 12
 CRITICS = 1
 NEIGHBOURS = 20  # healthy slices of nearest height, among which one is drawn
 
@@ -38,6 +39,9 @@ class Batch:
         x_h: healthy slices; None unless asked for.
         m: real masks of other volumes than each x_p's, or holes in x_h; None unless asked for.
         labelled: `(N,)` bool, whether m_p is a mask; None unless asked for.
+        inserted: `(N,)` bool, whether x_p is a healthy slice with a synthetic lesion in m_p; None unless
+            asked for.
+        truth: those healthy slices, black for the others; None unless asked for.
     """
 
     x_p: Tensor | None = None
@@ -45,6 +49,8 @@ class Batch:
     x_h: Tensor | None = None
     m: Tensor | None = None
     labelled: Tensor | None = None
+    inserted: Tensor | None = None
+    truth: Tensor | None = None
 
     def to(self, move: Callable[[Tensor], Tensor]) -> Batch:
         """The batch with `move` done to each of its tensors."""
@@ -63,6 +69,8 @@ class Slices:
     - "healthy": x_h.
     - "bank": m, from the cohort's volumes that are masks only, where it has some, else from other patients
       than the slice's own (section 3, L_GAN2).
+    - "inserted": a share of x_p and m_p are healthy slices, of like height, with a synthetic lesion of the
+      shape of one of those masks.
     - "holes": m of the same shapes, turned over and moved within the brain of x_h; no x_p.
 
     Of volumes whose masks `labelled_share` leaves out, it is known which slices show disease, not where.
@@ -80,7 +88,7 @@ class Slices:
         self.pathological = self._rows(table[table["label"].isin(labels)], f"pathological {split}")
         if "healthy" in needs:
             self.healthy = self._rows(table[table["label"] == "healthy"], f"healthy {split}")
-        if needs & {"bank", "holes"}:
+        if needs & {"bank", "holes", "inserted"}:
             self._open_bank(table)
 
     def __len__(self) -> int:
@@ -122,15 +130,41 @@ class Slices:
 
     def _diseased(self, step: int, rows: pd.DataFrame, part: slice) -> dict[str, Tensor]:
         """x_p, and what of m_p is asked for."""
-        turn = self._augmentation(step, PATHOLOGICAL, part)
-        parts = {"x_p": turn.image(self._read(self.prepared.images, rows["row"]))}
+        parts = {"x_p": self._read(self.prepared.images, rows["row"])}
         if self.needs & {"lesion", "labelled"}:
             labelled = torch.from_numpy(rows["label"].to_numpy() == "pathological")
-            m_p = self._read(self.prepared.masks, rows["row"]) * labelled.view(-1, 1, 1, 1)
-            parts["m_p"] = turn.mask(m_p)
+            parts["m_p"] = self._read(self.prepared.masks, rows["row"]) * labelled.view(-1, 1, 1, 1)
+        if "inserted" in self.needs:
+            parts = self._with_inserted(step, parts, part)
+        turn = self._augmentation(step, PATHOLOGICAL, part)
+        parts = {name: turn.mask(x) if name == "m_p" else turn.image(x) for name, x in parts.items()}
         if "labelled" in self.needs:
             parts["labelled"] = labelled
+        if "inserted" in self.needs:
+            parts["inserted"] = torch.from_numpy(self._places_inserted()[part])
         return parts
+
+    def _places_inserted(self) -> NDArray[np.bool_]:
+        """Which images of a whole batch have a lesion put into them: the first."""
+        size = self.training.batch_size
+        return np.arange(size) < round(self.training.inserted * size)
+
+    def _with_inserted(self, step: int, parts: dict[str, Tensor], part: slice) -> dict[str, Tensor]:
+        """x_p, m_p and truth, some of them with a synthetic lesion."""
+        x_p = parts["x_p"]
+        m_p, truth = parts.get("m_p", torch.zeros_like(x_p)), torch.zeros_like(x_p)
+        numbers = np.arange(self.training.batch_size)[part]
+        for place, number in enumerate(numbers):
+            if self._places_inserted()[number]:
+                rng = self._rng(INSERTED, step, int(number))
+                shape = self.bank.iloc[rng.integers(len(self.bank))]
+                distance = (self.healthy["height"] - shape["height"]).abs().to_numpy()
+                near = np.argsort(distance, kind="stable")[:NEIGHBOURS]
+                healthy = self.prepared.images[self.healthy["row"].iloc[rng.choice(near)]].astype(np.float32)
+                image, lesion = with_lesion(healthy, self.bank_masks[shape["row"]] > 0, rng)
+                for stack, values in ((x_p, image), (m_p, lesion), (truth, healthy)):
+                    stack[place, 0] = torch.from_numpy(values)
+        return {"x_p": x_p, "m_p": m_p, "truth": truth}
 
     def _holes(self, step: int, shapes: Tensor, x_h: Tensor, part: slice) -> Tensor:
         numbers = range(self.training.batch_size)[part]
@@ -147,7 +181,7 @@ class Slices:
             self.bank_masks, bank = self.prepared.bank, self.prepared.bank_slices
         self.bank = self._rows(bank, "lesion mask in any training")
         lonely = set(self.bank["subject"]) if self.bank["subject"].nunique() == 1 else set()
-        if lonely & set(self._without_own_mask()["subject"]):
+        if self.needs & {"bank", "holes"} and lonely & set(self._without_own_mask()["subject"]):
             raise InputError("all lesion masks are of one volume; the method needs masks of others")
 
     def _without_own_mask(self) -> pd.DataFrame:

@@ -29,6 +29,7 @@ from pseudohealthy.config import (
 
 Kind = Literal["judge", "train", "choose", "references", "measure"]
 Mask = Literal["segmentor", "true"] | None
+TRAININGS: tuple[Kind, ...] = ("judge", "train")  # steps that come after no other
 
 FORMAT = 1  # raised when a step comes to mean something else
 DONE = "done.json"  # in a step's folder, written last

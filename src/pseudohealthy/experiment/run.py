@@ -25,12 +25,13 @@ from pseudohealthy.experiment.cases import Case
 from pseudohealthy.experiment.choose import choose
 from pseudohealthy.experiment.evaluate import provenance
 from pseudohealthy.experiment.measure import measure
-from pseudohealthy.experiment.plan import DONE, Experiment, Step, plan
+from pseudohealthy.experiment.plan import DONE, TRAININGS, Experiment, Step, plan
 from pseudohealthy.experiment.publish import publish
 from pseudohealthy.experiment.references import Bench, as_tsv, of_tsv, read_judged, write_references
 from pseudohealthy.experiment.rows import Healer
+from pseudohealthy.experiment.side_by_side import side_by_side
 from pseudohealthy.files import make_folder, write_arrays, write_json, write_text
-from pseudohealthy.synthesis.model import Model
+from pseudohealthy.synthesis.model import Model, device_of
 from pseudohealthy.training.loop import WEIGHTS, train
 
 
@@ -41,6 +42,7 @@ def reproduce(
     folders: Sequence[Path] = (),
     results: Path | None = None,
     device: str = "auto",
+    jobs: int = 1,
 ) -> Path:
     """Prepare, train, choose, measure and publish an experiment; what is done already is skipped.
 
@@ -50,6 +52,7 @@ def reproduce(
         folders: the cohort's data sets; none for an experiment on phantoms.
         results: where tables, figures and the report go; None: `out/results`.
         device: "cpu", "cuda" or "auto".
+        jobs: trainings at once, each with its share of the cores.
 
     Returns:
         The results' folder.
@@ -64,6 +67,10 @@ def reproduce(
     workshop = Workshop(experiment, out, prepared, steps, device)
     if not all(is_done(step, out) for step in steps):
         workshop.bench_with({})  # a cohort that cannot be measured is told before anything is trained
+    waiting = [step for step in steps if step.kind in TRAININGS and not is_done(step, out)]
+    if jobs > 1 and len(waiting) > 1:
+        tasks = [(f"{step.kind} {step.name}", step.folder(out)) for step in waiting]
+        side_by_side(tasks, Trainings(experiment, out, waiting, device), jobs, say)
     for number, step in enumerate(steps, 1):
         if is_done(step, out):
             continue
@@ -119,6 +126,21 @@ def is_done(step: Step, out: Path) -> bool:
     return bool(done.get("key") == step.key)
 
 
+@dataclass(frozen=True)
+class Trainings:
+    """Trainings, to be done in another process: each opens the prepared cohort itself."""
+
+    experiment: Experiment
+    out: Path
+    steps: Sequence[Step]
+    device: str
+
+    def __call__(self, number: int) -> None:
+        """Do the step of that number."""
+        prepared = Prepared.open(self.out / "prepared")
+        Workshop(self.experiment, self.out, prepared, (), self.device).do(self.steps[number])
+
+
 @dataclass(eq=False)
 class Workshop:
     """Does steps, and keeps at hand what several of them use."""
@@ -138,7 +160,7 @@ class Workshop:
         deed: Callable[[Step, Path], None] = getattr(self, f"_{step.kind}")
         deed(step, folder)
         seconds = round(time.monotonic() - began, 1)
-        device = str(next(iter(self.judges.values())).device) if step.kind != "judge" else self.device
+        device = str(device_of(self.device))
         write_json(folder / DONE, {"key": step.key, "seconds": seconds, "device": device, **provenance()})
 
     @cached_property

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pseudohealthy.config import Losses, Networks
@@ -13,7 +14,8 @@ from pseudohealthy.data.slices import Batch, Need
 from pseudohealthy.methods import parts
 from pseudohealthy.methods.adversarial import adversarial
 from pseudohealthy.methods.base import Method, Terms, asked_for
-from pseudohealthy.methods.losses import Share, as_shown, l1, soft_dice
+from pseudohealthy.methods.losses import Share, as_shown, held_still, l1, l1_inside, soft_dice
+from pseudohealthy.networks.segmentor import Segmentor
 
 Supervision = Literal["paired", "unpaired", "semi_supervised"]
 NEEDS: Mapping[Supervision, frozenset[Need]] = {
@@ -36,7 +38,7 @@ class Factorization(Method):
     def __init__(self, networks: Networks, losses: Losses, *, supervision: Supervision) -> None:
         super().__init__()
         self.losses, self.supervision, self.adversarial = losses, supervision, adversarial(losses)
-        self.needs = NEEDS[supervision]
+        self.needs = NEEDS[supervision] | ({"inserted"} if losses.truth else set())
         if supervision == "semi_supervised":  # a past mask would be weighed as another image's
             self.unpooled = frozenset({"S(x_p)"})
         self.generators = nn.ModuleDict(
@@ -67,7 +69,7 @@ class Factorization(Method):
         # Cycle P-H
         x_tilde_h = fakes["G(x_p)"]
         m_tilde_p = fakes["S(x_p)"] if "S(x_p)" in fakes else S(x_p)
-        x_hat_p = R(x_tilde_h, m_tilde_p)
+        x_hat_p = R(x_tilde_h + self.losses.cycle_noise * torch.randn_like(x_tilde_h), m_tilde_p)
         # Cycle H-H
         x_tilde = fakes["R(x_h,0)"]
         m_hat_h, x_hat_h = S(x_tilde), G(x_tilde)
@@ -79,6 +81,7 @@ class Factorization(Method):
             "L_CC": image_p * l1(x_hat_p, x_p) + image_h * l1(x_hat_h, x_h) + mask_h * l1(m_hat_h, m_h),
             "L_GAN1": gan_p * fooling(D_x, x_tilde_h) + gan_h * fooling(D_x, x_tilde),
             **self._mask_losses(batch, x_tilde_h, m_tilde_p),
+            **self._healing_losses(batch, x_tilde_h),
         }
         return Terms(losses, self._weights(), fakes)
 
@@ -95,7 +98,7 @@ class Factorization(Method):
     def _mask_losses(self, batch: Batch, x_tilde_h: Tensor, m_tilde_p: Tensor) -> dict[str, Tensor]:
         """L_Seg over the images with a mask of their own, L_GAN2 over those without."""
         own, losses = self._own(batch), {}
-        if self.supervision != "unpaired":
+        if self.supervision != "unpaired" or batch.inserted is not None:
             m_p = asked_for(batch.m_p)
             losses["L_Seg"] = soft_dice(m_tilde_p, m_p, self.losses.dice, own)
             if self.losses.outside:
@@ -106,6 +109,19 @@ class Factorization(Method):
             losses["L_GAN2"] = self.adversarial.fooling(D_m, self._shown(m_tilde_p), 1 - own)
         return losses
 
+    def _healing_losses(self, batch: Batch, x_tilde_h: Tensor) -> dict[str, Tensor]:
+        """What is known of G's image beyond the paper: its truth under inserted lesions, and no disease."""
+        losses = {}
+        if batch.inserted is not None:
+            known = batch.inserted.float().view(-1, 1, 1, 1)
+            made, truth = known * x_tilde_h, known * asked_for(batch.truth)
+            losses["L_Truth"] = l1(made, truth) + l1_inside(made, truth, asked_for(batch.m_p))
+        if self.losses.clean:
+            S = self.generators["S"]
+            with held_still(S):
+                losses["L_Clean"] = F.softplus(cast(Segmentor, S).logits(x_tilde_h)).mean()  # -log(1 - S)
+        return losses
+
     def _weights(self) -> dict[str, float]:
         return {
             "L_CC": self.losses.cycle,
@@ -113,13 +129,16 @@ class Factorization(Method):
             "L_Seg": self.losses.segmentation,
             "L_Outside": self.losses.outside,
             "L_GAN2": self.losses.gan_mask,
+            "L_Truth": self.losses.truth,
+            "L_Clean": self.losses.clean,
         }
 
     def _own(self, batch: Batch) -> Share:
         """1 for an image that S learns from by its own mask, 0 for one that it does not."""
-        if self.supervision == "semi_supervised":
-            return asked_for(batch.labelled).float().view(-1, 1, 1, 1)
-        return 1.0 if self.supervision == "paired" else 0.0
+        if self.supervision == "paired":
+            return 1.0
+        known = [part for part in (batch.labelled, batch.inserted) if part is not None]
+        return torch.stack(known).any(0).float().view(-1, 1, 1, 1) if known else 0.0
 
     def _shown(self, m: Tensor) -> Tensor:
         return as_shown(m, self.losses.mask_critic_input)

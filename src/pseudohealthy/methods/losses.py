@@ -5,10 +5,12 @@ A `share` weighs the samples of a batch, `(N, 1, 1, 1)`: 0 leaves one out, and t
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 SMOOTH = 0.1
 MASK_NOISE = 0.1
@@ -63,3 +65,16 @@ def as_shown(m: Tensor, form: Literal["soft", "noise", "straight_through"]) -> T
     if form == "straight_through":
         return (m > 0.5).to(m.dtype) + m - m.detach()
     return m
+
+
+@contextlib.contextmanager
+def held_still(network: nn.Module) -> Iterator[None]:
+    """What is computed meanwhile passes its gradient through `network`, which gets none itself."""
+    learning = [p for p in network.parameters() if p.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)

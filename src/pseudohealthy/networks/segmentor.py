@@ -69,6 +69,10 @@ class Segmentor(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Where `x` shows disease, `(N, 1, H, W)` in [0, 1]."""
+        return self.logits(x).sigmoid()
+
+    def logits(self, x: Tensor) -> Tensor:
+        """The same before the sigmoid, for losses that must not saturate with it."""
         skips = []
         for level in self.down:
             x = level(x)
@@ -78,4 +82,4 @@ class Segmentor(nn.Module):
         for grow, level in zip(self.grow, self.up, strict=True):
             x = level(torch.cat([skips.pop(), grow(x)], dim=1))
         out: Tensor = self.output(x)
-        return out.float().sigmoid()
+        return out.float()

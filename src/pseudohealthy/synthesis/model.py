@@ -54,7 +54,7 @@ class Model:
         facts, config = provenance(folder), read_config(folder)
         settings = validated(Settings, config["settings"], f"{folder}/config.json")
         preprocessing = validated(Preprocessing, config.get("preprocessing"), f"{folder}/config.json")
-        where = _device(device)
+        where = device_of(device)
         networks = build(settings).generators
         load_weights(folder, networks)
         return cls(networks.to(where).eval(), settings, preprocessing, where, facts)
@@ -126,7 +126,12 @@ def _mask(m: NDArray[Any] | None, x: NDArray[np.float32]) -> NDArray[np.float32]
     return m.astype(np.float32)
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
+    """The device of that name; "auto" is cuda where there is one.
+
+    Raises:
+        InputError: it cannot be used here.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -1,0 +1,62 @@
+"""Synthetic lesions put into healthy slices: pathological images whose healthy truth is known.
+
+They are painted, not transplanted: no real lesion's appearance is used, only shapes of masks, so that
+training without pairs may use them too, and the measure of truth, which transplants real lesions, is of
+another kind.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Image = NDArray[np.float32]
+
+# Each is drawn uniformly between its two ends, for each lesion.
+ABOVE_TISSUE = (0.12, 0.55)  # brightness over the median tissue
+ANATOMY_LEFT = (0.0, 0.6)  # how much of the tissue's own contrast shows through
+TEXTURE = (0.0, 0.15)  # standard deviation of a smooth field
+TEXTURE_SCALE = (2.0, 10.0)  # its scale, pixels
+FEATHER = (0.4, 2.0)  # softness of the edge, pixels
+CORE_LEVEL = (0.0, 0.6)  # of the median tissue's intensity
+CORE_SHARE = 0.3  # of the lesions have a dark core
+GRAIN_SCALE = 1.5  # pixels: what is finer is noise, which a lesion shows too
+
+
+def with_lesion(
+    healthy: Image, shape: NDArray[np.bool_], rng: np.random.Generator
+) -> tuple[Image, NDArray[np.float32]]:
+    """A bright lesion, at times with a dark core, painted into a healthy slice.
+
+    Args:
+        healthy: a slice `(H, W)` in [0, 1], 0 outside the brain.
+        shape: a lesion mask of another volume `(H, W)`.
+        rng: of the draws.
+
+    Returns:
+        The slice with the lesion, `(H, W)` in [0, 1], and its mask in {0, 1}: the part of `shape` that is in
+        the brain, which may be empty.
+    """
+    brain = healthy > 0
+    lesion = shape & brain
+    if not lesion.any():
+        return healthy.copy(), lesion.astype(np.float32)
+    tissue = float(np.median(healthy[brain]))
+    coarse = ndimage.gaussian_filter(healthy, GRAIN_SCALE)
+    level = tissue + rng.uniform(*ABOVE_TISSUE) + rng.uniform(*ANATOMY_LEFT) * (coarse - tissue)
+    level += rng.uniform(*TEXTURE) * _smooth(healthy.shape, rng.uniform(*TEXTURE_SCALE), rng)
+    if rng.random() < CORE_SHARE:
+        deep = ndimage.distance_transform_edt(lesion)
+        core = deep / deep.max() + 0.25 * _smooth(healthy.shape, 4.0, rng) > rng.uniform(0.4, 0.8)
+        soft = ndimage.gaussian_filter((core & lesion).astype(np.float32), rng.uniform(*FEATHER))
+        level += soft * (rng.uniform(*CORE_LEVEL) * tissue - level)
+    there = ndimage.gaussian_filter(lesion.astype(np.float32), rng.uniform(*FEATHER)) * brain
+    painted = healthy + there * (level - coarse)
+    return np.clip(painted, 0, 1).astype(np.float32), lesion.astype(np.float32)
+
+
+def _smooth(shape: tuple[int, ...], scale: float, rng: np.random.Generator) -> Image:
+    """A smooth random field of standard deviation 1."""
+    field = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), scale, mode="wrap")
+    return np.asarray(field / field.std(), dtype=np.float32)

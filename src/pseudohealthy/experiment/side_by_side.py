@@ -1,0 +1,82 @@
+"""Trainings of an experiment side by side, in processes of their own with their share of the cores.
+
+On a CPU two trainings on one core each are done sooner than one after the other on two: small networks leave
+a second thread waiting.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import torch
+
+from pseudohealthy.files import make_folder
+
+LOG = "log.txt"
+WATCH_SECONDS = 1.0
+
+
+def side_by_side(
+    tasks: Sequence[tuple[str, Path]],
+    do: Callable[[int], None],
+    jobs: int,
+    say: Callable[[str], object],
+) -> None:
+    """Do tasks, `jobs` at once, in their order; the first that fails stops those not yet begun.
+
+    Args:
+        tasks: name and folder of each; what it says while it works goes to `log.txt` in the folder.
+        do: does the task of that number; it is sent to another process, with all that it refers to.
+        jobs: processes.
+        say: told of every task begun and done.
+
+    Raises:
+        Exception: the first that a task raised.
+    """
+    threads = max(1, torch.get_num_threads() // jobs)
+    with ProcessPoolExecutor(
+        jobs,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_begin,
+        initargs=(os.getpid(), threads),
+        max_tasks_per_child=1,
+    ) as pool:
+        began = time.monotonic()
+        futures = {
+            pool.submit(_logged, do, number, folder): name for number, (name, folder) in enumerate(tasks)
+        }
+        say(f"{len(tasks)} trainings, {jobs} at once; each tells how far it is in {LOG} of its folder")
+        try:
+            for number, future in enumerate(as_completed(futures), 1):
+                future.result()
+                minutes = (time.monotonic() - began) / 60
+                say(f"[{number}/{len(tasks)}] {futures[future]} done after {minutes:.0f} min")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _begin(parent: int, threads: int) -> None:
+    torch.set_num_threads(threads)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """Never outlive the program that began it: another may be writing to the same folder by then."""
+    while os.getppid() == parent:
+        time.sleep(WATCH_SECONDS)
+    os._exit(1)
+
+
+def _logged(do: Callable[[int], None], number: int, folder: Path) -> None:
+    make_folder(folder)
+    with (folder / LOG).open("a", encoding="utf-8") as log:
+        os.dup2(log.fileno(), sys.stderr.fileno())
+        do(number)
