@@ -72,7 +72,8 @@ class Networks(Frozen):
         segmentor_width: channels of S's first level.
         discriminator_width: channels after D's first convolution (Table 4: 32).
         norm: per channel, or over all axes as in the authors' later code.
-        output: G and R paint the whole image (Table 2), or what changes in their input, `x + delta`.
+        output: G and R paint the whole image (Table 2), or what changes in their input, `x + delta`, or an
+            image and a gate that says where it takes the input's place.
         segmentor_residual: how a level of S adds its input to its output.
         long_skips: G and R see their encoder's features again in the decoder, as in the journal version; the
             paper has none, since they let the lesion through.
@@ -83,7 +84,7 @@ class Networks(Frozen):
     segmentor_width: int = Field(32, ge=4)
     discriminator_width: int = Field(32, ge=4)
     norm: Literal["instance", "layer"] = "instance"
-    output: Literal["image", "residual"] = "image"
+    output: Literal["image", "residual", "gated"] = "image"
     segmentor_residual: Literal["add", "concatenate"] = "add"
     long_skips: bool = False
     critic: Literal["sigmoid", "linear"] = "sigmoid"

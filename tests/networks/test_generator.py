@@ -62,6 +62,20 @@ def test_a_residual_output_starts_near_its_input_and_stays_in_range() -> None:
     assert 0 <= out.min() <= out.max() <= 1
 
 
+def test_a_gated_output_is_its_input_where_the_gate_is_shut_and_the_painting_where_it_is_open() -> None:
+    network = Generator(4, inputs=2, output="gated")
+    x = torch.rand(2, 2, 32, 32)
+    assert (network(x) - x[:, :1]).abs().mean() < 0.1
+    bias = network.output.bias
+    assert bias is not None
+    with torch.no_grad():
+        network.output.weight.zero_()
+        bias.copy_(torch.tensor([-99.0, -99.0]))
+        assert torch.equal(network(x), x[:, :1])
+        bias.copy_(torch.tensor([-99.0, 99.0]))
+        assert not network(x).any()  # black
+
+
 def test_layer_norm_takes_all_axes_together() -> None:
     network = Generator(4, norm="layer")
     norms = [module for module in network.modules() if isinstance(module, nn.GroupNorm)]
@@ -96,7 +110,7 @@ def test_long_skips_put_the_encoders_features_beside_the_decoders() -> None:
 
 
 @pytest.mark.parametrize("norm", ["instance", "layer"])
-@pytest.mark.parametrize("output", ["image", "residual"])
+@pytest.mark.parametrize("output", ["image", "residual", "gated"])
 @pytest.mark.parametrize("long_skips", [False, True])
 def test_every_combination_of_options_gives_an_image_and_finite_gradients(
     norm: Norm, output: Output, long_skips: bool

@@ -11,7 +11,9 @@ from pseudohealthy.networks.blocks import ConvBlock, Norm, ResidualBlock, UpBloc
 
 RESIDUAL_BLOCKS = 6
 
-Output = Literal["image", "residual"]
+GATE_BIAS = -2.0  # an untrained gate shows an eighth of what is painted
+
+Output = Literal["image", "residual", "gated"]
 
 
 class Generator(nn.Module):
@@ -24,7 +26,8 @@ class Generator(nn.Module):
         inputs: image channels; the reconstructor takes two.
         norm: "instance" per channel, or "layer" over all axes.
         output: "image" paints the whole image; "residual" what is added to the input's first channel, so
-            that the network need not learn first to copy.
+            that the network need not learn first to copy; "gated" paints an image and a gate in [0, 1] that
+            says how much of it is shown in place of that channel, so that texture goes too.
         long_skips: the encoder's features are put beside the decoder's of the same size.
     """
 
@@ -38,7 +41,7 @@ class Generator(nn.Module):
         long_skips: bool = False,
     ) -> None:
         super().__init__()
-        self.residual_output, self.long_skips = output == "residual", long_skips
+        self.form, self.long_skips = output, long_skips
         beside = 2 if long_skips else 1
         self.encoder = nn.Sequential(
             ConvBlock(inputs, width, 7, norm=norm),
@@ -50,15 +53,20 @@ class Generator(nn.Module):
             UpBlock(4 * width, 2 * width, norm=norm),
             UpBlock(beside * 2 * width, width, norm=norm),
         )
-        self.output = nn.Conv2d(beside * width, 1, 3, padding=1)
+        self.output = nn.Conv2d(beside * width, 2 if output == "gated" else 1, 3, padding=1)
         initialise(self)
+        if output == "gated" and self.output.bias is not None:
+            nn.init.constant_(self.output.bias[1:], GATE_BIAS)
 
     def forward(self, x: Tensor) -> Tensor:
         """The image of `x`, `(N, 1, H, W)` in [0, 1]."""
         out: Tensor = self.output(self._decoded(x)).float()
-        if self.residual_output:
+        if self.form == "residual":
             return clamped(x[:, :1] + out.tanh())
-        return out.sigmoid()
+        painted = out.sigmoid()
+        if self.form == "gated":
+            return torch.lerp(x[:, :1].float(), painted[:, :1], painted[:, 1:])
+        return painted
 
     def _decoded(self, x: Tensor) -> Tensor:
         """The last features, `(N, width, H, W)`, or twice as many with skips."""

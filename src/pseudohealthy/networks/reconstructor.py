@@ -15,7 +15,8 @@ class Reconstructor(nn.Module):
     Args:
         width: channels of the first convolution (32 in the paper).
         norm: "instance" per channel, or "layer" over all axes.
-        output: "image" paints the whole image; "residual" what the lesion adds to `x~_h`.
+        output: "image" paints the whole image; "residual" what the lesion adds to `x~_h`; "gated" an
+            image and where it is shown in place of `x~_h`.
         long_skips: as in the generator.
     """
 
