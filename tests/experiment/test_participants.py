@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -198,3 +199,47 @@ def test_outputs_name_their_source_as_bids_does(job: Job) -> None:
     sidecar = (job.out / done.files["healthy"]).with_suffix("").with_suffix(".json")
     assert json.loads(sidecar.read_text())["Sources"] == [f"bids:raw:{ONE}"]
     assert done.files["healthy_sidecar"] == sidecar.relative_to(job.out).as_posix()
+
+
+MASK = "sub-01/anat/sub-01_desc-brain_mask.nii.gz"
+
+
+def with_masks(job: Job, folder: Path) -> Job:
+    return replace(job, brain_masks=folder)
+
+
+def test_a_brain_mask_of_ones_own_decides_what_may_change(job: Job, tmp_path: Path) -> None:
+    left = np.zeros(brain().shape, np.uint8)
+    left[: len(left) // 2] = 1
+    mask = write(tmp_path / "masks" / MASK, left[:, :, SLICES])
+    (done,) = heal_subject(only(job), with_masks(job, tmp_path / "masks"))
+    assert (done.status, done.reason) == ("done", "")
+    paths = (job.out / done.files["healthy"], job.bids / ONE)
+    healthy, given = (np.asarray(nibabel.load(path).dataobj) for path in paths)
+    outside = left[:, :, SLICES] == 0
+    assert np.array_equal(healthy[outside], given[outside])
+    assert not np.array_equal(healthy[~outside], given[~outside])
+    sidecar = (job.out / done.files["healthy"]).with_suffix("").with_suffix(".json")
+    assert json.loads(sidecar.read_text())["Sources"] == [f"bids:raw:{ONE}", mask.name]
+
+    (without,) = heal_subject(only(job), job)
+    assert without.status == "failed"
+    assert "finished, but with a brain mask" in without.reason
+    write(mask, left[:, :, SLICES] * np.uint8(2))
+    (other,) = heal_subject(only(job), with_masks(job, tmp_path / "masks"))
+    assert "finished, but with another brain mask" in other.reason
+
+
+def test_no_brain_mask_or_two_fail_the_image(job: Job, tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    (missing,) = heal_subject(only(job), with_masks(job, masks))
+    assert f"no brain mask in {masks / 'sub-01/anat'}; expected one sub-01_desc" in missing.reason
+    ones = np.ones(brain().shape, np.uint8)[:, :, SLICES]
+    write(masks / MASK, ones)
+    write(masks / MASK.replace("_desc", "_FLAIR_desc"), ones)
+    (twice,) = heal_subject(only(job), with_masks(job, masks))
+    assert "sub-01_desc-brain_mask.nii.gz, sub-01_FLAIR_desc-brain_mask.nii.gz in" in twice.reason
+    absent = masks / "x"
+    with pytest.raises(InputError, match=r"--brain-masks .*: no such folder"):
+        Job.of(job.bids, job.out, job.weights, device="cpu", blend=False, overwrite=False, brain_masks=absent)

@@ -13,6 +13,7 @@ from pseudohealthy import __version__
 from pseudohealthy.errors import RESEARCH_USE, InputError, PseudohealthyError
 
 if TYPE_CHECKING:
+    from pseudohealthy.experiment.participants import Job
     from pseudohealthy.experiment.records import Record
     from pseudohealthy.experiment.selection import Subject
 
@@ -79,6 +80,14 @@ def run(
     blend: Annotated[
         bool, typer.Option("--blend", help="Make the image in which only the lesion changes, too.")
     ] = False,
+    brain_masks: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="BIDS derivatives with the brain masks: DIR/sub-01/anat/sub-01_desc-brain_mask.nii.gz. "
+            "Default: each image is looked at, and stripped where the extra `skullstrip` is installed.",
+        ),
+    ] = None,
     shard: Annotated[
         str | None, typer.Option(metavar="I/N", help="The I-th of N parts of the subjects, for job arrays.")
     ] = None,
@@ -106,9 +115,19 @@ def run(
             raise InputError("--shard and --dask are for the level participant; group is done at once")
         _group(bids_dir, out_dir, subjects)
         return
-    failed = _participants(
-        bids_dir, out_dir, subjects, weights, dask, device=device, blend=blend, overwrite=overwrite
+    from pseudohealthy.experiment.participants import Job  # loads torch, when all arguments are right
+    from pseudohealthy.synthesis.default import default_weights
+
+    job = Job.of(
+        bids_dir,
+        out_dir,
+        weights or default_weights(),
+        device=device,
+        blend=blend,
+        overwrite=overwrite,
+        brain_masks=brain_masks,
     )
+    failed = _participants(bids_dir, out_dir, subjects, job, dask)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -116,22 +135,16 @@ def _participants(
     bids: Path,
     out: Path,
     subjects: Sequence[Subject],
-    weights: Path | None,
+    job: Job,
     dask: str | None,
-    *,
-    device: str,
-    blend: bool,
-    overwrite: bool,
 ) -> int:
     """Heal the subjects, here or on a cluster; returns how many images failed."""
     from pseudohealthy.experiment.cluster import heal_on_dask
     from pseudohealthy.experiment.derivative import describe
-    from pseudohealthy.experiment.participants import Job, heal_here
+    from pseudohealthy.experiment.participants import heal_here
     from pseudohealthy.experiment.records import write_table
     from pseudohealthy.experiment.selection import select
-    from pseudohealthy.synthesis.default import default_weights
 
-    job = Job.of(bids, out, weights or default_weights(), device=device, blend=blend, overwrite=overwrite)
     describe(bids, out)
     results = heal_on_dask(subjects, job, dask, typer.echo) if dask else heal_here(subjects, job)
     counts = _told(results, len(subjects))

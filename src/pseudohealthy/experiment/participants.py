@@ -16,7 +16,7 @@ from pathlib import Path
 from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.experiment.derivative import DESCRIPTION, uri
 from pseudohealthy.experiment.records import MadeFrom, Record, forget, keep, read_record
-from pseudohealthy.experiment.selection import Subject
+from pseudohealthy.experiment.selection import Subject, brain_mask
 from pseudohealthy.synthesis.default import provenance
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.sidecars import DESCRIPTIONS, beside
@@ -35,6 +35,7 @@ class Job:
         device: "cpu", "cuda" or "auto".
         blend: make the image in which only the lesion changes, too.
         overwrite: do finished images again.
+        brain_masks: derivatives with a brain mask for each image; None: the image is looked at.
     """
 
     bids: Path
@@ -44,16 +45,30 @@ class Job:
     device: str = "auto"
     blend: bool = False
     overwrite: bool = False
+    brain_masks: Path | None = None
 
     @classmethod
-    def of(cls, bids: Path, out: Path, weights: Path, *, device: str, blend: bool, overwrite: bool) -> Job:
+    def of(
+        cls,
+        bids: Path,
+        out: Path,
+        weights: Path,
+        *,
+        device: str,
+        blend: bool,
+        overwrite: bool,
+        brain_masks: Path | None = None,
+    ) -> Job:
         """A job on these folders.
 
         Raises:
-            InputError: `weights` is not a weights folder.
+            InputError: `weights` is not a weights folder, or there is no folder `brain_masks`.
         """
+        if brain_masks is not None and not brain_masks.is_dir():
+            raise InputError(f"--brain-masks {brain_masks}: no such folder; expected BIDS derivatives")
         sha256 = provenance(weights)["sha256"]
-        return cls(bids.resolve(), out.resolve(), weights.resolve(), sha256, device, blend, overwrite)
+        masks = None if brain_masks is None else brain_masks.resolve()
+        return cls(bids.resolve(), out.resolve(), weights.resolve(), sha256, device, blend, overwrite, masks)
 
 
 def heal_here(subjects: Iterable[Subject], job: Job) -> Iterator[list[Record]]:
@@ -94,11 +109,17 @@ def _heal(subject: Subject, image: str, job: Job) -> Record:
     began = time.perf_counter()
     try:
         _check_name(subject, image)
-        made_from = MadeFrom(input=_sha256(job.bids / image), weights=job.sha256, blend=job.blend)
+        mask = brain_mask(job.brain_masks, image) if job.brain_masks else None
+        made_from = MadeFrom(
+            input=_sha256(job.bids / image),
+            weights=job.sha256,
+            blend=job.blend,
+            brain_mask=_sha256(mask) if mask else None,
+        )
         before = read_record(job.out, image)
         if before and before.made_from and before.finished(job.out) and not job.overwrite:
             return _kept(before, made_from, job)
-        files = _made(image, job)
+        files = _made(image, mask, job)
         record = Record(
             subject=subject.label,
             image=image,
@@ -116,14 +137,18 @@ def _heal(subject: Subject, image: str, job: Job) -> Record:
     return record
 
 
-def _made(image: str, job: Job) -> dict[str, str]:
+def _made(image: str, mask: Path | None, job: Job) -> dict[str, str]:
     """Write the files of an image, in place of a killed run's; returns their paths in OUT_DIR by kind."""
     folder = job.out / Path(image).parent
     for left in folder.glob(".part-*"):
         shutil.rmtree(left, ignore_errors=True)
     model = _model(job.weights, job.device, job.sha256)
-    result = synthesize(job.bids / image, model, blend=job.blend)
-    files = result.save(folder, Path(image).name, overwrite=True, sources={"image": uri(image)})
+    result = synthesize(job.bids / image, model, brain_mask=mask, blend=job.blend)
+    sources = {"image": uri(image)}
+    if mask is not None:
+        inside = mask.is_relative_to(job.bids)
+        sources["brain_mask"] = uri(mask.relative_to(job.bids).as_posix()) if inside else mask.name
+    files = result.save(folder, Path(image).name, overwrite=True, sources=sources)
     sidecars = {f"{kind}_sidecar": beside(path) for kind, path in files.items() if kind in DESCRIPTIONS}
     return {kind: path.relative_to(job.out).as_posix() for kind, path in {**files, **sidecars}.items()}
 

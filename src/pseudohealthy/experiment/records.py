@@ -19,13 +19,14 @@ TABLE = "status.tsv"
 
 
 class MadeFrom(BaseModel):
-    """What decides whether outputs are those asked for: SHA-256 of image and weights, and the products."""
+    """What decides whether outputs are those asked for: SHA-256 of what went in, and the products."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     input: str
     weights: str
     blend: bool
+    brain_mask: str | None = None
 
     def unlike(self, other: MadeFrom) -> str:
         """In words, how `other` differs."""
@@ -33,6 +34,7 @@ class MadeFrom(BaseModel):
             "input": "another input",
             "weights": "other weights",
             "blend": f"{'' if other.blend else 'no '}--blend",
+            "brain_mask": "another brain mask" if self.brain_mask else "a brain mask",
         }
         return ", ".join(word for key, word in words.items() if getattr(self, key) != getattr(other, key))
 

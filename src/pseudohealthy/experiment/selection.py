@@ -81,6 +81,29 @@ def select(
     return [Subject(label, tuple(path for path in images if path.startswith(f"{label}/"))) for label in kept]
 
 
+def brain_mask(folder: Path, image: str) -> Path:
+    """The brain mask of an image in BIDS derivatives, such as fMRIPrep's or HD-BET's.
+
+    Args:
+        folder: of the derivatives, with folders named as the data set's.
+        image: its path in the data set.
+
+    Raises:
+        InputError: not exactly one mask is named after the image.
+    """
+    stem = Path(image).name.split(".")[0].removesuffix("_FLAIR")
+    place = folder / Path(image).parent
+    names = [f"{stem}{more}_desc-brain_mask" for more in ("", "_FLAIR", "_space-orig")]
+    paths = [place / f"{name}{end}" for name in names for end in (".nii.gz", ".nii")]
+    found = [path for path in paths if path.is_file()]
+    if len(found) != 1:
+        raise InputError(
+            f"{image}: {listed(path.name for path in found) or 'no brain mask'} in {place}; expected one "
+            f"{names[0]}.nii.gz"
+        )
+    return found[0]
+
+
 def session(image: str) -> str | None:
     """`ses-1` of `sub-01/ses-1/anat/sub-01_ses-1_FLAIR.nii.gz`; None where there is no session."""
     second = image.split("/")[1]
