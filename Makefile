@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ONE := OMP_NUM_THREADS=1  # the tests' networks are so small that threads only wait for each other
 
-.PHONY: demo test test-all lint bench docs clean
+.PHONY: demo test test-all lint bench docs results clean
 
 demo: $(STAMP)  ## phantoms, a small model, a healed patient, scores beside the truth: a few minutes
 	$(BIN)/pseudohealthy demo --out demo
@@ -18,8 +18,8 @@ test-all: $(STAMP) lint  ## the long checks too
 	$(ONE) $(BIN)/pytest --cov --cov-report=term
 
 lint: $(STAMP)
-	$(BIN)/ruff format --check src tests benchmarks cluster
-	$(BIN)/ruff check src tests benchmarks cluster
+	$(BIN)/ruff format --check src tests benchmarks cluster docs
+	$(BIN)/ruff check src tests benchmarks cluster docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -32,6 +32,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,phantom]'
 	touch $@
+
+results: $(STAMP)  ## docs/results.md and the README's table, from the files under results/
+	$(BIN)/python docs/make_results.py
 
 docs: $(STAMP)  ## the site, in site/
 	$(BIN)/mkdocs build --strict

@@ -59,10 +59,10 @@ def table1_markdown(table1: Mapping[str, Any]) -> str:
     first, *further = parts(table1)
     warning = validity(table1)
     blocks = [f"# {_escaped(title(table1))}", f"**{_escaped(warning)}**" if warning else ""]
-    blocks += [f"## {first.title}{' – INVALID' if warning else ''}", _markdown(first)]
+    blocks += [f"## {first.title}{' – INVALID' if warning else ''}", markdown(first)]
     blocks += ["\n".join(f"- {_escaped(line)}" for line in caption(table1))]
     for table in [*further, *(table for table in provenance(table1) if table.rows)]:
-        blocks += [f"## {table.title}", _markdown(table), _escaped(table.note)]
+        blocks += [f"## {table.title}", markdown(table), _escaped(table.note)]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -114,7 +114,8 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _markdown(table: Table) -> str:
+def markdown(table: Table) -> str:
+    """A table in Markdown, without its title and note."""
     groups = table.groups or [""] * len(table.heads)
     heads = [f"{head} – {group}" if group else head for head, group in zip(table.heads, groups, strict=True)]
     rule = ["---", *[":---:"] * (len(heads) - 1)]

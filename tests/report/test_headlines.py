@@ -1,0 +1,77 @@
+"""The short table and the goals say what the results file says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pseudohealthy.report.headlines import goals, headlines
+
+
+def measure(mean: float) -> dict[str, float]:
+    return {"mean": mean, "std": 0.01, "low": mean - 0.01, "high": mean + 0.01}
+
+
+def row(method: str, identity: float, panel: float, **more: Any) -> dict[str, Any]:
+    healthiness = {
+        **measure(panel),
+        **{"pooled": panel, "panel_mean": panel, "panel_worst": panel - 0.1, "held_back": panel},
+        **{"insertion_recall": 0.7, "void": False},
+    }
+    inside = {"psnr": measure(20.0), "ssim": measure(0.5)}
+    return {
+        **{"method": method, "preset": "default", "output": "raw", "mask": None, "seed": 0},
+        **{"identity": measure(identity), "healthiness": healthiness, "checkerboard": measure(1.05)},
+        **{"truth_transplant": {"inside": inside}, "reseg_excess_auroc": measure(0.04)},
+        **{"healthy_in": {"ms_ssim": measure(0.99)}, "segmentor_dice": {**measure(0.8), "pooled": 0.9}},
+        **{"star": {"identity": True, "healthiness": False}},
+        **more,
+    }
+
+
+def results() -> dict[str, Any]:
+    void = row("cyclegan", 0.9, 0.5)
+    void["healthiness"]["void"] = True
+    fill = row("fill", 1.0, 0.4, mask="segmentor", preset=None, seed=None)
+    fill["truth_transplant"] = {"inside": {"psnr": measure(18.0), "ssim": measure(0.6)}}
+    oracle = row("fill", 1.0, 0.4, mask="true", preset=None, seed=None)
+    blend = row("paired", 1.0, 0.1, output="blend")
+    rows = [void, blend, row("paired", 0.981, 0.95), fill, oracle]
+    return {"rows": rows, "judge": {"dice_pooled": 0.9, "insertion_recall": 0.8}}
+
+
+def lines(text: str) -> dict[str, list[str]]:
+    cells = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "|" in line
+    ]
+    return {line[0]: line[1:] for line in cells[2:]}
+
+
+def test_the_short_table_has_raw_outputs_and_controls_and_no_oracles() -> None:
+    found = lines(headlines(results()))
+    assert set(found) == {"CycleGAN", "proposed (paired)", "fill, S's mask"}
+    assert found["proposed (paired)"][:3] == [r"0.981 ± 0.010\*", "0.950", "0.950, 0.850"]
+    assert found["CycleGAN"][1] == r"0.500†"
+    assert found["fill, S's mask"][-1] == "18.0 dB"
+
+
+def test_a_goal_is_met_or_missed_by_what_is_said() -> None:
+    found = lines(goals(results()))
+    assert found["the judge: Dice, pooled"] == ["≥ 0.880", "0.900", "–"]
+    assert found["proposed (paired): identity"] == ["ahead of both baselines, at 5 %", "yes", "–"]
+    assert found["proposed (paired): healthiness, mean of the panel"] == ["≥ 0.980", "0.950", "0.030"]
+    assert found["proposed (paired): re-segmentability above coordinates"] == ["≤ 0.050", "0.040", "–"]
+    assert found["proposed (paired): insertion recall"] == ["≥ 0.750", "0.700", "0.050"]
+    assert found["proposed (paired): healthiness"][1:] == ["no", "no star"]
+    psnr, ssim = (
+        f"proposed (paired): {name} inside transplants, ahead of mirror and fill" for name in ("PSNR", "SSIM")
+    )
+    assert found[psnr] == ["≥ 18.0", "20.0", "–"]
+    assert found[ssim] == ["≥ 0.600", "0.500", "0.100"]
+    assert not any("unpaired" in name for name in found)
+
+
+def test_what_was_not_measured_is_said() -> None:
+    bare = results()
+    del bare["rows"][2]["reseg_excess_auroc"]
+    found = lines(goals(bare))
+    assert found["proposed (paired): re-segmentability above coordinates"] == ["≤ 0.050", "–", "not measured"]
