@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pseudohealthy.synthesis.backends import Choice
     from pseudohealthy.synthesis.volume import Synthesis
 
 __version__ = "0.1.0"
@@ -19,6 +20,7 @@ def synthesize(
     *,
     spacing: tuple[float, ...] | None = None,
     device: str = "auto",
+    backend: Choice = "auto",
     brain_mask: str | Path | None = None,
     blend: bool = False,
     lesion_mask: str | Path | None = None,
@@ -32,6 +34,8 @@ def synthesize(
         weights: a weights folder; None: those in the package.
         spacing: mm, in the order of the array's axes; for arrays only.
         device: "cpu", "cuda" or "auto".
+        backend: "torch", "onnxruntime" or "openvino" (extras of those names), or "auto": on a CPU, and for
+            slices enough to be worth the conversion, the fastest that is installed.
         brain_mask: NIfTI file, above 0 in the brain; all else stays as it is.
         blend: also make `blended`, in which only the lesion is replaced.
         lesion_mask: NIfTI file of the lesion, for the blend; None: the model's.
@@ -48,7 +52,7 @@ def synthesize(
     from pseudohealthy.synthesis.default import default_weights  # noqa: PLC0415
     from pseudohealthy.synthesis.model import Model  # noqa: PLC0415
 
-    model = Model.load(Path(weights) if weights is not None else default_weights(), device)
+    model = Model.load(Path(weights) if weights is not None else default_weights(), device, backend)
     source = Path(image) if isinstance(image, str) else image
     brain, lesion = (None if mask is None else Path(mask) for mask in (brain_mask, lesion_mask))
     return volume.synthesize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import signal
@@ -30,7 +31,7 @@ from pseudohealthy.synthesis.volume import output_files
 from tiny import TINY
 
 PROGRAM = [sys.executable, "-m", "pseudohealthy.cli.main"]
-COMMANDS = ["demo", "phantom", "prepare", "train", "synthesize", "evaluate", "info"]
+COMMANDS = ["demo", "phantom", "prepare", "train", "synthesize", "evaluate", "export", "info"]
 FIT = ["--set", "field=[64, 48]"]
 SHORT = [f"--set={group}.{key}={value}" for group, values in TINY.items() for key, value in values.items()]
 SHORT += ["--set", "training.images=4"]
@@ -390,6 +391,27 @@ def test_a_gpu_that_is_not_there_is_told(
     refused(run("train", prepared_folder, *SHORT, *to), "device cuda cannot be used", "--device cpu")
     refused(run("synthesize", image, "--weights", weights, *to), "device cuda cannot be used", "--device cpu")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_ran_the_networks_is_told(run: Run, image: Path, weights: Path, tmp_path: Path) -> None:
+    for asked, backend in (("auto", "torch"), ("openvino", "openvino")):  # few slices: auto converts nothing
+        if importlib.util.find_spec(backend) is None:
+            continue
+        out = tmp_path / asked
+        ran = run("synthesize", image, "-o", out, "--weights", weights, "--device", "cpu", "--backend", asked)
+        assert (ran.code, ran.err) == (0, "")
+        assert f" s on cpu ({backend})\n" in ran.out
+        report = json.loads((out / "sub-01_desc-pseudohealthy_report.json").read_text())
+        assert report["backend"]["name"] == backend
+
+
+def test_networks_are_exported_into_an_empty_folder_alone(run: Run, weights: Path, tmp_path: Path) -> None:
+    command = ["export", "--weights", weights, "--format", "monai", "-o", tmp_path / "out"]
+    ran = run(*command)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines()[0] == str(tmp_path / "out/configs/inference.json")
+    assert ran.out.endswith(f"{RESEARCH_USE}\n")
+    refused(run(*command), "out: is not empty")
 
 
 def test_phantoms_that_cannot_be_made_are_told(run: Run, tmp_path: Path) -> None:

@@ -77,6 +77,12 @@ def run(
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="auto: cuda where there is one.")
     ] = "auto",
+    backend: Annotated[
+        Literal["auto", "torch", "onnxruntime", "openvino"],
+        typer.Option(
+            help="What runs the networks; auto: on a CPU, for slices enough, the fastest installed."
+        ),
+    ] = "auto",
     blend: Annotated[
         bool, typer.Option("--blend", help="Make the image in which only the lesion changes, too.")
     ] = False,
@@ -123,6 +129,7 @@ def run(
         out_dir,
         weights or default_weights(),
         device=device,
+        backend=backend,
         blend=blend,
         overwrite=overwrite,
         brain_masks=brain_masks,

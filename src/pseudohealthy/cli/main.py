@@ -22,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="A brain MRI with disease as the same person's image **as if healthy**, and a map of it.\n\n"
     "From a folder of patients: `prepare`, `train`, `evaluate`; all of it for every method: `reproduce`. "
-    "With a trained model: `synthesize`. "
+    "With a trained model: `synthesize`; for other programs: `export`. "
     f"To see it work: `demo`.\n\n{EXITS}\n\n{RESEARCH_USE}",
 )
 
@@ -45,6 +45,11 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.")
 ]
 DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: cuda where there is one.")]
+
+BackendOption = Annotated[
+    Literal["auto", "torch", "onnxruntime", "openvino"],
+    typer.Option(help="What runs the networks; auto: on a CPU, for slices enough, the fastest installed."),
+]
 
 
 @app.command()
@@ -171,6 +176,7 @@ def synthesize(
         Path | None, typer.Option(help="Weights folder; default: those in the package.")
     ] = None,
     device: DeviceOption = "auto",
+    backend: BackendOption = "auto",
     brain_mask: Annotated[
         Path | None,
         typer.Option(help="NIfTI mask of the brain, above 0; all else stays as it is. Default: found."),
@@ -199,7 +205,7 @@ def synthesize(
 
     refuse_existing(output_files(out, image.name, blend=blend), overwrite=overwrite)
     volume = read_volume(image)
-    model = Model.load(weights or default_weights(), device)
+    model = Model.load(weights or default_weights(), device, backend)
     result = run(volume, model, brain_mask=brain_mask, blend=blend, lesion_mask=lesion_mask)
     files = result.save(out, image.name, overwrite=overwrite)
     for kind, path in files.items():
@@ -208,7 +214,8 @@ def synthesize(
         typer.echo(f"warning: {warning}", err=True)
     report = result.report
     typer.echo(f"skull: {report['skull']}")
-    typer.echo(f"lesion: {report['lesion_ml']} ml; {report['seconds']['all']} s on {report['device']}")
+    where = f"{report['device']} ({report['backend']['name']})"
+    typer.echo(f"lesion: {report['lesion_ml']} ml; {report['seconds']['all']} s on {where}")
     typer.echo(RESEARCH_USE)
 
 
@@ -340,6 +347,31 @@ def reproduce(
         return
     folder = run(chosen, out, folders=data or [], results=results, device=device, jobs=jobs)
     typer.echo(f"Table 1: {folder / 'table1.md'}; everything: {folder / 'report.html'}")
+
+
+@app.command()
+def export(
+    out: Folder,
+    form: Annotated[
+        Literal["onnx", "monai"],
+        typer.Option(
+            "--format", help="`onnx`: a file for each network (extra `onnxruntime`); `monai`: a MONAI bundle."
+        ),
+    ],
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights folder; default: those in the package.")
+    ] = None,
+) -> None:
+    """Write the networks of a weights folder for other programs, into a new or an empty folder.
+
+    Example: `pseudohealthy export --weights runs/paired/weights --format onnx -o onnx/`
+    """
+    from pseudohealthy.synthesis.default import default_weights
+    from pseudohealthy.synthesis.export import export as run
+
+    for path in run(weights or default_weights(), out, form):
+        typer.echo(str(path))
+    typer.echo(RESEARCH_USE)
 
 
 @app.command()

@@ -17,6 +17,7 @@ from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.experiment.derivative import DESCRIPTION, uri
 from pseudohealthy.experiment.records import MadeFrom, Record, forget, keep, read_record
 from pseudohealthy.experiment.selection import Subject, brain_mask
+from pseudohealthy.synthesis.backends import Choice
 from pseudohealthy.synthesis.default import provenance
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.sidecars import DESCRIPTIONS, beside
@@ -36,6 +37,7 @@ class Job:
         blend: make the image in which only the lesion changes, too.
         overwrite: do finished images again.
         brain_masks: derivatives with a brain mask for each image; None: the image is looked at.
+        backend: what runs the networks, as `Model.load` takes it.
     """
 
     bids: Path
@@ -46,6 +48,7 @@ class Job:
     blend: bool = False
     overwrite: bool = False
     brain_masks: Path | None = None
+    backend: Choice = "auto"
 
     @classmethod
     def of(
@@ -58,6 +61,7 @@ class Job:
         blend: bool,
         overwrite: bool,
         brain_masks: Path | None = None,
+        backend: Choice = "auto",
     ) -> Job:
         """A job on these folders.
 
@@ -68,16 +72,26 @@ class Job:
             raise InputError(f"--brain-masks {brain_masks}: no such folder; expected BIDS derivatives")
         sha256 = provenance(weights)["sha256"]
         masks = None if brain_masks is None else brain_masks.resolve()
-        return cls(bids.resolve(), out.resolve(), weights.resolve(), sha256, device, blend, overwrite, masks)
+        return cls(
+            bids.resolve(),
+            out.resolve(),
+            weights.resolve(),
+            sha256,
+            device,
+            blend,
+            overwrite,
+            masks,
+            backend,
+        )
 
 
 def heal_here(subjects: Iterable[Subject], job: Job) -> Iterator[list[Record]]:
     """Heal one subject after the other in this process.
 
     Raises:
-        InputError: before the first of them, weights or a device that cannot be used.
+        InputError: before the first of them, weights, a device or a backend that cannot be used.
     """
-    _model(job.weights, job.device, job.sha256)
+    _model(job.weights, job.device, job.backend, job.sha256)
     for subject in subjects:
         yield heal_subject(subject, job)
 
@@ -142,7 +156,7 @@ def _made(image: str, mask: Path | None, job: Job) -> dict[str, str]:
     folder = job.out / Path(image).parent
     for left in folder.glob(".part-*"):
         shutil.rmtree(left, ignore_errors=True)
-    model = _model(job.weights, job.device, job.sha256)
+    model = _model(job.weights, job.device, job.backend, job.sha256)
     result = synthesize(job.bids / image, model, brain_mask=mask, blend=job.blend)
     sources = {"image": uri(image)}
     if mask is not None:
@@ -212,13 +226,13 @@ def _sha256(path: Path) -> str:
 
 
 @functools.cache
-def _model(weights: Path, device: str, sha256: str) -> Model:
+def _model(weights: Path, device: str, backend: Choice, sha256: str) -> Model:
     """Loaded once a process, which may be a worker that lives long: other weights have another digest.
 
     Raises:
         InputError: they cannot be used here, or are others than those of the machine that asks.
     """
-    model = Model.load(weights, device)
+    model = Model.load(weights, device, backend)
     if model.provenance["sha256"] != sha256:
         raise InputError(f"{weights}: other weights on {platform.node()} than where the run was begun")
     return model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,12 +14,14 @@ from torch import nn
 from pseudohealthy.config import Preprocessing, Settings, validated
 from pseudohealthy.errors import InputError
 from pseudohealthy.methods.catalogue import build
+from pseudohealthy.synthesis import backends
 from pseudohealthy.synthesis.default import provenance
 from pseudohealthy.synthesis.tiles import by_tiles
 from pseudohealthy.training.checkpoint import load_weights
 from pseudohealthy.training.weights import read_config
 
-SLICES_AT_ONCE = 8
+SLICES_AT_ONCE = 8  # on a graphics card
+SLICES_ON_CPU = 2  # more no longer fit into a core's cache, and take longer
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,7 @@ class Model:
         preprocessing: what a slice must have gone through.
         device: where the networks are.
         provenance: method, preset, images, data and SHA-256 of the weights, for reports.
+        backend: what runs the networks: "torch", "onnxruntime", "openvino", or "auto" (`backends.taken`).
     """
 
     networks: nn.ModuleDict
@@ -39,25 +42,33 @@ class Model:
     preprocessing: Preprocessing
     device: torch.device
     provenance: dict[str, Any]
+    backend: backends.Choice = "torch"
+    _runs: dict[tuple[str, backends.Name], backends.Run] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
-    def load(cls, folder: Path, device: str = "auto") -> Self:
+    def load(cls, folder: Path, device: str = "auto", backend: backends.Choice = "torch") -> Self:
         """The model of a weights folder.
 
         Args:
             folder: with `model.safetensors` and `config.json`.
-            device: "cpu", "cuda" or "auto".
+            device: "cpu", "cuda" or "auto", which is the CPU for the backends that work there alone.
+            backend: what runs the networks; see `backends.prepared` for how far their outputs agree.
 
         Raises:
-            InputError: not a weights folder, damaged, or no such device.
+            InputError: not a weights folder, damaged, no such device, or a backend that is not installed.
         """
         facts, config = provenance(folder), read_config(folder)
         settings = validated(Settings, config["settings"], f"{folder}/config.json")
         preprocessing = validated(Preprocessing, config.get("preprocessing"), f"{folder}/config.json")
-        where = device_of(device)
+        where = device_of("cpu" if device == "auto" and backend not in ("auto", "torch") else device)
+        backends.checked(backend, where)
         networks = build(settings).generators
         load_weights(folder, networks)
-        return cls(networks.to(where).eval(), settings, preprocessing, where, facts)
+        return cls(networks.to(where).eval(), settings, preprocessing, where, facts, backend)
+
+    def running(self, slices: int) -> dict[str, str]:
+        """Name, version and precision of what runs the networks on so many slices at once, for reports."""
+        return backends.facts(backends.taken(self.backend, self.device, slices))
 
     def healthy(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """G(x): slices `(N, H, W)` in [0, 1] as if healthy.
@@ -102,21 +113,28 @@ class Model:
                 f"{', '.join(self.networks)}; give the weights of a method that has it"
             )
 
+        run = self._prepared(letter, len(stacks), len(stacks[0]))
+        at_once = SLICES_ON_CPU if self.device.type == "cpu" else SLICES_AT_ONCE
+
         def tile(together: NDArray[np.float32]) -> NDArray[np.float32]:
-            out = self._run(self.networks[letter], *np.split(together, len(stacks)))
-            return np.concatenate([out] * len(stacks))
+            parts = np.split(together[:, None], len(stacks))
+            out = np.empty_like(parts[0])
+            for first in range(0, len(out), at_once):
+                part = slice(first, first + at_once)
+                out[part] = run(*(stack[part] for stack in parts))
+            return np.concatenate([out[:, 0]] * len(stacks))
 
         # One stack behind the other, so that tiles cut image and mask alike
         return by_tiles(tile, np.concatenate(stacks), self.preprocessing.field)[: len(stacks[0])]
 
-    @torch.inference_mode()
-    def _run(self, network: nn.Module, *stacks: NDArray[np.float32]) -> NDArray[np.float32]:
-        out = np.empty_like(stacks[0])
-        for first in range(0, len(out), SLICES_AT_ONCE):
-            part = slice(first, first + SLICES_AT_ONCE)
-            inputs = [torch.from_numpy(stack[part])[:, None].to(self.device) for stack in stacks]
-            out[part] = network(*inputs)[:, 0].cpu().numpy()
-        return out
+    def _prepared(self, letter: str, inputs: int, slices: int) -> backends.Run:
+        """A network as a function of stacks; made ready once."""
+        name = backends.taken(self.backend, self.device, slices)
+        if (letter, name) not in self._runs:
+            self._runs[letter, name] = backends.prepared(
+                name, self.networks[letter], self.device, self.preprocessing.field, inputs
+            )
+        return self._runs[letter, name]
 
 
 def _mask(m: NDArray[Any] | None, x: NDArray[np.float32]) -> NDArray[np.float32]:

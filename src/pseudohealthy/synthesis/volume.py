@@ -52,8 +52,8 @@ class Synthesis:
         probability: of disease, in [0, 1].
         mask: probability above 1/2, inside the brain.
         difference: healthy minus input, in the input's intensity units.
-        report: versions, weights, device, seconds, slices, skull, sizes of lesion and brain in ml, `anomaly`,
-            `flicker`, `familiar`, and the warnings.
+        report: versions, weights, device, backend, seconds, slices, skull, sizes of lesion and brain in ml,
+            `anomaly`, `flicker`, `familiar`, and the warnings.
         warnings: what a person should know before using the images.
         slices: canonical stacks `(Z, H, W)` in [0, 1] for pictures, by column name.
         inputs: names of the files used: image, and where given brain_mask and lesion_mask.
@@ -184,7 +184,7 @@ def synthesize(
     )
     warnings = (*brain.warnings, *(lesion.warnings if lesion else ()), *unlike)
     report = {
-        **_provenance(volume, model),
+        **_provenance(volume, model, slices=int(healed.done.sum())),
         "skull": brain.skull,
         "slices": {"all": len(healed.x), "processed": int(healed.done.sum())},
         "ceiling": healed.intensity.ceiling,
@@ -212,13 +212,14 @@ def synthesize(
     )
 
 
-def _provenance(volume: Volume, model: Model) -> dict[str, Any]:
+def _provenance(volume: Volume, model: Model, *, slices: int) -> dict[str, Any]:
     weights = {key: value for key, value in model.provenance.items() if key != "familiar"}
     return {
         "version": __version__,
         "input": volume.path.name if volume.path else "array",
         "weights": weights,
         "device": str(model.device),
+        "backend": model.running(slices),
         "torch": torch.__version__,
         "machine": platform.processor() or platform.machine(),
     }

@@ -1,0 +1,228 @@
+"""What runs a network on slices: PyTorch, or ONNX Runtime and OpenVINO, for which it is converted."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from pseudohealthy.errors import InputError
+
+if TYPE_CHECKING:
+    import onnx
+
+Name = Literal["torch", "onnxruntime", "openvino"]
+Choice = Literal["auto", "torch", "onnxruntime", "openvino"]
+Stack = NDArray[np.float32]
+Run = Callable[..., Stack]
+
+PACKAGES: Mapping[Name, tuple[str, ...]] = {
+    "openvino": ("openvino",),
+    "onnxruntime": ("onnxruntime", "onnx", "onnxscript"),
+    "torch": ("torch",),
+}
+# Slices from which a conversion spares more time than it takes (2 and 15 s for G and S), measured with the
+# embedded weights (width 16) on one core; wider networks repay it sooner.
+WORTH: Mapping[Name, int] = {"openvino": 64, "onnxruntime": 512, "torch": 0}
+INPUTS, OUTPUT = ("x", "m"), "y"
+MULTIPLE = 16  # of rows and columns: S halves them four times
+
+
+def checked(choice: Choice, device: torch.device) -> None:
+    """See that a backend can be used on a device.
+
+    Raises:
+        InputError: it is not installed, or has no use for the device.
+    """
+    if choice == "auto":
+        return
+    if not _installed(choice):
+        missing = ", ".join(name for name in PACKAGES[choice] if not importlib.util.find_spec(name))
+        raise InputError(
+            f"backend {choice}: {missing} not installed; `pip install 'pseudohealthy[{choice}]'`, or take "
+            "--backend torch"
+        )
+    if choice != "torch" and device.type != "cpu":
+        raise InputError(
+            f"backend {choice} with device {device}: it is used on the CPU; expected --device cpu, or "
+            "--backend torch"
+        )
+
+
+def taken(choice: Choice, device: torch.device, slices: int) -> Name:
+    """The backend for so many slices at once.
+
+    "auto" is PyTorch on a graphics card; on a CPU the first of OpenVINO, ONNX Runtime and PyTorch that is
+    installed and whose conversion is worth its time for so many slices (`WORTH`). Only the number of slices
+    of one image decides, so that an image's output does not depend on what was done before it.
+    """
+    if choice != "auto":
+        return choice
+    if device.type != "cpu":
+        return "torch"
+    return next(name for name in PACKAGES if slices >= WORTH[name] and _installed(name))
+
+
+def facts(name: Name) -> dict[str, str]:
+    """Name, version and precision of a backend, for reports."""
+    precision = _precision() if name == "openvino" else "f32"
+    return {"name": name, "version": version(name), "precision": precision}
+
+
+def prepared(
+    name: Name, network: nn.Module, device: torch.device, field: tuple[int, int], inputs: int
+) -> Run:
+    """A function of one or two stacks `(N, 1, H, W)` in [0, 1] that gives one, as the network does.
+
+    Outputs agree with PyTorch's within 5e-4 in f32 (ONNX Runtime 2e-5). OpenVINO computes in bf16 where the
+    processor multiplies matrices in it (AMX): G within 0.02; S, at the edges of what it finds, within 0.1.
+
+    Args:
+        name: of the backend; those beside "torch" work on the CPU, with as many threads as torch has.
+        network: on `device`, in evaluation mode; it is converted in memory, which takes seconds.
+        device: for "torch".
+        field: H and W.
+        inputs: how many stacks the network takes.
+
+    Raises:
+        InputError: the backend cannot take the network.
+    """
+    if name == "torch":
+        return _torch(network, device)
+    try:
+        return {"onnxruntime": _onnxruntime, "openvino": _openvino}[name](network, field, inputs)
+    except Exception as error:  # of whatever kind: three libraries' versions meet here
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"backend {name}: it cannot take this network ({reason}); take torch") from error
+
+
+def to_onnx(network: nn.Module, inputs: int) -> onnx.ModelProto:
+    """A network as an ONNX graph of `x` (and `m`) `(batch, 1, rows, columns)`, which gives `y`.
+
+    Batch, rows and columns are free, the last two multiples of 16.
+
+    Args:
+        network: on the CPU, in evaluation mode.
+        inputs: how many stacks it takes.
+    """
+    free = torch.export.Dim
+    shape = {0: free("batch"), 2: MULTIPLE * free("rows"), 3: MULTIPLE * free("columns")}
+    examples = tuple(torch.zeros(2, 1, 4 * MULTIPLE, 3 * MULTIPLE) for _ in range(inputs))
+    with _quiet():
+        program = torch.onnx.export(
+            network,
+            examples,
+            input_names=INPUTS[:inputs],
+            output_names=[OUTPUT],
+            dynamo=True,
+            dynamic_shapes=(shape,) * inputs,
+            verbose=False,
+        )
+    assert program is not None
+    return _bare(program.model_proto)
+
+
+def _bare(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Without the exporter's notes, which hold paths of the machine that exported."""
+    for part in (graph, graph.graph, *graph.graph.node, *graph.graph.value_info, *graph.graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    return graph
+
+
+def _torch(network: nn.Module, device: torch.device) -> Run:
+    @torch.inference_mode()
+    def run(*stacks: Stack) -> Stack:
+        out: Stack = network(*(torch.from_numpy(stack).to(device) for stack in stacks)).cpu().numpy()
+        return out
+
+    return run
+
+
+def _onnxruntime(network: nn.Module, field: tuple[int, int], inputs: int) -> Run:
+    runtime = importlib.import_module("onnxruntime")
+    graph = to_onnx(network, inputs)
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    for axis, size in zip(graph.graph.input[0].type.tensor_type.shape.dim[2:], field, strict=True):
+        options.add_free_dimension_override_by_name(axis.dim_param, size)
+    session = runtime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+    def run(*stacks: Stack) -> Stack:
+        out: Stack = session.run([OUTPUT], dict(zip(INPUTS, stacks, strict=False)))[0]
+        return out
+
+    return run
+
+
+def _openvino(network: nn.Module, field: tuple[int, int], inputs: int, precision: str | None = None) -> Run:
+    examples = tuple(torch.zeros(1, 1, *field) for _ in range(inputs))
+    with _quiet(), _untold(), torch.no_grad():
+        openvino: Any = importlib.import_module("openvino")
+        # What OpenVINO does by itself, without the check that doubles the time it takes
+        traced = torch.jit.trace(network, examples, check_trace=False)
+        graph = openvino.convert_model(
+            traced, example_input=examples, input=[([-1, 1, *field], np.float32)] * inputs
+        )
+    settings = {
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "INFERENCE_PRECISION_HINT": precision or _precision(),
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    compiled = openvino.Core().compile_model(graph, "CPU", settings)
+
+    def run(*stacks: Stack) -> Stack:
+        out: Stack = compiled(list(stacks))[0]
+        return out
+
+    return run
+
+
+def _precision() -> str:
+    """OpenVINO's own choice is bf16 wherever there are instructions for it; without AMX it gains little."""
+    return "bf16" if torch.cpu.get_capabilities().get("amx_bf16", False) else "f32"
+
+
+def _installed(name: Name) -> bool:
+    return all(importlib.util.find_spec(package) for package in PACKAGES[name])
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Converters warn of what they do themselves: nothing that our user could mend."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+@contextlib.contextmanager
+def _untold() -> Iterator[None]:
+    """OpenVINO tells its makers of each conversion, unless its telemetry cannot be imported.
+
+    A machine with patients' images tells nobody anything.
+    """
+    name = "openvino_telemetry"
+    before = sys.modules.get(name)
+    sys.modules.update({name: None})  # type: ignore[dict-item]  # which makes its import fail
+    try:
+        yield
+    finally:
+        sys.modules.pop(name)
+        if before is not None:
+            sys.modules[name] = before

@@ -1,0 +1,183 @@
+"""The same networks by PyTorch, ONNX Runtime and OpenVINO: what is chosen, and that the outputs agree."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from models import saved
+from pseudohealthy.errors import InputError
+from pseudohealthy.synthesis import backends
+from pseudohealthy.synthesis.backends import PACKAGES, WORTH, Name, checked, facts, taken
+from pseudohealthy.synthesis.default import default_weights
+from pseudohealthy.synthesis.model import Model
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+WITHIN = {"f32": {"G": 5e-4, "S": 5e-4}, "bf16": {"G": 0.02, "S": 0.1}}
+CONVERTED = [
+    pytest.param(
+        name,
+        marks=pytest.mark.skipif(
+            not all(map(importlib.util.find_spec, PACKAGES[name])),
+            reason=f"the extra {name} is not installed",
+        ),
+    )
+    for name in ("onnxruntime", "openvino")
+]
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
+    """As if these were all that is installed."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if name in packages else None)
+
+
+def head(slices: int, height: int, width: int) -> NDArray[np.float32]:
+    """Round heads of soft noise on black, with a bright spot each."""
+    rows, columns = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    noise = np.random.default_rng(0).normal(0.4, 0.05, (slices, height, width))
+    noise[:, height // 3 : height // 2, width // 3 : width // 2] += 0.4
+    inside = rows**2 + columns**2 < 0.8
+    return np.where(inside, np.clip(noise, 0, 1), 0).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_a_tiny_model_gives_the_same(name: Name, tmp_path: Path) -> None:
+    saved(tmp_path)
+    plain, other = Model.load(tmp_path, "cpu"), Model.load(tmp_path, "auto", name)
+    precision = other.running(1)["precision"]
+    for slices in (1, 5):  # any number of them
+        x = head(slices, 64, 48)
+        for letter, ours, theirs in (
+            ("G", other.healthy(x), plain.healthy(x)),
+            ("S", other.lesion(x), plain.lesion(x)),
+        ):
+            assert ours.dtype == np.float32
+            assert ours.shape == x.shape
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=WITHIN[precision][letter])
+    assert np.ptp(other.healthy(x) - x) > 1e-3
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_the_embedded_model_gives_the_same(name: Name) -> None:
+    plain, other = Model.load(default_weights(), "cpu"), Model.load(default_weights(), "cpu", name)
+    x = head(3, 208, 160)
+    precision = other.running(3)["precision"]
+    for letter, ours, theirs in (
+        ("G", other.healthy(x), plain.healthy(x)),
+        ("S", other.lesion(x), plain.lesion(x)),
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=WITHIN[precision][letter])
+        assert np.ptp(theirs) > 0.5
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_a_network_of_image_and_mask_gives_the_same_in_tiles(name: Name, tmp_path: Path) -> None:
+    saved(tmp_path, "inpainter")
+    x = head(2, 96, 72)
+    m = (x > 0.7).astype(np.float32)
+    ours, theirs = (Model.load(tmp_path, "cpu", each).inpainted(x, m) for each in (name, "torch"))
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=WITHIN[facts(name)["precision"]]["S"])
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("openvino") is None, reason="the extra openvino is not installed"
+)
+def test_half_precision_stays_within_what_is_said_of_it() -> None:
+    model = Model.load(default_weights(), "cpu")
+    x = head(1, 208, 160)
+    for letter, theirs in (("G", model.healthy(x)), ("S", model.lesion(x))):
+        run = backends._openvino(model.networks[letter], (208, 160), 1, "bf16")
+        np.testing.assert_allclose(run(x[:, None])[:, 0], theirs, rtol=0, atol=WITHIN["bf16"][letter])
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("openvino") is None, reason="the extra openvino is not installed"
+)
+def test_openvino_tells_nobody_that_it_was_used(tmp_path: Path) -> None:
+    weights = saved(tmp_path / "weights")
+    code = f"""
+import sys
+from pathlib import Path
+import numpy as np
+from pseudohealthy.synthesis.model import Model
+Model.load(Path({str(weights)!r}), "cpu", "openvino").healthy(np.zeros((1, 64, 48), np.float32))
+print([name for name in sys.modules if name.startswith("openvino_telemetry")])
+"""
+    home = tmp_path / "home"
+    home.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"HOME": str(home), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+    assert list(home.iterdir()) == []
+
+
+def test_auto_takes_the_first_that_is_worth_its_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = ("torch", *PACKAGES["onnxruntime"])
+    installed(monkeypatch, *runtime, *PACKAGES["openvino"])
+    assert taken("auto", CPU, 1) == "torch"
+    assert taken("auto", CPU, WORTH["openvino"] - 1) == "torch"
+    assert taken("auto", CPU, WORTH["openvino"]) == "openvino"
+    assert taken("auto", CUDA, 1000) == "torch"
+    installed(monkeypatch, *runtime)
+    assert taken("auto", CPU, WORTH["onnxruntime"] - 1) == "torch"
+    assert taken("auto", CPU, WORTH["onnxruntime"]) == "onnxruntime"
+    installed(monkeypatch, "torch", "onnxruntime")
+    assert taken("auto", CPU, 1000) == "torch"
+
+
+def test_what_is_asked_for_by_name_is_taken() -> None:
+    for name in PACKAGES:
+        assert taken(name, CPU, 1) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [("onnxruntime", "onnxscript"), ("onnxruntime", "onnxruntime"), ("openvino", "openvino")],
+)
+def test_a_backend_that_is_not_installed_is_told_with_its_extra(
+    name: Name, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(tmp_path)
+    installed(monkeypatch, *({"torch", *PACKAGES[name]} - {package}))
+    with pytest.raises(InputError) as told:
+        Model.load(tmp_path, "cpu", name)
+    assert str(told.value).startswith(f"backend {name}: ")
+    assert f"{package} not installed; `pip install 'pseudohealthy[{name}]'`" in str(told.value)
+    assert Model.load(tmp_path, "cpu", "auto").running(10_000)["name"] != name
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_a_graphics_card_has_no_use_for_the_others(name: Name) -> None:
+    with pytest.raises(InputError, match=f"backend {name} with device cuda: it is used on the CPU"):
+        checked(name, CUDA)
+    checked("auto", CUDA)
+    checked("torch", CUDA)
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_a_network_that_cannot_be_converted_is_told_in_one_line(name: Name) -> None:
+    class Odd(torch.nn.Module):
+        def forward(self, _: Any) -> Any:
+            raise RuntimeError("no such thing\nand more")
+
+    with pytest.raises(
+        InputError, match=rf"^backend {name}: it cannot take this network \(.*\); take torch$"
+    ):
+        backends.prepared(name, Odd(), CPU, (64, 48), 1)
+
+
+def test_facts_name_version_and_precision() -> None:
+    assert facts("torch") == {"name": "torch", "version": torch.__version__, "precision": "f32"}
