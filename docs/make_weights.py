@@ -2,7 +2,7 @@
 
     python docs/make_weights.py RUN/weights SCORES_VAL src/pseudohealthy/synthesis/weights/NAME [SCORES_TEST]
 
-SCORES are folders of `pseudohealthy evaluate`; the words about data and failures are `docs/weights_card.md`.
+SCORES are folders of `pseudohealthy evaluate`; the words about data and failures are `results/weights_card.md`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pseudohealthy.report.cells import cell
 from pseudohealthy.training.checkpoint import load_weights, save_weights
 from pseudohealthy.training.weights import CARD, read_config
 
-WORDS = Path(__file__).parent / "weights_card.md"
+WORDS = Path(__file__).parents[1] / "results" / "weights_card.md"
 NOT_CONFIG = ("format", "version", "research_use")  # written anew
 MEASURES = {
     "identity": "identity (paper's form)",
