@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, get_args
 
@@ -113,9 +112,8 @@ def test_semi_supervised_training_weighs_both_kinds_of_masks_alike() -> None:
 
 
 def test_settings_of_an_older_version_are_still_read_and_mean_what_they_meant() -> None:
-    from pseudohealthy.synthesis.default import default_weights
-
-    old = json.loads((default_weights() / "config.json").read_text(encoding="utf-8"))["settings"]
+    results = Path(__file__).resolve().parents[1] / "results"
+    old = read_yaml(results / "lgg_first_run/training/paired_settings.yaml")["settings"]
     assert not {"critic_steps", "minutes", "keep_every"} & set(old["training"])
     read = validated(Settings, old)
     assert (read.networks.long_skips, read.networks.critic, read.losses.adversarial) == (
