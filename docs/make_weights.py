@@ -2,7 +2,8 @@
 
     python docs/make_weights.py RUN/weights SCORES_VAL src/pseudohealthy/synthesis/weights/NAME [SCORES_TEST]
 
-SCORES are folders of `pseudohealthy evaluate`; `results/weights_card.md` has the words about data and failures.
+SCORES are folders of `pseudohealthy evaluate`; the words about data and failures are in
+`results/weights_card.md`.
 """
 
 from __future__ import annotations
