@@ -59,9 +59,28 @@ def test_the_papers_preprocessing_is_that_of_section_5() -> None:
 
 def test_the_default_preset_differs_where_its_documents_say() -> None:
     paper, ours = settings(preset="midl2019").model_dump(), settings(preset="default").model_dump()
-    assert {key for key in paper if paper[key] != ours[key]} == {"preset", "training"}
-    differs = {key: value for key, value in ours["training"].items() if value != paper["training"][key]}
-    assert differs == {"augment": "flip_gamma", "schedule": "linear", "learning_rate": 2e-4}
+    differs = {
+        f"{group}.{key}": value
+        for group in ("networks", "losses", "training")
+        for key, value in ours[group].items()
+        if value != paper[group][key]
+    }
+    assert differs == {
+        "networks.output": "gated",
+        "networks.critic": "linear",
+        "losses.outside": 2,
+        "losses.truth": 10,
+        "losses.clean": 5,
+        "losses.healthy": 10,
+        "losses.cycle_noise": 0.02,
+        "training.augment": "flip_gamma",
+        "training.schedule": "linear",
+        "training.learning_rate": 5e-4,
+        "training.healthy_sampling": "height",
+        "training.pool": 0,
+        "training.ema": 0.99,
+    }
+    assert settings("unpaired").losses.gan_mask == 1
     chosen = preprocessing("default")
     assert (chosen.clip, chosen.centre, chosen.slices) == ("brain", "brain", "half_area")
 
@@ -101,9 +120,12 @@ def test_every_method_and_preset_has_its_place() -> None:
 
 
 def test_the_program_offers_every_method_and_preset() -> None:
-    from pseudohealthy.cli import main
+    from pseudohealthy.cli import options
 
-    assert (get_args(main.Method), get_args(main.Preset)) == (get_args(MethodName), get_args(PresetName))
+    assert (get_args(options.Method), get_args(options.Preset)) == (
+        get_args(MethodName),
+        get_args(PresetName),
+    )
 
 
 def test_semi_supervised_training_weighs_both_kinds_of_masks_alike() -> None:
@@ -126,10 +148,17 @@ def test_settings_of_an_older_version_are_still_read_and_mean_what_they_meant() 
 
 def test_a_bounded_critic_is_refused_where_it_is_to_measure_a_distance() -> None:
     with pytest.raises(InputError) as failure:
-        settings(overrides=["losses.adversarial=wasserstein"])
+        settings(preset="midl2019", overrides=["losses.adversarial=wasserstein"])
     assert str(failure.value).startswith(
         "settings: losses.adversarial=wasserstein needs networks.critic=linear"
     )
+
+
+def test_painted_lesions_need_room_in_the_batch() -> None:
+    with pytest.raises(InputError) as failure:
+        settings(overrides=["training.batch_size=1"])
+    assert "training.inserted=0.5 of training.batch_size=1 is none" in str(failure.value)
+    assert settings("judge", overrides=["training.batch_size=1"]).training.batch_size == 1
 
 
 def test_a_file_goes_before_a_preset_and_an_override_before_a_file() -> None:

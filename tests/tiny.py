@@ -11,5 +11,5 @@ TINY = {
 
 
 def tiny(method: MethodName = "paired", *overrides: str, preset: PresetName = "default") -> Settings:
-    """A preset at width 4; the default one has augmentation, pool and a falling learning rate."""
+    """A preset at width 4; the default one has augmentation and painted lesions."""
     return settings(method, preset, TINY, overrides)

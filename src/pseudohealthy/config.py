@@ -104,7 +104,9 @@ class Losses(Frozen):
         adversarial: least squares (Mao 2017), or Wasserstein with a gradient penalty (Gulrajani 2017).
         gradient_penalty: its weight.
         cyclegan_identity: of `|G(x_h) - x_h| + |F(x_p) - x_p|` (CycleGAN; Zhu 2017 has 5 for paintings).
-        healthy: of `|S(x_h)|` (judge), which makes a judge see healthy slices too.
+        healthy: of `|S(x_h)|` (judge), which makes a judge see healthy slices too; of
+            `|G(x_k) - x_k| - log(1 - S(x_k))` (paired, unpaired, semi-supervised), where x_k are slices without
+            a lesion from all over the brain: they are to stay as they are; not in the paper.
         outside: of `|(1 - m_p) (G(x_p) - x_p)|` (where x_p has its own mask), what the measure of identity
             asks for, as a loss; not in the paper.
         truth: of `|G(x_p) - x_h|`, over the image and again inside the lesion, where x_p is a healthy slice
@@ -139,7 +141,8 @@ class Training(Frozen):
     """How long and how a method is trained (section 3).
 
     Attributes:
-        images: pathological images to see; None: `epochs` passes over the pathological slices.
+        images: pathological images to see, a share `inserted` of them painted where `losses.truth` is
+            above 0; None: `epochs` passes over the pathological slices.
         epochs: used where `images` is None.
         minutes: of training, interruptions not counted; where given, they decide instead of `images`.
         batch_size: pathological images a step over all processes, and as many healthy ones.
@@ -151,12 +154,15 @@ class Training(Frozen):
         critic_steps_later: the same from `critic_epoch` on; None: no change.
         critic_epoch: passes over the pathological slices until then.
         ema: decay per step of the averaged weights.
-        augment: none, or left-right flips of image and mask alike, and gamma of the image.
+        augment: none, or left-right flips of image and mask alike, and gamma of the image; `deform` also
+            turns, scales, moves and bends both, and shades the image and puts noise on it.
         labelled_share: share of the volumes with a mask whose masks are used, chosen by the seed; the others
             count as volumes without a mask.
         healthy_sampling: healthy slices drawn at random, or at heights like those of the pathological ones.
         inserted: share of a batch's pathological images that are healthy slices with a synthetic lesion of a
             real one's shape, where `losses.truth` asks for them.
+        painted: bright, at times with a dark core; `varied`: also cavities, and masses hardly
+            brighter than tissue.
         precision: `auto` is bf16 where the processor multiplies bf16 natively, else fp32.
         seed: of initial weights, batches, augmentation and pool.
         checkpoint_every: images between two saved states.
@@ -176,10 +182,11 @@ class Training(Frozen):
     critic_steps_later: int | None = Field(None, gt=0)
     critic_epoch: int = Field(25, ge=0)
     ema: Decay = 0.999
-    augment: Literal["none", "flip_gamma"] = "none"
+    augment: Literal["none", "flip_gamma", "deform"] = "none"
     labelled_share: float = Field(1.0, ge=0, le=1)
     healthy_sampling: Literal["random", "height"] = "random"
     inserted: float = Field(0.5, gt=0, lt=1)
+    painted: Literal["bright", "varied"] = "bright"
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     seed: int = Field(0, ge=0)
     checkpoint_every: int = Field(400, gt=0)
@@ -195,6 +202,16 @@ class Settings(Frozen):
     networks: Networks = Networks()
     losses: Losses = Losses()
     training: Training = Training()
+
+    @model_validator(mode="after")
+    def _some_are_painted(self) -> Self:
+        painted = self.losses.truth and self.method in {"paired", "semi_supervised", "unpaired"}
+        if painted and not round(self.training.inserted * self.training.batch_size):
+            raise ValueError(
+                f"losses.truth needs painted images, but training.inserted={self.training.inserted} of "
+                f"training.batch_size={self.training.batch_size} is none; raise one of them"
+            )
+        return self
 
     @model_validator(mode="after")
     def _critic_fits_its_loss(self) -> Self:
@@ -224,7 +241,19 @@ PRESETS: Mapping[PresetName, Mapping[str, Any]] = {
         },
         "training": {"learning_rate": 1e-5, "critic_steps": 10, "critic_steps_later": 5, "pool": 0},
     },
-    "default": {"training": {"augment": "flip_gamma", "schedule": "linear", "learning_rate": 2e-4}},
+    # What was kept by measurement: docs/results.md.
+    "default": {
+        "networks": {"output": "gated", "critic": "linear"},
+        "losses": {"truth": 10.0, "clean": 5.0, "cycle_noise": 0.02},
+        "training": {
+            "augment": "flip_gamma",
+            "schedule": "linear",
+            "learning_rate": 5e-4,
+            "healthy_sampling": "height",
+            "pool": 0,
+            "ema": 0.99,
+        },
+    },
 }
 # What a method has of its own, in every preset.
 METHODS: Mapping[MethodName, Mapping[str, Any]] = {
@@ -245,6 +274,12 @@ METHODS: Mapping[MethodName, Mapping[str, Any]] = {
     "semi_supervised": {"losses": {"gan_image": 2.0}},
     "judge": {"losses": {"segmentation": 1.0}},
 }
+# What a preset asks of one method alone.
+PRESETS_OF_METHODS: Mapping[tuple[PresetName, MethodName], Mapping[str, Any]] = {
+    ("default", "paired"): {"losses": {"outside": 2.0, "healthy": 10.0}},
+    ("default", "semi_supervised"): {"losses": {"outside": 2.0, "gan_mask": 1.0, "healthy": 10.0}},
+    ("default", "unpaired"): {"losses": {"gan_mask": 1.0, "healthy": 10.0}},
+}
 
 
 def settings(
@@ -253,7 +288,7 @@ def settings(
     values: Mapping[str, Any] | None = None,
     overrides: Iterable[str] = (),
 ) -> Settings:
-    """Settings of a method: its preset, what it has of its own, a file's values, then `a.b=c` overrides.
+    """Settings of a method: its preset, its own, the preset's for it, a file's, then `a.b=c` overrides.
 
     Args:
         method: None: the file's, else paired.
@@ -268,7 +303,8 @@ def settings(
     given = {"method": "paired", "preset": "default", **(values or {}), **named}
     given = merged(given, assignments(overrides))
     base = merged(_defaults(PRESETS, given["preset"]), _defaults(METHODS, given["method"]))
-    return validated(Settings, merged(base, given))
+    both = merged(base, _defaults(PRESETS_OF_METHODS, given["preset"], given["method"]))
+    return validated(Settings, merged(both, given))
 
 
 def preprocessing(
@@ -283,9 +319,10 @@ def preprocessing(
     return validated(Preprocessing, merged(PREPROCESSING.get(preset, {}), given))
 
 
-def _defaults(table: Mapping[Any, Mapping[str, Any]], name: object) -> Mapping[str, Any]:
-    """What `table` has for `name`; nothing for a name that validation will refuse."""
-    return table.get(name, {}) if isinstance(name, str) else {}
+def _defaults(table: Mapping[Any, Mapping[str, Any]], *names: object) -> Mapping[str, Any]:
+    """What `table` has for a name, or for several together; nothing for what validation will refuse."""
+    key = names[0] if len(names) == 1 else names
+    return table.get(key, {}) if all(isinstance(name, str) for name in names) else {}
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

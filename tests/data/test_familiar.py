@@ -47,7 +47,7 @@ def cohort(number: int = 6) -> Prepared:
     subjects = np.repeat([f"S{n}" for n in range(number + 1)], 3)
     table = pd.DataFrame({"row": np.arange(len(images)), "subject": subjects})
     table["split"] = np.where(table["subject"] == f"S{number}", "val", "train")
-    table = table.assign(source="here", session="n/a")
+    table = table.assign(source="here", session="n/a", label="healthy")
     manifest: Any = {"settings": {"spacing": 1.0}, "key": "abc"}
     return Prepared(images, np.zeros(images.shape, np.uint8), None, None, table, None, manifest)
 
@@ -85,6 +85,14 @@ def test_figures_are_those_counted_by_hand() -> None:
 def test_mirrored_slices_have_the_same_figures() -> None:
     once, twice = figures(slices(), 1.0), figures(slices()[:, ::-1, ::-1], 1.0)
     assert twice == pytest.approx(once, rel=1e-4)
+
+
+def test_slices_at_the_ends_of_the_brain_are_not_compared() -> None:
+    known = cohort()
+    ends = known.slices.iloc[:3].assign(label="end", row=range(len(known.images), len(known.images) + 3))
+    images = np.concatenate([known.images, 1 - slices(7)])
+    table = pd.concat([known.slices, ends], ignore_index=True)
+    assert Reference.of(replace(known, images=images, slices=table)) == Reference.of(known)
 
 
 def test_the_limit_is_above_the_farthest_volume_from_the_others() -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pseudohealthy.config import Preprocessing
-from pseudohealthy.data.grid import Grid, kept_slices
+from pseudohealthy.data.grid import Grid, end_slices, kept_slices
 from pseudohealthy.data.intensity import Intensity
 from pseudohealthy.data.volume import Volume, read_volume, volume_from_array
 from pseudohealthy.errors import InputError
@@ -360,6 +360,10 @@ def test_half_of_the_largest_area() -> None:
         brain[z].flat[:area] = True
     np.testing.assert_array_equal(np.flatnonzero(kept_slices(brain, "half_area")), [2, 3, 5])
     assert not kept_slices(np.zeros((4, 5, 5), dtype=bool), "half_area").any()
+    np.testing.assert_array_equal(np.flatnonzero(end_slices(brain, "half_area")), [1, 4])
+    brain[1].flat[1:] = False  # a tenth of the largest is too small
+    np.testing.assert_array_equal(np.flatnonzero(end_slices(brain, "half_area")), [4])
+    assert not end_slices(brain, "middle60").any()
 
 
 @pytest.mark.real_data

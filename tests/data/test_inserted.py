@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pseudohealthy.data.inserted import with_lesion
+from pseudohealthy.data.inserted import CAVITY, LOOKS, MASS, Look, any_look, with_lesion
 
 ROWS, COLUMNS = 64, 48
 
@@ -44,6 +44,26 @@ def test_most_lesions_are_bright_and_some_have_a_dark_core() -> None:
     dark = [float(image[box()].min()) < 0.25 for image in painted]
     assert np.mean(brighter) > 0.9
     assert 0.05 < np.mean(dark) < 0.5
+
+
+def inside_of(look: Look) -> list[float]:
+    """The median of each of sixty lesions, deep inside; tissue is 0.4."""
+    deep = ndimage.binary_erosion(box(), iterations=3)
+    images = (with_lesion(healthy(), box(), np.random.default_rng(seed), look)[0] for seed in range(60))
+    return [float(np.median(image[deep])) for image in images]
+
+
+def test_a_mass_is_hardly_brighter_than_tissue_and_a_cavity_is_dark() -> None:
+    masses, cavities = inside_of(MASS), inside_of(CAVITY)
+    assert np.mean([0.3 < each < 0.6 for each in masses]) > 0.8
+    assert np.mean([each < 0.3 for each in cavities]) > 0.8
+
+
+def test_looks_are_drawn_by_their_shares() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [any_look(rng) for _ in range(600)]
+    for look, share in LOOKS:
+        assert drawn.count(look) / len(drawn) == pytest.approx(share, abs=0.06)
 
 
 def test_the_grain_of_the_scan_stays() -> None:

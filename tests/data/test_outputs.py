@@ -155,7 +155,7 @@ def test_who_is_missing_is_told_and_what_was_looked_for(
 def test_only_the_volumes_of_the_rows_are_needed(cohort: Prepared, phantoms: Path, predictions: Path) -> None:
     for subject in subjects(cohort, "train") + subjects(cohort, "val"):
         (predictions / f"sub-{subject}_healed.nii.gz").unlink()
-    assert len(read_outputs(cohort, of_split(cohort), predictions, [phantoms])) == 24
+    assert len(read_outputs(cohort, of_split(cohort), predictions, [phantoms])) == 36
 
 
 def test_two_images_of_one_volume_are_ambiguous(cohort: Prepared, phantoms: Path, predictions: Path) -> None:
@@ -215,7 +215,7 @@ def test_an_input_that_is_gone_or_was_changed_is_named(
         read_outputs(cohort, of_split(cohort), predictions, [predictions])
     # The data set may have another name by now, and another one may hold a file of that name.
     moved = Path(shutil.copytree(phantoms, tmp_path / "moved"))
-    assert len(read_outputs(cohort, of_split(cohort), predictions, [changed, moved])) == 24
+    assert len(read_outputs(cohort, of_split(cohort), predictions, [changed, moved])) == 36
 
 
 @pytest.mark.parametrize("make", [brats, isles])

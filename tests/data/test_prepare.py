@@ -39,7 +39,7 @@ def test_each_layout_becomes_slices(tmp_path: Path, make: Any) -> None:
     cohort = read_cohort([make(tmp_path / "data", 5)])
     prepare(cohort, tmp_path / "out", FITTING)
     prepared = Prepared.open(tmp_path / "out")
-    assert prepared.slices.groupby("label").size().to_dict() == {"healthy": 40, "pathological": 20}
+    assert prepared.slices.groupby("label").size().to_dict() == {"end": 30, "healthy": 40, "pathological": 20}
     for volume in cohort.volumes:
         rows = prepared.slices[prepared.slices["subject"] == volume.subject]
         stack = Stack.of(volume, FITTING)
@@ -60,7 +60,7 @@ def test_volumes_of_a_subject_share_a_split_and_splits_share_none(tmp_path: Path
     of_split = [set(slices.loc[slices["split"] == split, "subject"]) for split in SPLITS]
     assert [len(subjects) for subjects in of_split] == [5, 1, 2]
     assert len(set.union(*of_split)) == 8
-    assert slices.groupby(["subject", "session"]).size().tolist() == [12] * 16
+    assert slices.groupby(["subject", "session"]).size().tolist() == [18] * 16
     assert [set(manifest["totals"][split]["subjects"]) for split in SPLITS] == of_split
     assert sum(totals["volumes"] for totals in manifest["totals"].values()) == 16
 
@@ -73,8 +73,14 @@ def test_patients_without_masks_controls_and_a_bank(tmp_path: Path) -> None:
     ]
     manifest = prepare(read_cohort(folders), tmp_path / "out", FITTING)
     prepared = Prepared.open(tmp_path / "out")
-    assert manifest["totals"]["train"]["slices"] == {"pathological": 0, "healthy": 24, "unlabelled": 24}
+    assert manifest["totals"]["train"]["slices"] == {
+        "pathological": 0,
+        "healthy": 24,
+        "unlabelled": 24,
+        "end": 12,
+    }
     assert prepared.slices.groupby(["group", "label"]).size().to_dict() == {
+        ("control", "end"): 24,
         ("control", "healthy"): 48,
         ("patient", "unlabelled"): 48,
     }
@@ -158,7 +164,7 @@ def test_a_foreign_folder_is_left_alone_and_an_empty_one_is_used(tmp_path: Path)
         prepare(cohort, out, FITTING)
     (out / "thesis.txt").unlink()
     prepare(cohort, out, FITTING)
-    assert len(Prepared.open(out).slices) == 36
+    assert len(Prepared.open(out).slices) == 54
 
 
 def test_all_that_cannot_be_used_is_told_at_once_and_nothing_is_written(tmp_path: Path) -> None:
@@ -204,7 +210,12 @@ def test_black_masks_of_controls_promise_no_lesion(tmp_path: Path) -> None:
         write(healthy / f"derivatives/lesions/{name}/anat/{name}_label-lesion_mask.nii.gz", lesion() * 0)
     cohort = read_cohort([bids(tmp_path / "data", 3, masks=False), healthy])
     manifest = prepare(cohort, tmp_path / "out", FITTING)
-    assert manifest["totals"]["val"]["slices"] == {"pathological": 0, "healthy": 12, "unlabelled": 12}
+    assert manifest["totals"]["val"]["slices"] == {
+        "pathological": 0,
+        "healthy": 12,
+        "unlabelled": 12,
+        "end": 6,
+    }
 
 
 def test_killed_halfway_there_is_no_folder(tmp_path: Path) -> None:
@@ -224,7 +235,7 @@ prepare(read_cohort([Path({str(data)!r})]), Path({str(out)!r}), settings, progre
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
     assert not out.exists()
     prepare(read_cohort([data]), out, FITTING)
-    assert len(Prepared.open(out).slices) == 36
+    assert len(Prepared.open(out).slices) == 54
 
 
 def test_stopped_halfway_nothing_is_left(tmp_path: Path) -> None:

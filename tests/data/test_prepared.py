@@ -15,7 +15,7 @@ from pseudohealthy.errors import InputError
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three patients of 12 slices and two masks of a bank."""
+    """Three patients of 18 slices and two masks of a bank."""
     cohort = read_cohort([bids(tmp_path / "data", 3), bank(tmp_path / "masks", 2)])
     prepare(cohort, tmp_path / "prepared", FITTING)
     return tmp_path / "prepared"
@@ -23,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_opens_as_read_only_maps_of_what_the_manifest_says(folder: Path) -> None:
     prepared = Prepared.open(folder)
-    assert prepared.manifest["arrays"] == {"images": [36, 64, 48], "masks": [36, 64, 48], "bank": [8, 64, 48]}
+    assert prepared.manifest["arrays"] == {"images": [54, 64, 48], "masks": [54, 64, 48], "bank": [8, 64, 48]}
     assert isinstance(prepared.images, np.memmap)
     assert prepared.images.dtype == np.float32
     assert prepared.masks.dtype == np.uint8
@@ -41,7 +41,7 @@ def test_names_that_look_like_numbers_stay_names(folder: Path) -> None:
     assert list(slices.columns) == list(COLUMNS)
     assert sorted(set(slices["subject"])) == ["01", "02", "03"]
     assert set(slices["session"]) == {"n/a"}
-    assert slices["row"].tolist() == list(range(36))
+    assert slices["row"].tolist() == list(range(54))
     assert slices["has_mask"].dtype == bool
 
 
@@ -61,7 +61,7 @@ def test_a_missing_or_damaged_file_is_told_by_name(folder: Path, name: str) -> N
 def test_arrays_of_another_shape_or_type_are_refused(folder: Path) -> None:
     masks = np.load(folder / "masks.npy")
     np.save(folder / "masks.npy", masks[:-1])
-    with pytest.raises(InputError, match=r"masks.npy: uint8 \[35, 64, 48\], expected uint8 \[36, 64, 48\]"):
+    with pytest.raises(InputError, match=r"masks.npy: uint8 \[53, 64, 48\], expected uint8 \[54, 64, 48\]"):
         Prepared.open(folder)
     np.save(folder / "masks.npy", masks.astype(np.int16))
     with pytest.raises(InputError, match="int16"):
@@ -77,7 +77,7 @@ def test_pickled_arrays_are_refused(folder: Path) -> None:
 def test_a_table_of_other_columns_is_refused(folder: Path) -> None:
     table = folder / "slices.tsv"
     table.write_text(table.read_text().replace("lesion_voxels", "lesions", 1))
-    with pytest.raises(InputError, match=r"slices.tsv: expected 36 rows of row, subject"):
+    with pytest.raises(InputError, match=r"slices.tsv: expected 54 rows of row, subject"):
         Prepared.open(folder)
 
 

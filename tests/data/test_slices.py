@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import fields, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pytest
@@ -84,6 +84,16 @@ def test_healthy_slices_are_healthy_ones_of_the_split(prepared: Prepared) -> Non
     assert set(table["label"]) == {"healthy"}
     assert set(table["split"]) == {"train"}
     assert max(Counter(rows).values()) <= 3  # 16 slices, 32 draws: permutations, not chance
+
+
+def test_slices_to_be_kept_are_healthy_ones_and_those_at_the_ends(prepared: Prepared) -> None:
+    slices = Slices(prepared, "train", frozenset({"kept"}), PLAIN)
+    batches = [slices.batch(step).x_k for step in range(7)]
+    rows = [row for images in batches if images is not None for row in rows_of(prepared, images)]
+    table = prepared.slices.set_index("row").loc[rows]
+    assert Counter(table["label"]) == {"healthy": 16, "end": 12}  # every one once
+    assert set(table["split"]) == {"train"}
+    assert torch.equal(x_p(slices.batch(3)), x_p(Slices(prepared, "train", frozenset(), PLAIN).batch(3)))
 
 
 def test_height_sampling_draws_healthy_slices_near_the_pathological_ones(prepared: Prepared) -> None:
@@ -222,8 +232,10 @@ def test_no_batch_of_a_method_without_pairs_depends_on_an_images_own_mask(
 INSERTED: frozenset[Need] = frozenset({"healthy", "bank", "inserted"})
 
 
-def with_inserted(prepared: Prepared, step: int, augment: str = "none") -> dict[str, torch.Tensor]:
-    training = Training(batch_size=4, augment=augment, inserted=0.5)
+def with_inserted(
+    prepared: Prepared, step: int, augment: str = "none", **more: Any
+) -> dict[str, torch.Tensor]:
+    training = Training(batch_size=4, augment=augment, inserted=0.5, **more)
     return tensors(Slices(prepared, "train", INSERTED, training).batch(step))
 
 
@@ -248,6 +260,15 @@ def test_an_inserted_lesion_its_mask_and_its_truth_are_augmented_alike(prepared:
         near = torch.nn.functional.max_pool2d(batch["m_p"][:2], 17, stride=1, padding=8) > 0
         assert not changed[~near].any()
         assert changed[batch["m_p"][:2] > 0].float().mean() > 0.9
+
+
+def test_varied_lesions_look_otherwise_in_the_same_healthy_slices(prepared: Prepared) -> None:
+    bright = [with_inserted(prepared, step) for step in range(4)]
+    varied = [with_inserted(prepared, step, painted="varied") for step in range(4)]
+    for one, other in zip(bright, varied, strict=True):
+        assert all(torch.equal(one[name], other[name]) for name in ("truth", "m_p"))
+        assert torch.equal(one["x_p"][2:], other["x_p"][2:])
+    assert not all(torch.equal(one["x_p"], other["x_p"]) for one, other in zip(bright, varied, strict=True))
 
 
 def test_inserted_lesions_without_pairs_have_the_shapes_of_the_bank_alone(prepared: Prepared) -> None:
@@ -307,5 +328,5 @@ def test_every_method_draws_just_what_it_needs(prepared: Prepared) -> None:
     }
     assert set(drawn) == set(get_args(MethodName))
     for method, names in drawn.items():
-        batch = Slices(prepared, "train", build(tiny(method)).needs, PLAIN).batch(0)
+        batch = Slices(prepared, "train", build(tiny(method, preset="midl2019")).needs, PLAIN).batch(0)
         assert set(tensors(batch)) == names

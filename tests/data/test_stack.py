@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cohorts import FITTING, KEPT, LESION_SLICES, LPS, brain, lesion, write
+from cohorts import FITTING, HALF, KEPT, LESION_SLICES, LPS, brain, lesion, write
 from pseudohealthy.config import SPLITS, preprocessing
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.layouts import CohortVolume, Group
@@ -52,7 +52,8 @@ def test_every_orientation_gives_the_same_slices(patient: CohortVolume, tmp_path
 def test_the_table_of_a_patient(patient: CohortVolume) -> None:
     table = Stack.of(patient, FITTING).table
     assert table["z"].tolist() == list(KEPT)
-    assert table["label"].tolist() == ["pathological" if z in LESION_SLICES else "healthy" for z in KEPT]
+    labels = ["pathological" if z in LESION_SLICES else "healthy" if z in HALF else "end" for z in KEPT]
+    assert table["label"].tolist() == labels
     assert table["lesion_voxels"].tolist() == [48 if z in LESION_SLICES else 0 for z in KEPT]
     assert table["brain_voxels"].tolist() == [int((brain(1)[:, :, z] > 0).sum()) for z in KEPT]
     np.testing.assert_allclose(table["height"], [(z - 1) / 17 for z in KEPT])  # the brain is slices 1 to 18
@@ -69,7 +70,7 @@ def test_the_facts_of_a_patient(patient: CohortVolume) -> None:
     facts = Stack.of(patient, FITTING).facts
     assert facts["lesion_voxels"] == 192
     assert facts["brain_voxels_outside_field"] == 0
-    assert facts["slices"] == {"pathological": 4, "healthy": 8, "unlabelled": 0}
+    assert facts["slices"] == {"pathological": 4, "healthy": 8, "unlabelled": 0, "end": 6}
 
 
 def test_the_share_of_the_lesion_above_the_ceiling(patient: CohortVolume) -> None:
@@ -80,10 +81,10 @@ def test_the_share_of_the_lesion_above_the_ceiling(patient: CohortVolume) -> Non
     assert Stack.of(patient, FITTING).facts["saturated_lesion_share"] == 0.25
 
 
-@pytest.mark.parametrize(("group", "label"), [("patient", "unlabelled"), ("control", "healthy")])
-def test_without_a_mask(patient: CohortVolume, group: Group, label: str) -> None:
+@pytest.mark.parametrize(("group", "labels"), [("patient", {"unlabelled"}), ("control", {"healthy", "end"})])
+def test_without_a_mask(patient: CohortVolume, group: Group, labels: set[str]) -> None:
     stack = Stack.of(replace(patient, mask=None, group=group), FITTING)
-    assert set(stack.table["label"]) == {label}
+    assert set(stack.table["label"]) == labels
     assert not stack.table["has_mask"].any()
     assert not stack.arrays()["masks"].any()
     assert stack.facts["saturated_lesion_share"] is None
@@ -94,7 +95,7 @@ def test_a_control_may_have_a_black_mask_but_no_lesion(patient: CohortVolume, tm
     with pytest.raises(InputError, match=r"mask.nii.gz: marks 192 lesion voxels in a control"):
         Stack.of(control, FITTING)
     black = write(tmp_path / "black.nii.gz", np.zeros_like(lesion()))
-    assert set(Stack.of(replace(control, mask=black), FITTING).table["label"]) == {"healthy"}
+    assert set(Stack.of(replace(control, mask=black), FITTING).table["label"]) == {"healthy", "end"}
 
 
 def test_the_truth_is_on_the_scale_of_its_image(patient: CohortVolume, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def record(
             "lesion_voxels": lesion,
             "saturated_lesion_share": share,
             "brain_voxels_outside_field": 0,
-            "slices": {"pathological": pathological, "healthy": healthy, "unlabelled": unlabelled},
+            "slices": {"pathological": pathological, "healthy": healthy, "unlabelled": unlabelled, "end": 0},
         },
     }
 
@@ -48,7 +48,7 @@ def test_totals_are_sums_over_the_volumes_with_an_image() -> None:
     assert totals_of("train", records) == {
         "subjects": ["01", "02"],
         "volumes": 3,
-        "slices": {"pathological": 6, "healthy": 14, "unlabelled": 0},
+        "slices": {"pathological": 6, "healthy": 14, "unlabelled": 0, "end": 0},
         "saturated_lesion_share": pytest.approx(160 / 400),
     }
     assert totals_of("val", records)["saturated_lesion_share"] is None

@@ -256,6 +256,20 @@ def test_without_pairs_an_inserted_lesion_teaches_s_by_its_mask_and_the_others_b
     assert both.losses["L_GAN2"].item() == pytest.approx(unpaired.losses["L_GAN2"].item() / 2)
 
 
+@pytest.mark.parametrize("supervision", ["paired", "unpaired", "semi_supervised"])
+def test_a_slice_without_disease_is_to_stay_as_it_is(supervision: Supervision) -> None:
+    method = Factorization(TINY, Losses(healthy=3), supervision=supervision)
+    assert method.needs - Factorization(TINY, Losses(), supervision=supervision).needs == {"kept"}
+    x_k = torch.rand(2, 1, 32, 32)
+    terms = method.generator_terms(replace(batch(), x_k=x_k))
+    G, S = method.generators["G"], method.generators["S"]
+    expected = (G(x_k) - x_k).abs().mean() - (1 - S(x_k)).log().mean()
+    assert terms.losses["L_Healthy"].item() == pytest.approx(expected.item(), rel=1e-4)
+    assert terms.weights["L_Healthy"] == 3
+    terms.losses["L_Healthy"].backward()
+    assert all(p.grad is not None for name in "GS" for p in method.generators[name].parameters())
+
+
 def test_asking_s_to_find_nothing_teaches_g_and_not_s() -> None:
     method = Factorization(TINY, Losses(clean=1), supervision="paired")
     losses = method.generator_terms(batch()).losses
@@ -273,3 +287,16 @@ def test_noise_before_r_reaches_nothing_but_the_first_cycle() -> None:
     quiet, loud = method.generator_terms(batch()).losses, noisy.generator_terms(batch()).losses
     assert loud["L_CC"] > quiet["L_CC"] + 0.01
     assert loud["L_GAN1"] == quiet["L_GAN1"]
+
+
+def test_without_noise_nothing_is_drawn() -> None:
+    method = by_hand("paired")
+    before = torch.get_rng_state()
+    method.generator_terms(CASE)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_masks_that_are_weighed_by_their_own_image_are_never_past_ones() -> None:
+    assert by_hand("unpaired", Losses(truth=1)).unpooled == {"S(x_p)"}
+    assert by_hand("semi_supervised").unpooled == {"S(x_p)"}
+    assert not by_hand("unpaired").unpooled

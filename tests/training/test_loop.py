@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -27,7 +28,7 @@ from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.methods.catalogue import build
 from pseudohealthy.methods.conditional_gan import ConditionalGAN
 from pseudohealthy.training.checkpoint import load_state, load_weights
-from pseudohealthy.training.loop import images_to_see, plan, precision, train
+from pseudohealthy.training.loop import drawn, images_to_see, plan, precision, train
 from pseudohealthy.training.run import Run
 from pseudohealthy.training.weights import read_config
 from tiny import tiny
@@ -247,6 +248,28 @@ class Watch:
         return self.seconds
 
 
+@pytest.mark.parametrize("ahead", [0, 3])
+def test_batches_drawn_ahead_are_those_drawn_when_asked_for(prepared: Prepared, ahead: int) -> None:
+    slices = Slices(prepared, "train", build(tiny("paired")).needs, tiny("paired").training)
+    with contextlib.closing(drawn(slices.batch, 2, ahead)) as batches:
+        for number in range(2, 12):
+            found, expected = next(batches), slices.batch(number)
+            assert all(
+                torch.equal(getattr(found, part), getattr(expected, part))
+                for part in ("x_p", "m_p", "x_h", "truth")
+            )
+
+
+def test_what_goes_wrong_in_a_batch_drawn_ahead_is_told() -> None:
+    def draw(number: int) -> int:
+        return 1 // (5 - number)
+
+    with contextlib.closing(drawn(draw, 3, 2)) as numbers:
+        assert [next(numbers), next(numbers)] == [0, 1]
+        with pytest.raises(ZeroDivisionError):
+            next(numbers)
+
+
 def test_minutes_end_a_run_at_a_whole_step_whose_weights_are_kept(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,7 +285,7 @@ def test_minutes_end_a_run_at_a_whole_step_whose_weights_are_kept(
     assert json.loads((tmp_path / "run/clock.json").read_text()) == {"images": 12, "seconds": 6}
     # the last step began when five sixths were over
     rates = [each["param_groups"][0]["lr"] for each in state["optimisers"].values()]
-    assert rates == pytest.approx([2e-4 * 2 / 6] * 2)
+    assert rates == pytest.approx([settings.training.learning_rate * 2 / 6] * 2)
     assert yaml.safe_load((tmp_path / "run/settings.yaml").read_text())["images"] is None
 
 
@@ -287,7 +310,10 @@ def test_the_run_folder_says_what_was_done(prepared: Prepared, tmp_path: Path) -
     assert Settings.model_validate(written["settings"]) == settings
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert [row["images"] for row in rows] == [40, 80]
-    assert set(rows[0]) == {"images", "L_CC", "L_GAN1", "L_Seg", "D_x"}
+    assert set(rows[0]) == {
+        *("images", "L_CC", "L_GAN1", "L_Seg", "D_x"),
+        *("L_Truth", "L_Clean", "L_Outside", "L_Healthy"),
+    }
     panels = sorted((tmp_path / "run/panels").iterdir())
     assert [panel.name for panel in panels] == ["0000040.png", "0000080.png"]
     assert panels[0].read_bytes().startswith(b"\x89PNG")
@@ -410,7 +436,7 @@ def test_controls_patients_without_masks_and_a_bank_are_enough_for_unpaired(tmp_
     parts = [bids(tmp_path / "p", 4, masks=False), controls(tmp_path / "c", 4), bank(tmp_path / "b", 3)]
     prepare(read_cohort(parts), tmp_path / "prepared", FITTING)
     mixed = Prepared.open(tmp_path / "prepared")
-    assert set(pd.unique(mixed.slices["label"])) == {"unlabelled", "healthy"}
+    assert set(pd.unique(mixed.slices["label"])) == {"unlabelled", "healthy", "end"}
     assert train(mixed, tmp_path / "run", tiny("unpaired"), accelerator="cpu").is_dir()
     with pytest.raises(InputError, match="no pathological train slice"):
         train(mixed, tmp_path / "paired", tiny("paired"), accelerator="cpu")

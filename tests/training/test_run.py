@@ -107,7 +107,8 @@ def test_no_mask_of_a_labelled_image_is_ever_a_fake(prepared: Prepared) -> None:
     assert set(run.pools) == {"G(x_p)", "R(x_h,0)"}
 
 
-def test_unpaired_training_shows_d_m_past_masks(run: Run, prepared: Prepared) -> None:
+def test_unpaired_training_shows_d_m_past_masks(prepared: Prepared) -> None:
+    run = started(tiny("unpaired", preset="midl2019"))
     slices = Slices(prepared, "train", run.method.needs, run.training)
     run.step(slices.batch(0), 0)
     assert len(run.pools["S(x_p)"].kept) == 2

@@ -11,16 +11,18 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from pseudohealthy.config import Frozen, validated
-from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
 from pseudohealthy.files import write_json
+
+if TYPE_CHECKING:  # it brings pandas along, which healing a volume does not need
+    from pseudohealthy.data.prepared import Prepared
 
 FILE, FORMAT = "familiar.json", 1
 SLICES = 24  # of a volume, at most
@@ -73,7 +75,9 @@ class Reference(Frozen):
     def of(cls, prepared: Prepared) -> Self:
         """From the training volumes of a prepared cohort, each left out once."""
         table, spacing = prepared.slices, prepared.manifest["settings"]["spacing"]
-        train = table[table["split"] == "train"].groupby(["source", "subject", "session"])
+        train = table[(table["split"] == "train") & (table["label"] != "end")].groupby(
+            ["source", "subject", "session"]
+        )
         found = [figures(prepared.images[rows["row"].to_numpy()], spacing) for _, rows in train]
         values = np.array([list(each.values()) for each in found if np.isfinite(list(each.values())).all()])
         if len(values) < 3:
@@ -213,6 +217,8 @@ def write_reference(folder: Path, prepared: Prepared) -> Reference:
 
 
 if __name__ == "__main__":
+    from pseudohealthy.data.prepared import Prepared
+
     cohort, weights = map(Path, sys.argv[1:])
     try:
         print(write_reference(weights, Prepared.open(cohort)).model_dump_json(indent=1))

@@ -17,6 +17,7 @@ from pseudohealthy.errors import InputError
 
 _SAME_MM = 1e-3  # spacings this close need no resampling
 _SIDE = 16  # the segmentor halves a slice four times
+LEAST_AREA = 0.1  # of the largest brain area: smaller slices are neither learnt from nor healed
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,18 @@ def kept_slices(brain: NDArray[np.bool_], rule: Literal["middle60", "half_area"]
     area: NDArray[np.intp] = np.count_nonzero(brain, axis=(1, 2))
     keep: NDArray[np.bool_] = (area > 0) & (2 * area >= area.max(initial=0))
     return keep
+
+
+def end_slices(brain: NDArray[np.bool_], rule: Literal["middle60", "half_area"]) -> NDArray[np.bool_]:
+    """Slices that `half_area` leaves out, and that are healed all the same, (Z,); none under `middle60`.
+
+    Args:
+        brain: (Z, H, W) canonical stack.
+        rule: see `kept_slices`.
+    """
+    area: NDArray[np.intp] = np.count_nonzero(brain, axis=(1, 2))
+    large: NDArray[np.bool_] = area > LEAST_AREA * area.max(initial=0)
+    return large & ~kept_slices(brain, rule) & (rule == "half_area")
 
 
 def _laid(brain: NDArray[np.bool_], axis: int, mm: float, settings: Preprocessing, *, cover: bool) -> Line:

@@ -71,11 +71,14 @@ class Intensity:
             difference: output minus input of the network, in [-1, 1], of the same shape; where it is 0 the
                 result is `data` bit for bit.
         """
-        data, difference = np.asarray(data, dtype=np.float32), np.asarray(difference, dtype=np.float32)
+        restored, difference = np.array(data, dtype=np.float32), np.asarray(difference, dtype=np.float32)
+        changed = difference != 0
+        before, change = restored[changed], difference[changed]
         scale = np.float32(self.ceiling)
-        above = np.maximum(data - scale, 0) * np.clip(1 + difference / FADE, 0, 1)
-        changed = np.minimum(data, scale) + difference * scale + above
-        return np.where(difference == 0, data, np.maximum(changed, np.minimum(data, 0)))
+        above = np.maximum(before - scale, 0) * np.clip(1 + change / FADE, 0, 1)
+        after = np.minimum(before, scale) + change * scale + above
+        restored[changed] = np.maximum(after, np.minimum(before, 0))
+        return restored
 
 
 def saturated_share(data: NDArray[Any], where: NDArray[np.bool_], ceiling: float) -> float:

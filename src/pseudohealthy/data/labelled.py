@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VOLUME = ["source", "subject", "session"]
 
@@ -24,6 +28,6 @@ def with_share_labelled(table: pd.DataFrame, share: float, rng: np.random.Genera
     volumes = table.loc[pathological, VOLUME].drop_duplicates()
     count = max(round(share * len(volumes)), int(share > 0))
     kept = volumes.iloc[rng.permutation(len(volumes))[:count]]
-    whose = pd.MultiIndex.from_frame(table[VOLUME])
-    loses = pathological & ~whose.isin(pd.MultiIndex.from_frame(kept))
+    whose = table.set_index(VOLUME).index
+    loses = pathological & ~whose.isin(kept.set_index(VOLUME).index)
     return table.assign(label=table["label"].mask(loses, "unlabelled"))

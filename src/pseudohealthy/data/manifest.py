@@ -12,10 +12,10 @@ from pseudohealthy.config import Split
 from pseudohealthy.data.layouts import CohortVolume, Group
 from pseudohealthy.errors import InputError
 
-FORMAT = 1
+FORMAT = 2
 FILE = "manifest.json"
 
-Label = Literal["pathological", "healthy", "unlabelled"]
+Label = Literal["pathological", "healthy", "unlabelled", "end"]
 LABELS: tuple[Label, ...] = get_args(Label)
 
 

@@ -10,7 +10,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -179,22 +179,18 @@ def _write_arrays(
     """Each volume's slices behind those of the one before."""
     size = sum(prod(shape) * np.dtype(ARRAYS[name]).itemsize for name, shape in shapes.items())
     free = shutil.disk_usage(folder).free
-    if size > free:  # a memory map on a full disk would end the program without a word
+    if size > free:  # told now, not after an hour
         raise PseudohealthyError(f"{folder.parent}: needs {size / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
-    arrays = {
-        name: np.lib.format.open_memmap(
-            folder / f"{name}.npy", mode="w+", dtype=ARRAYS[name], shape=tuple(shape)
-        )
-        for name, shape in shapes.items()
-    }
-    filled = dict.fromkeys(arrays, 0)
-    for volume in steps.each("write"):
-        for name, values in Stack.of(volume, settings).arrays().items():
-            if name in arrays:
-                arrays[name][filled[name] : filled[name] + len(values)] = values
-                filled[name] += len(values)
-    for array in arrays.values():
-        array.flush()
+    with ExitStack() as opened:  # plain files: what is written through a memory map counts as held
+        files = {name: opened.enter_context((folder / f"{name}.npy").open("wb")) for name in shapes}
+        for name, file in files.items():
+            descr = np.lib.format.dtype_to_descr(np.dtype(ARRAYS[name]))
+            header = {"descr": descr, "fortran_order": False, "shape": tuple(shapes[name])}
+            np.lib.format.write_array_header_1_0(file, header)
+        for volume in steps.each("write"):
+            for name, values in Stack.of(volume, settings).arrays().items():
+                if name in files:
+                    files[name].write(values.astype(ARRAYS[name]).tobytes())
 
 
 @contextmanager

@@ -29,7 +29,7 @@ COLUMNS = {
     "split": str,
     "z": int,  # canonical slice index, from inferior
     "height": float,  # 0 at the brain's lowest slice, 1 at its highest; a bank's: of the volume's slices
-    "label": str,  # unlabelled: of a patient without a mask
+    "label": str,  # unlabelled: of a patient without a mask; end: too small to be measured, without lesion
     "lesion_voxels": int,  # inside the field
     "brain_voxels": int,  # inside the field; 0 in a bank
     "has_mask": bool,  # whether a mask was given; a control without one has black masks all the same

@@ -5,26 +5,29 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from pseudohealthy.config import Split, Training
-from pseudohealthy.data.augment import FlipGamma
+from pseudohealthy.data.augment import Deform, FlipGamma
 from pseudohealthy.data.holes import hole
-from pseudohealthy.data.inserted import with_lesion
+from pseudohealthy.data.inserted import BRIGHT, any_look, with_lesion
 from pseudohealthy.data.labelled import with_share_labelled
-from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
 
-Need = Literal["lesion", "labelled", "healthy", "bank", "holes", "inserted"]
+if TYPE_CHECKING:  # not for those who only heal images
+    import pandas as pd
+
+    from pseudohealthy.data.prepared import Prepared
+
+Need = Literal["lesion", "labelled", "healthy", "kept", "bank", "holes", "inserted"]
 
 # Streams of draws that do not disturb each other; augmentation has three, from AUGMENT on.
-PATHOLOGICAL, HEALTHY, BANK, AUGMENT, HOLES, LABELLED, INSERTED = 0, 1, 2, 3, 10, 11, 12
+PATHOLOGICAL, HEALTHY, BANK, AUGMENT, HOLES, LABELLED, INSERTED, KEPT = 0, 1, 2, 3, 10, 11, 12, 13
 CRITICS = 1
 NEIGHBOURS = 20  # healthy slices of nearest height, among which one is drawn
 
@@ -42,6 +45,7 @@ class Batch:
         inserted: `(N,)` bool, whether x_p is a healthy slice with a synthetic lesion in m_p; None unless
             asked for.
         truth: those healthy slices, black for the others; None unless asked for.
+        x_k: slices without a lesion from all over the brain, its ends too; None unless asked for.
     """
 
     x_p: Tensor | None = None
@@ -51,6 +55,7 @@ class Batch:
     labelled: Tensor | None = None
     inserted: Tensor | None = None
     truth: Tensor | None = None
+    x_k: Tensor | None = None
 
     def to(self, move: Callable[[Tensor], Tensor]) -> Batch:
         """The batch with `move` done to each of its tensors."""
@@ -67,6 +72,7 @@ class Slices:
     - "labelled": m_p where there is one, and which those are; other slices of patients are drawn too, as
       they are by methods that ask for neither.
     - "healthy": x_h.
+    - "kept": x_k, drawn from the healthy slices and from those at the brain's ends.
     - "bank": m, from the cohort's volumes that are masks only, where it has some, else from other patients
       than the slice's own (section 3, L_GAN2).
     - "inserted": a share of x_p and m_p are healthy slices, of like height, with a synthetic lesion of the
@@ -88,6 +94,8 @@ class Slices:
         self.pathological = self._rows(table[table["label"].isin(labels)], f"pathological {split}")
         if "healthy" in needs:
             self.healthy = self._rows(table[table["label"] == "healthy"], f"healthy {split}")
+        if "kept" in needs:
+            self.kept = self._rows(table[table["label"].isin(["healthy", "end"])], f"healthy {split}")
         if needs & {"bank", "holes", "inserted"}:
             self._open_bank(table)
 
@@ -110,6 +118,10 @@ class Slices:
             healthy = self.healthy.iloc[self._healthy(step, rows, part)]
             turn = self._augmentation(step, HEALTHY, part)
             parts["x_h"] = turn.image(self._read(self.prepared.images, healthy["row"]))
+        if "kept" in self.needs:
+            own = self._shuffled(len(self.kept), step, self.training.batch_size, KEPT)[part]
+            x_k = self._read(self.prepared.images, self.kept["row"].iloc[own])
+            parts["x_k"] = self._augmentation(step, KEPT, part).image(x_k)
         if "bank" in self.needs:
             others = self._read(self.bank_masks, self._others(step, rows["subject"], part))
             parts["m"] = self._augmentation(step, BANK, part).mask(others)
@@ -161,7 +173,8 @@ class Slices:
                 distance = (self.healthy["height"] - shape["height"]).abs().to_numpy()
                 near = np.argsort(distance, kind="stable")[:NEIGHBOURS]
                 healthy = self.prepared.images[self.healthy["row"].iloc[rng.choice(near)]].astype(np.float32)
-                image, lesion = with_lesion(healthy, self.bank_masks[shape["row"]] > 0, rng)
+                look = any_look(rng) if self.training.painted == "varied" else BRIGHT
+                image, lesion = with_lesion(healthy, self.bank_masks[shape["row"]] > 0, rng, look)
                 for stack, values in ((x_p, image), (m_p, lesion), (truth, healthy)):
                     stack[place, 0] = torch.from_numpy(values)
         return {"x_p": x_p, "m_p": m_p, "truth": truth}
@@ -220,7 +233,8 @@ class Slices:
     def _augmentation(self, step: int, stream: int, part: slice) -> FlipGamma | Unchanged:
         if self.training.augment == "none":
             return Unchanged()
-        return FlipGamma(self.training.batch_size, self._rng(AUGMENT + stream, step), part)
+        kind = Deform if self.training.augment == "deform" else FlipGamma
+        return kind(self.training.batch_size, self._rng(AUGMENT + stream, step), part)
 
     def _rng(self, stream: int, *numbers: int) -> np.random.Generator:
         return np.random.default_rng([self.training.seed, stream, *numbers, *self.readers])

@@ -12,7 +12,7 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 
 from pseudohealthy.config import Preprocessing
-from pseudohealthy.data.grid import Grid, kept_slices
+from pseudohealthy.data.grid import Grid, end_slices, kept_slices
 from pseudohealthy.data.intensity import Intensity, saturated_share
 from pseudohealthy.data.layouts import CohortVolume
 from pseudohealthy.data.manifest import LABELS, Facts
@@ -65,7 +65,11 @@ class Stack:
             axis=(1, 2)
         )
         known = volume.mask is not None or volume.group == "control"
-        table = _table(grid, keep, lesion, image.brain, known=known).assign(has_mask=volume.mask is not None)
+        end = end_slices(brain, settings.slices) & ~_slices(lesion, grid).any(axis=(1, 2)) & known
+        keep |= end
+        table = _table(grid, keep, lesion, image.brain, known=known)
+        label = table["label"].mask(end[keep], "end")
+        table = table.assign(label=label, has_mask=volume.mask is not None)
         share = saturated_share(image.data, lesion, intensity.ceiling) if lesion.any() else None
         return cls(table, _facts(table, lesion, intensity.ceiling, share, grid.outside), grid, keep, stored)
 

@@ -14,7 +14,15 @@ from pseudohealthy.data.slices import Batch, Need
 from pseudohealthy.methods import parts
 from pseudohealthy.methods.adversarial import adversarial
 from pseudohealthy.methods.base import Method, Terms, asked_for
-from pseudohealthy.methods.losses import Share, as_shown, held_still, l1, l1_inside, soft_dice
+from pseudohealthy.methods.losses import (
+    Share,
+    as_shown,
+    held_still,
+    l1,
+    l1_inside,
+    noise_like,
+    soft_dice,
+)
 from pseudohealthy.networks.segmentor import Segmentor
 
 Supervision = Literal["paired", "unpaired", "semi_supervised"]
@@ -38,8 +46,11 @@ class Factorization(Method):
     def __init__(self, networks: Networks, losses: Losses, *, supervision: Supervision) -> None:
         super().__init__()
         self.losses, self.supervision, self.adversarial = losses, supervision, adversarial(losses)
-        self.needs = NEEDS[supervision] | ({"inserted"} if losses.truth else set())
-        if supervision == "semi_supervised":  # a past mask would be weighed as another image's
+        self.needs = NEEDS[supervision]
+        self.needs |= {"inserted"} if losses.truth else set()
+        self.needs |= {"kept"} if losses.healthy else set()
+        mixed = supervision == "semi_supervised" or (supervision == "unpaired" and "inserted" in self.needs)
+        if mixed:  # a past mask would be weighed as another image's
             self.unpooled = frozenset({"S(x_p)"})
         self.generators = nn.ModuleDict(
             {
@@ -69,7 +80,7 @@ class Factorization(Method):
         # Cycle P-H
         x_tilde_h = fakes["G(x_p)"]
         m_tilde_p = fakes["S(x_p)"] if "S(x_p)" in fakes else S(x_p)
-        x_hat_p = R(x_tilde_h + self.losses.cycle_noise * torch.randn_like(x_tilde_h), m_tilde_p)
+        x_hat_p = R(self._noisy(x_tilde_h), m_tilde_p)
         # Cycle H-H
         x_tilde = fakes["R(x_h,0)"]
         m_hat_h, x_hat_h = S(x_tilde), G(x_tilde)
@@ -82,6 +93,7 @@ class Factorization(Method):
             "L_GAN1": gan_p * fooling(D_x, x_tilde_h) + gan_h * fooling(D_x, x_tilde),
             **self._mask_losses(batch, x_tilde_h, m_tilde_p),
             **self._healing_losses(batch, x_tilde_h),
+            **self._keeping_losses(batch),
         }
         return Terms(losses, self._weights(), fakes)
 
@@ -122,6 +134,13 @@ class Factorization(Method):
                 losses["L_Clean"] = F.softplus(cast(Segmentor, S).logits(x_tilde_h)).mean()  # -log(1 - S)
         return losses
 
+    def _keeping_losses(self, batch: Batch) -> dict[str, Tensor]:
+        """A slice without disease is to stay as it is, and S is to find nothing there."""
+        if batch.x_k is None:
+            return {}
+        x_k, S = batch.x_k, cast(Segmentor, self.generators["S"])
+        return {"L_Healthy": l1(self.generators["G"](x_k), x_k) + F.softplus(S.logits(x_k)).mean()}
+
     def _weights(self) -> dict[str, float]:
         return {
             "L_CC": self.losses.cycle,
@@ -131,6 +150,7 @@ class Factorization(Method):
             "L_GAN2": self.losses.gan_mask,
             "L_Truth": self.losses.truth,
             "L_Clean": self.losses.clean,
+            "L_Healthy": self.losses.healthy,
         }
 
     def _own(self, batch: Batch) -> Share:
@@ -139,6 +159,11 @@ class Factorization(Method):
             return 1.0
         known = [part for part in (batch.labelled, batch.inserted) if part is not None]
         return torch.stack(known).any(0).float().view(-1, 1, 1, 1) if known else 0.0
+
+    def _noisy(self, x: Tensor) -> Tensor:
+        """`x` as R sees it; without noise nothing is drawn."""
+        noise = self.losses.cycle_noise
+        return x + noise * noise_like(x) if noise else x
 
     def _shown(self, m: Tensor) -> Tensor:
         return as_shown(m, self.losses.mask_critic_input)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 SMOOTH = 0.1
@@ -61,10 +62,18 @@ def as_shown(m: Tensor, form: Literal["soft", "noise", "straight_through"]) -> T
     and passes its gradient to the soft one.
     """
     if form == "noise":
-        return m + MASK_NOISE * torch.randn_like(m)
+        return m + MASK_NOISE * noise_like(m)
     if form == "straight_through":
         return (m > 0.5).to(m.dtype) + m - m.detach()
     return m
+
+
+def noise_like(x: Tensor) -> Tensor:
+    """Normal noise for images `(N, 1, H, W)`: this process's part of what one process would draw for all."""
+    several = dist.is_available() and dist.is_initialized()
+    rank, count = (dist.get_rank(), dist.get_world_size()) if several else (0, 1)
+    drawn = torch.randn((count * len(x), *x.shape[1:]), dtype=x.dtype, device=x.device)
+    return drawn[rank * len(x) : (rank + 1) * len(x)]
 
 
 @contextlib.contextmanager

@@ -7,10 +7,13 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import count
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -27,6 +30,7 @@ from pseudohealthy.data.slices import Batch, Slices
 from pseudohealthy.errors import InputError
 from pseudohealthy.files import folder_beside, make_folder, replace, write_json
 from pseudohealthy.methods.catalogue import build
+from pseudohealthy.training.allocator import memory_kept
 from pseudohealthy.training.checkpoint import load_state, load_weights, save_state, save_weights
 from pseudohealthy.training.progress import Bar, Metrics, sample_panel
 from pseudohealthy.training.run import Run, critic_steps
@@ -39,6 +43,7 @@ PANEL_SLICES = 4
 # What may change between a run and its resumption: none of these decides the weights.
 FREE = ("version", "settings.training.panel_every", "settings.training.checkpoint_every")
 
+T = TypeVar("T")
 now = time.monotonic
 
 
@@ -86,7 +91,8 @@ def train(
         run.restore(load_state(out / STATE))
     if fabric.is_global_zero:
         _drop_later(out / SNAPSHOTS, run.images)
-    _loop(run, slices, prepared, out)
+    with memory_kept():
+        _loop(run, slices, prepared, out)
     if fabric.is_global_zero and "G" in method.generators:
         _describe(prepared, out)
     return out / WEIGHTS
@@ -144,11 +150,16 @@ def _loop(run: Run, slices: Slices, prepared: Prepared, out: Path) -> None:
     label = f"{run.settings.method} ({run.settings.preset})"
     critics = slices.for_critics()
     began = now() - run.seconds
-    with Bar(run.total, run.images, label, shown=fabric.is_global_zero) as bar:
+    first = run.images // training.batch_size
+    batches = drawn(lambda number: slices.batch(number, run.part), first, _ahead(fabric.device))
+    with (
+        Bar(run.total, run.images, label, shown=fabric.is_global_zero) as bar,
+        contextlib.closing(batches),
+    ):
         while not run.done:
             number = run.images // training.batch_size
             more = _more(run, critics, number, run.images / len(slices))
-            run.step(slices.batch(number, run.part).to(fabric.to_device), number, more)
+            run.step(next(batches).to(fabric.to_device), number, more)
             run.seconds = now() - began
             if run.total is None:  # then they decide, and all processes must decide alike
                 run.seconds = fabric.broadcast(run.seconds)
@@ -164,6 +175,22 @@ def _loop(run: Run, slices: Slices, prepared: Prepared, out: Path) -> None:
                 _keep(run, prepared, out / SNAPSHOTS / f"{run.images:07d}")
             if _due(run, training.checkpoint_every) and fabric.is_global_zero:
                 _save(run, prepared, out)
+
+
+def drawn(draw: Callable[[int], T], first: int, ahead: int) -> Generator[T, None, None]:
+    """`draw(first)`, `draw(first + 1)` and so on without end, so many drawn meanwhile; 0: when asked for."""
+    if not ahead:
+        yield from map(draw, count(first))
+    with ThreadPoolExecutor(ahead) as pool:
+        coming = deque(pool.submit(draw, number) for number in range(first, first + ahead))
+        for number in count(first + ahead):
+            coming.append(pool.submit(draw, number))
+            yield coming.popleft().result()
+
+
+def _ahead(device: torch.device) -> int:
+    """Batches drawn while a step is done: on a CPU none, whose cores have enough to do."""
+    return min(8, os.cpu_count() or 1) if device.type == "cuda" else 0
 
 
 def _more(run: Run, critics: Slices, number: int, epoch: float) -> list[Callable[[], Batch]]:

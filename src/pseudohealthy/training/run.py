@@ -33,12 +33,18 @@ class Run:
 
     def __init__(self, fabric: Fabric, method: Method, settings: Settings, total: int | None) -> None:
         self.fabric, self.settings, self.training, self.total = fabric, settings, settings.training, total
+        card = fabric.device.type == "cuda"
         self.method: Method = method.to(fabric.device)
+        if card:
+            # as its matrix units want it; torch's own types do not know the argument
+            self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         average = get_ema_multi_avg_fn(self.training.ema)
         self.averaged = AveragedModel(method.generators, multi_avg_fn=average)
         players = {"generators": method.generators, **method.discriminators}
         self.optimisers = {
-            name: torch.optim.Adam(player.parameters(), self.training.learning_rate, self.training.betas)
+            name: torch.optim.Adam(
+                player.parameters(), self.training.learning_rate, self.training.betas, fused=card or None
+            )
             for name, player in players.items()
         }
         self.pools: dict[str, FakePool] = {}
