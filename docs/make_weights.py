@@ -2,8 +2,8 @@
 
     python docs/make_weights.py RUN/weights SCORES_VAL src/pseudohealthy/synthesis/weights/NAME [SCORES_TEST]
 
-SCORES are folders of `pseudohealthy evaluate`; the words about data and failures are in
-`results/weights_card.md`.
+SCORES are folders of `pseudohealthy evaluate`, or a `table1.json` with the run's row; the words about data
+and failures are in `results/weights_card.md`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def embed(weights: Path, out: Path, scores: Mapping[str, Path]) -> None:
     Args:
         weights: a weights folder.
         out: the embedded folder.
-        scores: folders of scores by what they are of.
+        scores: folders of scores, or a `table1.json`, by what they are of.
     """
     config = read_config(weights)
     networks = build(Settings.model_validate(config["settings"])).generators
@@ -62,13 +62,16 @@ def embed(weights: Path, out: Path, scores: Mapping[str, Path]) -> None:
     precision = (
         f"Kept in half precision; on noise the largest change of a voxel of G is {lost:.1e} of the range."
     )
-    results = "\n\n".join(_results(of, folder) for of, folder in scores.items())
+    results = "\n\n".join(_results(of, path, config["settings"]["method"]) for of, path in scores.items())
     card = f"{head}{precision}\n\n{words}\n\n## Results\n\n{results}\n\n## Preprocessing{rest}"
     (out / CARD).write_text(card, encoding="utf-8")
 
 
-def _results(of: str, folder: Path) -> str:
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+def _results(of: str, path: Path, method: str) -> str:
+    summary = json.loads((path if path.is_file() else path / "summary.json").read_text(encoding="utf-8"))
+    if "rows" in summary:
+        wanted = (method, "raw")
+        summary = next(row for row in summary["rows"] if (row["method"], row["output"]) == wanted)
     lines = [f"- {words}: {cell(_at(summary, key))}" for key, words in MEASURES.items() if _at(summary, key)]
     title = f"On {summary['volumes']} {of} volumes, raw output, mean ± standard deviation [95 % interval]:"
     return "\n".join([title, "", *lines])
