@@ -11,8 +11,8 @@ FROM python:3.11-slim
 # The CPU build of torch; for NVIDIA cards: --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu126,
 # then `docker run --gpus all`.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-# Extras, such as `cluster` (Dask) or `skullstrip`: --build-arg EXTRAS=cluster,skullstrip
-ARG EXTRAS=cluster
+# Extras: `cluster` (Dask), and `skullstrip`, without which heads with their skull need --brain-masks
+ARG EXTRAS=cluster,skullstrip
 
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

@@ -153,7 +153,7 @@ def test_the_whole_chain_from_phantoms_to_scores(run: Run, tmp_path: Path) -> No
     done = run(*prepare)
     assert (done.code, done.err) == (0, "")
     train, val, test, following = done.out.splitlines()
-    counts = r"volumes; slices: \d+ pathological, \d+ healthy"
+    counts = r"volumes; slices: \d+ pathological, \d+ healthy, \d+ near the brain's ends"
     for line, start in ((train, "train: 2"), (val, "val: 1"), (test, "test: 1")):
         assert re.fullmatch(f"{start} {counts}", line)
     assert following == f"Prepared in {prepared}. Next: pseudohealthy train {prepared} -o RUN"

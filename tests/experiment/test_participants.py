@@ -11,6 +11,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt
 
 from cohorts import brain, write
 from disk import full_disk
@@ -228,6 +229,40 @@ def test_a_brain_mask_of_ones_own_decides_what_may_change(job: Job, tmp_path: Pa
     write(mask, left[:, :, SLICES] * np.uint8(2))
     (other,) = heal_subject(only(job), with_masks(job, tmp_path / "masks"))
     assert "finished, but with another brain mask" in other.reason
+
+
+def test_a_lesion_mask_of_ones_own_decides_what_the_blend_may_change(job: Job, tmp_path: Path) -> None:
+    lesion = np.zeros(brain().shape, np.uint8)[:, :, SLICES]
+    lesion[20:26, 30:36] = 1
+    mask = write(tmp_path / "masks" / MASK.replace("desc-brain", "label-lesion"), lesion)
+    asked = replace(job, blend=True, lesion_masks=tmp_path / "masks")
+    (done,) = heal_subject(only(job), asked)
+    assert (done.status, done.reason) == ("done", "")
+    blend, given = (
+        np.asarray(nibabel.load(p).dataobj) for p in (job.out / done.files["blended"], job.bids / ONE)
+    )
+    far = distance_transform_edt(lesion == 0) > 8
+    assert np.array_equal(blend[far], given[far])
+    assert not np.array_equal(blend[lesion > 0], given[lesion > 0])
+    sidecar = (job.out / done.files["blended"]).with_suffix("").with_suffix(".json")
+    assert json.loads(sidecar.read_text())["Sources"] == [f"bids:raw:{ONE}", mask.name]
+
+    (without,) = heal_subject(only(job), replace(job, blend=True))
+    assert "finished, but with a lesion mask" in without.reason
+    mask.unlink()
+    (missing,) = heal_subject(only(job), asked)
+    assert "no lesion mask in" in missing.reason
+    assert "expected one sub-01_label-lesion_mask.nii.gz" in missing.reason
+    with pytest.raises(InputError, match=r"--lesion-masks without the blend"):
+        Job.of(
+            job.bids,
+            job.out,
+            job.weights,
+            device="cpu",
+            blend=False,
+            overwrite=False,
+            lesion_masks=tmp_path / "masks",
+        )
 
 
 def test_no_brain_mask_or_two_fail_the_image(job: Job, tmp_path: Path) -> None:

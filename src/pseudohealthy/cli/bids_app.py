@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pseudohealthy import __version__
+from pseudohealthy.cli.options import BackendOption, DeviceOption
 from pseudohealthy.errors import RESEARCH_USE, InputError, PseudohealthyError
 
 if TYPE_CHECKING:
@@ -74,15 +75,8 @@ def run(
     weights: Annotated[
         Path | None, typer.Option(help="Weights folder; default: those in the package.")
     ] = None,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="auto: cuda where there is one.")
-    ] = "auto",
-    backend: Annotated[
-        Literal["auto", "torch", "onnxruntime", "openvino"],
-        typer.Option(
-            help="What runs the networks; auto: on a CPU, for slices enough, the fastest installed."
-        ),
-    ] = "auto",
+    device: DeviceOption = "auto",
+    backend: BackendOption = "auto",
     blend: Annotated[
         bool, typer.Option("--blend", help="Make the image in which only the lesion changes, too.")
     ] = False,
@@ -92,6 +86,21 @@ def run(
             metavar="DIR",
             help="BIDS derivatives with the brain masks: DIR/sub-01/anat/sub-01_desc-brain_mask.nii.gz. "
             "Default: each image is looked at, and stripped where the extra `skullstrip` is installed.",
+        ),
+    ] = None,
+    lesion_masks: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="With --blend: BIDS derivatives with the lesion masks, "
+            "DIR/sub-01/anat/sub-01_label-lesion_mask.nii.gz. Default: what the model marks.",
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Subjects healed at once, which share the cores; default: one a core, and 2 GiB of memory.",
         ),
     ] = None,
     shard: Annotated[
@@ -113,6 +122,8 @@ def run(
 
     if shard and dask:
         raise InputError("--shard and --dask: expected one of them; Dask shares the subjects out itself")
+    if jobs and dask:
+        raise InputError("--jobs and --dask: expected one of them; Dask has the workers that were started")
     part = Shard.of(shard) if shard else None
     subjects = select(bids_dir, participant_label or [], session_label or [], part)
     checked_place(bids_dir, out_dir)
@@ -133,8 +144,9 @@ def run(
         blend=blend,
         overwrite=overwrite,
         brain_masks=brain_masks,
+        lesion_masks=lesion_masks,
     )
-    failed = _participants(bids_dir, out_dir, subjects, job, dask)
+    failed = _participants(bids_dir, out_dir, subjects, job, dask, jobs)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -144,16 +156,22 @@ def _participants(
     subjects: Sequence[Subject],
     job: Job,
     dask: str | None,
+    jobs: int | None,
 ) -> int:
     """Heal the subjects, here or on a cluster; returns how many images failed."""
     from pseudohealthy.experiment.cluster import heal_on_dask
     from pseudohealthy.experiment.derivative import describe
-    from pseudohealthy.experiment.participants import heal_here
+    from pseudohealthy.experiment.participants import heal_here, heal_side_by_side, jobs_for
     from pseudohealthy.experiment.records import write_table
     from pseudohealthy.experiment.selection import select
 
     describe(bids, out)
-    results = heal_on_dask(subjects, job, dask, typer.echo) if dask else heal_here(subjects, job)
+    if dask:
+        results = heal_on_dask(subjects, job, dask, typer.echo)
+    elif (at_once := min(jobs or jobs_for(len(subjects), job.device), len(subjects))) > 1:
+        results = heal_side_by_side(subjects, job, at_once)
+    else:
+        results = heal_here(subjects, job)
     counts = _told(results, len(subjects))
     table = write_table(out, select(bids))
     typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()) + f"; see {table}")

@@ -10,6 +10,16 @@ from typing import Annotated, Literal
 import typer
 
 from pseudohealthy import __version__
+from pseudohealthy.cli.options import (
+    PRESETS,
+    BackendOption,
+    DeviceOption,
+    Folder,
+    Method,
+    Preset,
+    PresetOption,
+    SetOption,
+)
 from pseudohealthy.errors import RESEARCH_USE, InputError, PseudohealthyError
 
 INTERRUPTED = 130  # typer's exit code after Ctrl-C
@@ -25,31 +35,6 @@ app = typer.Typer(
     "With a trained model: `synthesize`; for other programs: `export`. "
     f"To see it work: `demo`.\n\n{EXITS}\n\n{RESEARCH_USE}",
 )
-
-Preset = Literal["midl2019", "media2020", "default"]
-Method = Literal["conditional_gan", "cyclegan", "unpaired", "paired", "semi_supervised", "inpainter", "judge"]
-
-
-def _to_write_to(out: Path) -> Path:
-    """`out`, unless a file is in its place or in that of a folder above it."""
-    nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
-    if not nearest.is_dir():
-        raise InputError(f"--out {out}: {nearest} is a file; expected a folder, so choose another")
-    return out
-
-
-Folder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.", callback=_to_write_to)]
-PRESETS = "`midl2019` is the paper's recipe, `media2020` its journal version's, `default` ours."
-PresetOption = Annotated[Preset, typer.Option(help=PRESETS)]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.")
-]
-DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: cuda where there is one.")]
-
-BackendOption = Annotated[
-    Literal["auto", "torch", "onnxruntime", "openvino"],
-    typer.Option(help="What runs the networks; auto: on a CPU, for slices enough, the fastest installed."),
-]
 
 
 @app.command()
@@ -111,7 +96,8 @@ def prepare(
     with steps("prepare") as progress:
         manifest = prepare_cohort(cohort, out, settings, seed=seed, fractions=fractions, progress=progress)
     for split, totals in manifest["totals"].items():
-        counts = ", ".join(f"{count} {label}" for label, count in totals["slices"].items() if count)
+        said = {label: label for label in totals["slices"]} | {"end": "near the brain's ends"}
+        counts = ", ".join(f"{count} {said[label]}" for label, count in totals["slices"].items() if count)
         typer.echo(f"{split}: {totals['volumes']} volumes; slices: {counts or 'none'}")
     typer.echo(f"Prepared in {out}. Next: pseudohealthy train {out} -o RUN")
 
@@ -322,7 +308,7 @@ def reproduce(
     overrides: SetOption = None,
     device: DeviceOption = "auto",
     jobs: Annotated[
-        int, typer.Option(min=1, help="Trainings at once, each with its share of the cores.")
+        int, typer.Option(min=1, help="Steps at once, such as trainings, each with its share of the cores.")
     ] = 1,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say which steps are done and which are not; do nothing.")

@@ -9,19 +9,26 @@ import platform
 import shutil
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.experiment.derivative import DESCRIPTION, uri
+from pseudohealthy.experiment.processes import processes
 from pseudohealthy.experiment.records import MadeFrom, Record, forget, keep, read_record
-from pseudohealthy.experiment.selection import Subject, brain_mask
+from pseudohealthy.experiment.selection import Subject, mask_of
 from pseudohealthy.synthesis.backends import Choice
 from pseudohealthy.synthesis.default import provenance
-from pseudohealthy.synthesis.model import Model
+from pseudohealthy.synthesis.model import Model, device_of
 from pseudohealthy.synthesis.sidecars import DESCRIPTIONS, beside
 from pseudohealthy.synthesis.volume import synthesize
+
+MEMORY = 2 * 2**30  # bytes for a process; a volume of 240 x 240 x 155 takes half of it
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class Job:
         blend: make the image in which only the lesion changes, too.
         overwrite: do finished images again.
         brain_masks: derivatives with a brain mask for each image; None: the image is looked at.
+        lesion_masks: derivatives with a lesion mask for each image, for the blend; None: S's.
         backend: what runs the networks, as `Model.load` takes it.
     """
 
@@ -48,6 +56,7 @@ class Job:
     blend: bool = False
     overwrite: bool = False
     brain_masks: Path | None = None
+    lesion_masks: Path | None = None
     backend: Choice = "auto"
 
     @classmethod
@@ -61,17 +70,24 @@ class Job:
         blend: bool,
         overwrite: bool,
         brain_masks: Path | None = None,
+        lesion_masks: Path | None = None,
         backend: Choice = "auto",
     ) -> Job:
         """A job on these folders.
 
         Raises:
-            InputError: `weights` is not a weights folder, or there is no folder `brain_masks`.
+            InputError: `weights` is not a weights folder, there is no folder of masks, or lesion masks are
+                given without the blend that they are for.
         """
-        if brain_masks is not None and not brain_masks.is_dir():
-            raise InputError(f"--brain-masks {brain_masks}: no such folder; expected BIDS derivatives")
+        for option, folder in (("--brain-masks", brain_masks), ("--lesion-masks", lesion_masks)):
+            if folder is not None and not folder.is_dir():
+                raise InputError(f"{option} {folder}: no such folder; expected BIDS derivatives")
+        if lesion_masks is not None and not blend:
+            raise InputError(
+                "--lesion-masks without the blend that they are for; add --blend, or leave it out"
+            )
         sha256 = provenance(weights)["sha256"]
-        masks = None if brain_masks is None else brain_masks.resolve()
+        brains, lesions = (folder and folder.resolve() for folder in (brain_masks, lesion_masks))
         return cls(
             bids.resolve(),
             out.resolve(),
@@ -80,7 +96,8 @@ class Job:
             device,
             blend,
             overwrite,
-            masks,
+            brains,
+            lesions,
             backend,
         )
 
@@ -94,6 +111,52 @@ def heal_here(subjects: Iterable[Subject], job: Job) -> Iterator[list[Record]]:
     _model(job.weights, job.device, job.backend, job.sha256)
     for subject in subjects:
         yield heal_subject(subject, job)
+
+
+def heal_side_by_side(subjects: Sequence[Subject], job: Job, jobs: int) -> Iterator[list[Record]]:
+    """Heal `jobs` subjects at once, in processes of their own, in the order in which they get done.
+
+    While one of them reads and writes, the others compute.
+
+    Raises:
+        InputError: before the first of them, weights, a device or a backend that cannot be used.
+    """
+    _model(job.weights, job.device, job.backend, job.sha256)
+    with processes(min(jobs, len(subjects))) as pool:
+        futures = {pool.submit(heal_subject, subject, job): subject for subject in subjects}
+        lost = []
+        try:
+            for future in as_completed(futures):
+                try:
+                    yield future.result()
+                except BrokenProcessPool:  # whoever it was, all that were waiting are told so
+                    lost.append(futures[future])
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    for subject in lost:
+        yield _heal_alone(subject, job)
+
+
+def _heal_alone(subject: Subject, job: Job) -> list[Record]:
+    """Heal a subject in a process that ends with it, so that it is known whose fault it was."""
+    with processes(1) as pool:
+        try:
+            return pool.submit(heal_subject, subject, job).result()
+        except BrokenProcessPool:
+            error = PseudohealthyError(
+                "the process was ended from outside, perhaps for lack of memory; the same command goes on "
+                "where it was, with a smaller --jobs if it happens again"
+            )
+            return failed_wholly(subject, error, job)
+
+
+def jobs_for(subjects: int, device: str) -> int:
+    """How many subjects are best healed at once: one a core and 2 GiB of memory; on a graphics card one."""
+    if device_of(device).type != "cpu":
+        return 1
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else MEMORY
+    return max(1, min(subjects, torch.get_num_threads(), memory // MEMORY))
 
 
 def heal_subject(subject: Subject, job: Job) -> list[Record]:
@@ -115,25 +178,40 @@ def heal_subject(subject: Subject, job: Job) -> list[Record]:
 
 
 def failed_wholly(subject: Subject, error: Exception, job: Job) -> list[Record]:
-    """The records of a subject none of whose images could be tried, such as for a machine that was lost."""
-    return [_failed(subject, image, error, 0.0, job) for image in subject.images or (None,)]
+    """The records of a subject none of whose images could be tried, such as for a machine that was lost.
+
+    An image that an earlier run finished keeps the record that says so.
+    """
+    records = []
+    for image in subject.images or (None,):
+        before = read_record(job.out, image) if image else None
+        if before and before.finished(job.out):
+            records.append(before.model_copy(update={"status": "failed", "reason": str(error)}))
+        else:
+            records.append(_failed(subject, image, error, 0.0, job))
+    return records
 
 
 def _heal(subject: Subject, image: str, job: Job) -> Record:
     began = time.perf_counter()
     try:
         _check_name(subject, image)
-        mask = brain_mask(job.brain_masks, image) if job.brain_masks else None
+        masks: dict[str, Path] = {}
+        if job.brain_masks:
+            masks["brain_mask"] = mask_of("brain", job.brain_masks, image)
+        if job.lesion_masks:
+            masks["lesion_mask"] = mask_of("lesion", job.lesion_masks, image)
         made_from = MadeFrom(
             input=_sha256(job.bids / image),
             weights=job.sha256,
             blend=job.blend,
-            brain_mask=_sha256(mask) if mask else None,
+            brain_mask=_sha256(masks["brain_mask"]) if "brain_mask" in masks else None,
+            lesion_mask=_sha256(masks["lesion_mask"]) if "lesion_mask" in masks else None,
         )
         before = read_record(job.out, image)
         if before and before.made_from and before.finished(job.out) and not job.overwrite:
             return _kept(before, made_from, job)
-        files = _made(image, mask, job)
+        files = _made(image, masks, job)
         record = Record(
             subject=subject.label,
             image=image,
@@ -151,17 +229,18 @@ def _heal(subject: Subject, image: str, job: Job) -> Record:
     return record
 
 
-def _made(image: str, mask: Path | None, job: Job) -> dict[str, str]:
+def _made(image: str, masks: Mapping[str, Path], job: Job) -> dict[str, str]:
     """Write the files of an image, in place of a killed run's; returns their paths in OUT_DIR by kind."""
     folder = job.out / Path(image).parent
     for left in folder.glob(".part-*"):
         shutil.rmtree(left, ignore_errors=True)
     model = _model(job.weights, job.device, job.backend, job.sha256)
-    result = synthesize(job.bids / image, model, brain_mask=mask, blend=job.blend)
+    brain, lesion = masks.get("brain_mask"), masks.get("lesion_mask")
+    result = synthesize(job.bids / image, model, brain_mask=brain, lesion_mask=lesion, blend=job.blend)
     sources = {"image": uri(image)}
-    if mask is not None:
+    for kind, mask in masks.items():
         inside = mask.is_relative_to(job.bids)
-        sources["brain_mask"] = uri(mask.relative_to(job.bids).as_posix()) if inside else mask.name
+        sources[kind] = uri(mask.relative_to(job.bids).as_posix()) if inside else mask.name
     files = result.save(folder, Path(image).name, overwrite=True, sources=sources)
     sidecars = {f"{kind}_sidecar": beside(path) for kind, path in files.items() if kind in DESCRIPTIONS}
     return {kind: path.relative_to(job.out).as_posix() for kind, path in {**files, **sidecars}.items()}

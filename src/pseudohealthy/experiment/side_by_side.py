@@ -1,26 +1,22 @@
-"""Trainings of an experiment side by side, in processes of their own with their share of the cores.
+"""Steps of an experiment side by side, in processes of their own with their share of the cores.
 
-On a CPU two trainings on one core each are done sooner than one after the other on two: small networks leave
+On a CPU two of them on one core each are done sooner than one after the other on two: small networks leave
 a second thread waiting.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
 
-import torch
-
+from pseudohealthy.experiment.processes import processes
 from pseudohealthy.files import make_folder
 
 LOG = "log.txt"
-WATCH_SECONDS = 1.0
 
 
 def side_by_side(
@@ -40,19 +36,12 @@ def side_by_side(
     Raises:
         Exception: the first that a task raised.
     """
-    threads = max(1, torch.get_num_threads() // jobs)
-    with ProcessPoolExecutor(
-        jobs,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_begin,
-        initargs=(os.getpid(), threads),
-        max_tasks_per_child=1,
-    ) as pool:
+    with processes(jobs, tasks_each=1) as pool:
         began = time.monotonic()
         futures = {
             pool.submit(_logged, do, number, folder): name for number, (name, folder) in enumerate(tasks)
         }
-        say(f"{len(tasks)} trainings, {jobs} at once; each tells how far it is in {LOG} of its folder")
+        say(f"{len(tasks)} tasks, {jobs} at once; each tells how far it is in {LOG} of its folder")
         try:
             for number, future in enumerate(as_completed(futures), 1):
                 future.result()
@@ -61,18 +50,6 @@ def side_by_side(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _begin(parent: int, threads: int) -> None:
-    torch.set_num_threads(threads)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    """Never outlive the program that began it: another may be writing to the same folder by then."""
-    while os.getppid() == parent:
-        time.sleep(WATCH_SECONDS)
-    os._exit(1)
 
 
 def _logged(do: Callable[[int], None], number: int, folder: Path) -> None:

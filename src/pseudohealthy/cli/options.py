@@ -1,0 +1,34 @@
+"""Options that several commands take alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from pseudohealthy.errors import InputError
+
+Preset = Literal["midl2019", "media2020", "default"]
+Method = Literal["conditional_gan", "cyclegan", "unpaired", "paired", "semi_supervised", "inpainter", "judge"]
+
+
+def _to_write_to(out: Path) -> Path:
+    """`out`, unless a file is in its place or in that of a folder above it."""
+    nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise InputError(f"--out {out}: {nearest} is a file; expected a folder, so choose another")
+    return out
+
+
+Folder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.", callback=_to_write_to)]
+PRESETS = "`midl2019` is the paper's recipe, `media2020` its journal version's, `default` ours."
+PresetOption = Annotated[Preset, typer.Option(help=PRESETS)]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.")
+]
+DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: cuda where there is one.")]
+BackendOption = Annotated[
+    Literal["auto", "torch", "onnxruntime", "openvino"],
+    typer.Option(help="What runs the networks; auto: on a CPU, for slices enough, the fastest installed."),
+]

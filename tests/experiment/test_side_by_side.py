@@ -1,0 +1,102 @@
+"""Subjects healed at once, in processes of their own, one of which is killed at work."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from models import saved
+from pseudohealthy.errors import PseudohealthyError
+from pseudohealthy.experiment.derivative import describe
+from pseudohealthy.experiment.participants import Job, heal_here, heal_side_by_side, jobs_for
+from pseudohealthy.experiment.processes import processes
+from pseudohealthy.experiment.records import read_record
+from pseudohealthy.experiment.selection import select
+from studies import break_images, study
+
+SUBJECTS = 4
+
+
+def job_on(raw: Path, out: Path, weights: Path) -> Job:
+    describe(raw, out)
+    return Job.of(raw, out, weights, device="cpu", blend=False, overwrite=False)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return saved(tmp_path_factory.mktemp("weights"))
+
+
+def test_it_comes_to_the_same(tmp_path: Path, weights: Path) -> None:
+    raw = study(tmp_path / "study", SUBJECTS)
+    reasons = break_images(raw)
+    job = job_on(raw, tmp_path / "at_once", weights)
+    statuses = [records[0].status for records in heal_side_by_side(select(raw), job, 2)]
+    assert (statuses.count("done"), statuses.count("failed")) == (SUBJECTS, len(reasons))
+    alone = job_on(raw, tmp_path / "alone", weights)
+    assert len(list(heal_here(select(raw), alone))) == len(statuses)
+    volumes = [path.relative_to(alone.out) for path in alone.out.rglob("*.nii.gz")]
+    assert len(volumes) == 4 * SUBJECTS
+    assert all((job.out / path).read_bytes() == (alone.out / path).read_bytes() for path in volumes)
+
+
+@pytest.mark.slow
+def test_a_process_killed_once_takes_nobody_along(tmp_path: Path, weights: Path) -> None:
+    raw = study(tmp_path / "study", SUBJECTS)
+    job = job_on(raw, tmp_path / "out", weights)
+    statuses: list[str] = []
+    for records in heal_side_by_side(select(raw), job, 2):
+        if not statuses:
+            os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
+        statuses.append(records[0].status)
+    assert len(statuses) == SUBJECTS
+    assert set(statuses) <= {"done", "kept"}
+
+
+@pytest.mark.slow
+def test_processes_killed_again_and_again_are_told_and_a_rerun_does_the_rest(
+    tmp_path: Path, weights: Path
+) -> None:
+    """What an earlier run finished stays finished; the others fail with a reason, until the next run."""
+    raw = study(tmp_path / "study", 3)
+    job = job_on(raw, tmp_path / "out", weights)
+    subjects = select(raw)
+    (finished,) = heal_here(subjects[:1], job)
+    over = threading.Event()
+
+    def kill() -> None:
+        while not over.wait(0.05):
+            for child in multiprocessing.active_children():
+                os.kill(child.pid or 0, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    records = [record for (record,) in heal_side_by_side(subjects, job, 2)]
+    over.set()
+    killer.join()
+    assert [record.status for record in records] == ["failed"] * 3
+    assert all("--jobs" in (record.reason or "") for record in records)
+    assert read_record(job.out, finished[0].image or "") == finished[0]
+    again = sorted(record.status for (record,) in heal_side_by_side(subjects, job, 2))
+    assert again == ["done", "done", "kept"]
+
+
+def test_a_machine_where_processes_cannot_meet_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("_multiprocessing.SemLock", refused)
+    with pytest.raises(PseudohealthyError, match=r"Permission denied; /dev/shm .* give --jobs 1"):
+        processes(2)
+
+
+def test_how_many_at_once() -> None:
+    threads = torch.get_num_threads()
+    assert jobs_for(1, "cpu") == 1
+    assert 1 <= jobs_for(1000, "cpu") <= threads
