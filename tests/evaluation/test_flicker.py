@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from pseudohealthy.evaluation.flicker import flicker
+from pseudohealthy.evaluation.flicker import brightness_flicker, flicker
 
 Z = np.array([5, 6, 7, 8, 1, 2])
 VOLUMES = np.array(["a"] * 4 + ["b"] * 2)
@@ -24,6 +25,20 @@ def test_by_hand() -> None:
     # of the images |0.2 - 0.8 + 0.3| + |0.4 - 0.6 + 0.5|, of the outputs |0.2 - 1 + 0.3| + |0.5 - 0.6 + 0.5|
     assert table.loc["a", "flicker"] == pytest.approx((0.5 + 0.4) / (0.3 + 0.3))
     assert table["flicker"].isna().tolist() == [False, True]  # two slices have no second difference
+
+
+def test_slices_brighter_by_turns_are_seen_where_a_smoother_image_hides_them() -> None:
+    generator = np.random.default_rng(0)
+    heads = 0.5 + 0.01 * np.sin(np.arange(20) / 3)[:, None, None] + generator.normal(0, 0.05, (20, 30, 30))
+    inside = np.ones(heads.shape, dtype=np.bool_)
+    smooth = ndimage.gaussian_filter(heads, (0, 1.5, 1.5))
+    by_turns = smooth * (1 + 0.02 * (np.arange(20) % 2))[:, None, None]
+    table = flicker(by_turns, heads, inside, ["a"] * 20, np.arange(20))
+    assert table["flicker"].item() < 1
+    assert brightness_flicker(by_turns, heads, inside) > 5
+    assert brightness_flicker(smooth, heads, inside) == pytest.approx(1, abs=0.1)
+    assert brightness_flicker(heads, heads, inside) == 1
+    assert np.isnan(brightness_flicker(heads[:2], heads[:2], inside[:2]))
 
 
 def test_a_copy_is_1_and_alternate_brightening_raises_it() -> None:

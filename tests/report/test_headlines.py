@@ -36,7 +36,7 @@ def results() -> dict[str, Any]:
     oracle = row("fill", 1.0, 0.4, mask="true", preset=None, seed=None)
     blend = row("paired", 1.0, 0.1, output="blend")
     rows = [void, blend, row("paired", 0.981, 0.95), fill, oracle]
-    return {"rows": rows, "judge": {"dice_pooled": 0.9, "insertion_recall": 0.8}}
+    return {"rows": rows, "judge": {"dice_pooled": 0.9, "insertion_recall": 0.8}, "valid": True}
 
 
 def lines(text: str) -> dict[str, list[str]]:
@@ -52,6 +52,20 @@ def test_the_short_table_has_raw_outputs_and_controls_and_no_oracles() -> None:
     assert found["proposed (paired)"][:3] == [r"0.981 ± 0.010\*", "0.950", "0.950, 0.850"]
     assert found["CycleGAN"][1] == r"0.500†"
     assert found["fill, S's mask"][-1] == "18.0 dB"
+
+
+def test_real_healthy_slices_are_the_last_row_where_they_were_judged() -> None:
+    assert "real healthy" not in headlines(results()).lower()
+    judged = {"pooled": 0.3, "panel_mean": 0.5, "panel_worst": 0.25, "held_back": 0.6}
+    told = headlines({**results(), "healthy_slices": judged})
+    assert lines(told)["real healthy slices"][:4] == ["–", "0.300", "0.500, 0.250", "0.600"]
+    assert "beyond what its judge can tell" in told
+
+
+def test_a_judge_not_to_be_believed_is_told_first() -> None:
+    assert "INVALID" not in headlines(results())
+    told = headlines({**results(), "valid": False, "invalid_reason": "it marks everything"})
+    assert told.startswith("**INVALID: it marks everything.")
 
 
 def test_a_goal_is_met_or_missed_by_what_is_said() -> None:

@@ -101,6 +101,19 @@ def test_half_precision_stays_within_what_is_said_of_it() -> None:
 @pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None, reason="the extra openvino is not installed"
 )
+@pytest.mark.parametrize("spare", [0, 1])
+def test_openvino_is_pinned_only_where_it_has_all_the_cores(
+    spare: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backends, "_cores", lambda: torch.get_num_threads() + spare)
+    network = Model.load(default_weights(), "cpu").networks["G"]
+    compiled = backends.to_openvino(network, (64, 48), 1)
+    assert compiled.get_property("ENABLE_CPU_PINNING") == (spare == 0)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("openvino") is None, reason="the extra openvino is not installed"
+)
 def test_openvino_tells_nobody_that_it_was_used(tmp_path: Path) -> None:
     weights = saved(tmp_path / "weights")
     code = f"""

@@ -7,7 +7,7 @@ import pytest
 
 from pseudohealthy.config import Preprocessing
 from pseudohealthy.data.familiar import SIGNS
-from pseudohealthy.synthesis.facts import change, familiarity, flickering
+from pseudohealthy.synthesis.facts import change, familiarity, flickering, unsteady
 
 
 def test_change_is_counted_in_the_brain_alone() -> None:
@@ -22,13 +22,19 @@ def test_change_is_counted_in_the_brain_alone() -> None:
 def test_flicker_is_that_of_neighbouring_slices_in_the_brain() -> None:
     x = np.array([0.1, 0.3, 0.1, 0.1], dtype=np.float32)[:, None, None] * np.ones((4, 2, 2), np.float32)
     brain = np.ones(x.shape, dtype=np.bool_)
-    assert flickering(x, x, brain) == 1
+    assert flickering(x, x, brain) == {"flicker": 1, "brightness_flicker": 1}
     jagged = np.array([0.1, 0.5, 0.1, 0.1], dtype=np.float32)[:, None, None] * np.ones((4, 2, 2), np.float32)
-    assert flickering(x, jagged, brain) == pytest.approx((0.8 + 0.4) / (0.4 + 0.2))
+    assert flickering(x, jagged, brain)["flicker"] == pytest.approx((0.8 + 0.4) / (0.4 + 0.2))
     brain[0] = False
-    assert flickering(x, jagged, brain) == pytest.approx(2)
+    assert flickering(x, jagged, brain)["flicker"] == pytest.approx(2)
     brain[3] = False
-    assert flickering(x, jagged, brain) is None
+    assert flickering(x, jagged, brain) == {"flicker": None, "brightness_flicker": None}
+
+
+def test_brightness_that_flickers_is_warned_of() -> None:
+    assert unsteady(None) == unsteady(1.1) == ()
+    (told,) = unsteady(2.34)
+    assert "2.3 times as much as the input's" in told
 
 
 def reference(limit: float) -> dict[str, object]:

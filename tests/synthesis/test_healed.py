@@ -10,9 +10,10 @@ import pytest
 from cohorts import brain, write
 from models import saved
 from pseudohealthy.data.brain import Look, brain_alone
+from pseudohealthy.data.grid import LEAST_AREA
 from pseudohealthy.data.volume import Volume, read_volume
 from pseudohealthy.errors import InputError
-from pseudohealthy.synthesis.healed import LEAST_AREA, Healed
+from pseudohealthy.synthesis.healed import Healed
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.skullstrip import Brain
 

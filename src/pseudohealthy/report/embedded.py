@@ -58,7 +58,7 @@ class Embedded:
             stored, slope, inter = image.dataobj.get_unscaled(), image.dataobj.slope, image.dataobj.inter
         shape = (*data.shape, 1)[:3]
         file = _file(np.asarray(stored).reshape(shape), image.affine, slope, inter)
-        text = base64.b64encode(gzip.compress(file, compresslevel=6, mtime=0)).decode("ascii")
+        text = base64.b64encode(gzip.compress(file, compresslevel=1, mtime=0)).decode("ascii")
         shown = np.float32(stored) * np.float32(slope) + np.float32(inter)
         return cls(shown.reshape(shape), image.affine, step, text)
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
+from scipy import ndimage
 
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.files import replace
@@ -18,6 +22,13 @@ Slice = NDArray[np.floating]
 Outline = NDArray[Any]
 
 OUTLINE = "#ffb000"  # told from grey, red and blue by the colour-blind too
+CELL = 220  # px: width of a slice
+GAP, EDGE = 6, 5  # px: between slices, and round everything
+BESIDE, HEAD, FOOT = 33, 22, 17  # px: the column of names, a line of heads or the title, the sentence
+HEADS, NAMES, SENTENCE = 14, 12, 9  # px: sizes of letters
+DIFFERENCE = 0.5  # what is drawn in the fullest red
+# ColorBrewer's RdBu, from less to more
+COLOURS = ((5, 113, 176), (146, 197, 222), (247, 247, 247), (244, 165, 130), (202, 0, 32))
 
 
 def panel(
@@ -35,33 +46,39 @@ def panel(
         path: where to.
         columns: heads; one that begins with "difference" is drawn in colour about 0, all others in grey
             from 0 to 1.
-        rows: slices `(H, W)`; None leaves a place empty.
+        rows: slices `(H, W)`, all of one shape; None leaves a place empty.
         names: what to write beside the rows.
         title: one line above.
         outlines: masks `(H, W)`, > 0 inside, whose outline is drawn over the slice in the same place; None
             for none there.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (slow; not for every command)
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
     height, width = next(image for row in rows for image in row if image is not None).shape
-    inches = 2.0
-    size = (inches * len(columns) + 0.4, inches * height / width * len(rows) + 0.7)
-    figure = Figure(figsize=size, facecolor="black", layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(rows), len(columns), squeeze=False)
+    cell = (CELL, round(CELL * height / width))
+    step = (CELL + GAP, cell[1] + GAP)
+    heads, beside, sentence = (_font(size) for size in (HEADS, NAMES, SENTENCE))
+    lines = max(heads.getlength(title), sentence.getlength(RESEARCH_USE))
+    wide = max(BESIDE + len(columns) * step[0], math.ceil(lines) + EDGE) + EDGE
+    top = EDGE + 2 * HEAD
+    canvas = Image.new("RGB", (wide, top + len(rows) * step[1] + FOOT), "black")
+    write = ImageDraw.Draw(canvas)
+    left = (wide - len(columns) * step[0] - BESIDE) // 2 + BESIDE
     masks = outlines or [[None] * len(columns)] * len(rows)
-    for axis_row, images, masks_row in zip(axes, rows, masks, strict=True):
-        for axis, image, mask, head in zip(axis_row, images, masks_row, columns, strict=True):
-            _draw(axis, image, mask, coloured=head.startswith("difference"))
-    for axis, head in zip(axes[0], columns, strict=True):
-        axis.set_title(head, color="white", fontsize=9, parse_math=False)
-    for axis, name in zip(axes[:, 0], names, strict=False):
-        axis.set_ylabel(name, color="white", fontsize=8, parse_math=False)
-    if title:
-        figure.suptitle(title, color="white", fontsize=9, parse_math=False)  # a file's name may hold $
-    figure.supxlabel(RESEARCH_USE, color="0.7", fontsize=5)
-    figure.savefig(path, dpi=110, facecolor="black", format="png", metadata={"Description": RESEARCH_USE})
+    for y, (images, marks) in enumerate(zip(rows, masks, strict=True)):
+        for x, (image, mark, head) in enumerate(zip(images, marks, columns, strict=True)):
+            if image is not None:
+                drawn = _drawn(image, mark, cell, coloured=head.startswith("difference"))
+                canvas.paste(drawn, (left + x * step[0], top + y * step[1]))
+    for x, head in enumerate(columns):
+        write.text((left + x * step[0] + CELL // 2, top - HEAD // 2), head, "white", heads, "mm")
+    for y, name in enumerate(names[: len(rows)]):
+        upright = Image.new("RGB", (cell[1], BESIDE - EDGE), "black")
+        ImageDraw.Draw(upright).text((cell[1] // 2, BESIDE // 2), name, "white", beside, "mm")
+        canvas.paste(upright.rotate(90, expand=True), (left - BESIDE, top + y * step[1]))
+    write.text((wide // 2, EDGE + HEAD // 2), title, "white", heads, "mm")
+    write.text((wide // 2, canvas.height - FOOT // 2), RESEARCH_USE, "#b3b3b3", sentence, "mm")
+    told = PngInfo()
+    told.add_text("Description", RESEARCH_USE)
+    canvas.save(path, "png", pnginfo=told)
 
 
 def contact_sheet(
@@ -110,17 +127,26 @@ def _by_slice(columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[list[
     return [list(row) for row in zip(*columns.values(), strict=True)]
 
 
-def _draw(axis: Any, image: Slice | None, mask: Outline | None, *, coloured: bool) -> None:
-    axis.set_xticks([])
-    axis.set_yticks([])
-    axis.spines[:].set_visible(False)
-    axis.set_facecolor("black")
-    if image is None:
-        return
+def _drawn(image: Slice, mask: Outline | None, size: tuple[int, int], *, coloured: bool) -> Image.Image:
+    """A slice in grey or colours, and over it the outermost pixels of its mask."""
+    shades: NDArray[Any]
     if coloured:
-        axis.imshow(image, cmap="RdBu_r", vmin=-0.5, vmax=0.5, interpolation="nearest")
+        stops = np.linspace(-DIFFERENCE, DIFFERENCE, len(COLOURS))
+        shades = np.stack([np.interp(image, stops, channel) for channel in zip(*COLOURS, strict=True)], -1)
     else:
-        axis.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    inside = None if mask is None else mask > 0
-    if inside is not None and inside.any() and not inside.all():
-        axis.contour(inside, levels=[0.5], colors=OUTLINE, linewidths=0.8)
+        shades = 255 * np.repeat(np.clip(image, 0, 1)[..., None], 3, axis=2)
+    drawn = Image.fromarray(np.rint(shades).astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
+    if mask is not None:
+        inside = np.asarray(Image.fromarray(mask > 0).resize(size, Image.Resampling.NEAREST))
+        inner = ndimage.binary_erosion(inside, border_value=1)
+        drawn.paste(OUTLINE, mask=Image.fromarray(inside & ~inner))
+    return drawn
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which has many languages' letters, out of matplotlib, whose import would be slow."""
+    home = find_spec("matplotlib")
+    if home is None or home.origin is None:
+        raise ModuleNotFoundError("matplotlib, which brings the letters of panels")
+    return ImageFont.truetype(Path(home.origin).parent / "mpl-data/fonts/ttf/DejaVuSans.ttf", size)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pseudohealthy.report import paper
+from pseudohealthy.report.caption import validity
 from pseudohealthy.report.cells import NOTHING, cell, central, known, leaf, text
 from pseudohealthy.report.content import STAR, VOID, Table, is_method
 from pseudohealthy.report.names import Row, distinct_names, ordered
@@ -19,6 +20,10 @@ HEADS = (
 MARKS = (
     rf"\{STAR} better than the better baseline at 5 % (paired Wilcoxon over volumes, Holm). {VOID} void: "
     "lesions put into these outputs are not found by the judge as they are in real slices."
+)
+HEALTHY = (
+    "Real healthy slices: what the judges find in slices without a lesion, over the mean lesion of the rest. "
+    "A healthiness above this row's is beyond what its judge can tell."
 )
 
 
@@ -60,7 +65,15 @@ def headlines(table1: Mapping[str, Any]) -> str:
     """The methods' raw outputs and a few controls in Markdown: identity, healthiness and what guards them."""
     rows = [row for row in ordered(table1.get("rows") or []) if _shown(row)]
     body = [[name, *_numbers(row)] for name, row in zip(distinct_names(rows), rows, strict=True)]
-    return f"{markdown(Table('', HEADS, body))}\n\n{MARKS}"
+    invalid = [f"**{warning}**"] if (warning := validity(table1)) else []
+    marks = MARKS
+    if healthy := table1.get("healthy_slices"):
+        values = {key: text(value) for key, value in healthy.items()}
+        panel = f"{values['panel_mean']}, {values['panel_worst']}"
+        cells = ("real healthy slices", NOTHING, values["pooled"], panel, values["held_back"])
+        body.append([*cells, *[NOTHING] * (len(HEADS) - len(cells))])
+        marks = f"{MARKS} {HEALTHY}"
+    return "\n\n".join([*invalid, markdown(Table("", HEADS, body)), marks])
 
 
 def goals(table1: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +25,14 @@ LEVELS: dict[Kind, int] = {"difference": 1000, "probability": 1000}
 LARGE_LEVELS: dict[Kind, int] = {**LEVELS, "input": 32767, "healthy": 32767}
 LARGE = 50_000_000  # characters of all volumes
 LESION = 0.5  # probability above which a voxel counts, as in the lesion volume
-_APART = ("lesion_ml", "brain_ml", "anomaly", "warnings", "research_use", "files")  # not provenance
+_FLICKER = {
+    "flicker": "Flicker from slice to slice, of voxels",
+    "brightness_flicker": "Flicker from slice to slice, of slices' brightness",
+}
+_APART = (  # not provenance
+    *("lesion_ml", "brain_ml", "anomaly", *_FLICKER),
+    *("warnings", "research_use", "files"),
+)
 
 
 def viewer_html(
@@ -45,8 +53,9 @@ def viewer_html(
         path: of the HTML file.
         title: such as the input's name.
         volumes: NIfTI files on one grid.
-        facts: the run report. `lesion_ml`, `brain_ml` and `anomaly` (parts of the intensity range) become
-            the table of numbers, `warnings` (a sequence) stand at the top, all others are provenance.
+        facts: the run report. `lesion_ml`, `brain_ml`, `anomaly` (parts of the intensity range), `flicker`
+            and `brightness_flicker` (over the input's) become the table of numbers, `warnings` (a
+            sequence) stand at the top, all others are provenance.
         mosaic: PNG for print, and for browsers without WebGL 2.
 
     Raises:
@@ -72,10 +81,20 @@ def viewer_html(
 
 
 def _embedded(volumes: Mapping[Kind, Path]) -> dict[Kind, Embedded]:
-    embedded = {kind: Embedded.of(volumes[kind], LEVELS.get(kind)) for kind in KINDS}
+    def of(levels: Mapping[Kind, int]) -> dict[Kind, Embedded]:
+        with ThreadPoolExecutor(len(KINDS)) as pool:  # gzip leaves the other threads free
+            return dict(
+                zip(
+                    KINDS,
+                    pool.map(lambda kind: Embedded.of(volumes[kind], levels.get(kind)), KINDS),
+                    strict=True,
+                )
+            )
+
+    embedded = of(LEVELS)
     if sum(len(each.text) for each in embedded.values()) <= LARGE:
         return embedded
-    return {kind: Embedded.of(volumes[kind], LARGE_LEVELS[kind]) for kind in KINDS}
+    return of(LARGE_LEVELS)
 
 
 def _check_grids(volumes: Mapping[Kind, Path], embedded: Mapping[Kind, Embedded]) -> None:
@@ -129,6 +148,8 @@ def _numbers(facts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         rows.append(
             (f"Change within the brain: {_spaced(name)}", "–", f"{100 * value:.2f} % of the intensity range")
         )
+    flickers = ((words, facts.get(key)) for key, words in _FLICKER.items())
+    rows += [(words, "–", f"{100 * ratio:.0f} % of the input's own") for words, ratio in flickers if ratio]
     return rows
 
 

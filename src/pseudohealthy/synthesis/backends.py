@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import importlib.util
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -167,20 +168,7 @@ def _onnxruntime(network: nn.Module, field: tuple[int, int], inputs: int) -> Run
 
 
 def _openvino(network: nn.Module, field: tuple[int, int], inputs: int, precision: str | None = None) -> Run:
-    examples = tuple(torch.zeros(1, 1, *field) for _ in range(inputs))
-    with _quiet(), _untold(), torch.no_grad():
-        openvino: Any = importlib.import_module("openvino")
-        # What OpenVINO does by itself, without the check that doubles the time it takes
-        traced = torch.jit.trace(network, examples, check_trace=False)
-        graph = openvino.convert_model(
-            traced, example_input=examples, input=[([-1, 1, *field], np.float32)] * inputs
-        )
-    settings = {
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "INFERENCE_PRECISION_HINT": precision or _precision(),
-        "PERFORMANCE_HINT": "LATENCY",
-    }
-    compiled = openvino.Core().compile_model(graph, "CPU", settings)
+    compiled = to_openvino(network, field, inputs, precision)
 
     def run(*stacks: Stack) -> Stack:
         out: Stack = compiled(list(stacks))[0]
@@ -189,9 +177,48 @@ def _openvino(network: nn.Module, field: tuple[int, int], inputs: int, precision
     return run
 
 
+def to_openvino(
+    network: nn.Module,
+    field: tuple[int, int],
+    inputs: int,
+    precision: str | None = None,
+    **settings: Any,
+) -> Any:
+    """A network compiled by OpenVINO for this processor, with as many threads as torch has.
+
+    Args:
+        network: on the CPU, in evaluation mode.
+        field: H and W.
+        inputs: how many stacks the network takes.
+        precision: "f32" or "bf16"; default: as `prepared` says.
+        settings: more of OpenVINO's.
+    """
+    examples = tuple(torch.zeros(1, 1, *field) for _ in range(inputs))
+    with _quiet(), _untold(), torch.no_grad():
+        openvino: Any = importlib.import_module("openvino")
+        # What OpenVINO does by itself, without the check that doubles the time it takes
+        traced = torch.jit.trace(network, examples, check_trace=False)
+        graph = openvino.convert_model(
+            traced, example_input=examples, input=[([-1, 1, *field], np.float32)] * inputs
+        )
+    ours = {
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "INFERENCE_PRECISION_HINT": precision or _precision(),
+        "PERFORMANCE_HINT": "LATENCY",
+        # Processes that share the cores would all be pinned to the first of them
+        "ENABLE_CPU_PINNING": torch.get_num_threads() >= _cores(),
+    }
+    return openvino.Core().compile_model(graph, "CPU", {**ours, **settings})
+
+
 def _precision() -> str:
     """OpenVINO's own choice is bf16 wherever there are instructions for it; without AMX it gains little."""
     return "bf16" if torch.cpu.get_capabilities().get("amx_bf16", False) else "f32"
+
+
+def _cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _installed(name: Name) -> bool:

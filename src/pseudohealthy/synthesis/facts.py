@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pseudohealthy.config import Preprocessing
 from pseudohealthy.data.familiar import Likeness, Reference, likeness
 from pseudohealthy.data.grid import kept_slices
-from pseudohealthy.evaluation.flicker import flicker
 
+STEADY = 1.5  # brightness flicker; of the validation patients at most 1.07 with the package's weights
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
@@ -22,15 +22,36 @@ def change(x: Array, x_tilde: Array, brain: Mask) -> dict[str, float]:
     return {"mean": round(float(size.mean()), 5), "p99": round(float(np.percentile(size, 99)), 5)}
 
 
-def flickering(x: Array, x_tilde: Array, brain: Mask) -> float | None:
-    """Change from slice to slice of x~ over that of x, `evaluation.flicker`, of all slices `(Z, H, W)`.
+def flickering(x: Array, x_tilde: Array, brain: Mask) -> dict[str, float | None]:
+    """Change from slice to slice of x~ over that of x, of all slices `(Z, H, W)`.
 
     Returns:
-        1 for a copy; None where the brain is not in three neighbouring slices.
+        `flicker` and `brightness_flicker` of `evaluation.flicker`: 1 for a copy, the second above 1 where
+        slices are brighter and darker by turns; None where the brain is not in three neighbouring slices.
     """
+    if len(x) < 3:
+        return {"flicker": None, "brightness_flicker": None}
+    from pseudohealthy.evaluation.flicker import (  # noqa: PLC0415  (brings pandas; not for a single slice)
+        brightness_flicker,
+        flicker,
+    )
+
     table = flicker(x_tilde, x, brain, ["one"] * len(x), np.arange(len(x)))
-    ratio = float(table["flicker"].iloc[0])
-    return round(ratio, 4) if np.isfinite(ratio) else None
+    found = {
+        "flicker": float(table["flicker"].iloc[0]),
+        "brightness_flicker": brightness_flicker(x_tilde, x, brain),
+    }
+    return {name: round(ratio, 4) if np.isfinite(ratio) else None for name, ratio in found.items()}
+
+
+def unsteady(brightness_flicker: float | None) -> tuple[str, ...]:
+    """A warning where slices are brighter and darker by turns, more than any of the validation patients'."""
+    if brightness_flicker is None or brightness_flicker <= STEADY:
+        return ()
+    return (
+        f"from slice to slice the healthy image's brightness changes {brightness_flicker:.1f} times as much "
+        "as the input's: look at it in a sagittal view",
+    )
 
 
 def familiarity(

@@ -9,15 +9,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudohealthy.data.grid import Grid
+from pseudohealthy.data.grid import LEAST_AREA, Grid
 from pseudohealthy.data.intensity import Intensity
 from pseudohealthy.data.volume import Volume
 from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis import facts
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.skullstrip import Brain
-
-LEAST_AREA = 0.1  # of the largest brain area: a smaller slice is left as it is
 
 Array = NDArray[np.float32]
 
@@ -81,9 +79,10 @@ class Healed:
         return np.where(change == 0, volume.data, restored), probability
 
     def facts(self) -> dict[str, Any]:
-        """How much changed, and whether it flickers, of the slices that the networks saw."""
-        seen = self.x, self.x_tilde, self.brain & self.done[:, None, None]
-        return {"anomaly": facts.change(*seen), "flicker": facts.flickering(*seen)}
+        """How much changed in the slices that the networks saw; whether all flicker."""
+        seen = self.brain & self.done[:, None, None]
+        flicker = facts.flickering(self.x, self.x_tilde, self.brain)
+        return {"anomaly": facts.change(self.x, self.x_tilde, seen), **flicker}
 
     def pictures(self, weight: Array | None) -> dict[str, Array]:
         """The columns of the panel, of which the blend is one where there is its weight `(I, J, K)`."""

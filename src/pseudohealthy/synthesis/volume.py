@@ -6,6 +6,7 @@ import platform
 import re
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ class Synthesis:
         mask: probability above 1/2, inside the brain.
         difference: healthy minus input, in the input's intensity units.
         report: versions, weights, device, backend, seconds, slices, skull, sizes of lesion and brain in ml,
-            `anomaly`, `flicker`, `familiar`, and the warnings.
+            `anomaly`, `flicker`, `brightness_flicker`, `familiar`, and the warnings.
         warnings: what a person should know before using the images.
         slices: canonical stacks `(Z, H, W)` in [0, 1] for pictures, by column name.
         inputs: names of the files used: image, and where given brain_mask and lesion_mask.
@@ -73,7 +74,7 @@ class Synthesis:
     of_array: bool
 
     def save(
-        self, out: Path, name: str, *, overwrite: bool = False, sources: Mapping[str, str] | None = None
+        self, out: str | Path, name: str, *, overwrite: bool = False, sources: Mapping[str, str] | None = None
     ) -> dict[str, Path]:
         """Write the volumes (NIfTI, JSON), a panel (PNG), the run report (JSON) and a page to look at (HTML).
 
@@ -92,6 +93,7 @@ class Synthesis:
             InputError: a file is there already.
             PseudohealthyError: the disk is full; none of the files has been written then.
         """
+        out = Path(out)
         files = output_files(out, name, blend=self.blended is not None)
         refuse_existing(files, overwrite=overwrite)
         named = {**self.inputs, "image": self.inputs.get("image", name), **(sources or {})}
@@ -102,12 +104,14 @@ class Synthesis:
         return files
 
     def _write(self, files: dict[str, Path], name: str, sources: Mapping[str, str]) -> None:
-        for kind in DESCRIPTIONS:
-            if kind in files:
-                data = self._stored(getattr(self, kind))
-                write_volume(files[kind], data, self.volume, mask=kind == "mask")
-                stripped = self.report["skull"] == "absent"
-                write_json(beside(files[kind]), sidecar(kind, sources, stripped=stripped))
+        stripped = self.report["skull"] == "absent"
+
+        def write(kind: str) -> None:
+            write_volume(files[kind], self._stored(getattr(self, kind)), self.volume, mask=kind == "mask")
+            write_json(beside(files[kind]), sidecar(kind, sources, stripped=stripped))
+
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # gzip leaves the other threads free
+            list(pool.map(write, [kind for kind in DESCRIPTIONS if kind in files]))
         replace(files["panel"], lambda part: self.draw(part, name))
         names = {kind: path.name for kind, path in files.items()}
         write_json(files["report"], {**self.report, "files": names})
@@ -182,7 +186,9 @@ def synthesize(
     familiar, unlike = facts.familiarity(
         healed.x, healed.brain, model.preprocessing, model.provenance.get("familiar")
     )
-    warnings = (*brain.warnings, *(lesion.warnings if lesion else ()), *unlike)
+    found = healed.facts()
+    unsteady = facts.unsteady(found["brightness_flicker"])
+    warnings = (*brain.warnings, *(lesion.warnings if lesion else ()), *unlike, *unsteady)
     report = {
         **_provenance(volume, model, slices=int(healed.done.sum())),
         "skull": brain.skull,
@@ -190,7 +196,7 @@ def synthesize(
         "ceiling": healed.intensity.ceiling,
         "lesion_ml": _ml(mask, volume),
         "brain_ml": _ml(brain.alone.brain, volume),
-        **healed.facts(),
+        **found,
         "familiar": familiar,
         **({} if weight is None else {"blend": _blend_facts(weight, lesion, volume)}),
         "warnings": list(warnings),
