@@ -1,94 +1,125 @@
-"""Networks and a training step as fractions of this machine's fp32 matrix-multiply peak."""
+"""Measures this machine, then the program against it; writes `results/performance.json` and its page.
+
+Every part can be measured by itself: rows of the others are kept as they were.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import time
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from pseudohealthy.config import settings
-from pseudohealthy.data.slices import Batch
+from benchmarks import growth, hours, inference, roofline, scaling, training, volume
+from benchmarks.formulas import widened
+from benchmarks.page import page
+from benchmarks.yardstick import Machine
+from pseudohealthy.errors import InputError
 from pseudohealthy.experiment.evaluate import provenance
-from pseudohealthy.files import write_json
-from pseudohealthy.methods.catalogue import build
-from pseudohealthy.training.run import Run
+from pseudohealthy.files import write_json, write_text
 
-SIDE, REPEATS, BATCH, FIELD = 2048, 5, 4, (208, 160)
-
-
-def seconds(work: Callable[[], object]) -> list[float]:
-    """Times of repeats, after one that is not counted."""
-    times = []
-    for _ in range(REPEATS + 1):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return times[1:]
-
-
-def forward_flops(network: nn.Module, *inputs: torch.Tensor) -> float:
-    """Floating-point operations of one forward pass, counted by the shapes of its convolutions."""
-    with FlopCounterMode(display=False) as counter:
-        network(*inputs)
-    return float(counter.get_total_flops())
+ROOT = Path(__file__).resolve().parents[1]
+SAME = ("machine", "device", "torch")  # of measurements that may stand beside each other
+# What a part's rows begin with, so that a new measurement takes the old one's place
+PARTS = {
+    "inference": ("G_", "S_"),
+    "roofline": ("convolutions_", "kernels_"),
+    "volume": ("volume_", "cold_"),
+    "training": ("train_step_",),
+    "tried": ("tried_",),
+    "around": ("memory_", "twice_", "waiting_"),
+    "scaling": ("torchrun_", "trainings_at_once", "volumes_at_once"),
+    "growth": ("growth_",),
+    "hours": ("table1_",),
+}
 
 
-def row(name: str, flops: float, times: list[float], peak: float) -> dict[str, Any]:
-    """One measurement: the median's fraction of the peak, and those of the slowest and fastest repeat."""
-    fractions = [flops / each / peak for each in times]
-    return {
-        "name": name,
-        "fraction_of_peak": statistics.median(fractions),
-        "lowest": min(fractions),
-        "highest": max(fractions),
+def measured(arguments: argparse.Namespace, before: dict[str, Any]) -> dict[str, Any]:
+    """The parts asked for, beside what was there before."""
+    machine = Machine.of(arguments.device, quick=arguments.quick)
+    peaks = machine.peaks()
+    width, quick = arguments.width, arguments.quick
+    parts: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
+        "inference": lambda: inference.rows(machine, width),
+        "roofline": lambda: chain(roofline.rows(machine, width), roofline.training_rows(machine, width)),
+        "volume": lambda: volume.rows(machine, width, 4.0 if quick else 1.0),
+        "training": lambda: training.rows(machine, width),
+        "tried": lambda: training.tried(machine, width),
+        "around": lambda: training.around(machine, width),
+        "scaling": lambda: scaling.rows(1 if quick else 3, 4.0 if quick else 1.0),
+        "growth": lambda: growth.rows((5, 6) if quick else (10, 100, 1000)),
+        "hours": lambda: hours.rows(ROOT / "results"),
     }
-
-
-def measure(width: int) -> dict[str, Any]:
-    """The peak, then G, S and a paired training step of batch 4 at `width`."""
-    a, b = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE)
-    peak = 2 * SIDE**3 / statistics.median(seconds(lambda: a @ b))
-    widths = [f"networks.{name}={width}" for name in ("width", "segmentor_width", "discriminator_width")]
-    chosen = settings("paired", "midl2019", overrides=[*widths, "training.precision=32-true"])
-    run = Run(Fabric(accelerator="cpu", devices=1), build(chosen), chosen, total=1_000_000)
-    x, m = torch.rand(BATCH, 1, *FIELD), (torch.rand(BATCH, 1, *FIELD) > 0.9).float()
-    networks = {**run.method.generators, **run.method.discriminators}
-    flops = {
-        name: forward_flops(network, *([x, m] if name == "R" else [x])) for name, network in networks.items()
+    made = {"commit": provenance()["commit"], "date": datetime.now(UTC).date().isoformat()}
+    speed = peaks.pop("copy_gb_per_s")
+    cuda = machine.device.type == "cuda"
+    head: dict[str, Any] = {
+        **provenance(),
+        **made,
+        "device": torch.cuda.get_device_name() if cuda else "cpu",
+        "seed": 0,
+        "config": {"width": width, "quick": quick, "repeats": machine.repeats},
+        "peak_gflops": peaks,
+        "copy_gb_per_s": speed,
     }
-    rows = []
-    with torch.inference_mode():
-        for name in "GS":
-            times = seconds(lambda name=name: networks[name](x))  # type: ignore[misc]
-            rows.append(row(f"forward_{name}_w{width}_b{BATCH}", flops[name], times, peak))
-    # Forward, and twice that backward, of both cycles; D on two fakes for G (through, not into, its weights),
-    # then on one real and two fakes for itself.
-    cycles = 3 * 2 * sum(flops[name] for name in "GRS")
-    step = cycles + (2 * 2 + 3 * 3) * flops["D_x"]
-    batch = Batch(x, m, x)
-    rows.append(row(f"train_step_paired_w{width}_b{BATCH}", step, seconds(lambda: run.step(batch, 0)), peak))
-    return {**provenance(), "peak_gflops": {"fp32": peak / 1e9}, "rows": rows}
+    if any(before.get(key) != head[key] for key in SAME) or before["config"]["quick"] != quick:
+        before = {}  # of another machine, or measured badly: not to be told beside these
+    rows = {row["name"]: row for row in before.get("rows", [])}
+    shares = before.get("paired_step_shares")
+    result: dict[str, Any] = {}
+    for part in arguments.parts:
+        rows = {name: row for name, row in rows.items() if not name.startswith(PARTS[part])}
+        for row in parts[part]():
+            print(json.dumps(row), file=sys.stderr)
+            rows[row["name"]] = {**row, **made}
+        if part == "training":
+            shares = training.shares(machine, width)
+        result = {**head, "paired_step_shares": shares, "rows": list(rows.values())}
+        write_json(arguments.out, result)  # parts take hours: one that fails does not take the others along
+    return result
+
+
+def listed(text: str) -> list[str]:
+    """`volume,training` as a list of parts."""
+    parts = text.split(",")
+    if unknown := [part for part in parts if part not in PARTS]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is no part; known are {', '.join(PARTS)}")
+    return parts
 
 
 def main() -> None:
-    """Measure and print; with `--out`, write JSON too."""
+    """Measure, write and tell where."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--parts", type=listed, default=list(PARTS), metavar="PART,...", help=f"of {', '.join(PARTS)}"
+    )
     parser.add_argument("--width", type=int, default=32, help="of every network (the paper: 32)")
-    parser.add_argument("--out", type=Path, help="JSON file to write")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--quick", action="store_true", help="measure badly, to see that it runs")
+    parser.add_argument("--out", type=Path, default=ROOT / "results/performance.json", help="JSON file")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs/performance.md", help="Markdown file")
+    parser.add_argument("--page-only", action="store_true", help="write the page again from the JSON file")
     arguments = parser.parse_args()
-    result = measure(arguments.width)
-    print(json.dumps(result, indent=1))
-    if arguments.out is not None:
-        write_json(arguments.out, result)
+    if arguments.quick and arguments.out == parser.get_default("out"):
+        parser.error("--quick measures badly; give it an --out and a --page of its own")
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: there is no graphics card that torch can use")
+    try:
+        widened("paired", arguments.width)
+    except InputError as error:
+        parser.error(f"--width {arguments.width}: {error}")
+    before = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.is_file() else {}
+    if arguments.page_only and not before:
+        parser.error(f"{arguments.out}: nothing was measured yet; leave out --page-only")
+    result = before if arguments.page_only else measured(arguments, before)
+    write_text(arguments.page, page(result))
+    print(f"{arguments.out}\n{arguments.page}")
 
 
 if __name__ == "__main__":

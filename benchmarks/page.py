@@ -1,0 +1,238 @@
+"""`docs/performance.md` from the measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pseudohealthy.errors import RESEARCH_USE
+
+NOTES = Path(__file__).with_name("notes.md")
+NETWORK, AROUND, STEP, STEP_CUDA, HELP, COLD, FLAT = 0.8, 0.4, 0.7, 0.35, 0.3, 3.0, 1.2
+FRACTIONS_OF = {
+    "train_step_": "Training steps",
+    "tried_": "Tried for the paired step, and not shipped",
+    "G_": "Slices: G",
+    "S_": "Slices: S",
+}
+GROWTH = ("memory_over_smallest", "prepare_over_smallest", "step_over_smallest", "heal_over_smallest")
+FRACTIONS = ("fraction_of_peak", "fraction_of_bf16_peak", "vs_eager_fp32", "seconds")
+PEAKS = {"bf16_peak": "bf16 peak", "peak": "highest peak"}
+NOTHING = "–"
+INTRODUCTION = (
+    "Written by `make bench` from what it measured (`results/performance.json`). A fraction or a ratio is to "
+    "something measured beside it in the same process, just before and after: matrix products in fp32 and in "
+    "bf16, of which the faster is the peak, or the same work in PyTorch's eager fp32. Median (lowest to "
+    "highest) of the repeats. The operations of a fraction are the paper's own, counted by formula "
+    "(`benchmarks/formulas.py`): work saved counts as speed, wasted work does not. Growth and scaling are of "
+    "whole processes, one after the other; growth was measured once. Seconds are this machine's and say "
+    "little about another."
+)
+
+Row = Mapping[str, Any]
+
+
+def page(result: Mapping[str, Any]) -> str:
+    """The page in Markdown: the machine, each measurement with its spread, goals, and what was tried."""
+    peaks, rows = result["peak_gflops"], {row["name"]: row for row in result["rows"]}
+    parts = [
+        "# Performance",
+        f"> {RESEARCH_USE}",
+        INTRODUCTION,
+        f"Machine: {result['machine']}; {result['device']}. Matrix products: fp32 {peaks['fp32']:.0f} "
+        f"GFLOP/s, bf16 {peaks['bf16']:.0f} GFLOP/s, of which the higher is the peak; copies in memory "
+        f"{result['copy_gb_per_s']:.0f} GB/s. {_commits(rows.values())}",
+        "## Goals",
+        table(("goal", "asked", "found", "met"), list(goals(rows, result["device"]))),
+    ]
+    for start, title in FRACTIONS_OF.items():
+        found = [row for name, row in rows.items() if name.startswith(start)]
+        if found:
+            parts += [f"## {title}", _fractions(found)]
+        if start == "train_step_" and (shares := result.get("paired_step_shares")):
+            words = ", ".join(f"{part} {100 * share:.0f} %" for part, share in shares.items())
+            parts.append(f"Where the time of a paired step goes: {words}.")
+    if volumes := [row for name, row in rows.items() if name.startswith("volume_")]:
+        parts += ["## Whole volumes, NIfTI to NIfTI", _volumes(volumes)]
+    rows = {**rows, **_tables_on_two_cores(rows)}
+    for title, start, heads, keys in OTHERS:
+        if found := [row for name, row in rows.items() if name.startswith(start)]:
+            body = [[row["name"], *(_text(row.get(key)) for key in keys)] for row in found]
+            parts += [f"## {title}", table(("", *heads), body)]
+    if NOTES.is_file():
+        parts.append(NOTES.read_text(encoding="utf-8").strip())
+    return "\n\n".join(parts) + "\n"
+
+
+def _tables_on_two_cores(rows: Mapping[str, Row]) -> dict[str, Row]:
+    """Whole tables with their hours on two cores: trainings, of one core each, two at once or one by one."""
+    found: dict[str, Row] = {}
+    for name, row in rows.items():
+        if name.startswith("table1_") and "trainings_at_once" in rows:
+            gain = rows["trainings_at_once"]["times_as_fast"]["median"]
+            at_once = sum(row["hours"].get(kind, 0) for kind in ("judge", "train")) / 2
+            others = row["all_hours"] - 2 * at_once
+            found[name] = {**row, "before": gain * at_once + others, "after": at_once + others}
+    return found
+
+
+OTHERS: Sequence[tuple[str, str, Sequence[str], Sequence[str]]] = (
+    (
+        "Convolutions alone, by OpenVINO's clocks: a roofline of the networks",
+        "convolutions_",
+        ("at most, of the peak: convolutions alone", "of the peak: all", "where the time goes"),
+        ("convolutions_of_peak", "network_of_peak", "shares"),
+    ),
+    (
+        "A paired training step's convolutions alone, by PyTorch's kernels: a roofline of the step",
+        "kernels_",
+        ("at most, of the peak", "of the bf16 peak", "all contiguous, over the fastest layout of each"),
+        ("kernels_of_peak", "kernels_of_bf16_peak", "contiguous_over_fastest"),
+    ),
+    (
+        "A paired step with memory kept from step to step",
+        "memory_",
+        ("times as fast as without",),
+        ("times_as_fast",),
+    ),
+    (
+        "A paired step of twice the batch",
+        "twice_",
+        ("times as fast as two steps", "of the peak"),
+        ("vs_eager_fp32", "fraction_of_peak"),
+    ),
+    ("Waiting for data", "waiting_", ("drawing a batch over a paired step",), ("over_step",)),
+    ("First start", "cold_", ("seconds", "times `import torch`"), ("seconds", "over_import_of_torch")),
+    (
+        "Growth",
+        "growth_",
+        (
+            "peak memory, MB",
+            "over the smallest",
+            "preparing a volume, over the smallest",
+            "a step, over the smallest",
+            "healing a volume, over the smallest",
+            "healed",
+        ),
+        ("memory_mb", *GROWTH, "healed"),
+    ),
+    ("Two training processes", "torchrun_", ("times as fast as one",), ("times_as_fast",)),
+    (
+        "Two trainings at once, the cores shared",
+        "trainings_at_once",
+        ("times as fast as one after the other",),
+        ("times_as_fast",),
+    ),
+    ("Volumes at once", "volumes_at_once", ("times as fast as one after the other",), ("times_as_fast",)),
+    (
+        "Whole tables",
+        "table1_",
+        (
+            "hours of all steps, each training on one core",
+            "on two cores, before: trainings one after the other, at the ratio above",
+            "after: two trainings at once",
+            "by kind of step",
+        ),
+        ("all_hours", "before", "after", "hours"),
+    ),
+)
+
+
+def _commits(rows: Iterable[Row]) -> str:
+    """Parts are measured by themselves, perhaps at several commits."""
+    made = {str(row["commit"]) for row in rows if "commit" in row}
+    of = sorted(commit[:9] + "-dirty" * commit.endswith("-dirty") for commit in made)
+    return f"Commits of the rows: {', '.join(of)}." if of else ""
+
+
+def goals(rows: Mapping[str, Row], device: str) -> Iterator[list[str]]:
+    """Goal, what was asked, what was found, whether it is met; rows not measured are left out."""
+    asked: list[tuple[str, str, Any, float, bool]] = []
+    for name, row in rows.items():
+        if name.startswith("volume_"):
+            for peak in ("bf16_peak", "peak"):
+                fraction = row[f"network_fraction_of_{peak}"]["median"]
+                asked.append((name, f"networks, fraction of the {PEAKS[peak]}", fraction, NETWORK, True))
+            words = "reading, geometry, writing over the networks"
+            asked.append((name, words, row["overhead_over_network"]["median"], AROUND, False))
+        elif name.startswith("train_step_paired"):
+            goal = STEP if device == "cpu" else STEP_CUDA
+            for peak in ("bf16_peak", "peak"):
+                fraction = row[f"fraction_of_{peak}"]["median"]
+                asked.append((name, f"fraction of the {PEAKS[peak]}", fraction, goal, True))
+        elif name.startswith("cold_"):
+            goal = HELP if name == "cold_help" else COLD
+            asked.append((name, "seconds", row["seconds"]["median"], goal, False))
+        elif name.startswith("growth_"):
+            for key in GROWTH:
+                asked.append((name, key.replace("_", " "), row[key], FLAT, False))
+    for name, words, found, goal, least in asked:
+        met = found >= goal if least else found <= goal
+        sign = "≥" if least else "≤"
+        yield [
+            f"{name}: {words}",
+            f"{sign} {goal:g}",
+            f"{found:.3g}",
+            "yes" if met else f"missed by {abs(goal - found):.2g}",
+        ]
+
+
+def _fractions(rows: Iterable[Row]) -> str:
+    heads = ("", "GFLOP", "of the peak", "of the bf16 peak", "times as fast as eager fp32", "seconds", "how")
+    body = []
+    for row in rows:
+        how = [str(row[key]) for key in ("precision", "version") if key in row]
+        if "first_step_seconds" in row:
+            how.append(f"the first step took {row['first_step_seconds']:.0f} s")
+        if "differs_by" in row:
+            how.append(f"differs by {row['differs_by']:.1g}")
+        body.append(
+            [row["name"], f"{row['gflop']:.1f}", *(_text(row[key]) for key in FRACTIONS), ", ".join(how)]
+        )
+    return table(heads, body)
+
+
+def _volumes(rows: Iterable[Row]) -> str:
+    heads = (
+        "",
+        "networks, of the peak",
+        "of the bf16 peak",
+        "times as fast as eager fp32",
+        "reading, geometry, writing over networks",
+        "panel and page over networks",
+        "seconds",
+        "how",
+    )
+    keys = (
+        "network_fraction_of_peak",
+        "network_fraction_of_bf16_peak",
+        "vs_eager_fp32",
+        "overhead_over_network",
+        "report_over_network",
+        "seconds",
+    )
+    body = []
+    for row in rows:
+        backend, slices = row["backend"], row["slices"]
+        how = (
+            f"{backend['name']} {backend['precision']}; {slices['processed']} of {slices['all']} slices hold "
+            f"enough brain; around the networks: {_text(row['overhead_shares'])}; "
+            f"loading took {row['loading_seconds']} s, converting {row['converting_seconds']} s"
+        )
+        body.append([row["name"], *(_text(row[key]) for key in keys), how])
+    return table(heads, body)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping) and "median" in value:
+        return f"{value['median']:.3g} ({value['lowest']:.3g} to {value['highest']:.3g})"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {each:g}" for name, each in value.items())
+    return NOTHING if value is None else f"{value:.3g}"
+
+
+def table(heads: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [heads, ["---", *[":---:"] * (len(heads) - 1)], *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,205 @@
+"""A whole volume, NIfTI to NIfTI: the networks, what is around them, and the first start of the program."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+from unittest.mock import patch
+
+import nibabel
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.formulas import forward, widened
+from benchmarks.yardstick import Machine, spread
+from pseudohealthy.config import preprocessing
+from pseudohealthy.data.phantom_subject import phantom
+from pseudohealthy.data.volume import read_volume
+from pseudohealthy.methods.catalogue import build
+from pseudohealthy.report import figures, viewer
+from pseudohealthy.synthesis import volume
+from pseudohealthy.synthesis.default import default_weights
+from pseudohealthy.synthesis.model import Model
+from pseudohealthy.training.checkpoint import save_weights
+from pseudohealthy.training.weights import read_config
+
+SHAPE = (240, 240, 155)  # a BraTS volume's
+REPEATS = 3  # at most: the eager version takes a minute
+
+
+def rows(machine: Machine, width: int, spacing: float = 1.0) -> Iterator[dict[str, Any]]:
+    """A row with the paper's networks, fresh, and one with the package's weights; then cold starts.
+
+    Paired, unpaired and semi-supervised have the same networks; other methods have no S and heal slices only.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        image = written(folder / "sub-01_FLAIR.nii.gz", spacing)
+        yield _row(machine, image, fresh(folder / "weights", width), f"volume_w{width}")
+        yield _row(machine, image, default_weights(), "volume_embedded")
+        yield from cold(folder, machine.repeats, spacing)
+
+
+def written(path: Path, spacing: float) -> Path:
+    """A phantom's image in the middle of a field of 240 x 240 x 155 mm."""
+    data = phantom("patient", 0, seed=3, spacing=spacing).image
+    shape = [round(side / spacing) for side in SHAPE]
+    for axis, want in enumerate(shape):
+        spare = max((data.shape[axis] - want) // 2, 0)
+        data = np.take(data, range(spare, spare + min(want, data.shape[axis])), axis)
+    short = [want - have for have, want in zip(data.shape, shape, strict=True)]
+    margins = [(missing // 2, missing - missing // 2) for missing in short]
+    nibabel.save(nibabel.Nifti1Image(np.pad(data, margins), _affine(spacing)), path)
+    return path
+
+
+def _affine(spacing: float) -> NDArray[np.float64]:
+    return np.diag([spacing, spacing, spacing, 1.0])
+
+
+def fresh(folder: Path, width: int) -> Path:
+    """Untrained weights of the paper's networks."""
+    chosen = widened("paired", width)
+    torch.manual_seed(0)
+    config = {
+        "settings": chosen.model_dump(mode="json"),
+        "preprocessing": preprocessing("default", {}).model_dump(mode="json"),
+        "data": {"key": "none", "cohort": "none", "train": 0},
+        "images": 0,
+        "averaged": False,
+    }
+    folder.mkdir()
+    save_weights(folder, build(chosen).generators, config)
+    return folder
+
+
+def _row(machine: Machine, image: Path, weights: Path, name: str) -> dict[str, Any]:
+    began = time.perf_counter()
+    model = Model.load(weights, machine.device.type, "auto")
+    loading = time.perf_counter() - began
+    networks = read_config(weights)["settings"]["networks"]
+    widths = {"G": networks["width"], "S": networks["segmentor_width"]}
+    a_slice = sum(forward("paired", wide)[letter] for letter, wide in widths.items())
+    eager, products = Model.load(weights, machine.device.type, "torch"), machine.products()
+    first = _healed(image, model)  # which converts the networks, too
+    runs: list[Healing] = []
+    fractions: dict[str, list[float]] = {"peak": [], "bf16_peak": []}
+    ratios: list[float] = []
+    for _ in range(min(machine.repeats, REPEATS)):
+        beside = machine.beside(lambda: runs.append(_healed(image, model)), products)
+        flops = runs[-1].facts["slices"]["all"] * a_slice
+        fractions["peak"].append(flops / runs[-1].networks / beside.peak)
+        fractions["bf16_peak"].append(flops / runs[-1].networks / beside.bf16_peak)
+        ratios.append(_healed(image, eager).whole / runs[-1].whole)
+    return {
+        "name": name,
+        **runs[-1].facts,
+        **{f"network_fraction_of_{peak}": spread(found) for peak, found in fractions.items()},
+        "vs_eager_fp32": spread(ratios),
+        "overhead_over_network": spread([run.around / run.networks for run in runs]),
+        "overhead_shares": {
+            part: float(f"{median([getattr(run, part) / run.networks for run in runs]):.2g}")
+            for part in ("reading", "geometry", "writing")
+        },
+        "report_over_network": spread([run.report / run.networks for run in runs]),
+        "seconds": spread([run.whole for run in runs]),
+        "loading_seconds": round(loading, 2),
+        "converting_seconds": round(max(first.networks - median([run.networks for run in runs]), 0), 2),
+    }
+
+
+@dataclass(frozen=True)
+class Healing:
+    """Seconds of one volume: all, and of its parts; and what was done.
+
+    Attributes:
+        whole: from the file to the last file.
+        networks: theirs.
+        reading: of the image.
+        saving: of everything, panel and page too.
+        report: of panel and page.
+        facts: backend and slices, as the run report has them.
+    """
+
+    whole: float
+    networks: float
+    reading: float
+    saving: float
+    report: float
+    facts: dict[str, Any]
+
+    @property
+    def writing(self) -> float:
+        """Of the volumes and what lies beside them."""
+        return self.saving - self.report
+
+    @property
+    def around(self) -> float:
+        """Reading, geometry and writing."""
+        return self.whole - self.networks - self.report
+
+    @property
+    def geometry(self) -> float:
+        """Between file and networks, and back: brain, orientation, grid, intensities, sizes."""
+        return self.around - self.reading - self.writing
+
+
+def _healed(image: Path, model: Model) -> Healing:
+    reading: list[float] = []
+    drawing: list[float] = []
+
+    def clocked(work: Callable[..., Any], spent: list[float]) -> Callable[..., Any]:
+        def timed(*arguments: Any, **named: Any) -> Any:
+            began = time.perf_counter()
+            done = work(*arguments, **named)
+            spent.append(time.perf_counter() - began)
+            return done
+
+        return timed
+
+    with (
+        tempfile.TemporaryDirectory() as out,
+        patch.object(volume, "read_volume", clocked(read_volume, reading)),
+        patch.object(volume, "panel", clocked(figures.panel, drawing)),
+        patch.object(volume, "viewer_html", clocked(viewer.viewer_html, drawing)),
+    ):
+        began = time.perf_counter()
+        made = volume.synthesize(image, model)
+        healed = time.perf_counter()
+        made.save(Path(out), image.name)
+        ended = time.perf_counter()
+    networks = made.report["seconds"]["networks"]
+    facts = {key: made.report[key] for key in ("backend", "slices")}
+    return Healing(ended - began, networks, sum(reading), ended - healed, sum(drawing), facts)
+
+
+def cold(folder: Path, repeats: int, spacing: float) -> Iterator[dict[str, Any]]:
+    """`--help` and a single slice in a fresh process, beside one that only imports torch."""
+    data = phantom("patient", 0, seed=3, spacing=spacing).image
+    single = data[:, :, [data.shape[2] // 2]]
+    image = folder / "slice_FLAIR.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(single, _affine(spacing)), image)
+    program = [sys.executable, "-m", "pseudohealthy.cli.main"]
+    healing = [*program, "synthesize", str(image), "-o", str(folder / "out"), "--overwrite"]
+    for name, command in (("help", [*program, "--help"]), ("single_slice", healing)):
+        times, yardstick = [], []
+        for repeat in range(repeats + 1):
+            took = [_seconds(each) for each in (command, [sys.executable, "-c", "import torch"])]
+            if repeat:  # the first has its files to read from the disk
+                times.append(took[0])
+                yardstick.append(took[0] / took[1])
+        yield {"name": f"cold_{name}", "seconds": spread(times), "over_import_of_torch": spread(yardstick)}
+
+
+def _seconds(command: list[str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - began

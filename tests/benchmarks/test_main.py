@@ -1,0 +1,94 @@
+"""What is measured is kept beside its like, and what cannot be done is told in one line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as program
+from benchmarks import growth
+from benchmarks.page import page
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *arguments])
+    program.main()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--parts", "hours,tea"], "'tea' is no part"),
+        (["--width", "2"], "networks.width is 2"),
+        (["--quick"], "an --out"),
+        (["--page-only", "--out", "none.json"], "nothing was measured yet"),
+    ],
+)
+def test_what_cannot_be_done_is_told(
+    arguments: list[str],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        run(monkeypatch, *arguments)
+    assert end.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+def test_rows_of_other_parts_are_kept_if_they_are_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, told = tmp_path / "performance.json", tmp_path / "performance.md"
+    options = ["--quick", "--parts", "hours", "--device", "cpu", "--out", str(out), "--page", str(told)]
+    run(monkeypatch, *options)
+    first = json.loads(out.read_text())
+    kept = {"name": "torchrun_two_processes", "times_as_fast": {"median": 1, "lowest": 1, "highest": 1}}
+    for machine, found in ((first["machine"], True), ("another", False)):
+        out.write_text(json.dumps({**first, "machine": machine, "rows": [kept]}))
+        run(monkeypatch, *options)
+        names = {row["name"] for row in json.loads(out.read_text())["rows"]}
+        assert (kept["name"] in names) == found
+    assert told.read_text() == page(json.loads(out.read_text()))
+
+
+def test_a_part_that_fails_leaves_what_the_others_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "performance.json"
+
+    def broken(*_: object) -> list[dict[str, object]]:
+        raise MemoryError
+
+    monkeypatch.setattr(growth, "rows", broken)
+    options = ["--quick", "--parts", "hours,growth", "--device", "cpu", "--out", str(out)]
+    with pytest.raises(MemoryError):
+        run(monkeypatch, *options, "--page", str(tmp_path / "performance.md"))
+    assert json.loads(out.read_text())["config"]["quick"]
+
+
+def test_the_page_says_what_the_measurements_say() -> None:
+    result = program.ROOT / "results/performance.json"
+    if not result.is_file():
+        pytest.skip("nothing was measured yet: make bench")
+    found = (program.ROOT / "docs/performance.md").read_text(encoding="utf-8")
+    assert found == page(json.loads(result.read_text(encoding="utf-8"))), "run with --page-only"
+
+
+@pytest.mark.slow
+def test_every_part_runs_but_what_was_tried_which_compiles_for_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "performance.json"
+    paths = ["--out", str(out), "--page", str(tmp_path / "performance.md")]
+    parts = ",".join(part for part in program.PARTS if part != "tried")
+    run(monkeypatch, "--quick", "--width", "4", "--device", "cpu", "--parts", parts, *paths)
+    rows = {row["name"]: row for row in json.loads(out.read_text())["rows"]}
+    assert {"volume_w4", "volume_embedded", "cold_help", "growth_6_volumes", "volumes_at_once"} <= rows.keys()
+    assert {"G_torch_w4", "S_torch_w4", "train_step_paired_w4_b4", "torchrun_two_processes"} <= rows.keys()
+    assert {"memory_kept_w4_b4", "waiting_paired_w4_b4", "twice_the_batch_w4_b8"} <= rows.keys()
+    assert {"kernels_paired_w4_b4", "table1_phantom"} <= rows.keys()
+    assert rows["G_torch_w4"]["vs_eager_fp32"]["median"] == 1
