@@ -32,6 +32,7 @@ VOLUMES = [f"{number:02d}" for number in range(8)]
 # Mean of identity by method. Paired is the best, unpaired worse than CycleGAN.
 IDENTITY = {"conditional_gan": 0.5, "cyclegan": 0.7, "unpaired": 0.6, "paired": 0.8}
 SIGNED_RANK = 2 / 2**8  # p of eight differences of one sign
+ALARMS = "false_positive_voxels_per_healthy_slice"
 COMMIT = "0123abc"
 
 
@@ -51,8 +52,7 @@ class Finished:
 
     def _write(self, step: Step, folder: Path) -> None:
         if step.kind == "references":
-            first = {"insertion_recall": 0.9, "dice_pooled": 0.8}
-            facts = {"judges": {"first": first}, "valid": True, "invalid_reason": None, "threshold": 0.5}
+            facts = {"judges": judges(), "valid": True, "invalid_reason": None, "threshold": 0.5}
             write_json(folder / "judges.json", facts)
         elif step.kind == "train":
             make_folder(folder / "run")
@@ -88,6 +88,20 @@ class Finished:
         found = table1(self.experiment, self.out, self.steps, drawn())
         json.dumps(found, allow_nan=False)
         return found
+
+
+def test_real_healthy_slices_stand_beside_what_is_healed(finished: Finished) -> None:
+    """What judges find there, over a lesion of 100 voxels a slice."""
+    told = finished.table()["healthy_slices"]
+    assert told == pytest.approx({"pooled": 0.6, "panel_mean": 0.7, "panel_worst": 0.6, "held_back": 0.9})
+
+
+def judges(recall: float | None = 0.9) -> dict[str, dict[str, Any]]:
+    """Three judges' facts, the last of them held back; the first sees most where nothing is."""
+    return {
+        name: {"insertion_recall": recall, "dice_pooled": 0.8, ALARMS: alarms, "held_back": name == "spare"}
+        for name, alarms in (("first", 40), ("other", 20), ("spare", 10))
+    }
 
 
 def values(identity: float) -> pd.DataFrame:
@@ -199,7 +213,7 @@ def test_healthiness_is_void_by_the_judge_s_recall(
     finished: Finished, recall: float | None, reference: float | None, void: bool
 ) -> None:
     finished.recall("copy-raw", recall)
-    finished.judged(judges={"first": {"insertion_recall": reference}})
+    finished.judged(judges=judges(reference))
     healthiness = row(finished.table(), "copy")["healthiness"]
     assert healthiness["void"] is void
     assert healthiness["insertion_recall"] == recall

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from benches import drawn
 from pseudohealthy.evaluation import controls
 from pseudohealthy.experiment.cases import Case
 from pseudohealthy.experiment.plan import Row
-from pseudohealthy.experiment.rows import Healer
+from pseudohealthy.experiment.rows import Healer, Memory
 from pseudohealthy.synthesis.model import Model
 from rules import bright, copied, dimmed, ruled
 
@@ -142,3 +143,24 @@ def test_what_the_row_s_own_s_finds_is_inside_the_brain(case: Case, segmentor: M
 def test_a_row_without_its_model_is_a_mistake_of_the_caller(row: Row, case: Case) -> None:
     with pytest.raises(ValueError, match="needs a model that it was not given"):
         healed(row, case)
+
+
+def test_what_a_network_made_of_slices_is_made_once(case: Case) -> None:
+    memory, calls = Memory(), []
+
+    def counted(x: torch.Tensor) -> torch.Tensor:
+        calls.append(len(x))
+        return 0.5 * x
+
+    own = ruled(G=counted)
+    first = Healer(Row("paired", "default"), own, None, THRESHOLD, SPACING, memory)
+    second = replace(first, row=Row("paired", "default", "blend"), segmentor=ruled(S=bright(0.6)))
+    raw, blend = (healer.healed(case) for healer in (first, second))
+    assert sum(calls) == len(case.images)
+    np.testing.assert_array_equal(raw, 0.5 * case.images)
+    assert not np.array_equal(blend, raw)
+    other = Case.of(drawn(), "test")
+    first.healed(other)
+    assert sum(calls) == 2 * len(case.images)
+    with pytest.raises(ValueError, match="read-only"):
+        raw[0] = 0

@@ -200,7 +200,7 @@ def test_killed_at_three_random_moments_it_gives_the_same_table(
 
 
 @pytest.mark.slow
-def test_trainings_side_by_side_come_to_the_same(
+def test_steps_side_by_side_come_to_the_same(
     table1: dict[str, Any],
     experiment: Experiment,
     tmp_path: Path,

@@ -27,15 +27,8 @@ from pseudohealthy.training.loop import train
 PATIENTS, SEED, SPACING = 24, 0, 2.0
 PREPROCESSING = {"spacing": SPACING, "field": [96, 80]}
 SETTINGS: dict[str, Any] = {
-    "networks": {"width": 12, "segmentor_width": 8, "discriminator_width": 8, "output": "residual"},
-    "losses": {"gan_image": 10, "outside": 10},
-    "training": {
-        "images": 1600,
-        "learning_rate": 5e-4,
-        "healthy_sampling": "height",
-        "checkpoint_every": 400,
-        "panel_every": 400,
-    },
+    "networks": {"width": 12, "segmentor_width": 8, "discriminator_width": 8},
+    "training": {"images": 1600, "checkpoint_every": 400, "panel_every": 400},
 }
 MOST_ERROR, LEAST_IDENTITY = 0.5, 0.90
 PANEL_ROWS = 3

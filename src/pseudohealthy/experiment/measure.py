@@ -93,7 +93,7 @@ def measure(
     shown = x.largest()
     pictures = {"healthy": x_tilde[shown]}
     if healer.row.output == "raw" and healer.own is not None and {"R", "F"} & set(healer.own.networks):
-        again, drawn = _reconstruction(healer.own, bench, x_tilde, next(iter(judged.values())))
+        again, drawn = _reconstruction(healer, healer.own, bench, x_tilde, next(iter(judged.values())))
         tables.append(again)
         pictures |= {name: stack[shown] for name, stack in drawn.items()}
     return Measured(pd.concat(tables, axis=1).rename_axis("volume"), numbers, pictures)
@@ -162,7 +162,7 @@ def _flicker(x_tilde: Stack, healthy: Stack, bench: Bench) -> pd.DataFrame:
 
 
 def _reconstruction(
-    own: Model, bench: Bench, x_tilde: Stack, judged: Found
+    healer: Healer, own: Model, bench: Bench, x_tilde: Stack, judged: Found
 ) -> tuple[pd.DataFrame, dict[str, Stack]]:
     """The cycle of CycleGAN and of the proposed methods, and whether R obeys the mask it is given."""
     x = bench.pathological
@@ -171,7 +171,7 @@ def _reconstruction(
         out: Found = bench.first_judge.lesion(images) > THRESHOLD
         return out
 
-    m_tilde = own.lesion(x.images) if "S" in own.networks else np.zeros_like(x.images)
+    m_tilde = healer.memory.of(own, "lesion", x.images) if "S" in own.networks else np.zeros_like(x.images)
     again = own.reconstructed(x_tilde, m_tilde)
     rounded = own.reconstructed(quantised(x_tilde, QUANTISATION_SEED), m_tilde)
     table = cycle(

@@ -29,13 +29,16 @@ from pseudohealthy.config import (
 
 Kind = Literal["judge", "train", "choose", "references", "measure"]
 Mask = Literal["segmentor", "true"] | None
-TRAININGS: tuple[Kind, ...] = ("judge", "train")  # steps that come after no other
+# Steps of one stage need only those of the stages before it
+STAGES: tuple[tuple[Kind, ...], ...] = (("judge", "train"), ("references", "choose"), ("measure",))
 
 FORMAT = 1  # raised when a step comes to mean something else
 DONE = "done.json"  # in a step's folder, written last
 WITH_SEGMENTOR = ("paired", "semi_supervised", "unpaired")  # in the order in which their S is preferred
 METHODS = ("conditional_gan", "cyclegan", *WITH_SEGMENTOR, "inpainter")
 ASIDE = ("panel_every", "checkpoint_every")  # training settings that do not decide the weights
+# Training settings that came later, at what was done before them: steps done then are done still
+BEFORE: Mapping[str, Any] = {"painted": "bright"}
 NAME = r"^[A-Za-z0-9_.-]+$"
 THRESHOLD_RULE = "threshold"  # what the panel's rule is called beside the judges
 CONTROLS: tuple[tuple[str, Mask], ...] = (
@@ -291,11 +294,12 @@ def plan(experiment: Experiment, data_key: str) -> list[Step]:
 
 
 def _deciding(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without those that decide nothing but what is seen of a training run."""
+    """Settings without those that decide nothing, or decide it as ever."""
     training = values.get("training")
     if training is None:
         return dict(values)
-    return {**values, "training": {key: value for key, value in training.items() if key not in ASIDE}}
+    left_out = {*ASIDE, *(key for key, value in BEFORE.items() if training.get(key) == value)}
+    return {**values, "training": {key: value for key, value in training.items() if key not in left_out}}
 
 
 def _keys_of(groups: Iterable[Mapping[str, Any]]) -> set[str]:

@@ -27,6 +27,7 @@ class MadeFrom(BaseModel):
     weights: str
     blend: bool
     brain_mask: str | None = None
+    lesion_mask: str | None = None
 
     def unlike(self, other: MadeFrom) -> str:
         """In words, how `other` differs."""
@@ -35,6 +36,7 @@ class MadeFrom(BaseModel):
             "weights": "other weights",
             "blend": f"{'' if other.blend else 'no '}--blend",
             "brain_mask": "another brain mask" if self.brain_mask else "a brain mask",
+            "lesion_mask": "another lesion mask" if self.lesion_mask else "a lesion mask",
         }
         return ", ".join(word for key, word in words.items() if getattr(self, key) != getattr(other, key))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,22 @@ from pseudohealthy.synthesis.volume import THRESHOLD
 Stack = NDArray[np.float32]
 
 
+class Memory:
+    """What networks made of a bench's slices: a method's rows, and the controls with its mask, share it."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, str, int], tuple[Model, Stack, Stack]] = {}
+
+    def of(self, model: Model, output: Literal["healthy", "lesion"], x: Stack) -> Stack:
+        """The model's output for these slices, worked out once; not to be written to."""
+        key = id(model), output, id(x)
+        if key not in self._kept:
+            made: Stack = getattr(model, output)(x)
+            made.flags.writeable = False
+            self._kept[key] = model, x, made  # with those whose identity is the key
+        return self._kept[key][-1]
+
+
 @dataclass(frozen=True, eq=False)
 class Healer:
     """Makes a row's output.
@@ -27,6 +44,7 @@ class Healer:
         segmentor: whose S masks a control or a blend that has none of its own; None where none is needed.
         threshold: the intensity above which thresholded FLAIR is lesion, chosen on validation slices.
         spacing: of rows and columns, in mm.
+        memory: of what the networks made for other rows.
     """
 
     row: Row
@@ -34,6 +52,7 @@ class Healer:
     segmentor: Model | None
     threshold: float
     spacing: tuple[float, float]
+    memory: Memory = field(default_factory=Memory)
 
     def healed(self, case: Case) -> Stack:
         """x~ of the case's slices, `(N, H, W)` in [0, 1]."""
@@ -46,7 +65,7 @@ class Healer:
         """Where the row's own S finds a lesion, inside the brain; None where it has no S."""
         if self.own is None or "S" not in self.own.networks:
             return None
-        return _found(self.own, case)
+        return self._found(self.own, case)
 
     def _raw(self, case: Case) -> Stack:
         x, brains = case.images, case.brains
@@ -59,7 +78,7 @@ class Healer:
             "threshold_fill": lambda: controls.fill(x, controls.threshold_masks(x, brains, self.threshold)),
             "inpainter": lambda: _model(self.own).inpainted(x, self._masks(case).astype(np.float32)),
         }
-        return makers.get(self.row.method, lambda: _model(self.own).healthy(x))()
+        return makers.get(self.row.method, lambda: self.memory.of(_model(self.own), "healthy", x))()
 
     def _masks(self, case: Case) -> NDArray[np.bool_]:
         """The true lesion for an oracle, else what S finds: the row's own S, where it has one."""
@@ -67,7 +86,11 @@ class Healer:
             return case.masks
         found = self.found(case)
         if found is None:
-            found = _found(_model(self.segmentor), case)
+            found = self._found(_model(self.segmentor), case)
+        return found
+
+    def _found(self, model: Model, case: Case) -> NDArray[np.bool_]:
+        found: NDArray[np.bool_] = (self.memory.of(model, "lesion", case.images) > THRESHOLD) & case.brains
         return found
 
 
@@ -75,8 +98,3 @@ def _model(model: Model | None) -> Model:
     if model is None:
         raise ValueError("the row needs a model that it was not given")
     return model
-
-
-def _found(model: Model, case: Case) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = (model.lesion(case.images) > THRESHOLD) & case.brains
-    return found

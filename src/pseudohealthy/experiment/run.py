@@ -25,10 +25,10 @@ from pseudohealthy.experiment.cases import Case
 from pseudohealthy.experiment.choose import choose
 from pseudohealthy.experiment.evaluate import provenance
 from pseudohealthy.experiment.measure import measure
-from pseudohealthy.experiment.plan import DONE, TRAININGS, Experiment, Step, plan
+from pseudohealthy.experiment.plan import DONE, STAGES, Experiment, Step, plan
 from pseudohealthy.experiment.publish import publish
 from pseudohealthy.experiment.references import Bench, as_tsv, of_tsv, read_judged, write_references
-from pseudohealthy.experiment.rows import Healer
+from pseudohealthy.experiment.rows import Healer, Memory
 from pseudohealthy.experiment.side_by_side import side_by_side
 from pseudohealthy.files import make_folder, write_arrays, write_json, write_text
 from pseudohealthy.synthesis.model import Model, device_of
@@ -52,7 +52,7 @@ def reproduce(
         folders: the cohort's data sets; none for an experiment on phantoms.
         results: where tables, figures and the report go; None: `out/results`.
         device: "cpu", "cuda" or "auto".
-        jobs: trainings at once, each with its share of the cores.
+        jobs: steps at once, each with its share of the cores.
 
     Returns:
         The results' folder.
@@ -67,10 +67,11 @@ def reproduce(
     workshop = Workshop(experiment, out, prepared, steps, device)
     if not all(is_done(step, out) for step in steps):
         workshop.bench_with({})  # a cohort that cannot be measured is told before anything is trained
-    waiting = [step for step in steps if step.kind in TRAININGS and not is_done(step, out)]
-    if jobs > 1 and len(waiting) > 1:
-        tasks = [(f"{step.kind} {step.name}", step.folder(out)) for step in waiting]
-        side_by_side(tasks, Trainings(experiment, out, waiting, device), jobs, say)
+    for kinds in STAGES if jobs > 1 else ():
+        parts = together([step for step in steps if step.kind in kinds and not is_done(step, out)])
+        if len(parts) > 1:
+            tasks = [(f"{part[0].kind} {part[0].name}", part[0].folder(out)) for part in parts]
+            side_by_side(tasks, Parts(experiment, out, parts, device), jobs, say)
     for number, step in enumerate(steps, 1):
         if is_done(step, out):
             continue
@@ -126,19 +127,35 @@ def is_done(step: Step, out: Path) -> bool:
     return bool(done.get("key") == step.key)
 
 
+def together(steps: Sequence[Step]) -> list[list[Step]]:
+    """The steps in parts to be done side by side, the longest first.
+
+    One method's rows, and the controls, are a part: they share what networks made.
+    """
+    parts: dict[object, list[Step]] = {}
+    for step in steps:
+        row = step.row
+        part = step.key if row is None else (row.method, row.preset, row.seed) if row.preset else "controls"
+        parts.setdefault(part, []).append(step)
+    return sorted(parts.values(), key=len, reverse=True)
+
+
 @dataclass(frozen=True)
-class Trainings:
-    """Trainings, to be done in another process: each opens the prepared cohort itself."""
+class Parts:
+    """Steps to be done in other processes: each opens the prepared cohort itself."""
 
     experiment: Experiment
     out: Path
-    steps: Sequence[Step]
+    parts: Sequence[Sequence[Step]]
     device: str
 
     def __call__(self, number: int) -> None:
-        """Do the step of that number."""
+        """Do the steps of the part of that number."""
         prepared = Prepared.open(self.out / "prepared")
-        Workshop(self.experiment, self.out, prepared, (), self.device).do(self.steps[number])
+        steps = plan(self.experiment, prepared.manifest["key"])
+        workshop = Workshop(self.experiment, self.out, prepared, steps, self.device)
+        for step in self.parts[number]:
+            workshop.do(step)
 
 
 @dataclass(eq=False)
@@ -151,6 +168,7 @@ class Workshop:
     steps: Sequence[Step]
     device: str
     models: dict[Path, Model] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
 
     def do(self, step: Step) -> None:
         """Do a step; its `done.json` comes last."""
@@ -226,7 +244,7 @@ class Workshop:
         has_own = step.row.preset is not None
         own = choices[0] if has_own else None
         segmentor = choices[-1] if choices else None
-        return Healer(step.row, own, segmentor, self.bench.threshold, self.bench.spacing)
+        return Healer(step.row, own, segmentor, self.bench.threshold, self.bench.spacing, self.memory)
 
     def chosen(self, step: Step) -> Model:
         """The model that a `choose` step took."""

@@ -6,10 +6,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pseudohealthy.data.layouts import listed, natural, nifti_files
 from pseudohealthy.data.layouts.bids import IMAGES
 from pseudohealthy.errors import InputError
+
+ENTITY = {"brain": "desc-brain", "lesion": "label-lesion"}
 
 
 @dataclass(frozen=True)
@@ -81,10 +84,11 @@ def select(
     return [Subject(label, tuple(path for path in images if path.startswith(f"{label}/"))) for label in kept]
 
 
-def brain_mask(folder: Path, image: str) -> Path:
-    """The brain mask of an image in BIDS derivatives, such as fMRIPrep's or HD-BET's.
+def mask_of(kind: Literal["brain", "lesion"], folder: Path, image: str) -> Path:
+    """The mask of an image in BIDS derivatives, such as fMRIPrep's or HD-BET's of the brain.
 
     Args:
+        kind: whose mask.
         folder: of the derivatives, with folders named as the data set's.
         image: its path in the data set.
 
@@ -93,12 +97,12 @@ def brain_mask(folder: Path, image: str) -> Path:
     """
     stem = Path(image).name.split(".")[0].removesuffix("_FLAIR")
     place = folder / Path(image).parent
-    names = [f"{stem}{more}_desc-brain_mask" for more in ("", "_FLAIR", "_space-orig")]
+    names = [f"{stem}{more}_{ENTITY[kind]}_mask" for more in ("", "_FLAIR", "_space-orig")]
     paths = [place / f"{name}{end}" for name in names for end in (".nii.gz", ".nii")]
     found = [path for path in paths if path.is_file()]
     if len(found) != 1:
         raise InputError(
-            f"{image}: {listed(path.name for path in found) or 'no brain mask'} in {place}; expected one "
+            f"{image}: {listed(path.name for path in found) or f'no {kind} mask'} in {place}; expected one "
             f"{names[0]}.nii.gz"
         )
     return found[0]

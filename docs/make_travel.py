@@ -1,0 +1,114 @@
+"""Scores weights, untouched, on volumes of other scanners and diseases: does it travel?
+
+    python docs/make_travel.py VOLUMES PREPARED --judge NAME=FOLDER ... [--weights FOLDER]
+
+VOLUMES holds images with masks as FILES names them, PREPARED is the prepared cohort of the weights, whose
+validation slices give the threshold rule its threshold. The first judge is the paper's. Scores go to
+`results/volumes`; `make results` makes the table of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pseudohealthy.data.layouts import CohortVolume
+from pseudohealthy.data.prepared import Prepared
+from pseudohealthy.data.stack import Stack
+from pseudohealthy.data.volume import read_mask, read_volume, write_volume
+from pseudohealthy.evaluation.contrast import residual_contrast
+from pseudohealthy.evaluation.controls import best_threshold, threshold_masks
+from pseudohealthy.evaluation.score import Scored, score, summarise, write_scores
+from pseudohealthy.experiment.cases import Case
+from pseudohealthy.experiment.evaluate import provenance
+from pseudohealthy.experiment.plan import THRESHOLD_RULE
+from pseudohealthy.synthesis.default import default_weights
+from pseudohealthy.synthesis.model import Model
+from pseudohealthy.synthesis.volume import THRESHOLD
+
+RESULTS = Path(__file__).parents[1] / "results" / "volumes"
+STROKE = "sub-strokecase0009"
+FILES = {
+    **{
+        f"glioblastoma {case}": tuple(
+            f"brats2018/HGG/Brats18_CBICA_{case}_1/Brats18_CBICA_{case}_1_{kind}.nii.gz"
+            for kind in ("flair", "seg")
+        )
+        for case in ("AOO", "ASA", "ASK")
+    },
+    "ischaemic stroke": (
+        f"isles2022/rawdata/{STROKE}/ses-0001/{STROKE}_ses-0001_flair.nii.gz",
+        f"isles2022/derivatives/{STROKE}/ses-0001/{STROKE}_ses-0001_msk.nii.gz",
+    ),
+    "multiple sclerosis": ("openms/patient19/FLAIR.nii.gz", "openms/patient19/mask.nii.gz"),
+}
+
+
+def pathological(name: str, image: Path, mask: Path, model: Model) -> Case:
+    """A volume's slices with lesion, as the model sees slices; its mask may be on another grid."""
+    with tempfile.TemporaryDirectory() as folder:
+        like = read_volume(image)
+        resampled = Path(folder) / "mask.nii.gz"
+        write_volume(resampled, read_mask(mask, like, resample=True), like, mask=True)
+        files = CohortVolume(name, "patient", image, resampled, None, "test", "volumes", None, image.parent)
+        stack = Stack.of(files, model.preprocessing)
+    table, arrays = stack.table, stack.arrays()
+    rows = np.flatnonzero(table["label"] == "pathological")
+    names = np.full(len(rows), name)
+    z, heights = (table[key].to_numpy()[rows] for key in ("z", "height"))
+    return Case(arrays["images"][rows], arrays["masks"][rows] > 0, names, names, z, heights)
+
+
+def scored(case: Case, model: Model, judges: dict[str, Model], threshold: float) -> pd.DataFrame:
+    """A row of measures for the case's volume."""
+    outputs = model.healthy(case.images)
+    judged, judged_inputs = (
+        {name: judge.lesion(images) > THRESHOLD for name, judge in judges.items()}
+        | {THRESHOLD_RULE: threshold_masks(images, case.brains, threshold)}
+        for images in (outputs, case.images)
+    )
+    table = score(
+        Scored(
+            case.images,
+            outputs,
+            case.masks,
+            case.volumes,
+            judged=judged,
+            judged_inputs=judged_inputs,
+            found=model.lesion(case.images) > THRESHOLD,
+            z=case.z,
+        )
+    )
+    before = residual_contrast(case.images, case.masks, case.brains, case.volumes, spacing=(1.0, 1.0))
+    return table.join(before.add_prefix("input."))
+
+
+def main() -> None:
+    """All volumes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("volumes", type=Path)
+    parser.add_argument("prepared", type=Path)
+    parser.add_argument("--judge", action="append", required=True, metavar="NAME=FOLDER")
+    parser.add_argument("--weights", type=Path, default=default_weights())
+    asked = parser.parse_args()
+    model = Model.load(asked.weights, "cpu")
+    judges = {
+        name: Model.load(Path(path), "cpu") for name, path in (each.split("=", 1) for each in asked.judge)
+    }
+    validation = Case.of(Prepared.open(asked.prepared), "val")
+    threshold = best_threshold(validation.images, validation.masks, validation.brains)
+    rows = []
+    for name, (image, mask) in FILES.items():
+        case = pathological(name, asked.volumes / image, asked.volumes / mask, model)
+        rows.append(scored(case, model, judges, threshold))
+        print(name, len(case.images), "slices", flush=True)
+    table = pd.concat(rows)
+    write_scores(RESULTS, table, {**summarise(table), **provenance(), "model": model.provenance})
+
+
+if __name__ == "__main__":
+    main()
