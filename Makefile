@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-ONE := OMP_NUM_THREADS=1  # the tests' networks are so small that threads only wait for each other
+# The tests' networks are so small that threads only wait for each other; files of tests run side by side instead.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --cov --cov-report=term
 
 .PHONY: demo test test-all lint bench docs results clean
 
@@ -12,10 +13,10 @@ demo: $(STAMP)  ## phantoms, a small model, a healed patient, scores beside the 
 	$(BIN)/pseudohealthy demo --out demo
 
 test: $(STAMP) lint  ## what every change must pass: under 10 minutes
-	$(ONE) $(BIN)/pytest -m "not slow" --cov --cov-report=term
+	$(PYTEST) -m "not slow"
 
-test-all: $(STAMP) lint  ## the long checks too
-	$(ONE) $(BIN)/pytest --cov --cov-report=term
+test-all: $(STAMP) $(STAMP)-skullstrip lint  ## the long checks too
+	$(PYTEST)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check src tests benchmarks cluster docs
@@ -31,6 +32,10 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,phantom]'
+	touch $@
+
+$(STAMP)-skullstrip: $(STAMP)  # 300 MB, for one of the long checks
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[skullstrip]'
 	touch $@
 
 results: $(STAMP)  ## docs/results.md and the README's table, from the files under results/

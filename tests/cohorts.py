@@ -14,7 +14,8 @@ from pseudohealthy.config import Preprocessing
 SHAPE = (48, 64, 20)  # columns, rows, slices: LPS, as BraTS and ISLES
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 FITTING = Preprocessing(field=(64, 48), clip="brain", centre="brain", slices="half_area")
-KEPT = range(4, 16)  # slices with half of the brain's largest area: 1 - (dz / 9)^2 >= 1/2
+HALF = range(4, 16)  # slices with half of the brain's largest area: 1 - (dz / 9)^2 >= 1/2
+KEPT = range(1, 19)  # and those with a tenth of it, where they are known to be healthy
 LESION_SLICES = range(8, 12)
 
 

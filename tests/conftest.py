@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from cohorts import FITTING, bank, bids, participants
 from pseudohealthy.data.cohort import read_cohort
@@ -14,6 +15,12 @@ from pseudohealthy.data.prepared import Prepared
 
 ROOT = Path(__file__).resolve().parents[1]
 SPLITS = ((1, "train"), (2, "train"), (3, "val"), (4, "test"))
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Each test draws the same, whichever ran before it in its process."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,19 @@ import pytest
 import typer
 
 from pseudohealthy.cli import bids_app, main
-from pseudohealthy.config import Losses, Networks, Preprocessing, Settings, Training, preprocessing, settings
+from pseudohealthy.config import (
+    METHODS,
+    PREPROCESSING,
+    PRESETS,
+    PRESETS_OF_METHODS,
+    Losses,
+    Networks,
+    Preprocessing,
+    Settings,
+    Training,
+    preprocessing,
+    settings,
+)
 from pseudohealthy.data.manifest import FILE as MANIFEST
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.experiment.derivative import DESCRIPTION, DESCRIPTIONS
@@ -66,6 +78,28 @@ def test_every_setting_is_named_with_its_default(group: Any) -> None:
     assert {name: told.strip("`") for name, told in rows} == {
         name: _default(field) for name, field in group.model_fields.items()
     }
+
+
+def test_what_presets_and_methods_change_is_told() -> None:
+    tables = {
+        **{f"preset `{name}`, preprocessing": {"": changes} for name, changes in PREPROCESSING.items()},
+        **{f"preset `{name}`": changes for name, changes in PRESETS.items()},
+        **{f"method `{name}`": changes for name, changes in METHODS.items()},
+        **{
+            f"preset `{preset}`, method `{name}`": each for (preset, name), each in PRESETS_OF_METHODS.items()
+        },
+    }
+    changed = {
+        who: "; ".join(
+            f"`{f'{group}.{key}'.lstrip('.')}={json.dumps(value).strip(chr(34))}`"
+            for group, values in changes.items()
+            for key, value in values.items()
+        )
+        for who, changes in tables.items()
+    }
+    told = section(page("reference/settings"), "What presets and methods change")
+    rows = dict(re.findall(r"^\| ((?:preset|method) .*?) \| (.*) \|$", told, re.MULTILINE))
+    assert rows == {who: what for who, what in changed.items() if what}
 
 
 def _default(field: Any) -> str:

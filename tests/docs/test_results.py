@@ -17,10 +17,11 @@ def test_the_results_page_and_the_readme_say_what_the_results_files_say() -> Non
 
 
 def test_another_result_is_another_table() -> None:
-    phantom = ROOT / "results/phantom"
-    old = MAKE["readme"]("before\n" + MAKE["BEGIN"] + "old\n" + MAKE["END"] + "\nafter", phantom)
-    assert old.startswith("before\n")
-    assert old.endswith("\nafter")
-    assert "old" not in old
+    begin, end = "<!-- results/phantom: written by `make results` -->\n", "<!-- /results -->"
+    new = MAKE["readme"](f"before\n{begin}old\n{end}\nafter", ROOT / "results")
+    assert new.startswith(f"before\n{begin}")
+    assert new.endswith(f"{end}\nafter")
+    assert "| copy |" in new
+    assert "old" not in new
     with pytest.raises(SystemExit, match="lacks the marks"):
-        MAKE["readme"]("no marks", phantom)
+        MAKE["readme"]("no marks", ROOT / "results")
