@@ -105,8 +105,8 @@ class Losses(Frozen):
         gradient_penalty: its weight.
         cyclegan_identity: of `|G(x_h) - x_h| + |F(x_p) - x_p|` (CycleGAN; Zhu 2017 has 5 for paintings).
         healthy: of `|S(x_h)|` (judge), which makes a judge see healthy slices too; of
-            `|G(x_k) - x_k| - log(1 - S(x_k))` (paired, unpaired, semi-supervised), where x_k are slices without
-            a lesion from all over the brain: they are to stay as they are; not in the paper.
+            `|G(x_k) - x_k| - log(1 - S(x_k))` (paired, unpaired, semi-supervised), where x_k are slices
+            without a lesion from all over the brain: they are to stay as they are; not in the paper.
         outside: of `|(1 - m_p) (G(x_p) - x_p)|` (where x_p has its own mask), what the measure of identity
             asks for, as a loss; not in the paper.
         truth: of `|G(x_p) - x_h|`, over the image and again inside the lesion, where x_p is a healthy slice
