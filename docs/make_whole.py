@@ -74,6 +74,7 @@ def main() -> None:
     parser.add_argument("name", help="of the folder under results/whole")
     parser.add_argument("--weights", type=Path, default=default_weights())
     asked = parser.parse_args()
+    made_by = provenance()  # before anything is written
     model = Model.load(asked.weights, "cpu", "auto")
     volumes = [files for files in read_cohort([asked.bids]).volumes if files.split == "val"]
     table = pd.DataFrame([scored(files, model) for files in volumes])
@@ -83,7 +84,7 @@ def main() -> None:
     means = json.loads(table.drop(columns="volume").mean().to_json())
     write_json(
         out / "summary.json",
-        {"volumes": len(table), "mean": means, **provenance(), "model": model.provenance},
+        {"volumes": len(table), "mean": means, **made_by, "model": model.provenance},
     )
     print(json.dumps(means, indent=1))
 

@@ -31,7 +31,7 @@ from report.visit import (
     middle,
     mouse,
     opened,
-    press_space,
+    press,
     text,
     toy_page,
     view,
@@ -179,6 +179,16 @@ class TestControls:
             seen.append(drawn(shown))
         assert all(apart(seen[0][kind], seen[1][kind]) <= 3 for kind in KINDS)
 
+    def test_no_key_takes_the_slices_from_the_wheel(self, shown: browser.Page) -> None:
+        at = middle(shown, "input")
+        for kind in ("mousePressed", "mouseReleased"):
+            mouse(shown, kind, at, "left")  # the keys go to this view
+        for _ in range(3):
+            press(shown, "m", "KeyM")
+        place = text(shown, "place")
+        shown.call(MOUSE, type="mouseWheel", x=at[0], y=at[1], deltaX=0, deltaY=100)
+        shown.wait_for(f"document.getElementById('place').textContent !== {place!r}")
+
     def test_with_the_right_button_down_the_wheel_zooms_all_views(self, shown: browser.Page) -> None:
         click(shown, "cross")
         begin = drawn(shown)
@@ -206,7 +216,7 @@ class TestControls:
             if way == "button":
                 click(shown, "flip")
             else:
-                press_space(shown)
+                press(shown, " ", "Space")
             assert apart(view(shown, "input"), begin[kind]) <= 3
             assert shown.value("document.getElementById('fade').value") == place
             assert text(shown, "name-input").lower() == kind

@@ -120,9 +120,9 @@ def mouse(tab: browser.Page, kind: str, at: tuple[float, float], button: Button,
     tab.call(MOUSE, type=kind, x=at[0], y=at[1], button=button, buttons=down, **more)
 
 
-def press_space(tab: browser.Page) -> None:
+def press(tab: browser.Page, key: str, code: str) -> None:
     for kind in ("keyDown", "keyUp"):
-        tab.call("Input.dispatchKeyEvent", type=kind, key=" ", code="Space", text=" ")
+        tab.call("Input.dispatchKeyEvent", type=kind, key=key, code=code, text=key)
 
 
 def view(tab: browser.Page, kind: Kind) -> Picture:

@@ -45,7 +45,7 @@ def viewer_html(
     """Write one HTML file that holds a viewer (NiiVue) and the volumes, and needs neither network nor server.
 
     Input and healthy image are in it as stored, difference and probability rounded to 1/1000 of their largest
-    value. A skull-stripped volume of 240 x 240 x 155 voxels takes 10 to 15 MB. Of a whole head with noise all
+    value. A skull-stripped volume of 240 x 240 x 155 voxels takes 10 to 20 MB. Of a whole head with noise all
     around (`LARGE`) input and healthy image are rounded too, if of more than 16 bits, to 1/32767 of their
     largest value, and the page takes about 50 MB. It says what was rounded to what.
 

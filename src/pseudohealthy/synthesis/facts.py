@@ -11,7 +11,7 @@ from pseudohealthy.config import Preprocessing
 from pseudohealthy.data.familiar import Likeness, Reference, likeness
 from pseudohealthy.data.grid import kept_slices
 
-STEADY = 1.5  # brightness flicker; of the validation patients at most 1.07 with the package's weights
+STEADY = 1.5  # brightness flicker; of the validation patients at most 1.09 with the package's weights
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 

@@ -47,10 +47,11 @@ async function attached(name) {
     clipPlaneHotKey: '', cycleClipPlaneHotKey: '', multiplanarShowRender: 0, sliceType: PLANES.axial,
     isRadiologicalConvention: true, isForceMouseClickToVoxelCenters: true, crosshairWidth: CROSS,
     crosshairWidthUnit: 'percent', crosshairColor: [0.35, 0.85, 0.4, 0.7], fontColor: [0.75, 0.75, 0.75, 1],
-    backColor: [0, 0, 0, 1], isAntiAlias: true,
+    backColor: [0, 0, 0, 1], isAntiAlias: true, longTouchTimeout: 2 ** 31 - 1, // a long touch would reset its contrast
   })
   const canvas = byId(`view-${name}`)
   canvas.addEventListener('dblclick', (event) => event.stopImmediatePropagation()) // NiiVue's: contrast of this view
+  canvas.addEventListener('keydown', (event) => event.code === 'KeyM' && event.stopImmediatePropagation()) // and its mouse
   await views[name].attachToCanvas(canvas)
   views[name].setMouseEventConfig(MOUSE)
   canvas.addEventListener('mousemove', (event) => event.buttons && views[name].sync()) // NiiVue does not while it moves
