@@ -12,7 +12,7 @@
 #
 #SBATCH --job-name=pseudohealthy
 #SBATCH --cpus-per-task=4
-#SBATCH --mem=8G
+#SBATCH --mem=10G
 #SBATCH --time=02:00:00
 #SBATCH --output=pseudohealthy-%A_%a.log
 # For a GPU remove one # of the next line:

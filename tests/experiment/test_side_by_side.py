@@ -14,7 +14,14 @@ import torch
 from models import saved
 from pseudohealthy.errors import PseudohealthyError
 from pseudohealthy.experiment.derivative import describe
-from pseudohealthy.experiment.participants import Job, heal_here, heal_side_by_side, jobs_for
+from pseudohealthy.experiment.participants import (
+    MEMORY,
+    Job,
+    heal_here,
+    heal_side_by_side,
+    jobs_for,
+    memory_limits,
+)
 from pseudohealthy.experiment.processes import processes
 from pseudohealthy.experiment.records import read_record
 from pseudohealthy.experiment.selection import select
@@ -100,3 +107,28 @@ def test_how_many_at_once() -> None:
     threads = torch.get_num_threads()
     assert jobs_for(1, "cpu") == 1
     assert 1 <= jobs_for(1000, "cpu") <= threads
+
+
+@pytest.mark.parametrize(
+    ("groups", "limits"),
+    [
+        ("0::/\n", {"memory.max": "8589934592\n"}),
+        ("0::/slurm/job_7/step_0\n", {"slurm/job_7/memory.max": "8589934592\n", "memory.max": "max\n"}),
+        ("4:memory:/job\n3:cpuset:/\n0::/\n", {"memory/job/memory.limit_in_bytes": "8589934592\n"}),
+    ],
+)
+def test_the_limit_of_a_container_or_job_is_found(
+    tmp_path: Path, groups: str, limits: dict[str, str]
+) -> None:
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(groups)
+    for name, text in limits.items():
+        file = tmp_path / "sys/fs/cgroup" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    assert memory_limits(tmp_path) == [8 * 2**30]
+    assert 8 * 2**30 // MEMORY == 3
+
+
+def test_without_control_groups_there_is_no_limit(tmp_path: Path) -> None:
+    assert memory_limits(tmp_path) == []

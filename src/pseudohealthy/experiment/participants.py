@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -28,7 +29,7 @@ from pseudohealthy.synthesis.model import Model, device_of
 from pseudohealthy.synthesis.sidecars import DESCRIPTIONS, beside
 from pseudohealthy.synthesis.volume import synthesize
 
-MEMORY = 2 * 2**30  # bytes for a process; a volume of 240 x 240 x 155 takes half of it
+MEMORY = 5 * 2**29  # bytes for a process: a head that is stripped takes nine tenths of it, other volumes half
 
 
 @dataclass(frozen=True)
@@ -152,11 +153,37 @@ def _heal_alone(subject: Subject, job: Job) -> list[Record]:
 
 
 def jobs_for(subjects: int, device: str) -> int:
-    """How many subjects are best healed at once: one a core and 2 GiB of memory; on a graphics card one."""
+    """How many subjects are best healed at once: one a core and 2.5 GiB of memory; on a graphics card one."""
     if device_of(device).type != "cpu":
         return 1
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else MEMORY
-    return max(1, min(subjects, torch.get_num_threads(), memory // MEMORY))
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else MEMORY
+    return max(1, min(subjects, torch.get_num_threads(), min(physical, *memory_limits()) // MEMORY))
+
+
+def memory_limits(root: Path = Path("/")) -> list[int]:
+    """Bytes that the container or cluster job that this process is in may use (Linux' control groups).
+
+    Args:
+        root: of the file system.
+
+    Returns:
+        A limit of each group, of version 1 or 2, from the process's own to the outermost; none elsewhere.
+    """
+    try:
+        groups = [line.split(":", 2) for line in (root / "proc/self/cgroup").read_text().splitlines()]
+    except OSError:
+        return []
+    tops = {"": ("", "memory.max"), "memory": ("memory", "memory.limit_in_bytes")}
+    limits = []
+    for _, kind, where in groups:
+        if kind not in tops:
+            continue
+        folder, name = tops[kind]
+        group = Path(where.lstrip("/"))
+        for each in (group, *group.parents):
+            with contextlib.suppress(OSError, ValueError):  # a group without a limit says "max"
+                limits.append(int((root / "sys/fs/cgroup" / folder / each / name).read_text()))
+    return limits
 
 
 def heal_subject(subject: Subject, job: Job) -> list[Record]:
