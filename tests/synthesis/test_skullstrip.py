@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -18,7 +20,7 @@ from scipy import ndimage
 from cohorts import LPS, SHAPE, brain, lesion, write
 from pseudohealthy.data.volume import read_volume
 from pseudohealthy.errors import InputError
-from pseudohealthy.synthesis.skullstrip import MODULE, find_brain
+from pseudohealthy.synthesis.skullstrip import DATA_HOME, MODULE, find_brain
 
 CPU = torch.device("cpu")
 THICK = LPS @ np.diag([1.0, 1.0, 5.0, 1.0])
@@ -125,3 +127,12 @@ def test_hd_bet_strips_a_real_head(real_data: Path) -> None:
     head = np.stack([ndimage.binary_fill_holes(one) for one in np.moveaxis(tissue, 2, 0)])
     depth = np.stack([ndimage.distance_transform_edt(one) for one in head])
     assert np.mean(depth[np.moveaxis(inside, 2, 0)] > 4) > 0.99  # below the scalp
+
+
+@pytest.mark.slow
+def test_hd_bet_needs_no_home() -> None:
+    """As for a user without a name in a container."""
+    pytest.importorskip(MODULE)
+    used = "from pseudohealthy.synthesis.skullstrip import _package; _package('a head')"
+    nowhere = {name: value for name, value in os.environ.items() if name != DATA_HOME} | {"HOME": "/dev/null"}
+    subprocess.run([sys.executable, "-c", used], env=nowhere, check=True)

