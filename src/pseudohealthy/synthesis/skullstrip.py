@@ -114,7 +114,7 @@ def _quick() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _no_home() -> Iterator[None]:
-    """HD-BET makes a folder in the user's home as it is imported, which it needs not, and containers have none."""
+    """HD-BET makes a folder in the home as it is imported; it needs none, and a container may have none."""
     before = os.environ.get(DATA_HOME)
     with tempfile.TemporaryDirectory() as folder:
         os.environ[DATA_HOME] = folder
