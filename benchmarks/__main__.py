@@ -25,7 +25,7 @@ from pseudohealthy.experiment.evaluate import provenance
 from pseudohealthy.files import write_json, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
-SAME = ("machine", "device", "torch")  # of measurements that may stand beside each other
+SAME = ("machine", "processor", "device", "torch")  # of measurements that may stand beside each other
 # What a part's rows begin with, so that a new measurement takes the old one's place
 PARTS = {
     "inference": ("G_", "S_"),
@@ -62,6 +62,7 @@ def measured(arguments: argparse.Namespace, before: dict[str, Any]) -> dict[str,
     head: dict[str, Any] = {
         **provenance(),
         **made,
+        "processor": torch.backends.cpu.get_cpu_capability(),
         "device": torch.cuda.get_device_name() if cuda else "cpu",
         "seed": 0,
         "config": {"width": width, "quick": quick, "repeats": machine.repeats},

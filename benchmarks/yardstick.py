@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 COPY_BYTES = 256 * 2**20
+SMALLEST, LONG = 256, 2.0  # side of matrices; seconds
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -31,12 +32,20 @@ class Beside:
 
 
 @dataclass(frozen=True)
+class Product:
+    """A matrix product, and how many floating-point operations it is."""
+
+    work: Callable[[], object]
+    flops: float
+
+
+@dataclass(frozen=True)
 class Machine:
     """Where it is measured, and how thoroughly.
 
     Attributes:
         device: "cpu" or "cuda".
-        side: of the square matrices.
+        side: of the square matrices, at most.
         repeats: of every measurement, after one that is not counted.
     """
 
@@ -64,35 +73,43 @@ class Machine:
         """Seconds of each repeat."""
         return [self.timed(work) for _ in range(self.repeats + 1)][1:]
 
-    def products(self) -> dict[str, Callable[[], object]]:
-        """Matrix products of `2 * side^3` floating-point operations, in fp32 and in bf16."""
-        a, b = (torch.randn(self.side, self.side, device=self.device) for _ in range(2))
-        return {name: partial(torch.matmul, a.to(dtype), b.to(dtype)) for name, dtype in DTYPES.items()}
+    def products(self) -> dict[str, Product]:
+        """Matrix products in fp32 and in bf16; small ones where large ones would take `LONG` or longer.
 
-    def beside(self, work: Callable[[], object], products: Mapping[str, Callable[[], object]]) -> Beside:
+        A processor without instructions for bf16 takes a hundred times as long as in fp32.
+        """
+        return {name: self._product(dtype) for name, dtype in DTYPES.items()}
+
+    def beside(self, work: Callable[[], object], products: Mapping[str, Product]) -> Beside:
         """Time `work` with the products of `products` before and after it."""
-        before = [self.timed(product) for product in products.values()]
+        before = [self.timed(product.work) for product in products.values()]
         seconds = self.timed(work)
-        after = [self.timed(product) for product in products.values()]
-        best = dict(zip(products, map(min, before, after), strict=True))
-        speeds = {name: self.product_flops / each for name, each in best.items()}
+        after = [self.timed(product.work) for product in products.values()]
+        speeds = {
+            name: product.flops / min(times)
+            for (name, product), *times in zip(products.items(), before, after, strict=True)
+        }
         return Beside(seconds, max(speeds.values()), speeds["bf16"])
-
-    @property
-    def product_flops(self) -> float:
-        """Floating-point operations of `product`."""
-        return 2.0 * self.side**3
 
     def peaks(self) -> dict[str, float]:
         """GFLOP/s of matrix products in fp32 and bf16, and GB/s (read and written) of a copy in memory."""
         found = {
-            name: self.product_flops / min(self.repeated(product)) / 1e9
+            name: product.flops / min(self.repeated(product.work)) / 1e9
             for name, product in self.products().items()
         }
         source = torch.ones(COPY_BYTES // 4, device=self.device)
         target = torch.empty_like(source)
         copied = min(self.repeated(lambda: target.copy_(source)))
         return {**found, "copy_gb_per_s": 2 * COPY_BYTES / copied / 1e9}
+
+    def _product(self, dtype: torch.dtype) -> Product:
+        side = SMALLEST
+        while True:
+            a, b = (torch.randn(side, side, device=self.device).to(dtype) for _ in range(2))
+            work = partial(torch.matmul, a, b)
+            if side == self.side or 8 * min(self.timed(work) for _ in range(2)) >= LONG:
+                return Product(work, 2.0 * side**3)
+            side *= 2
 
     def _wait(self) -> None:
         if self.device.type == "cuda":

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-import torch
 
-from benchmarks.yardstick import Machine, row, spread
+from benchmarks.yardstick import DTYPES, LONG, SMALLEST, Machine, Product, row, spread
 
 
 def test_a_spread_has_the_middle_and_both_ends() -> None:
@@ -26,8 +25,9 @@ def test_work_is_compared_with_what_runs_beside_it(monkeypatch: pytest.MonkeyPat
         return seconds[done[-1]]
 
     monkeypatch.setattr(Machine, "timed", timed)
-    monkeypatch.setattr(Machine, "products", lambda _: {name: named(name) for name in ("fp32", "bf16")})
-    found = row("x", machine, named("work"), flops=machine.product_flops / 2, against=named("other"))
+    products = {name: Product(named(name), 100) for name in ("fp32", "bf16")}
+    monkeypatch.setattr(Machine, "products", lambda _: products)
+    found = row("x", machine, named("work"), flops=50, against=named("other"))
     assert done == ["fp32", "bf16", "work", "fp32", "bf16", "other"] * (machine.repeats + 1)
     assert found["fraction_of_peak"] == {"median": 0.25, "lowest": 0.25, "highest": 0.25}
     assert found["fraction_of_bf16_peak"]["median"] == 1
@@ -35,8 +35,13 @@ def test_work_is_compared_with_what_runs_beside_it(monkeypatch: pytest.MonkeyPat
 
 
 def test_products_are_of_the_type_they_are_named_after() -> None:
-    kinds = {
-        name: getattr(product(), "dtype", None)
-        for name, product in Machine.of("cpu", quick=True).products().items()
-    }
-    assert kinds == {"fp32": torch.float32, "bf16": torch.bfloat16}
+    made = {name: product.work() for name, product in Machine.of("cpu", quick=True).products().items()}
+    assert {name: getattr(product, "dtype", None) for name, product in made.items()} == DTYPES
+
+
+def test_a_product_that_would_take_long_is_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine.of("cpu")
+    monkeypatch.setattr(Machine, "timed", lambda *_: LONG / 20)
+    assert {product.flops for product in machine.products().values()} == {2.0 * machine.side**3}
+    monkeypatch.setattr(Machine, "timed", lambda *_: LONG / 8)
+    assert {product.flops for product in machine.products().values()} == {2.0 * SMALLEST**3}
