@@ -40,9 +40,9 @@ def page(result: Mapping[str, Any]) -> str:
         "# Performance",
         f"> {RESEARCH_USE}",
         INTRODUCTION,
-        f"Machine: {result['machine']}, {result['processor']}; {result['device']}. Matrix products: fp32 "
-        f"{peaks['fp32']:.0f} GFLOP/s, bf16 {peaks['bf16']:.3g} GFLOP/s, of which the higher is the peak; copies "
-        f"in memory {result['copy_gb_per_s']:.0f} GB/s. {_commits(rows.values())}",
+        f"Machine: {_machine(result)}. Matrix products: fp32 {peaks['fp32']:.0f} GFLOP/s, bf16 "
+        f"{peaks['bf16']:.3g} GFLOP/s, of which the higher is the peak; copies in memory "
+        f"{result['copy_gb_per_s']:.0f} GB/s. {_commits(rows.values())}",
         "## Goals",
         table(("goal", "asked", "found", "met"), list(goals(rows, result["device"]))),
     ]
@@ -137,6 +137,11 @@ OTHERS: Sequence[tuple[str, str, Sequence[str], Sequence[str]]] = (
         ("all_hours", "before", "after", "hours"),
     ),
 )
+
+
+def _machine(result: Mapping[str, Any]) -> str:
+    """Its kind, its vector instructions where they were kept, its device."""
+    return "; ".join(result[key] for key in ("machine", "processor", "device") if key in result)
 
 
 def _commits(rows: Iterable[Row]) -> str:
