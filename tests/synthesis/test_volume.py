@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import platform
@@ -15,63 +14,22 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 from numpy.typing import NDArray
-from PIL import Image
 
-from cohorts import LPS, SHAPE, brain, lesion, write
+from cohorts import LPS, SHAPE, brain, write
 from models import saved
+from patient import flair, patient, reoriented
 from pseudohealthy import __version__
 from pseudohealthy.data.familiar import SIGNS
 from pseudohealthy.data.grid import LEAST_AREA
-from pseudohealthy.data.volume import read_volume, volume_from_array
+from pseudohealthy.data.volume import read_volume
 from pseudohealthy.errors import RESEARCH_USE, InputError
-from pseudohealthy.synthesis.blend import soft_mask
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.sidecars import beside
-from pseudohealthy.synthesis.volume import Synthesis, output_files, synthesize
+from pseudohealthy.synthesis.volume import synthesize
 
 ORIENTATIONS = ["LPS", "RAS", "PIR", "ASL"]
 TILTED = np.array([[-0.98, 0.1, 0.0], [-0.1, -0.97, -0.2], [0.0, -0.2, 0.96]])
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("models")
-
-
-@pytest.fixture(scope="module")
-def fresh(folder: Path) -> Model:
-    """Changes the image a little, and finds lesions here and there."""
-    return Model.load(saved(folder / "fresh"), "cpu")
-
-
-@pytest.fixture(scope="module")
-def copying(folder: Path) -> Model:
-    """Gives its input back, and finds a lesion in all of the brain."""
-    return Model.load(saved(folder / "copying", copying=True, finds=True), "cpu")
-
-
-def patient() -> NDArray[np.float32]:
-    """(48, 64, 20), LPS: fractional intensities, some far above the ceiling, a few below 0 in the corner."""
-    rng = np.random.default_rng(1)
-    data = np.where(brain() > 0, brain() + rng.random(SHAPE), 0)
-    data[lesion() > 0] *= 3
-    data[22:26, 30:34, 0] = 120  # a slice with too little brain
-    data[:3, :3] = -rng.random((3, 3, SHAPE[2]))
-    return data.astype(np.float32)
-
-
-def reoriented(data: NDArray[Any], affine: NDArray[np.float64], codes: str) -> Any:
-    """An LPS image in another storage order, as nibabel does it."""
-    turn = ornt_transform(axcodes2ornt("LPS"), axcodes2ornt(tuple(codes)))
-    turned = nib.orientations.apply_orientation(data, turn)
-    return nib.Nifti1Image(turned, affine @ inv_ornt_aff(turn, data.shape))
-
-
-def flair(path: Path, codes: str = "LPS", affine: NDArray[np.float64] = LPS) -> Path:
-    nib.save(reoriented(patient(), affine, codes), path)
-    return path
 
 
 def fine(path: Path) -> Path:
@@ -263,91 +221,6 @@ def test_the_report_says_what_was_done_with_what(tmp_path: Path, folder: Path, f
     assert report["research_use"] == RESEARCH_USE
 
 
-@pytest.fixture
-def result(tmp_path: Path, fresh: Model) -> Synthesis:
-    """Of a file whose header holds more than a grid."""
-    image = reoriented(patient(), LPS, "RAS")
-    image.set_sform(image.affine, code="mni")
-    image.set_qform(image.affine, code="scanner")
-    image.header.set_xyzt_units("mm", "sec")
-    nib.save(image, tmp_path / "sub-01_ses-1_FLAIR.nii.gz")
-    return synthesize(tmp_path / "sub-01_ses-1_FLAIR.nii.gz", fresh)
-
-
-def test_the_saved_volumes_lie_on_the_inputs_grid(tmp_path: Path, result: Synthesis) -> None:
-    files = result.save(tmp_path / "new/out", "sub-01_ses-1_FLAIR.nii.gz")
-    given = nib.load(tmp_path / "sub-01_ses-1_FLAIR.nii.gz")
-    for kind in ("healthy", "difference", "probability", "mask"):
-        written = nib.load(files[kind])
-        for key in ("sform_code", "qform_code", "xyzt_units", "srow_x", "quatern_b", "pixdim"):
-            np.testing.assert_array_equal(written.header[key], given.header[key])
-        np.testing.assert_array_equal(written.affine, given.affine)
-        np.testing.assert_array_equal(written.get_fdata(dtype=np.float32), getattr(result, kind))
-        assert written.get_data_dtype() == (np.uint8 if kind == "mask" else np.float32)
-
-
-def test_panel_and_report_are_saved_too(tmp_path: Path, result: Synthesis) -> None:
-    files = result.save(tmp_path / "out", "sub-01_ses-1_FLAIR.nii.gz")
-    images = [files[kind] for kind in ("healthy", "difference", "probability", "mask")]
-    written = [*files.values(), *map(beside, images)]
-    assert sorted(tmp_path.joinpath("out").iterdir()) == sorted(written)
-    with Image.open(files["panel"]) as panel:
-        assert panel.format == "PNG"
-        assert panel.info["Description"] == RESEARCH_USE
-    report = json.loads(files["report"].read_text())
-    assert report == {**result.report, "files": {kind: path.name for kind, path in files.items()}}
-
-
-def test_a_panel_is_drawn_of_an_image_without_lesion(tmp_path: Path) -> None:
-    model = Model.load(saved(tmp_path / "m", finds=False), "cpu")
-    found = synthesize(flair(tmp_path / "scan.nii"), model)
-    assert not found.mask.any()
-    found.draw(tmp_path / "panel.png", "scan")
-    with Image.open(tmp_path / "panel.png") as panel:
-        assert panel.height > panel.width / 4 * 3  # three rows of four upright slices
-
-
-def test_files_that_are_there_are_replaced_only_on_request(tmp_path: Path, result: Synthesis) -> None:
-    files = output_files(tmp_path, "scan.nii")
-    files["report"].write_text("mine")
-    with pytest.raises(InputError, match=r"report\.json: exists already; .* --overwrite"):
-        result.save(tmp_path, "scan.nii")
-    assert not files["healthy"].exists()
-    assert files["report"].read_text() == "mine"
-    result.save(str(tmp_path), "scan.nii", overwrite=True)
-    assert json.loads(files["report"].read_text())["version"] == __version__
-    with pytest.raises(InputError, match="exists already"):
-        result.save(tmp_path, "scan.nii")
-    result.save(tmp_path, "other.nii")
-
-
-@pytest.mark.parametrize(
-    ("name", "stem"),
-    [
-        ("sub-01_ses-1_FLAIR.nii.gz", "sub-01_ses-1"),
-        ("sub-01_FLAIR.nii", "sub-01"),
-        ("scan.nii", "scan"),
-        ("my.brain.nii.gz", "my.brain"),
-        ("stack", "stack"),
-    ],
-)
-def test_files_are_named_as_bids_derivatives(name: str, stem: str) -> None:
-    files = {kind: path.as_posix() for kind, path in output_files(Path("out"), name).items()}
-    assert files == {
-        "healthy": f"out/{stem}_desc-pseudohealthy_FLAIR.nii.gz",
-        "difference": f"out/{stem}_desc-difference_FLAIR.nii.gz",
-        "probability": f"out/{stem}_space-orig_label-lesion_desc-pseudohealthy_probseg.nii.gz",
-        "mask": f"out/{stem}_space-orig_label-lesion_desc-pseudohealthy_mask.nii.gz",
-        "panel": f"out/{stem}_desc-pseudohealthy_panel.png",
-        "report": f"out/{stem}_desc-pseudohealthy_report.json",
-        "page": f"out/{stem}_desc-pseudohealthy_report.html",
-    }
-    more = set(output_files(Path("out"), name, blend=True).values()) - set(
-        output_files(Path("out"), name).values()
-    )
-    assert more == {Path(f"out/{stem}_desc-blend_FLAIR.nii.gz")}
-
-
 def test_an_oblique_volume_gives_what_the_straight_one_gives(tmp_path: Path, fresh: Model) -> None:
     affine = np.eye(4)
     affine[:3, :3] = TILTED / np.linalg.norm(TILTED, axis=0) @ np.diag([1.0, 1.0, 3.0])
@@ -466,100 +339,6 @@ def test_a_head_without_its_mask_is_told(
         InputError, match=r"head\.nii: has its skull \(.*pip install 'pseudohealthy\[skullstrip\]'"
     ):
         synthesize(write(tmp_path / "head.nii", in_a_head(), thick), fresh)
-
-
-def scaled(path: Path) -> Path:
-    """The patient as a scanner stores it: 16-bit integers with slope and intercept."""
-    header = nib.Nifti1Header()
-    header.set_data_dtype(np.int16)
-    data = np.rint((patient() + 0.5) / 0.37).astype(np.int16)
-    image = nib.Nifti1Image(data, LPS, header)
-    content = bytearray(image.to_bytes())
-    whole = nib.Nifti1Header(bytes(content[:348]), check=False)
-    whole["scl_slope"], whole["scl_inter"] = 0.37, -0.5
-    background = np.rint(0.5 / 0.37) * 0.37 - 0.5  # no longer 0
-    assert background != 0
-    content[:348] = whole.binaryblock
-    path.write_bytes(bytes(content))
-    return path
-
-
-@pytest.mark.parametrize("own", [False, True], ids=["the model's mask", "the user's mask"])
-def test_a_blend_changes_the_lesion_and_no_other_bit(tmp_path: Path, fresh: Model, own: bool) -> None:
-    path = scaled(tmp_path / "scan.nii")
-    spot = write(tmp_path / "lesion.nii.gz", lesion().astype(np.uint8))
-    mask = lesion() > 0
-    if not own:  # the model finds lesions all over the brain: let it find few
-        fresh = replace(fresh, networks=few(fresh))
-    result = synthesize(path, fresh, blend=True, lesion_mask=spot if own else None)
-    if not own:
-        mask = result.mask
-        assert 0 < mask.sum() < 0.1 * np.count_nonzero(patient() > 0)
-    files = result.save(tmp_path / "out", "scan.nii")
-    given = np.asarray(nib.load(path).dataobj, dtype=np.float32)
-    out = np.asarray(nib.load(files["blended"]).dataobj)
-    weight = soft_mask(mask, (1.0, 1.0, 1.0))
-    assert out.dtype == np.float32
-    assert (weight == 0).mean() > 0.3
-    assert out[weight == 0].tobytes() == given[weight == 0].tobytes()
-    np.testing.assert_array_equal(out[weight == 1], result.healthy[weight == 1])
-    assert (result.healthy[weight == 0] != given[weight == 0]).any()  # which the blend keeps out
-    facts = result.report["blend"]
-    assert facts["mask"] == ("lesion.nii.gz" if own else "the model's")
-    assert facts["touched_ml"] == round(np.count_nonzero(weight) / 1000, 3)
-    assert "blend" in result.slices
-    sidecar = json.loads(beside(files["blended"]).read_text())
-    assert sidecar["Sources"] == (["scan.nii", "lesion.nii.gz"] if own else ["scan.nii"])
-
-
-def few(model: Model) -> torch.nn.ModuleDict:
-    """The model's networks with a segmentor that finds a few voxels of what it found."""
-    networks = copy.deepcopy(model.networks)
-    x = synthesize(patient().T, model, spacing=(1.0, 1.0, 1.0)).probability
-    shift = float(np.quantile(np.log(x[x > 0] / (1 - x[x > 0])), 0.999))
-    with torch.no_grad():
-        networks["S"].get_parameter("output.bias").sub_(shift)
-    return networks
-
-
-def test_without_the_blend_there_is_none(tmp_path: Path, result: Synthesis, fresh: Model) -> None:
-    assert result.blended is None
-    assert "blended" not in result.save(tmp_path / "out", "scan.nii")
-    spot = write(tmp_path / "lesion.nii.gz", lesion().astype(np.uint8))
-    with pytest.raises(InputError, match="a lesion mask without the blend that it is for; add --blend"):
-        synthesize(flair(tmp_path / "scan.nii"), fresh, lesion_mask=spot)
-
-
-def test_a_mask_from_another_grid_is_told(tmp_path: Path, fresh: Model) -> None:
-    mask = write(tmp_path / "mask.nii", np.ones((24, 32, 10), np.uint8), LPS @ np.diag([2.0, 2.0, 2.0, 1.0]))
-    result = synthesize(flair(tmp_path / "scan.nii"), fresh, brain_mask=mask, blend=True, lesion_mask=mask)
-    assert [warning[:14] for warning in result.warnings] == ["the brain mask", "the lesion mas"]
-    assert result.report["warnings"] == list(result.warnings)
-
-
-def test_an_array_takes_masks_as_volumes(tmp_path: Path, copying: Model) -> None:
-    stack, spacing = patient().T, (1.0, 1.0, 1.0)
-    mask = volume_from_array(lesion().T, spacing)
-    result = synthesize(stack, copying, spacing=spacing, blend=True, brain_mask=mask, lesion_mask=mask)
-    assert result.blended is not None
-    np.testing.assert_array_equal(result.blended, stack)
-    assert result.report["brain_ml"] == round(np.count_nonzero(lesion()) / 1000, 3)
-    files = result.save(tmp_path / "out", "stack")
-    assert not list(tmp_path.glob("out/input*"))
-    assert json.loads(beside(files["mask"]).read_text())["SpatialReference"] == "stack"
-
-
-def test_the_sidecars_name_their_sources_as_asked(tmp_path: Path, result: Synthesis) -> None:
-    files = result.save(tmp_path / "out", "sub-01_FLAIR.nii", sources={"image": "bids:raw:sub-01_FLAIR.nii"})
-    for kind in ("healthy", "difference", "probability", "mask"):
-        facts = json.loads(beside(files[kind]).read_text())
-        assert facts["Sources"] == ["bids:raw:sub-01_FLAIR.nii"]
-        assert facts.get("SkullStripped", True) is True
-    beside(files["mask"]).unlink()
-    for path in files.values():
-        path.unlink()
-    with pytest.raises(InputError, match=r"FLAIR\.json: exists already"):
-        result.save(tmp_path / "out", "sub-01_FLAIR.nii")
 
 
 def test_an_image_unlike_the_training_data_is_told(tmp_path: Path, fresh: Model) -> None:
