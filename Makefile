@@ -15,8 +15,8 @@ demo: $(STAMP)  ## phantoms, a small model, a healed patient, scores beside the 
 test: $(STAMP) lint  ## what every change must pass: under 10 minutes
 	$(PYTEST) -m "not slow"
 
-test-all: $(STAMP) $(STAMP)-skullstrip lint  ## the long checks too
-	$(PYTEST)
+test-all: $(STAMP)-skullstrip test  ## and the long checks
+	$(PYTEST) -m slow
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check src tests benchmarks cluster docs
