@@ -19,6 +19,7 @@ from pseudohealthy.cli.options import (
     Preset,
     PresetOption,
     SetOption,
+    words_of,
 )
 from pseudohealthy.errors import RESEARCH_USE, InputError, PseudohealthyError
 
@@ -77,12 +78,21 @@ def prepare(
     fractions: Annotated[
         tuple[float, float, float], typer.Option(help="Shares of train, validation and test subjects.")
     ] = (0.6, 0.15, 0.25),
+    controls: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORD,WORD",
+            help="What `group` in `participants.tsv` calls healthy controls; all others are patients. "
+            "Default: words that are known, such as control, HC, CN.",
+        ),
+    ] = None,
 ) -> None:
     """Check every file of a cohort, split it by volume, and write slices that training can map into memory.
 
     A BIDS folder (masks under `derivatives/`, `label-lesion`), BraTS or ISLES 2015. A patient may lack a
     mask; `group` in `participants.tsv` tells controls; a folder of masks alone is a bank of lesion shapes.
-    Preparing the same again does nothing.
+    Whoever has no FLAIR image is left out. What was left out, taken for something or not understood is told
+    first. Preparing the same again does nothing.
 
     Example: `pseudohealthy prepare MICCAI_BraTS_2018_Data_Training -o prepared/brats --preset midl2019`
     """
@@ -90,15 +100,19 @@ def prepare(
     from pseudohealthy.config import preprocessing
     from pseudohealthy.data.cohort import read_cohort
     from pseudohealthy.data.prepare import prepare as prepare_cohort
+    from pseudohealthy.data.totals import people_told
 
     settings = preprocessing(preset, overrides=overrides or [])
-    cohort = read_cohort(folders, layout)
+    cohort = read_cohort(folders, layout, words_of(controls))
+    for note in cohort.notes:
+        typer.echo(f"note: {note}", err=True)
     with steps("prepare") as progress:
         manifest = prepare_cohort(cohort, out, settings, seed=seed, fractions=fractions, progress=progress)
     for split, totals in manifest["totals"].items():
         said = {label: label for label in totals["slices"]} | {"end": "near the brain's ends"}
         counts = ", ".join(f"{count} {said[label]}" for label, count in totals["slices"].items() if count)
         typer.echo(f"{split}: {totals['volumes']} volumes; slices: {counts or 'none'}")
+    typer.echo(people_told(manifest["volumes"]))
     typer.echo(f"Prepared in {out}. Next: pseudohealthy train {out} -o RUN")
 
 

@@ -32,3 +32,15 @@ BackendOption = Annotated[
     Literal["auto", "torch", "onnxruntime", "openvino"],
     typer.Option(help="What runs the networks; auto: on a CPU, for slices enough, the fastest installed."),
 ]
+
+
+def words_of(given: str | None) -> list[str]:
+    """The words between commas; none where nothing was given.
+
+    Raises:
+        InputError: there are commas and blanks alone.
+    """
+    words = [word.strip() for word in (given or "").split(",") if word.strip()]
+    if given is not None and not words:
+        raise InputError(f"--controls {given!r}: expected words with commas, such as HC,control")
+    return words

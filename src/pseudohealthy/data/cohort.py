@@ -10,7 +10,9 @@ from typing import Literal
 
 import numpy as np
 
-from pseudohealthy.data.layouts import CohortVolume, bids, brats, isles, listed
+from pseudohealthy.data.layouts import CohortVolume, DataSet, bids, brats, count_of, isles, listed, within
+from pseudohealthy.data.layouts.groups import plain
+from pseudohealthy.data.layouts.tree import is_absent
 from pseudohealthy.errors import InputError
 
 __all__ = ["Cohort", "CohortVolume", "Layout", "chosen", "read_cohort"]
@@ -21,22 +23,32 @@ LAYOUTS = {"bids": bids, "brats": brats, "isles": isles}
 
 @dataclass(frozen=True)
 class Cohort:
-    """Volumes of one or several data sets; a subject's name is unique among all of them."""
+    """Volumes of one or several data sets; a subject's name is unique among all of them.
+
+    Attributes:
+        name: of the data sets.
+        volumes: of all of them.
+        notes: what was left out, taken for something or not understood: a line each, with the data set's name
+            in front; for a person.
+    """
 
     name: str
     volumes: tuple[CohortVolume, ...]
+    notes: tuple[str, ...] = ()
 
 
-def read_cohort(folders: Sequence[Path], layout: Layout = "auto") -> Cohort:
+def read_cohort(folders: Sequence[Path], layout: Layout = "auto", controls: Sequence[str] = ()) -> Cohort:
     """The volumes of all folders: patients, healthy controls and banks of masks may each be a folder.
 
     Args:
         folders: one folder a data set; a data set is called by its folder's name.
         layout: how the folders are laid out; `auto` recognises each for itself.
+        controls: the words that `participants.tsv` has for healthy controls; none: those that are known.
 
     Raises:
-        InputError: no such folder, no layout recognised, two data sets of one name, or a data set that
-            contradicts itself. No image is opened yet.
+        InputError: no such folder, no layout recognised, two data sets of one name, a data set that
+            contradicts itself, groups that are not understood, or none called as in `controls`. No image is
+            opened yet.
     """
     if not folders:
         raise InputError("no folder of data given; expected at least one")
@@ -45,8 +57,14 @@ def read_cohort(folders: Sequence[Path], layout: Layout = "auto") -> Cohort:
     sources = [folder.resolve().name for folder in folders]
     if twice := [name for name, count in Counter(sources).items() if count > 1]:
         raise InputError(f"several data sets are called {twice[0]}; rename all but one of the folders")
-    found = [_read(folder, layout, source) for folder, source in zip(folders, sources, strict=True)]
-    return Cohort("+".join(sources), _with_unique_subjects(found))
+    found = [
+        _fetched(folder, _read(folder, layout, source, controls))
+        for folder, source in zip(folders, sources, strict=True)
+    ]
+    _expect_groups(controls, [word for data in found for word in data.groups])
+    notes = [f"{source}: {note}" for source, data in zip(sources, found, strict=True) for note in data.notes]
+    volumes = _with_unique_subjects([data.volumes for data in found])
+    return Cohort("+".join(sources), volumes, (*notes, *_namesakes(found)))
 
 
 def chosen(cohort: Cohort, count: int, seed: int) -> Cohort:
@@ -73,22 +91,84 @@ def chosen(cohort: Cohort, count: int, seed: int) -> Cohort:
     return replace(cohort, volumes=tuple(volumes))
 
 
-def _read(folder: Path, layout: Layout, source: str) -> list[CohortVolume]:
-    """The volumes of one folder, each subject and session once."""
+def _read(folder: Path, layout: Layout, source: str, controls: Sequence[str]) -> DataSet:
+    """What is in one folder, each subject and session once."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected a folder of data")
+    notes: list[str] = []
     readers = list(LAYOUTS.values()) if layout == "auto" else [LAYOUTS[layout]]
-    volumes: list[CohortVolume] = next(filter(None, (reader.read(folder, source) for reader in readers)), [])
-    if not volumes:
+    for reader in readers:
+        data = bids.read(folder, source, controls) if reader is bids else reader.read(folder, source)
+        if data.volumes:
+            break
+        notes += data.notes
+    else:
         looked_for = "; or ".join(reader.LOOKS_FOR for reader in readers)
-        raise InputError(f"{folder}: no images or masks found; looked for {looked_for}")
-    times = Counter((volume.subject, volume.session) for volume in volumes)
+        seen = "".join(f"; {note}" for note in notes)
+        raise InputError(f"{folder}: no images or masks found; looked for {looked_for}{seen}")
+    times = Counter((volume.subject, volume.session) for volume in data.volumes)
     if twice := [subject for (subject, _), count in times.items() if count > 1]:
         raise InputError(f"{folder}: several volumes of {listed(twice)}; give the folders inside one by one")
-    return volumes
+    return data
 
 
-def _with_unique_subjects(sources: Sequence[list[CohortVolume]]) -> tuple[CohortVolume, ...]:
+def _fetched(folder: Path, data: DataSet) -> DataSet:
+    """The data set without volumes of which a file's content is not there, and a line that says so.
+
+    A patient whose mask was not fetched is not one without a mask, and so is left out too.
+
+    Raises:
+        InputError: there is no other volume.
+    """
+    absent = {
+        volume: path
+        for volume in data.volumes
+        for path in (volume.image, volume.mask, volume.truth)
+        if path is not None and is_absent(path)
+    }
+    if not absent:
+        return data
+    files = f"{count_of(len(absent), 'volume')} whose files are links without content: "
+    told = f"{files}{within(folder, absent.values())}"
+    get = "fetch them (datalad get, git annex get)"
+    if len(absent) == len(data.volumes):
+        raise InputError(f"{folder}: every volume has files that are links without content; {get}: {told}")
+    volumes = tuple(volume for volume in data.volumes if volume not in absent)
+    return replace(data, volumes=volumes, notes=(*data.notes, f"{told}; left out; {get}"))
+
+
+def _expect_groups(controls: Sequence[str], words: Sequence[str]) -> None:
+    """Make sure that each word for controls is one that the data have."""
+    there = {plain(word) for word in words}
+    if missing := [word for word in controls if plain(word) not in there]:
+        found = (
+            listed(dict.fromkeys(words), most=10) or "no column group in participants.tsv, or an empty one"
+        )
+        raise InputError(f"--controls: no group is called {listed(missing)}; found {found}")
+
+
+def _namesakes(found: Sequence[DataSet]) -> list[str]:
+    """A line for each bank that has masks of subjects who, in another data set, have no mask."""
+    lacking = {
+        (volume.subject, volume.session): volume.source
+        for data in found
+        for volume in data.volumes
+        if volume.image and not volume.mask and volume.group == "patient"
+    }
+    notes = []
+    for data in found:
+        bank = [volume for volume in data.volumes if volume.image is None]
+        same = [volume for volume in bank if (volume.subject, volume.session) in lacking]
+        if same:
+            whose = lacking[same[0].subject, same[0].session]
+            notes.append(
+                f"{same[0].source}: masks without image, taken for a bank; {len(same)} named as "
+                f"patients of {whose} who have none: to use them so, put them into {whose}/derivatives"
+            )
+    return notes
+
+
+def _with_unique_subjects(sources: Sequence[Sequence[CohortVolume]]) -> tuple[CohortVolume, ...]:
     """All volumes; a subject's name that several sources use gets its source in front."""
     uses = Counter(name for volumes in sources for name in {volume.subject for volume in volumes})
     return tuple(

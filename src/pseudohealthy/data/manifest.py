@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypedDict, cast, get_args
+from typing import Any, Literal, NotRequired, TypedDict, cast, get_args
 
 from pseudohealthy.config import Split
 from pseudohealthy.data.layouts import CohortVolume, Group
@@ -20,7 +21,7 @@ LABELS: tuple[Label, ...] = get_args(Label)
 
 
 class FileRecord(TypedDict):
-    """An input: its path inside the data set's folder, and the hash of its content."""
+    """An input: its path as seen from the data set's folder, and the hash of its content."""
 
     path: str
     sha256: str
@@ -76,6 +77,7 @@ class Manifest(TypedDict):
     arrays: dict[str, list[int]]  # shape by name
     totals: dict[Split, SplitTotals]
     volumes: list[VolumeRecord]
+    notes: NotRequired[list[str]]  # what was left out, taken for something or not understood
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -107,7 +109,7 @@ def input_record(volume: CohortVolume) -> InputRecord:
         "group": volume.group,
         "split": cast(Split, volume.split),
         "inputs": {
-            role: {"path": path.relative_to(volume.folder).as_posix(), "sha256": _sha256(path)}
+            role: {"path": _inside(path, volume.folder), "sha256": _sha256(path)}
             for role, path in roles.items()
             if path is not None
         },
@@ -132,6 +134,10 @@ def decisive(
 def key_of(parts: Mapping[str, str]) -> str:
     """The hash of what `decisive` gives."""
     return hashlib.sha256(json.dumps([FORMAT, parts], sort_keys=True).encode()).hexdigest()
+
+
+def _inside(path: Path, folder: Path) -> str:
+    return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def _sha256(path: Path) -> str:

@@ -87,6 +87,7 @@ def prepare(
         "arrays": _shapes(tables, settings, truth=all(v.truth for v in volumes if v.image)),
         "totals": totals,
         "volumes": records,
+        "notes": list(cohort.notes),
     }
     with _whole(out) as folder:
         _write_arrays(folder, manifest["arrays"], steps, settings)

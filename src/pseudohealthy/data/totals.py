@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pseudohealthy.config import SPLITS, Split
+from pseudohealthy.data.layouts import Group
 from pseudohealthy.data.manifest import LABELS, SplitTotals, VolumeRecord
 from pseudohealthy.data.split import Fractions
 from pseudohealthy.errors import InputError
@@ -22,6 +23,20 @@ def totals_of(split: Split, records: Sequence[VolumeRecord]) -> SplitTotals:
         "slices": {label: sum(fact["slices"][label] for fact in facts) for label in LABELS},
         "saturated_lesion_share": saturated / lesion if lesion else None,
     }
+
+
+def people_told(records: Sequence[VolumeRecord]) -> str:
+    """How many patients have a lesion mask and how many have none, and how many others there are."""
+    subjects: dict[Group, set[str]] = {}
+    for record in records:
+        subjects.setdefault(record["group"], set()).add(record["subject"])
+    patients = subjects.get("patient", set())
+    masked = {record["subject"] for record in records if "mask" in record["inputs"]} & patients
+    told = f"patients: {len(masked)} with a lesion mask, {len(patients - masked)} without"
+    controls, bank = (len(subjects.get(group, ())) for group in ("control", "bank"))
+    return (
+        told + (f"; controls: {controls}" if controls else "") + (f"; bank: masks of {bank}" if bank else "")
+    )
 
 
 def expect_enough(totals: Mapping[Split, SplitTotals], fractions: Fractions, *, masks: bool) -> None:

@@ -80,6 +80,7 @@ class Data(Frozen):
         choose: so many subjects, drawn by `seed`; None: all.
         fractions: shares of train, validation and test subjects, where the data set has no split of its own.
         seed: of the choice and the split.
+        controls: what `group` in `participants.tsv` calls healthy controls; empty: the words that are known.
     """
 
     phantom: Phantoms | None = None
@@ -87,6 +88,7 @@ class Data(Frozen):
     choose: int | None = Field(None, gt=0)
     fractions: tuple[float, float, float] = (0.6, 0.15, 0.25)
     seed: int = Field(0, ge=0)
+    controls: tuple[str, ...] = ()
 
 
 class Experiment(Frozen):

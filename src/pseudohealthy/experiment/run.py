@@ -60,9 +60,9 @@ def reproduce(
     Raises:
         InputError: data that cannot be used, or data given to an experiment that makes its own.
     """
-    say = Console(stderr=True, highlight=False, soft_wrap=True).print
+    say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print
     say(f"experiment {experiment.name}: preparing the cohort")
-    prepared = prepared_cohort(experiment, out, folders)
+    prepared = prepared_cohort(experiment, out, folders, say)
     steps = plan(experiment, prepared.manifest["key"])
     workshop = Workshop(experiment, out, prepared, steps, device)
     if not all(is_done(step, out) for step in steps):
@@ -84,8 +84,13 @@ def reproduce(
     return folder
 
 
-def prepared_cohort(experiment: Experiment, out: Path, folders: Sequence[Path]) -> Prepared:
-    """The experiment's cohort, prepared in `out/prepared`; its phantoms are made in `out/data`."""
+def prepared_cohort(
+    experiment: Experiment, out: Path, folders: Sequence[Path], say: Callable[[str], object]
+) -> Prepared:
+    """The experiment's cohort, prepared in `out/prepared`; its phantoms are made in `out/data`.
+
+    `say` is told what of the cohort was left out, taken for something or not understood, a line each.
+    """
     data, made = experiment.data, experiment.data.phantom
     if bool(folders) == (made is not None):
         raise InputError(
@@ -94,7 +99,9 @@ def prepared_cohort(experiment: Experiment, out: Path, folders: Sequence[Path]) 
         )
     if made is not None:
         folders = [make_phantoms(out / "data" / "phantoms", **made.model_dump(), splits=data.fractions)]
-    cohort = read_cohort(folders, data.layout)
+    cohort = read_cohort(folders, data.layout, data.controls)
+    for note in cohort.notes:
+        say(f"note: {note}")
     if data.choose is not None:
         cohort = chosen(cohort, data.choose, data.seed)
     prepare(cohort, out / "prepared", experiment.preprocess(), seed=data.seed, fractions=data.fractions)

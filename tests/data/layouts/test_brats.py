@@ -22,7 +22,7 @@ def test_2018_from_any_of_its_folders(tmp_path: Path, root: str) -> None:
     )
     low = case(f"{TOP}/LGG", "Brats18_TCIA09_177_1", "_flair.nii.gz", "_t1ce.nii.gz", "_seg.nii.gz")
     touch(tmp_path, *high, *low)
-    found = brats.read(tmp_path / root, "here")
+    found = brats.read(tmp_path / root, "here").volumes
     expected = [high] if root.endswith("HGG") else [high, low]
     assert [(v.image, v.mask) for v in found] == [
         (tmp_path / files[0], tmp_path / files[-1]) for files in expected
@@ -35,13 +35,13 @@ def test_2020_with_the_case_that_is_spelt_otherwise(tmp_path: Path) -> None:
     names = case(".", "BraTS20_Training_001", "_flair.nii.gz", "_seg.nii.gz")
     odd = [*case(".", "BraTS20_Training_355", "_flair.nii"), "BraTS20_Training_355/W39_1998.09.19_Segm.nii"]
     touch(tmp_path, *names, *odd)
-    assert [v.mask for v in brats.read(tmp_path, "here")] == [tmp_path / names[1], tmp_path / odd[1]]
+    assert [v.mask for v in brats.read(tmp_path, "here").volumes] == [tmp_path / names[1], tmp_path / odd[1]]
 
 
 def test_2023_keeps_the_time_points_of_a_patient_together(tmp_path: Path) -> None:
     for name in ("BraTS-GLI-00002-000", "BraTS-GLI-00002-001", "BraTS-GLI-00010-000"):
         touch(tmp_path, *case("Train", name, "-t1c.nii.gz", "-t2f.nii.gz", "-seg.nii.gz"))
-    found = brats.read(tmp_path, "here")
+    found = brats.read(tmp_path, "here").volumes
     assert [(v.subject, v.session) for v in found] == [
         ("BraTS-GLI-00002", "000"),
         ("BraTS-GLI-00002", "001"),
@@ -53,13 +53,21 @@ def test_2023_keeps_the_time_points_of_a_patient_together(tmp_path: Path) -> Non
 
 def test_a_case_needs_no_segmentation(tmp_path: Path) -> None:
     touch(tmp_path, *case("HGG", "Brats18_A_1", "_flair.nii.gz"), "HGG/Brats18_A_1/._Brats18_A_1_seg.nii.gz")
-    assert [v.mask for v in brats.read(tmp_path, "here")] == [None]
+    assert [v.mask for v in brats.read(tmp_path, "here").volumes] == [None]
 
 
-def test_incomplete_and_doubled_cases_are_refused(tmp_path: Path) -> None:
+def test_cases_without_flair_are_left_out_and_told(tmp_path: Path) -> None:
     touch(tmp_path, *case("HGG", "A", "_flair.nii.gz"), *case("HGG", "B", "_seg.nii.gz", "_t1.nii.gz"))
-    with pytest.raises(InputError, match="HGG/B: a segmentation without its FLAIR image"):
-        brats.read(tmp_path, "here")
+    touch(tmp_path, *case("HGG", "C", "_FLAIR.nii.gz", "_tumour.nii.gz"), *case("LGG", "D", "_t1.nii.gz"))
+    found = brats.read(tmp_path, "here")
+    assert [(v.subject, v.mask) for v in found.volumes] == [("A", None), ("C", None)]
+    assert found.notes == (
+        "no FLAIR image, left out: HGG/B, LGG/D; expected <case>_flair.nii.gz or <case>-t2f.nii.gz",
+        "1 file not read that may be lesion masks: HGG/C/C_tumour.nii.gz; expected <case>_seg.nii.gz",
+    )
+
+
+def test_doubled_cases_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, *case("HGG", "B", "_flair.nii.gz", "_flair.nii"))
     with pytest.raises(InputError, match="HGG/B has 2 files for its FLAIR image"):
         brats.read(tmp_path, "here")
@@ -67,4 +75,4 @@ def test_incomplete_and_doubled_cases_are_refused(tmp_path: Path) -> None:
 
 def test_other_folders_are_none_of_its_business(tmp_path: Path) -> None:
     touch(tmp_path, "sub-01/anat/sub-01_FLAIR.nii.gz", "scans/flair.nii.gz", "scans/scans_seg.nii.gz")
-    assert brats.read(tmp_path, "here") == []
+    assert brats.read(tmp_path, "here").volumes == ()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -12,6 +14,7 @@ from pseudohealthy.config import Split
 from pseudohealthy.errors import InputError
 
 Group = Literal["patient", "control", "bank"]
+MASK = re.compile(r"mask|lesion|tumou?r|label|roi|seg", re.IGNORECASE)  # in the name of what may be one
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 
@@ -43,16 +46,35 @@ class CohortVolume:
     folder: Path
 
 
+@dataclass(frozen=True)
+class DataSet:
+    """What a layout's reader found in a folder.
+
+    Attributes:
+        volumes: in natural order; none where the folder is not of that layout.
+        notes: what was left out, taken for something or not understood, a line each, for a person.
+        groups: the words by which the data set itself calls its groups.
+    """
+
+    volumes: tuple[CohortVolume, ...] = ()
+    notes: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
 def nifti_files(folder: Path, *patterns: str) -> list[Path]:
     """NIfTI files under `folder` that match any of the glob patterns, in natural order."""
     found = {path for pattern in patterns for path in folder.glob(pattern)}
-    files = (path for path in found if path.name.endswith((".nii", ".nii.gz")))
-    return sorted((path for path in files if not path.name.startswith(".")), key=natural)
+    return sorted(filter(is_nifti, found), key=natural)
 
 
 def stem(path: Path) -> str:
     """The name of a NIfTI file without its extension."""
     return path.name.removesuffix(".gz").removesuffix(".nii")
+
+
+def is_nifti(path: Path) -> bool:
+    """Whether a file is named as NIfTI, and not as what macOS leaves beside it."""
+    return path.name.endswith((".nii", ".nii.gz")) and not path.name.startswith(".")
 
 
 def natural(name: str | Path) -> tuple[list[tuple[int, str]], str]:
@@ -85,3 +107,33 @@ def listed(names: Iterable[object], most: int = 5) -> str:
     every = [str(name) for name in names]
     rest = f" and {len(every) - most} more" if len(every) > most else ""
     return ", ".join(every[:most]) + rest
+
+
+def count_of(number: int, what: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+def within(folder: Path, paths: Iterable[Path]) -> str:
+    """The paths as seen from the folder, with commas, the first of them."""
+    return listed(Path(os.path.relpath(path, folder)).as_posix() for path in paths)
+
+
+def without_image(
+    folder: Path, cases: Iterable[Path], images: Collection[Path], expected: str
+) -> tuple[str, ...]:
+    """A line for the cases that have no image and are left out."""
+    if not (lacking := sorted({case for case in cases if case not in images}, key=natural)):
+        return ()
+    return (f"no FLAIR image, left out: {within(folder, lacking)}; expected {expected}",)
+
+
+def without_mask(
+    folder: Path, files: Iterable[Path], cases: AbstractSet[Path], expected: str
+) -> tuple[str, ...]:
+    """A line for files that look like lesion masks, in the folders of cases that have none."""
+    found = [path for path in files if MASK.search(stem(path)) and not cases.isdisjoint(path.parents)]
+    if not found:
+        return ()
+    files_found = count_of(len(found), "file")
+    return (f"{files_found} not read that may be lesion masks: {within(folder, found)}; expected {expected}",)

@@ -1,139 +1,147 @@
 """BIDS: `sub-*/[ses-*/]anat/*_FLAIR.nii[.gz]`, lesion masks and phantoms' truth in derivatives.
 
-Only names are read, so a data set with a broken description or an unvalidated derivative can be used.
+Only names are read, so a data set with a broken description or an unvalidated derivative can be used. What
+is missing is left out, and whatever is left out or not understood is told.
 """
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pseudohealthy.config import SPLITS, Split
 from pseudohealthy.data.layouts import (
     CohortVolume,
-    Group,
+    DataSet,
     at_most_one,
+    count_of,
     grouped,
+    is_nifti,
     listed,
     natural,
-    nifti_files,
-    stem,
+    within,
 )
+from pseudohealthy.data.layouts.bids_masks import Kind, kind_of, masks_of, unread
+from pseudohealthy.data.layouts.bids_names import IMAGE, TRUTH, Key, fits, inside, key_of, named, owner_of
+from pseudohealthy.data.layouts.participants import TABLE, Participants, read_participants
+from pseudohealthy.data.layouts.tree import Tree
 from pseudohealthy.errors import InputError
 
 LOOKS_FOR = "BIDS: sub-*/[ses-*/]anat/*_FLAIR.nii[.gz] or derivatives/**/sub-*_label-lesion_mask.nii[.gz]"
 IMAGES = ("sub-*/anat/sub-*_FLAIR.nii*", "sub-*/ses-*/anat/sub-*_FLAIR.nii*")
-MASKS = ("derivatives/**/sub-*_mask.nii*", "sub-*/**/sub-*_mask.nii*")
-TRUTHS = "derivatives/**/sub-*_desc-healthy_FLAIR.nii*"
-LESION_LABELS = ("L", "lesion", "Lesion", "tumor")
-GROUPS: tuple[Group, ...] = ("patient", "control")
-
-Key = tuple[str, str | None]  # subject, session
+NO_DATA = ("sourcedata", "code", "stimuli")
 
 
-def read(folder: Path, source: str) -> list[CohortVolume]:
+def read(folder: Path, source: str, controls: Sequence[str] = ()) -> DataSet:
     """The volumes of a BIDS folder, in natural order; none where it is not one.
 
-    `participants.tsv` may give each subject a `split` (train, val, test) and a `group` (patient, control).
-    A folder with lesion masks and no image is a bank of masks.
+    `participants.tsv` may give each subject a `split` (train, val, test) and a `group`; of its words those in
+    `controls` are healthy controls, or those that are known where `controls` is empty. A folder with lesion
+    masks and no image is a bank of masks. Links to folders are followed. What has no image, and what has no
+    split where others have one, is left out and told.
 
     Raises:
-        InputError: a session with several images or masks, a mask without its image, or a participants.tsv
-            that does not fit the files.
+        InputError: a session with several images or masks, an image in another subject's folder, or a
+            participants.tsv that cannot be read, contradicts itself, or has groups that are not understood.
     """
-    images = grouped(nifti_files(folder, *IMAGES), _session)
-    masks = grouped((path for path in nifti_files(folder, *MASKS) if _is_lesion_mask(path)), _session)
-    truths = grouped(nifti_files(folder, TRUTHS), _session)
-    keys = images or masks
-    if images and (orphans := [path for key in masks if key not in images for path in masks[key]]):
-        names = listed(path.relative_to(folder).as_posix() for path in orphans)
-        raise InputError(f"{folder}: no FLAIR image of the same subject and session for the masks {names}")
-    people = _participants(folder, {subject for subject, _ in keys})
+    tree = _tree(folder)
+    images = grouped((path for path in tree.volumes if fits(IMAGE, path, folder)), key_of)
+    truths = grouped((path for path in tree.volumes if fits(TRUTH, path, folder)), key_of)
+    _expect_own_folders(images, folder)
+    masks = masks_of(folder, tree, images)
+    if not (keys := images or masks.of):
+        return DataSet(notes=_alike(folder, tree.volumes))
+    people = read_participants(folder, {subject for subject, _ in keys}, controls)
     volumes = []
-    for subject, session in sorted(keys, key=lambda key: natural("_".join(filter(None, key)))):
-        key, whose = (subject, session), f"{folder}: sub-{subject}" + (f" ses-{session}" if session else "")
-        group, split = people.get(subject, ("patient", None))
+    for key in sorted(keys, key=lambda key: natural("_".join(filter(None, key)))):
+        if people.splits and key[0] not in people.splits:
+            continue
+        whose = f"{folder}: {named(key)}"
         volumes.append(
             CohortVolume(
-                subject=subject,
-                group=group if images else "bank",
+                subject=key[0],
+                group=people.groups.get(key[0], "patient") if images else "bank",
                 image=at_most_one(images.get(key, []), "FLAIR image", whose),
-                mask=at_most_one(masks.get(key, []), "lesion mask", whose),
+                mask=at_most_one(masks.of.get(key, []), "lesion mask", whose),
                 truth=at_most_one(truths.get(key, []), "healthy truth", whose),
-                split=split,
+                split=people.splits.get(key[0]),
                 source=source,
-                session=session,
+                session=key[1],
                 folder=folder,
             )
         )
-    return volumes
+    left = _left_out(folder, tree, keys, people) if images else _of_bank(folder, tree, len(keys))
+    dead = (f"links or folders that cannot be opened: {within(folder, tree.dead)}",) if tree.dead else ()
+    unsplit = _without_split(people, {subject for subject, _ in keys})
+    notes = (*people.notes, *unsplit, *left, *masks.notes, *unread(folder, tree, volumes), *dead)
+    return DataSet(tuple(volumes), notes, people.words)
 
 
-def _entities(path: Path) -> dict[str, str]:
-    """`sub-01_ses-2_label-L_mask` as `{"sub": "01", "ses": "2", "label": "L"}`."""
-    pairs = (part.partition("-") for part in stem(path).split("_"))
-    return {key: value for key, dash, value in pairs if dash}
+def _tree(folder: Path) -> Tree:
+    """The volumes of the data set: of subjects' folders, of derivatives, and of all other folders."""
+    tree, there = Tree(), sorted(folder.iterdir(), key=natural)
+    places = [path for path in there if path.is_dir() or (path.is_symlink() and not path.suffix)]
+    places = [path for path in places if not path.name.startswith(".") and path.name not in NO_DATA]
+    of_subjects = [path for path in places if path.name.startswith("sub-")]
+    derivatives = [path for path in places if path.name == "derivatives"]
+    for roots in (of_subjects, derivatives, places):  # what was seen once is not looked at again
+        tree.add(roots, folder)
+    tree.volumes += [path for path in there if is_nifti(path) and not path.is_dir()]
+    tree.volumes.sort(key=natural)
+    tree.dead = list(dict.fromkeys(tree.dead))
+    return tree
 
 
-def _is_lesion_mask(path: Path) -> bool:
-    """Whether it is somebody's lesion mask, and not one that this program found."""
-    entities = _entities(path)
-    return entities.get("label") in LESION_LABELS and entities.get("desc") != "pseudohealthy"
+def _expect_own_folders(images: Mapping[Key, list[Path]], folder: Path) -> None:
+    """Make sure that no image lies in another subject's folder: whose it is would be a guess."""
+    for (subject, _), paths in images.items():
+        if foreign := [path for path in paths if owner_of(path, folder) != subject]:
+            raise InputError(
+                f"{folder}: {within(folder, foreign)} named as of sub-{subject} in the folder of another "
+                "subject; rename the file or move it"
+            )
 
 
-def _session(path: Path) -> Key:
-    entities = _entities(path)
-    return entities["sub"], entities.get("ses")
+def _left_out(folder: Path, tree: Tree, keys: Iterable[Key], people: Participants) -> list[str]:
+    """Lines for subjects and sessions without an image."""
+    there = set(keys)
+    subjects = {subject for subject, _ in there}
+    folders = [path for path in folder.glob("sub-*") if path.is_dir() or path.is_symlink()]
+    names = {*(path.name.removeprefix("sub-") for path in folders), *people.listed} - subjects
+    sessions = (path.relative_to(folder).parts for path in folder.glob("sub-*/ses-*/"))
+    lacking: set[Key] = {(name, None) for name in names}
+    lacking |= {(sub.removeprefix("sub-"), ses.removeprefix("ses-")) for sub, ses in sessions} - there
+    lacking -= {(sub, ses) for sub, ses in lacking if ses and sub in names}
+    if not lacking:
+        return []
+    in_order = sorted(map(named, lacking), key=natural)
+    of_these = [
+        path for path in tree.volumes if owner_of(path, folder) in {subject for subject, _ in lacking}
+    ]
+    return [f"no FLAIR image, left out: {listed(in_order)}", *_alike(folder, of_these)]
 
 
-def _participants(folder: Path, subjects: set[str]) -> dict[str, tuple[Group, Split | None]]:
-    """Group and split by subject; empty without a participants.tsv."""
-    table = folder / "participants.tsv"
-    if not subjects or not table.exists():
-        return {}
-    people = {
-        row["participant_id"].removeprefix("sub-"): (_group(row, table), _split(row, table))
-        for row in _rows(table)
-    }
-    if missing := sorted(set(people) - subjects, key=natural):
-        raise InputError(f"{table}: no file found for {listed(f'sub-{name}' for name in missing)}")
-    with_split = {name for name, (_, split) in people.items() if split}
-    unsplit = sorted(subjects - with_split, key=natural) if with_split else []
-    if unsplit:
-        names = listed(f"sub-{name}" for name in unsplit)
-        raise InputError(f"{table}: no split for {names}; give every subject one, or none")
-    return people
+def _of_bank(folder: Path, tree: Tree, masks: int) -> list[str]:
+    """Lines for a folder of masks that has other images too, which may have been meant as the masks' own."""
+    others = [path for path in tree.volumes if kind_of(inside(path, folder)) == Kind.OTHER]
+    if not others:
+        return []
+    bank = f"no FLAIR image, so {count_of(masks, 'mask')} taken for a bank of masks without image"
+    return [bank, *_alike(folder, others)]
 
 
-def _rows(table: Path) -> list[dict[str, str]]:
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as lines:
-            rows = list(csv.DictReader(lines, delimiter="\t", restval=""))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{table}: cannot be read as a table ({error})") from error
-    names = [row.get("participant_id", "") for row in rows]
-    if not all(names):
-        raise InputError(f"{table}: expected tab-separated columns, participant_id filled in each row")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(f"{table}: expected one row each, found several for {listed(twice)}")
-    return rows
+def _without_split(people: Participants, subjects: set[str]) -> list[str]:
+    """A line for subjects that are left out as they have no split where others have one."""
+    lacking = sorted(subjects - people.splits.keys(), key=natural) if people.splits else []
+    names = listed(f"sub-{name}" for name in lacking)
+    return [f"{TABLE}: no split for {names}, left out; give every subject one, or none"] if lacking else []
 
 
-def _cell(row: dict[str, str], column: str) -> str | None:
-    """The value of a cell; None for `n/a`, an empty cell, or no such column."""
-    value = row.get(column, "").strip()
-    return None if value in ("", "n/a") else value
-
-
-def _group(row: dict[str, str], table: Path) -> Group:
-    value = _cell(row, "group") or "patient"
-    if value not in GROUPS:
-        raise InputError(f"{table}: group {value!r} of {row['participant_id']}, expected patient or control")
-    return value
-
-
-def _split(row: dict[str, str], table: Path) -> Split | None:
-    value = _cell(row, "split")
-    if value is not None and value not in SPLITS:
-        raise InputError(f"{table}: split {value!r} of {row['participant_id']}, expected train, val or test")
-    return value
+def _alike(folder: Path, volumes: Iterable[Path]) -> tuple[str, ...]:
+    """A line for files that say FLAIR in their name and are not where images are looked for."""
+    named_so = (path for path in volumes if "flair" in path.name.lower() and "desc-" not in path.name)
+    found = [path for path in named_so if not fits(IMAGE, path, folder)]
+    found = [path for path in found if kind_of(inside(path, folder)) == Kind.OTHER]
+    if not found:
+        return ()
+    files = f"{count_of(len(found), 'file')} not read that may be FLAIR images: {within(folder, found)}"
+    return (f"{files}; expected sub-*/[ses-*/]anat/sub-*_FLAIR.nii[.gz]",)

@@ -9,30 +9,45 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pseudohealthy.data.layouts import CohortVolume, at_most_one, grouped, nifti_files, stem
-from pseudohealthy.errors import InputError
+from pseudohealthy.data.layouts import (
+    CohortVolume,
+    DataSet,
+    at_most_one,
+    grouped,
+    nifti_files,
+    stem,
+    without_image,
+    without_mask,
+)
 
 LOOKS_FOR = "BraTS: [HGG/ or LGG/]<case>/<case>_flair.nii[.gz] or <case>/<case>-t2f.nii[.gz]"
 SEGMENTATION = re.compile(r"[_-]segm?$", re.IGNORECASE)  # one case of 2020 is spelt _Segm
 TIME_POINT = re.compile(r"(BraTS-\w+-\d+)-(\d+)")
 
 
-def read(folder: Path, source: str) -> list[CohortVolume]:
+def read(folder: Path, source: str) -> DataSet:
     """The volumes of a BraTS folder, in natural order; none where it is not one.
 
+    Cases without a FLAIR image are left out and told.
+
     Raises:
-        InputError: a case with a segmentation and no FLAIR image, or with several of either.
+        InputError: a case with several images or segmentations.
     """
     files = nifti_files(folder, "*/*.nii*", "*/*/*.nii*", "*/*/*/*.nii*")
     images = grouped((path for path in files if _is_flair(path)), lambda path: path.parent)
     masks = grouped((path for path in files if SEGMENTATION.search(stem(path))), lambda path: path.parent)
-    if images and (orphans := [case for case in masks if case not in images]):
-        raise InputError(f"{orphans[0]}: a segmentation without its FLAIR image, <case>_flair.nii.gz or -t2f")
-    return [_volume(folder, case, images[case], masks.get(case, []), source) for case in images]
+    cases = [path.parent for path in files if stem(path).startswith(path.parent.name)]
+    volumes = tuple(_volume(folder, case, images[case], masks.get(case, []), source) for case in images)
+    if not volumes:
+        return DataSet()
+    left = without_image(folder, [*cases, *masks], images, "<case>_flair.nii.gz or <case>-t2f.nii.gz")
+    unread = without_mask(folder, files, images.keys() - masks.keys(), "<case>_seg.nii.gz")
+    return DataSet(volumes, (*left, *unread))
 
 
 def _is_flair(path: Path) -> bool:
-    return stem(path) in (f"{path.parent.name}_flair", f"{path.parent.name}-t2f")
+    case = path.parent.name
+    return stem(path).lower() in (f"{case}_flair".lower(), f"{case}-t2f".lower())
 
 
 def _volume(folder: Path, case: Path, images: list[Path], masks: list[Path], source: str) -> CohortVolume:

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pseudohealthy.data.layouts import CohortVolume, at_most_one, grouped, nifti_files
-from pseudohealthy.errors import InputError
+from pseudohealthy.data.layouts import (
+    CohortVolume,
+    DataSet,
+    at_most_one,
+    grouped,
+    nifti_files,
+    without_image,
+    without_mask,
+)
 
 LOOKS_FOR = "ISLES 2015: <n>/VSD.Brain.*.MR_Flair.<id>/VSD.Brain.*.MR_Flair.<id>.nii"
 
 
-def read(folder: Path, source: str) -> list[CohortVolume]:
+def read(folder: Path, source: str) -> DataSet:
     """The volumes of an ISLES folder or of the one above it, case 2 before case 10; none where it is not one.
 
+    Cases without a FLAIR image are left out and told.
+
     Raises:
-        InputError: a case with a mask and no FLAIR image, or with several of either.
+        InputError: a case with several images or masks.
     """
     files = nifti_files(folder, "*/VSD.Brain*/VSD.Brain*.nii*", "*/*/VSD.Brain*/VSD.Brain*.nii*")
     images = grouped((path for path in files if ".MR_Flair" in path.name), _case)
     masks = grouped((path for path in files if ".OT" in path.name), _case)  # one case is spelt _3more...OT
-    if images and (orphans := [case for case in masks if case not in images]):
-        raise InputError(f"{orphans[0]}: a lesion mask (.OT) without its FLAIR image (.MR_Flair)")
-    return [
+    volumes = tuple(
         CohortVolume(
             subject=case.name,
             group="patient",
@@ -34,7 +41,13 @@ def read(folder: Path, source: str) -> list[CohortVolume]:
             folder=folder,
         )
         for case, paths in images.items()
-    ]
+    )
+    if not volumes:
+        return DataSet()
+    left = without_image(folder, map(_case, files), images, "VSD.Brain.*.MR_Flair.<id>.nii")
+    every = nifti_files(folder, "*/**/*.nii*")
+    unread = without_mask(folder, every, images.keys() - masks.keys(), "VSD.Brain.*.OT.<id>.nii")
+    return DataSet(volumes, (*left, *unread))
 
 
 def _case(path: Path) -> Path:
