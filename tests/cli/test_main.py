@@ -152,10 +152,11 @@ def test_the_whole_chain_from_phantoms_to_scores(run: Run, tmp_path: Path) -> No
     prepare = ["prepare", phantoms, "-o", prepared, "--set", "spacing=6", "--set", "field=[48, 32]"]
     done = run(*prepare)
     assert (done.code, done.err) == (0, "")
-    train, val, test, following = done.out.splitlines()
+    train, val, test, people, following = done.out.splitlines()
     counts = r"volumes; slices: \d+ pathological, \d+ healthy, \d+ near the brain's ends"
     for line, start in ((train, "train: 2"), (val, "val: 1"), (test, "test: 1")):
         assert re.fullmatch(f"{start} {counts}", line)
+    assert people == "patients: 4 with a lesion mask, 0 without"
     assert following == f"Prepared in {prepared}. Next: pseudohealthy train {prepared} -o RUN"
     assert run(*prepare) == done
 
@@ -327,6 +328,37 @@ def test_a_cohort_that_cannot_be_read_is_told(run: Run, tmp_path: Path) -> None:
     refused(run("prepare", data, "-o", out, "--layout", "brats"), "looked for BraTS: ")
     refused(run("prepare", data, "-o", out, "--set", "feild=[64, 48]"), "feild", "did you mean field?")
     assert not out.exists()
+
+
+def test_what_was_left_out_or_taken_for_something_is_told_first(run: Run, tmp_path: Path) -> None:
+    data, out = bids(tmp_path / "data", 5), tmp_path / "out"
+    (data / "sub-05/anat/sub-05_FLAIR.nii.gz").unlink()
+    groups = {1: "stroke", 2: "stroke", 3: "stroke", 4: "HC"}
+    participants(data, "participant_id\tgroup", *(f"sub-{n:02d}\t{word}" for n, word in groups.items()))
+    (data / "derivatives/lesions/sub-04/anat/sub-04_label-lesion_mask.nii.gz").unlink()
+    told = run("prepare", data, "-o", out, *FIT)
+    masks = "derivatives/lesions/sub-05/anat/sub-05_label-lesion_mask.nii.gz"
+    notes = [
+        "data: participants.tsv: group: stroke = patient (3), HC = control (1)",
+        "data: no FLAIR image, left out: sub-05",
+        f"data: no FLAIR image of the same subject and session for the masks {masks}; left out",
+    ]
+    assert told.code == 0
+    assert told.err.splitlines() == [f"note: {note}" for note in notes]
+    assert told.out.splitlines()[-2] == "patients: 3 with a lesion mask, 0 without; controls: 1"
+    assert json.loads((out / "manifest.json").read_text())["notes"] == notes
+
+
+def test_words_for_controls_are_taken_from_the_command(run: Run, tmp_path: Path) -> None:
+    data, out = bids(tmp_path / "data", 4), tmp_path / "out"
+    participants(data, "participant_id\tgroup", "01\t1", "02\t1", "03\t1", "04\t0")
+    (data / "derivatives/lesions/sub-04/anat/sub-04_label-lesion_mask.nii.gz").unlink()
+    refused(run("prepare", data, "-o", out, *FIT), "group holds 1 (3), 0 (1)", "--controls")
+    refused(run("prepare", data, "-o", out, *FIT, "--controls", "HC"), "no group is called HC; found 1, 0")
+    refused(run("prepare", data, "-o", out, *FIT, "--controls", " ,"), "expected words with commas")
+    told = run("prepare", data, "-o", out, *FIT, "--controls", "0, 0")
+    assert told.code == 0
+    assert told.out.splitlines()[-2] == "patients: 3 with a lesion mask, 0 without; controls: 1"
 
 
 def test_a_file_of_a_cohort_that_cannot_be_used_is_named(run: Run, tmp_path: Path) -> None:

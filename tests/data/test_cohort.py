@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cohorts import bank, bids, brats, controls, isles, touch
+from cohorts import bank, bids, brats, controls, isles, participants, touch
 from pseudohealthy.data.cohort import Cohort, CohortVolume, chosen, read_cohort
 from pseudohealthy.errors import InputError
 
@@ -135,3 +135,69 @@ def test_a_chosen_subject_keeps_its_volumes_and_a_bank_stays_whole(tmp_path: Pat
 def test_more_subjects_than_there_are_cannot_be_chosen(count: int) -> None:
     with pytest.raises(InputError, match=rf"HGG: {count} subjects to choose, expected 1 to 3"):
         chosen(hgg(3), count, 0)
+
+
+def test_notes_bear_the_name_of_their_data_set(tmp_path: Path) -> None:
+    folders = [bids(tmp_path / "a", 2), bids(tmp_path / "b", 2, first=3)]
+    (folders[1] / "sub-09").mkdir()
+    assert read_cohort(folders).notes == ("b: no FLAIR image, left out: sub-09",)
+    assert chosen(read_cohort(folders), 1, 0).notes == ("b: no FLAIR image, left out: sub-09",)
+
+
+def unfetched(path: Path) -> None:
+    """Put a link to nothing in the file's place, as git-annex does before the content is fetched."""
+    path.unlink()
+    path.symlink_to(f"../.git/annex/objects/{path.name}")
+
+
+@pytest.mark.parametrize("make", [bids, brats, isles])
+@pytest.mark.parametrize("which", ["image", "mask"])
+def test_volumes_whose_files_were_not_fetched_are_left_out(tmp_path: Path, make: Any, which: str) -> None:
+    before = read_cohort([make(tmp_path / "set", 3)])
+    absent = getattr(before.volumes[1], which)
+    unfetched(absent)
+    cohort = read_cohort([tmp_path / "set"])
+    assert cohort.volumes == before.volumes[::2]
+    assert cohort.notes == (
+        f"set: 1 volume whose files are links without content: {absent.relative_to(tmp_path / 'set')}; "
+        "left out; fetch them (datalad get, git annex get)",
+    )
+
+
+def test_a_cohort_of_which_nothing_was_fetched_is_refused(tmp_path: Path) -> None:
+    for volume in read_cohort([bids(tmp_path / "set", 3)]).volumes:
+        assert volume.image
+        unfetched(volume.image)
+    with pytest.raises(InputError, match="every volume has files that are links without content; fetch them"):
+        read_cohort([tmp_path / "set"])
+
+
+def test_masks_given_as_a_folder_of_their_own_are_told_of(tmp_path: Path) -> None:
+    study = bids(tmp_path / "study", 2)
+    (study / "derivatives/lesions").rename(tmp_path / "lesions")
+    cohort = read_cohort([study, tmp_path / "lesions"])
+    assert [v.group for v in cohort.volumes] == ["patient", "patient", "bank", "bank"]
+    assert cohort.notes == (
+        "lesions: masks without image, taken for a bank; 2 named as patients of study who have none: to use "
+        "them so, put them into study/derivatives",
+    )
+    assert read_cohort([study, bank(tmp_path / "masks", 2)]).notes == ()
+
+
+def test_words_for_controls_hold_for_all_folders_and_are_to_be_found(tmp_path: Path) -> None:
+    one, two = bids(tmp_path / "one", 2), controls(tmp_path / "two", 2)
+    participants(one, "participant_id\tgroup", "sub-01\t1", "sub-02\t0")
+    cohort = read_cohort([one, two], controls=["0", "Control"])
+    assert [v.group for v in cohort.volumes] == ["patient", "control", "control", "control"]
+    with pytest.raises(InputError, match="--controls: no group is called HCC; found 1, 0, control"):
+        read_cohort([one, two], controls=["0", "HCC"])
+    with pytest.raises(InputError, match="--controls: no group is called HC; found no column group"):
+        read_cohort([brats(tmp_path / "three", 1)], controls=["HC"])
+
+
+def test_images_that_are_named_otherwise_are_told_where_none_is_found(tmp_path: Path) -> None:
+    touch(tmp_path / "set", *(f"sub-0{n}/anat/sub-0{n}_flair.nii.gz" for n in range(1, 8)))
+    with pytest.raises(
+        InputError, match=r"7 files not read that may be FLAIR images: sub-01/anat/.* and 2 more"
+    ):
+        read_cohort([tmp_path / "set"])

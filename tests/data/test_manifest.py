@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,12 @@ def test_inputs_are_named_within_their_folder_and_hashed(volume: CohortVolume) -
             "mask": {"path": "mask.nii", "sha256": hashlib.sha256(b"mask").hexdigest()},
         },
     }
+
+
+def test_a_mask_beside_the_data_set_is_named_from_its_folder(volume: CohortVolume) -> None:
+    assert volume.mask
+    inside = replace(volume, folder=volume.folder / "anat")
+    assert input_record(inside)["inputs"]["mask"]["path"] == "../mask.nii"
 
 
 def test_a_file_that_is_not_there_has_no_hash(volume: CohortVolume) -> None:

@@ -5,7 +5,7 @@ import pytest
 from pseudohealthy.config import SPLITS, Split
 from pseudohealthy.data.layouts import Group
 from pseudohealthy.data.manifest import VolumeRecord
-from pseudohealthy.data.totals import expect_enough, totals_of
+from pseudohealthy.data.totals import expect_enough, people_told, totals_of
 from pseudohealthy.errors import InputError
 
 SHARES = (0.6, 0.15, 0.25)
@@ -35,6 +35,17 @@ def record(
             "slices": {"pathological": pathological, "healthy": healthy, "unlabelled": unlabelled, "end": 0},
         },
     }
+
+
+def test_patients_with_and_without_a_mask_are_counted() -> None:
+    masked: VolumeRecord = {**record("train", 1, 1, 0), "inputs": {"mask": {"path": "m", "sha256": ""}}}
+    other = record("train", 0, 0, 1)  # another session of the same patient
+    without = record("test", 0, 0, 1, subject="02")
+    assert people_told([masked, other, without]) == "patients: 1 with a lesion mask, 1 without"
+    controls = [{**masked, "group": "control", "subject": name} for name in ("03", "04")]
+    bank = record("train", 1, 0, 0, subject="B1", group="bank")
+    told = people_told([masked, *controls, bank])  # type: ignore[list-item]
+    assert told == "patients: 1 with a lesion mask, 0 without; controls: 2; bank: masks of 1"
 
 
 def test_totals_are_sums_over_the_volumes_with_an_image() -> None:

@@ -14,10 +14,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from cohorts import bids, participants
 from pseudohealthy.errors import RESEARCH_USE, InputError
-from pseudohealthy.experiment.plan import Experiment, read_experiment
+from pseudohealthy.experiment.plan import Data, Experiment, read_experiment
 from pseudohealthy.experiment.publish import render
-from pseudohealthy.experiment.run import outlook, reproduce
+from pseudohealthy.experiment.run import outlook, prepared_cohort, reproduce
 
 SMOKE = Path(__file__).resolve().parents[2] / "configs" / "smoke.yaml"
 PROGRAM = [sys.executable, "-m", "pseudohealthy.cli.main"]
@@ -215,3 +216,19 @@ def test_steps_side_by_side_come_to_the_same(
     assert "train paired-" in said
     (log,) = tmp_path.glob("train/paired-*/log.txt")
     assert log.is_file()  # empty: a line comes each minute, and these take seconds
+
+
+def test_the_cohort_s_own_words_and_what_it_lacks(experiment: Experiment, tmp_path: Path) -> None:
+    data, told = bids(tmp_path / "data", 6), list[str]()
+    (data / "sub-06/anat/sub-06_FLAIR.nii.gz").rename(data / "sub-06/anat/sub-06_T1w.nii.gz")
+    for number in (4, 5, 6):
+        (data / f"derivatives/lesions/sub-0{number}/anat/sub-0{number}_label-lesion_mask.nii.gz").unlink()
+    words = {1: "1", 2: "1", 3: "1", 4: "0", 5: "0"}
+    participants(data, "participant_id\tgroup", *(f"{number:02d}\t{word}" for number, word in words.items()))
+    own = experiment.model_copy(update={"data": Data(controls=("0",))})
+    prepared = prepared_cohort(own, tmp_path / "out", [data], told.append)
+    assert prepared.slices.groupby("group")["subject"].nunique().to_dict() == {"control": 2, "patient": 3}
+    assert told == [
+        "note: data: participants.tsv: group: 1 = patient (3), 0 = control (2)",
+        "note: data: no FLAIR image, left out: sub-06",
+    ]
