@@ -170,3 +170,15 @@ def test_other_columns_are_no_groups(tmp_path: Path) -> None:
 
 def test_an_empty_table_is_told(tmp_path: Path) -> None:
     assert of(tmp_path, "\n").notes == ("participants.tsv: is empty",)
+
+
+def test_an_empty_column_of_groups_hides_no_other(tmp_path: Path) -> None:
+    lines = ("participant_id\tgroup\tdiagnosis", "sub-1\tn/a\tstroke", "sub-2\t\tHC")
+    participants(tmp_path, *lines)
+    (note,) = read_participants(tmp_path, TWO).notes
+    assert "diagnosis (stroke, HC) found, not read; `group` expected" in note
+
+
+def test_groups_of_a_bank_mean_nothing(tmp_path: Path) -> None:
+    participants(tmp_path, "participant_id\tgroup\tdx", "sub-1\t1\tHC", "sub-2\t2\tMS")
+    assert read_participants(tmp_path, TWO, with_groups=False).notes == ()

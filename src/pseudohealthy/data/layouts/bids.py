@@ -50,7 +50,7 @@ def read(folder: Path, source: str, controls: Sequence[str] = ()) -> DataSet:
     masks = masks_of(folder, tree, images)
     if not (keys := images or masks.of):
         return DataSet(notes=_alike(folder, tree.volumes))
-    people = read_participants(folder, {subject for subject, _ in keys}, controls)
+    people = read_participants(folder, {subject for subject, _ in keys}, controls, with_groups=bool(images))
     volumes = []
     for key in sorted(keys, key=lambda key: natural("_".join(filter(None, key)))):
         if people.splits and key[0] not in people.splits:

@@ -70,13 +70,16 @@ class Participants:
     notes: tuple[str, ...] = ()
 
 
-def read_participants(folder: Path, subjects: set[str], controls: Sequence[str] = ()) -> Participants:
+def read_participants(
+    folder: Path, subjects: set[str], controls: Sequence[str] = (), *, with_groups: bool = True
+) -> Participants:
     """Group and split of the subjects that have files; nothing where there is no table.
 
     Args:
         folder: the data set.
         subjects: those that have files, without `sub-`.
         controls: words for healthy controls in the column `group`; none: those that are known.
+        with_groups: whether groups mean anything; in a bank of masks they do not.
 
     Raises:
         InputError: a table that cannot be read, or contradicts itself, or groups that are not understood.
@@ -87,14 +90,14 @@ def read_participants(folder: Path, subjects: set[str], controls: Sequence[str] 
     rows, header = _rows(table, notes)
     rows = _one_each(_with_zeros(rows, subjects, notes), table, notes)
     of_files = [row for row in rows if row.subject in subjects]
-    words = {row.subject: row.cells.get(GROUP) for row in of_files}
+    words = {row.subject: row.cells.get(GROUP) for row in of_files} if with_groups else {}
     try:
         groups = groups_of(words, controls)
     except InputError as error:
         raise InputError(f"{table}: {error}") from error
     splits = {row.subject: split for row in of_files if (split := _split(row, table))}
     notes += _told(of_files, words, groups, splits, subjects)
-    notes += _other_columns(rows, header)
+    notes += _other_columns(rows, header, (GROUP, SPLIT) if with_groups else (SPLIT,))
     return Participants(
         groups=groups,
         splits=splits,
@@ -266,15 +269,15 @@ def _told(
     return notes
 
 
-def _other_columns(rows: Sequence[Row], header: Sequence[str]) -> list[str]:
-    """A line for columns that seem to hold groups or splits under another name."""
+def _other_columns(rows: Sequence[Row], header: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """A line for columns that seem to hold groups or splits, of those `wanted`, under another name."""
     notes = []
     kinds: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
         (GROUP, LIKE_GROUP, is_known),
         (SPLIT, LIKE_SPLIT, lambda word: word.lower() in SPLIT_WORDS),
     )
     for column, alike, known in kinds:
-        if column in header:
+        if column not in wanted or any(row.cells.get(column) for row in rows):
             continue
         found = []
         for name in dict.fromkeys(header):
