@@ -201,3 +201,17 @@ def test_images_that_are_named_otherwise_are_told_where_none_is_found(tmp_path: 
         InputError, match=r"7 files not read that may be FLAIR images: sub-01/anat/.* and 2 more"
     ):
         read_cohort([tmp_path / "set"])
+
+
+def test_masks_of_the_images_are_no_bank_as_well(tmp_path: Path) -> None:
+    study = bids(tmp_path / "study", 2)
+    bank(study / "derivatives", 1)
+    cohort = read_cohort([study, study / "derivatives/lesions"])
+    assert [(v.subject, v.group) for v in cohort.volumes] == [("01", "patient"), ("02", "patient")]
+    assert cohort.notes[-1] == "lesions: 2 masks that belong to images of the cohort left out of the bank"
+
+
+def test_a_folder_of_derivatives_alone_is_told_what_it_holds(tmp_path: Path) -> None:
+    study = bids(tmp_path / "study", 2)
+    with pytest.raises(InputError, match="2 files not read that may be lesion masks: lesions/sub-01/anat/"):
+        read_cohort([study, study / "derivatives"])

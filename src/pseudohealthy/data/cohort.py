@@ -61,6 +61,7 @@ def read_cohort(folders: Sequence[Path], layout: Layout = "auto", controls: Sequ
         _fetched(folder, _read(folder, layout, source, controls))
         for folder, source in zip(folders, sources, strict=True)
     ]
+    found = _without_own_masks(found)
     _expect_groups(controls, [word for data in found for word in data.groups])
     notes = [f"{source}: {note}" for source, data in zip(sources, found, strict=True) for note in data.notes]
     volumes = _with_unique_subjects([data.volumes for data in found])
@@ -145,6 +146,21 @@ def _expect_groups(controls: Sequence[str], words: Sequence[str]) -> None:
             listed(dict.fromkeys(words), most=10) or "no column group in participants.tsv, or an empty one"
         )
         raise InputError(f"--controls: no group is called {listed(missing)}; found {found}")
+
+
+def _without_own_masks(found: Sequence[DataSet]) -> list[DataSet]:
+    """The data sets, of each bank only masks that belong to none of the images.
+
+    A bank is for training, and a mask of a test patient has no place there.
+    """
+    own = {volume.mask.resolve() for data in found for volume in data.volumes if volume.image and volume.mask}
+    kept = []
+    for data in found:
+        twice = {v for v in data.volumes if v.image is None and v.mask and v.mask.resolve() in own}
+        note = f"{count_of(len(twice), 'mask')} that belong to images of the cohort left out of the bank"
+        volumes = tuple(volume for volume in data.volumes if volume not in twice)
+        kept.append(replace(data, volumes=volumes, notes=(*data.notes, note)) if twice else data)
+    return kept
 
 
 def _namesakes(found: Sequence[DataSet]) -> list[str]:

@@ -91,6 +91,10 @@ def test_words_for_controls_are_those_that_are_given(tmp_path: Path) -> None:
         (["name", "sub-1", "sub-2"], "no column participant_id, found name"),
         (["participant_id split", "sub-1 train"], "no column participant_id, found participant_id split"),
         (["participant_id\tgroup", "sub-1\tpatient\tx"], "line 2 has 3 cells for 2 columns"),
+        (
+            ["participant_id\tgroup", 'sub-1\t"MS', "sub-2\tHC"],
+            "a cell that ends in line 3 runs over several lines",
+        ),
         (["participant_id\tgroup", "\tpatient"], "line 2 has no participant_id"),
         (["participant_id\tage", "n/a\t3"], "line 2 has no participant_id"),
         (["participant_id\tgroup\tGroup", "sub-1\tpatient\tHC"], "several columns group"),

@@ -20,7 +20,7 @@ from pseudohealthy.data.layouts import (
     natural,
     within,
 )
-from pseudohealthy.data.layouts.bids_masks import Kind, kind_of, masks_of, unread
+from pseudohealthy.data.layouts.bids_masks import Kind, alike, kind_of, masks_of, unread
 from pseudohealthy.data.layouts.bids_names import IMAGE, TRUTH, Key, fits, inside, key_of, named, owner_of
 from pseudohealthy.data.layouts.participants import TABLE, Participants, read_participants
 from pseudohealthy.data.layouts.tree import Tree
@@ -49,7 +49,7 @@ def read(folder: Path, source: str, controls: Sequence[str] = ()) -> DataSet:
     _expect_own_folders(images, folder)
     masks = masks_of(folder, tree, images)
     if not (keys := images or masks.of):
-        return DataSet(notes=_alike(folder, tree.volumes))
+        return DataSet(notes=(*_images_alike(folder, tree.volumes), *alike(folder, tree.volumes)))
     people = read_participants(folder, {subject for subject, _ in keys}, controls, with_groups=bool(images))
     volumes = []
     for key in sorted(keys, key=lambda key: natural("_".join(filter(None, key)))):
@@ -117,7 +117,7 @@ def _left_out(folder: Path, tree: Tree, keys: Iterable[Key], people: Participant
     of_these = [
         path for path in tree.volumes if owner_of(path, folder) in {subject for subject, _ in lacking}
     ]
-    return [f"no FLAIR image, left out: {listed(in_order)}", *_alike(folder, of_these)]
+    return [f"no FLAIR image, left out: {listed(in_order)}", *_images_alike(folder, of_these)]
 
 
 def _of_bank(folder: Path, tree: Tree, masks: int) -> list[str]:
@@ -126,7 +126,7 @@ def _of_bank(folder: Path, tree: Tree, masks: int) -> list[str]:
     if not others:
         return []
     bank = f"no FLAIR image, so {count_of(masks, 'mask')} taken for a bank of masks without image"
-    return [bank, *_alike(folder, others)]
+    return [bank, *_images_alike(folder, others)]
 
 
 def _without_split(people: Participants, subjects: set[str]) -> list[str]:
@@ -136,7 +136,7 @@ def _without_split(people: Participants, subjects: set[str]) -> list[str]:
     return [f"{TABLE}: no split for {names}, left out; give every subject one, or none"] if lacking else []
 
 
-def _alike(folder: Path, volumes: Iterable[Path]) -> tuple[str, ...]:
+def _images_alike(folder: Path, volumes: Iterable[Path]) -> tuple[str, ...]:
     """A line for files that say FLAIR in their name and are not where images are looked for."""
     named_so = (path for path in volumes if "flair" in path.name.lower() and "desc-" not in path.name)
     found = [path for path in named_so if not fits(IMAGE, path, folder)]

@@ -93,8 +93,13 @@ def unread(folder: Path, tree: Tree, volumes: Sequence[CohortVolume]) -> tuple[s
         return ()
     read = {volume.mask for volume in volumes}
     rest = (path for path in tree.volumes if path not in read)
-    rest = (path for path in rest if not fits(IMAGE, path, folder) and not fits(TRUTH, path, folder))
-    if not (found := [path for path in rest if _may_be_one(inside(path, folder))]):
+    return alike(folder, rest)
+
+
+def alike(folder: Path, volumes: Iterable[Path]) -> tuple[str, ...]:
+    """A line for those of the volumes that look like lesion masks."""
+    others = (path for path in volumes if not fits(IMAGE, path, folder) and not fits(TRUTH, path, folder))
+    if not (found := [path for path in others if _may_be_one(inside(path, folder))]):
         return ()
     files = count_of(len(found), "file")
     return (f"{files} not read that may be lesion masks: {within(folder, found)}; expected {EXPECTED}",)

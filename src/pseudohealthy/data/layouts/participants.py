@@ -157,6 +157,10 @@ def _check_header(header: Sequence[str], table: Path) -> None:
 
 
 def _row(number: int, cells: list[str], header: Sequence[str], table: Path) -> Row:
+    if any("\n" in cell for cell in cells):
+        raise InputError(
+            f"{table}: a cell that ends in line {number} runs over several lines; close its quotes"
+        )
     if any(cells[len(header) :]):
         raise InputError(
             f"{table}: line {number} has {len(cells)} cells for {len(header)} columns; "
