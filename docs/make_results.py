@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pseudohealthy.errors import RESEARCH_USE
+from pseudohealthy.report.cells import NOTHING
 from pseudohealthy.report.headlines import goals, headlines
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,6 +27,8 @@ ABLATED = {
     "healthiness, pooled": ("healthiness", "pooled"),
     "panel: mean": ("healthiness", "panel_mean"),
     "worst": ("healthiness", "panel_worst"),
+    "balance": ("balance", "mean"),
+    "texture": ("texture", "median"),
     "residual contrast": ("residual_contrast", "mean"),
     "Dice of S, pooled": ("segmentor", "dice_pooled"),
     "checkerboard": ("checkerboard", "mean"),
@@ -69,8 +72,7 @@ def page(folders: list[Path]) -> str:
             f"validation, {split['test']} for the test, made at {commits}. Every value by volume: "
             "`volumes.tsv` beside it; all tables: `table1.md`.",
             headlines(table1),
-            "### Goals",
-            goals(table1),
+            *(["### Goals", asked] if (asked := goals(table1)) else []),
         ]
         sections += _notes(folder)
     sections += ablations(ROOT / "results/ablations")
@@ -85,8 +87,13 @@ def ablations(folder: Path) -> list[str]:
     if "base" not in found:
         return []
     rows = {"base": found.pop("base"), **found}
-    body = [[name, *(_value(scores, *keys) for keys in ABLATED.values())] for name, scores in rows.items()]
-    return ["## One change at a time", _markdown(("changed", *ABLATED), body), *_notes(folder)]
+    columns = {
+        head: cells
+        for head, keys in ABLATED.items()
+        if set(cells := [_value(scores, *keys) for scores in rows.values()]) != {NOTHING}
+    }
+    body = list(zip(rows, *columns.values(), strict=True))
+    return ["## One change at a time", _markdown(("changed", *columns), body), *_notes(folder)]
 
 
 def whole(folder: Path) -> list[str]:
@@ -137,8 +144,8 @@ def _notes(folder: Path) -> list[str]:
 def _value(scores: dict[str, Any], *keys: str) -> str:
     value: Any = scores
     for key in keys:
-        value = value[key]
-    return "–" if value is None else f"{value:.3f}"
+        value = value.get(key) if isinstance(value, dict) else None
+    return NOTHING if value is None else f"{value:.3f}"
 
 
 def readme(text: str, results: Path) -> str:

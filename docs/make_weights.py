@@ -29,6 +29,8 @@ MEASURES = {
     "identity": "identity (paper's form)",
     "identity_normalised": "identity, mask-normalised",
     "healthiness": "healthiness",
+    "balance": "balance of identity and healthiness",
+    "texture": "texture inside the lesion's place, median",
     "segmentor_dice": "Dice of S",
     "healthy_in.ms_ssim": "MS-SSIM of healthy slices",
     "healthy_in.false_positive_voxels": "voxels S marks in a healthy slice",

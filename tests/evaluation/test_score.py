@@ -143,6 +143,23 @@ def test_the_panel_has_every_judge_but_the_one_held_back() -> None:
     assert "held_back" not in whole
 
 
+def test_balance_is_of_the_panel_and_the_normalised_identity() -> None:
+    full = cohort()
+    table = score(full)
+    lesion = (full.masks > 0).sum() / 6
+    for volume, row in table.iterrows():
+        own = volume == VOLUMES
+        h = np.mean([1 - full.judged[name][own].sum() / own.sum() / lesion for name in ("f_pre", "wide")])
+        i = row["identity_normalised"]
+        assert row["balance"] == pytest.approx(2 * i * h / (i + h))
+    assert summarise(table)["balance"] == interval(table["balance"])
+
+
+def test_texture_that_was_joined_is_not_summarised_over_volumes() -> None:
+    table = score(cohort())
+    assert summarise(table.assign(texture=0.5)).keys() == summarise(table).keys()
+
+
 def test_a_copy_is_the_same_person_and_as_ill_as_before() -> None:
     scored = cohort()
     copied = dataclasses.replace(scored, outputs=scored.images, judged=scored.judged_inputs)
@@ -187,7 +204,7 @@ def test_the_summary_has_an_interval_of_each_measure_in_its_group() -> None:
     assert set(summary) == {
         *("volumes", "slices", "identity", "identity_normalised", "psnr_outside", "mae_outside"),
         *("residual_contrast", "anomaly_auprc", "anomaly_auprc_flair", "checkerboard", "flicker"),
-        *("segmentor_dice", "detection", "truth_phantom", "healthiness"),
+        *("segmentor_dice", "detection", "truth_phantom", "healthiness", "balance"),
     }
     assert set(summary["detection"]) == {"rate", "false_alarms_per_slice"}
     grouped = {"psnr", "ssim", "mae"}

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pytest
 from torch import nn
 
@@ -16,7 +15,7 @@ from pseudohealthy.config import MethodName
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.evaluation.identity import identity
 from pseudohealthy.experiment.cases import Case
-from pseudohealthy.experiment.choose import choose, harmonic_mean
+from pseudohealthy.experiment.choose import choose
 from pseudohealthy.experiment.plan import Experiment, plan
 from pseudohealthy.experiment.run import Workshop
 from pseudohealthy.synthesis.model import Model
@@ -125,12 +124,3 @@ def test_the_held_back_judge_plays_no_part(tmp_path: Path, cohort: Prepared) -> 
     choice = json.loads((step.folder(tmp_path) / "choice.json").read_text())
     assert [point["healthiness"] for point in choice["curve"]] == [0, 1, 0]
     assert choice["images"] == 8
-
-
-@pytest.mark.parametrize(
-    ("identity", "healthiness", "expected"),
-    [(1, 1, 1), (0.5, 1, 2 / 3), (0.9, 0, 0), (0.9, -3, 0), (0, 0.9, 0), (-0.1, 0.9, 0), (0.8, 0.8, 0.8)],
-)
-def test_the_harmonic_mean_by_hand(identity: float, healthiness: float, expected: float) -> None:
-    assert harmonic_mean(identity, healthiness) == pytest.approx(expected)
-    assert np.isfinite(harmonic_mean(identity, healthiness))

@@ -16,6 +16,7 @@ from pseudohealthy.experiment.compare import compare_scores, read_scores
 def scores(identity: list[float], found: list[int], *, in_inputs: int = 90) -> pd.DataFrame:
     """Volumes of 2 slices and 100 lesion voxels."""
     table = pd.DataFrame({"slices": 2, "lesion_voxels": 100, "identity": identity, "found.first": found})
+    table["identity_normalised"] = table["identity"]
     table["found_in_inputs.first"] = in_inputs
     table["healthiness"] = 1 - table["found.first"] / 100
     table.index = pd.Index([f"{number:02d}" for number in range(len(table))], name="volume")
@@ -23,16 +24,21 @@ def scores(identity: list[float], found: list[int], *, in_inputs: int = 90) -> p
 
 
 def test_the_tests_are_wilcoxon_s_and_holm_s() -> None:
-    """Eight differences of one sign: p = 2 / 2^8; of two such tests each is doubled."""
+    """Eight differences of one sign: p = 2 / 2^8; of three such tests each is tripled."""
     steps = np.arange(8)
     ours = scores([*(0.8 + 0.01 * steps)], [*(30 + steps)])
     theirs = scores([*(0.7 + 0.02 * steps**2 / 49)], [*(10 - steps)])
     found = compare_scores(ours, theirs)
     assert found["volumes"] == 8
     better, worse = found["identity"], found["healthiness"]
-    for test in (better, worse):
-        assert (test["p"], test["p_holm"]) == (pytest.approx(2 / 256), pytest.approx(4 / 256))
-    assert (better["star"], worse["star"]) == (True, False)
+    for test in (better, worse, found["balance"]):
+        assert (test["p"], test["p_holm"]) == (pytest.approx(2 / 256), pytest.approx(6 / 256))
+    assert (better["star"], worse["star"], found["balance"]["star"]) == (True, False, False)
+    means = []
+    for table in (ours, theirs):
+        i, h = table["identity"], table["healthiness"]
+        means.append((2 * i * h / (i + h)).mean())
+    assert found["balance"]["difference"] == pytest.approx(means[0] - means[1])
     assert better["difference"] == pytest.approx(np.mean(0.1 + 0.01 * steps - 0.02 * steps**2 / 49))
     assert worse["difference"] == pytest.approx(-np.mean(20 + 2 * steps) / 100)
 
@@ -45,8 +51,9 @@ def test_the_volumes_of_both_count_and_are_on_one_scale() -> None:
     theirs["healthiness"] = 1 - theirs["found.first"] / 300
     found = compare_scores(ours, theirs.iloc[::-1])
     assert found["volumes"] == 6
-    assert found["healthiness"]["difference"] == pytest.approx(0, abs=1e-12)
-    assert found["healthiness"]["p"] == 1
+    for measure in ("healthiness", "balance"):
+        assert found[measure]["difference"] == pytest.approx(0, abs=1e-12)
+        assert found[measure]["p"] == 1
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
@@ -67,9 +74,16 @@ def test_the_same_scores_differ_in_nothing() -> None:
     ours = scores([0.9, 0.8, 0.7], [10, 20, 30])
     found = compare_scores(ours, ours.iloc[::-1])
     assert found["volumes"] == 3
-    for measure in ("identity", "healthiness"):
+    for measure in ("identity", "healthiness", "balance"):
         expected = {"difference": 0, "p": 1, "p_holm": 1, "star": False, "n": 3}
         assert found[measure] == expected
+
+
+def test_another_panel_is_another_balance() -> None:
+    """The first judge is the same, so that healthiness can be compared; the mean over the panel cannot."""
+    ours = scores([0.9, 0.8, 0.7], [10, 20, 30])
+    found = compare_scores(ours, ours.assign(**{"found.second": 0}))
+    assert found.keys() == {"volumes", "identity", "healthiness"}
 
 
 def test_judges_on_two_processors_are_one_judge() -> None:

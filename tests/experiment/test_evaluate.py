@@ -171,12 +171,27 @@ def test_the_summary_on_disk_is_strict_json_and_says_what_made_it(
     assert summary["seconds_a_slice"] > 0
 
 
+def test_balance_comes_with_a_judge_and_texture_always(
+    tmp_path: Path, with_truth: Prepared, models: dict[str, Model]
+) -> None:
+    """Of a blind judge and the threshold rule a copy has half; lesions of 48 pixels are too small."""
+    summary = evaluate(with_truth, models["copying"], tmp_path, judges={"judge": models["sees none"]})
+    assert summary["texture"]["slices"] == 0
+    found = json.loads((tmp_path / "summary.json").read_text())
+    assert (found["texture"]["median"], found["texture"]["slices"]) == (None, 0)
+    table = pd.read_csv(tmp_path / "volumes.tsv", sep="\t")
+    assert table["texture"].isna().all()
+    i, h = table["identity_normalised"], 1 - (table["found.judge"] * 0 + table["found.threshold"]) / 96 / 4
+    assert table["balance"].tolist() == pytest.approx((2 * i * h / (i + h)).tolist())
+    assert summary["balance"]["mean"] == pytest.approx(table["balance"].mean())
+
+
 def test_without_truth_and_judge_there_is_identity_alone(
     tmp_path: Path, prepared: Prepared, models: dict[str, Model]
 ) -> None:
     summary = evaluate(prepared, models["copying"], tmp_path)
     assert "identity" in summary
-    assert not {"truth_phantom", "healthiness", "judge", "valid"} & summary.keys()
+    assert not {"truth_phantom", "healthiness", "balance", "judge", "valid"} & summary.keys()
 
 
 def test_a_cohort_prepared_in_another_way_is_refused_with_what_differs(

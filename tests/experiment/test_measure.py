@@ -16,6 +16,7 @@ from models import saved
 from pseudohealthy.config import MethodName
 from pseudohealthy.evaluation.reconstruction import moved
 from pseudohealthy.evaluation.score import summarise
+from pseudohealthy.evaluation.texture import texture, texture_over_slices
 from pseudohealthy.experiment.measure import Measured, measure, nested
 from pseudohealthy.experiment.plan import Row
 from pseudohealthy.experiment.references import Bench, insertion_check
@@ -127,10 +128,31 @@ def test_the_check_is_of_the_row_s_own_outputs(
     x = bench.pathological
     blank = ruled("conditional_gan", G=lambda x: 0 * x)
     found = measured(bench, coordinates, Row("conditional_gan", "default", seed=0), blank)
-    assert found.numbers == {"healthiness.insertion_recall": 0.0}
+    assert found.numbers["healthiness.insertion_recall"] == 0.0
     _, expected = insertion_check(x, x.images, bench.check_pairs, bench.first_judge, 1.0)
-    assert copy.numbers == {"healthiness.insertion_recall": expected}
+    assert copy.numbers["healthiness.insertion_recall"] == expected
+    assert set(copy.numbers) == {"healthiness.insertion_recall", "texture"}
     assert expected > 0.3
+
+
+def test_texture_is_of_the_row_s_own_outputs(bench: Bench, coordinates: pd.DataFrame, copy: Measured) -> None:
+    """A copy has the noise of both sides; the smooth patch nothing inside; small lesions are not measured."""
+    assert copy.numbers["texture"]["slices"] == 0
+    assert copy.table["texture"].isna().all()
+    x = bench.pathological
+    masks = np.zeros_like(x.masks)
+    masks[:, 18:46, 6:22] = True  # as in benches: the brain's middle is column 23.5
+    large = replace(bench, pathological=replace(x, images=x.truth, masks=masks, truth=None))
+    same = measured(large, coordinates, Row("copy"))
+    assert same.numbers["texture"] == texture_over_slices(
+        texture(x.truth, masks, x.brains, x.volumes), x.volumes
+    )
+    assert same.numbers["texture"]["slices"] == SLICES
+    assert same.numbers["texture"]["median"] == pytest.approx(1, abs=0.15)
+    assert same.table["texture"].between(0.7, 1.3).all()
+    filled = measured(large, coordinates, Row("fill", mask="true"))
+    assert filled.numbers["texture"]["median"] < 0.3
+    assert list(filled.table["texture"].index) == VOLUMES
 
 
 def test_where_no_lesion_fits_the_recall_is_not_known(bench: Bench, coordinates: pd.DataFrame) -> None:

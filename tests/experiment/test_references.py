@@ -14,6 +14,7 @@ import pytest
 from benches import AREA, PATIENTS, Drawn, drawn, rows_of_split, without
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
+from pseudohealthy.evaluation.texture import texture, texture_over_slices
 from pseudohealthy.experiment.references import (
     Bench,
     insertion_check,
@@ -219,6 +220,25 @@ def test_a_judge_s_worth_by_hand(written: Path, bench: Bench) -> None:
             bench.pathological, bench.pathological.images, bench.check_pairs, JUDGES["first"], 1.0
         )[1]
     )
+
+
+def test_the_texture_of_healthy_slices_is_with_others_masks(bench: Bench, tmp_path: Path) -> None:
+    """Noise on both sides, for lesions large enough; those of the bench have nothing left when eroded."""
+    case = bench.transplants
+    masks = np.zeros_like(case.masks)
+    masks[:, 18:46, 6:22] = True
+    large = replace(bench, transplants=replace(case, masks=masks, images=np.where(masks, 1, case.images)))
+    write_references(tmp_path, large, seed=0, steps=1)
+    found = judges_of(tmp_path)["texture_of_healthy_slices"]
+    assert found == texture_over_slices(texture(case.truth, masks, case.brains, case.volumes), case.volumes)
+    assert found["slices"] == len(case.images)
+    assert found["median"] == pytest.approx(1, abs=0.15)
+
+
+def test_where_no_texture_can_be_measured_it_is_null(written: Path) -> None:
+    found = judges_of(written)["texture_of_healthy_slices"]
+    assert found.pop("slices") == 0
+    assert set(found.values()) == {None}
 
 
 def test_a_blind_first_judge_makes_the_table_invalid(bench: Bench, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ VOLUMES = [f"{number:02d}" for number in range(8)]
 # Mean of identity by method. Paired is the best, unpaired worse than CycleGAN.
 IDENTITY = {"conditional_gan": 0.5, "cyclegan": 0.7, "unpaired": 0.6, "paired": 0.8}
 SIGNED_RANK = 2 / 2**8  # p of eight differences of one sign
+MEASURES = ("identity", "healthiness", "balance")
 ALARMS = "false_positive_voxels_per_healthy_slice"
 COMMIT = "0123abc"
 
@@ -105,7 +106,7 @@ def judges(recall: float | None = 0.9) -> dict[str, dict[str, Any]]:
 
 
 def values(identity: float) -> pd.DataFrame:
-    """A row's table: healthiness, too, rises with identity; one lesion of 100 voxels a volume."""
+    """A row's table: healthiness and balance, too, rise with identity; a lesion of 100 voxels a volume."""
     steps = np.arange(8)
     table = pd.DataFrame(
         {
@@ -118,6 +119,8 @@ def values(identity: float) -> pd.DataFrame:
         index=pd.Index(VOLUMES, name="volume"),
     )
     table["healthiness"] = 1 - table["found.first"] / 100
+    table["balance"] = table["identity"] - 0.1
+    table["texture"] = table["identity"] - 0.2
     table["insertion_recall"] = 0.5
     return table
 
@@ -139,25 +142,25 @@ def the_paired(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_better_baseline_is_what_the_proposed_are_tested_against(finished: Finished) -> None:
-    """Four tests of the same p: Holm takes each four times. Unpaired is worse: no star."""
+    """Six tests of the same p: Holm takes each six times. Unpaired is worse: no star."""
     table = finished.table()
     for method, star in (("unpaired", False), ("paired", True)):
-        for measure in ("identity", "healthiness"):
+        for measure in MEASURES:
             test = table["statistics"][method][measure]
             assert (test["baseline"], test["n"], test["star"]) == ("cyclegan", 8, star)
             assert test["p"] == pytest.approx(SIGNED_RANK)
-            assert test["p_holm"] == pytest.approx(4 * SIGNED_RANK)
+            assert test["p_holm"] == pytest.approx(6 * SIGNED_RANK)
     assert table["not_tested"] == []
     assert table["baselines"] == ["conditional_gan", "cyclegan"]
 
 
 def test_stars_are_for_raw_rows_of_the_preset_tested(finished: Finished) -> None:
     table = finished.table()
-    none = {"identity": None, "healthiness": None}
-    assert the_paired(table)["star"] == {"identity": True, "healthiness": True}
-    assert the_paired(table)["p_holm"]["identity"] == pytest.approx(4 * SIGNED_RANK)
+    none = dict.fromkeys(MEASURES)
+    assert the_paired(table)["star"] == dict.fromkeys(MEASURES, True)
+    assert the_paired(table)["p_holm"]["identity"] == pytest.approx(6 * SIGNED_RANK)
     unpaired = row(table, "unpaired")
-    assert unpaired["star"] == {"identity": False, "healthiness": False}
+    assert unpaired["star"] == dict.fromkeys(MEASURES, False)
     assert None not in unpaired["p_holm"].values()
     others = [
         each
@@ -181,19 +184,19 @@ def test_another_preset_of_a_method_does_not_enter_its_test(finished: Finished) 
 
 
 def test_void_healthiness_is_not_tested_and_is_named(finished: Finished) -> None:
-    """Identity does not need the judge: three tests are left in the family."""
+    """Identity does not need the judge: four tests are left in the family."""
     finished.recall("paired-default-s0-raw", 0.84)
     table = finished.table()
     assert the_paired(table)["healthiness"]["void"] is True
     assert row(table, "unpaired")["healthiness"]["void"] is False
     (reason,) = table["not_tested"]
-    assert reason.startswith("healthiness of")
+    assert reason.startswith("healthiness and balance of")
     assert reason.endswith("void by the insertion check")
     assert "paired" in reason
     assert table["statistics"]["paired"].keys() == {"identity"}
-    assert table["statistics"]["paired"]["identity"]["p_holm"] == pytest.approx(3 * SIGNED_RANK)
-    assert the_paired(table)["star"] == {"identity": True, "healthiness": False}
-    assert the_paired(table)["p_holm"]["healthiness"] is None
+    assert table["statistics"]["paired"]["identity"]["p_holm"] == pytest.approx(4 * SIGNED_RANK)
+    assert the_paired(table)["star"] == {"identity": True, "healthiness": False, "balance": False}
+    assert the_paired(table)["p_holm"]["healthiness"] is the_paired(table)["p_holm"]["balance"] is None
 
 
 def test_a_void_baseline_is_no_rival(finished: Finished) -> None:
@@ -201,8 +204,20 @@ def test_a_void_baseline_is_no_rival(finished: Finished) -> None:
     table = finished.table()
     assert "CycleGAN" in table["not_tested"][0]
     assert table["statistics"]["paired"]["identity"]["baseline"] == "cyclegan"
-    assert table["statistics"]["paired"]["healthiness"]["baseline"] == "conditional_gan"
-    assert row(table, "unpaired")["star"] == {"identity": False, "healthiness": True}
+    for measure in ("healthiness", "balance"):
+        assert table["statistics"]["paired"][measure]["baseline"] == "conditional_gan"
+    assert row(table, "unpaired")["star"] == {"identity": False, "healthiness": True, "balance": True}
+
+
+def test_a_row_that_was_made_without_a_measure_is_named(finished: Finished) -> None:
+    """Before there was a balance: the others are tested, and so is the balance of the rest."""
+    folder = finished.measured("unpaired-default-s0-raw")
+    write_text(folder / "volumes.tsv", as_tsv(values(0.6).drop(columns="balance")))
+    table = finished.table()
+    assert table["not_tested"] == ["balance of proposed (unpaired): not measured"]
+    assert table["statistics"]["unpaired"].keys() == {"identity", "healthiness"}
+    assert table["statistics"]["paired"]["balance"]["p_holm"] == pytest.approx(5 * SIGNED_RANK)
+    assert row(table, "unpaired")["star"]["balance"] is False
 
 
 @pytest.mark.parametrize(
@@ -224,7 +239,7 @@ def test_a_judge_that_may_not_be_believed_tests_identity_alone(finished: Finishe
     finished.judged(valid=False, invalid_reason="blind")
     table = finished.table()
     assert (table["valid"], table["invalid_reason"]) == (False, "blind")
-    assert table["not_tested"] == ["healthiness of every method: the judge may not be believed"]
+    assert table["not_tested"] == ["healthiness and balance of every method: the judge may not be believed"]
     assert {name: set(tests) for name, tests in table["statistics"].items()} == {
         "unpaired": {"identity"},
         "paired": {"identity"},
@@ -258,7 +273,7 @@ def test_one_void_seed_makes_the_method_s_healthiness_void(tmp_path: Path) -> No
     finished.recall("paired-default-s1-raw", 0.1)
     table = finished.table()
     assert len(table["not_tested"]) == 1
-    assert "healthiness" not in table["statistics"]["paired"]
+    assert table["statistics"]["paired"].keys() == {"identity"}
     assert row(table, "paired", preset="default", seed=0)["healthiness"]["void"] is False
 
 
@@ -288,7 +303,8 @@ def test_a_row_s_figures_are_those_of_its_files(finished: Finished) -> None:
     """Mean found: 100 (1 - 0.8) + 3.5 of 100 voxels; what does not apply is null."""
     by_size = {"<50": {"lesions": 0, "detected": 0, "rate": None}}
     finished.edit(
-        finished.measured("paired-default-s0-raw") / "numbers.json", **{"detection.by_size": by_size}
+        finished.measured("paired-default-s0-raw") / "numbers.json",
+        **{"detection.by_size": by_size, "texture": {"median": 0.21, "slices": 9, "low": None}},
     )
     paired = the_paired(finished.table())
     assert paired["healthiness"]["pooled"] == paired["healthiness"]["rel"] == pytest.approx(0.765)
@@ -296,6 +312,8 @@ def test_a_row_s_figures_are_those_of_its_files(finished: Finished) -> None:
     assert paired["healthiness"]["insertion_recall"] == 0.9, "pooled, not the mean over volumes"
     assert "insertion_recall" not in paired
     assert paired["detection"] == {"by_size": by_size}
+    assert paired["balance"]["mean"] == pytest.approx(0.7035)
+    assert paired["texture"] == {"median": 0.21, "slices": 9, "low": None}, "not the mean over volumes"
     for name in ("truth_phantom", "cycle", "obey", "segmentor_dice"):
         assert paired[name] is None
 

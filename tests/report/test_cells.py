@@ -31,6 +31,8 @@ FULL = {"mean": 0.87654, "std": 0.03149, "low": 0.8611, "high": 0.8888}
         ({"mean": 31.456, "std": 4.5, "low": 29.94, "high": 33.06}, "31.5 ± 4.5 [29.9, 33.1]"),
         ({"mean": 0.00544, "std": 0.00111, "low": 0.0048, "high": 0.006}, "0.0054 ± 0.0011 [0.0048, 0.0060]"),
         ({"mean": -0.0004, "std": 0.02, "low": -0.0124, "high": 0.0096}, "0.000 ± 0.020 [-0.012, 0.010]"),
+        ({"median": 0.21, "low": 0.15, "high": 0.32, "slices": 89}, "0.210 [0.150, 0.320]"),
+        ({"median": None, "low": None, "high": None, "slices": 0}, "–"),
         (-0.25, "-0.250"),
         (0.0, "0.000"),
     ],
@@ -51,8 +53,12 @@ def test_paths_lead_to_values_or_to_nothing() -> None:
     for path in ("cycle.l2", "obey.moved", "dice.mean", "none.at.all"):
         assert leaf(row, path) is None
     assert dict(measures(row)) == {"cycle.l1": FULL, "obey": None, "dice": 0.7}
+    assert dict(measures({"texture": {"median": 0.5, "slices": 3}})) == {
+        "texture": {"median": 0.5, "slices": 3}
+    }
 
 
 def test_the_pooled_value_stands_for_a_measure() -> None:
     assert central({"mean": 0.5, "pooled": 0.25}) == 0.25
+    assert central({"median": 0.5, "low": 0.1}) == 0.5
     assert central({"mean": 0.5, "pooled": None}) == central({"mean": 0.5}) == central(0.5) == 0.5

@@ -35,6 +35,7 @@ def test_measures_become_lines_and_all_else_is_left_out() -> None:
         "truth": {"inside": {"mae": {"mean": 0.04, **spread}}, "mae_ratio": {"mean": 0.125, **spread}},
         "model": {"method": "paired", "data": {"train": 68}},
         "segmentor": {"dice_pooled": 0.7},
+        "texture": {"median": 0.21, "low": 0.15, "high": 0.32, "lower_quartile": 0.1, "slices": 89},
         "split": "val",
     }
     assert list(summary_lines(summary)) == [
@@ -43,6 +44,7 @@ def test_measures_become_lines_and_all_else_is_left_out() -> None:
         "truth.inside.mae: 0.040 ± 0.013 [0.940, 0.967]",
         "truth.mae_ratio: 0.125 ± 0.013 [0.940, 0.967]",
         "segmentor.dice_pooled: 0.700",
+        "texture: median 0.210 [0.150, 0.320]",
     ]
 
 
@@ -112,10 +114,10 @@ def test_latex_is_balanced_and_escaped() -> None:
     assert r"0.912 $\pm$ 0.031* [0.893, 0.928]" in text
     body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
     assert len(body) == 7
-    assert {line.count("&") for line in body} == {15}
+    assert {line.count("&") for line in body} == {17}
     widths = [int(width) for width in re.findall(r"\\multicolumn\{(\d+)\}", text)]
-    assert sum(widths) == 16
-    assert re.findall(r"\\cmidrule\(lr\)\{(.*?)\}", text) == ["5-12", "13-14", "15-16"]
+    assert sum(widths) == 18
+    assert re.findall(r"\\cmidrule\(lr\)\{(.*?)\}", text) == ["5-14", "15-16", "17-18"]
 
 
 def test_latex_knows_a_minus() -> None:

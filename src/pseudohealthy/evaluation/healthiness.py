@@ -48,11 +48,28 @@ def volume_healthiness(found: ArrayLike, lesions: ArrayLike, volumes: ArrayLike)
     Returns:
         A value a volume, in order of first appearance; NaN without any lesion in the cohort.
     """
-    mean_found = (
-        pd.Series(np.asarray(found, dtype=np.float64)).groupby(np.asarray(volumes), sort=False).mean()
-    )
-    mean_lesion = float(np.asarray(lesions, dtype=np.float64).mean())
-    return 1 - mean_found / (mean_lesion if mean_lesion else float("nan"))
+    counts = pd.DataFrame({"found": np.asarray(found), "lesions": np.asarray(lesions)}, dtype=np.float64)
+    of_volume = counts.groupby(np.asarray(volumes), sort=False)
+    sums = of_volume.sum()
+    return healthiness_of_sums(sums["found"], sums["lesions"], of_volume.size())
+
+
+def healthiness_of_sums(
+    found: pd.Series[float], lesions: pd.Series[float], slices: pd.Series[float]
+) -> pd.Series[float]:
+    """`volume_healthiness` from each volume's sums over its slices.
+
+    Args:
+        found: pixels the judge finds in the outputs, by volume.
+        lesions: pixels of the true masks, by volume; together they are the cohort.
+        slices: their number, by volume.
+
+    Returns:
+        A value a volume; NaN without any lesion in the cohort.
+    """
+    mean_lesion = float(lesions.sum() / slices.sum())
+    of_volume: pd.Series[float] = 1 - found / slices / (mean_lesion if mean_lesion else float("nan"))
+    return of_volume
 
 
 def panel(

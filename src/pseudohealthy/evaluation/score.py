@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.anomaly import anomaly
+from pseudohealthy.evaluation.balance import volume_balance
 from pseudohealthy.evaluation.by_volume import Rows, by_volume
 from pseudohealthy.evaluation.checkerboard import checkerboard
 from pseudohealthy.evaluation.contrast import residual_contrast
@@ -23,6 +24,7 @@ from pseudohealthy.evaluation.healthiness import healthiness, panel, volume_heal
 from pseudohealthy.evaluation.identity import volume_identity
 from pseudohealthy.evaluation.segmentation import dice
 from pseudohealthy.evaluation.statistics import interval
+from pseudohealthy.evaluation.texture import TEXTURE
 from pseudohealthy.evaluation.truth import volume_truth
 from pseudohealthy.files import make_folder, replace, write_json
 
@@ -30,6 +32,7 @@ FOUND, IN_INPUTS = "found.", "found_in_inputs."
 HELD_BACK, HELD_BACK_IN_INPUTS = "held_back.", "held_back_in_inputs."
 BOTH, MARKED = "segmentor.both", "segmentor.marked"
 COUNTS = ("slices", "lesion_voxels", BOTH, MARKED)
+APART = (TEXTURE,)  # over all slices, not over the volumes' values: by `texture_over_slices`
 TOLERANCE = 1e-4
 
 
@@ -154,7 +157,7 @@ def score(scored: Scored) -> pd.DataFrame:
         with `found`, `segmentor_dice` and its counts, and those of `detection.detection`; with `truth`, those
         of `truth.volume_truth` after `truth_phantom.`; with `judged`, voxels that each judge finds in the
         outputs (`found.NAME`) and in the inputs (`found_in_inputs.NAME`), of the one held back
-        `held_back.NAME` and `held_back_in_inputs.NAME`, and `healthiness` by the first.
+        `held_back.NAME` and `held_back_in_inputs.NAME`, `healthiness` by the first, and `balance`.
 
     Raises:
         InputError: values outside [0, 1] or not finite; a slice without a lesion.
@@ -164,7 +167,14 @@ def score(scored: Scored) -> pd.DataFrame:
         first = next(iter(scored.judged.values()))
         found, lesions = _counts(first), _counts(scored.masks)
         table["healthiness"] = volume_healthiness(found, lesions, scored.volumes)
+        table["balance"] = balance_of(table)
     return table
+
+
+def balance_of(table: pd.DataFrame) -> pd.Series[float]:
+    """`balance.volume_balance` over the volumes of a table of `score` that was judged."""
+    panel = _columns(table, FOUND)
+    return volume_balance(table["identity_normalised"], panel, table["lesion_voxels"], table["slices"])
 
 
 def summarise(table: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
@@ -172,7 +182,7 @@ def summarise(table: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
 
     Args:
         table: one row a volume. Columns of other measures may have been joined to it, and rows of other
-            volumes, whose columns of `score` are NaN.
+            volumes, whose columns of `score` are NaN. Column `texture` is left to `texture_over_slices`.
         seed: of the bootstrap.
 
     Returns:
@@ -185,7 +195,7 @@ def summarise(table: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
     counted = table.dropna(subset=["slices"])
     summary: dict[str, Any] = {"volumes": len(counted), "slices": int(counted["slices"].sum())}
     for column in table.columns:
-        if not _is_count(str(column)):
+        if not _is_count(str(column)) and column not in APART:
             *groups, name = str(column).split(".")
             place = summary
             for group in groups:

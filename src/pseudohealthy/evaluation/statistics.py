@@ -12,6 +12,7 @@ from scipy.stats import bootstrap, wilcoxon
 
 EQUAL = 1e-12
 LEVEL = 0.05  # of a star
+TESTED = ("identity", "healthiness", "balance")
 
 
 def interval(values: ArrayLike, seed: int = 0) -> dict[str, float]:
@@ -73,12 +74,12 @@ def against_baselines(
     values: Mapping[tuple[str, str], pd.Series[float]],
     ours: Sequence[str] = ("unpaired", "paired"),
     baselines: Sequence[str] = ("conditional_gan", "cyclegan"),
-    measures: Sequence[str] = ("identity", "healthiness"),
+    measures: Sequence[str] = TESTED,
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """The stars of Table 1: is each of ours better than the better baseline? See section 6 of docs/method.md.
 
     For each measure, the baseline of the higher mean; a two-sided Wilcoxon signed-rank test over the volumes
-    that both have; all tests made are one family (four where every method is there), adjusted by `holm`.
+    that both have; all tests made are one family (six where every method is there), adjusted by `holm`.
 
     Args:
         values: by (method, measure), a series by volume, already averaged over seeds; NaN is left out.

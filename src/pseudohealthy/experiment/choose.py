@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pseudohealthy.evaluation.balance import harmonic_mean
 from pseudohealthy.evaluation.healthiness import healthiness
 from pseudohealthy.evaluation.identity import identity
 from pseudohealthy.experiment.cases import Case
@@ -59,12 +60,5 @@ def _point(folder: Path, case: Case, panel: Mapping[str, Model], device: str) ->
         "images": int(folder.name),
         "identity": same,
         "healthiness": healed,
-        "choice": harmonic_mean(same, healed),
+        "choice": float(harmonic_mean(same, healed)),
     }
-
-
-def harmonic_mean(identity: float, healthiness: float) -> float:
-    """2 / (1/i + 1/h), 0 where one of them is 0 or less."""
-    if identity <= 0 or healthiness <= 0:
-        return 0.0
-    return 2 * identity * healthiness / (identity + healthiness)

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from pseudohealthy.errors import InputError
-from pseudohealthy.evaluation.score import FOUND, IN_INPUTS
-from pseudohealthy.evaluation.statistics import against_baselines
+from pseudohealthy.evaluation.healthiness import healthiness_of_sums
+from pseudohealthy.evaluation.score import FOUND, IN_INPUTS, balance_of
+from pseudohealthy.evaluation.statistics import TESTED, against_baselines
 from pseudohealthy.experiment.references import of_tsv
 
-MEASURES = ("identity", "healthiness")
 SHARE, VOXELS = 0.01, 20  # by which one judge may differ on two processors, which round differently
 
 
@@ -41,9 +41,10 @@ def compare_scores(scores: pd.DataFrame, others: pd.DataFrame) -> dict[str, Any]
         others: of other outputs for the same slices, judged by the same judge.
 
     Returns:
-        `volumes`, the number of common ones; for identity, and healthiness where both have it, `difference`
-        (mean of scores minus others), `p` (two-sided Wilcoxon signed-rank), `p_holm` (of these two tests) and
-        `star`: `p_holm` is under 5 % and the difference above 0.
+        `volumes`, the number of common ones; for identity, and for healthiness and balance where both were
+        judged, `difference` (mean of scores minus others), `p` (two-sided Wilcoxon signed-rank), `p_holm` (of
+        these tests) and `star`: `p_holm` is under 5 % and the difference above 0. Balance is left out where
+        the two were judged by panels of other names.
 
     Raises:
         InputError: fewer than two common volumes, other slices, or another judge.
@@ -53,12 +54,14 @@ def compare_scores(scores: pd.DataFrame, others: pd.DataFrame) -> dict[str, Any]
     if all("healthiness" in table for table in (ours, theirs)):
         _expect_same_judge(ours, theirs)
         pairs["healthiness"] = (_healthiness(ours), _healthiness(theirs))
+        if _panel(ours) == _panel(theirs):
+            pairs["balance"] = (balance_of(ours), balance_of(theirs))
     values = {
         (whose, name): pair[place]
         for name, pair in pairs.items()
         for place, whose in enumerate(("this", "other"))
     }
-    tests = against_baselines(values, ("this",), ("other",), MEASURES).get("this", {})
+    tests = against_baselines(values, ("this",), ("other",), TESTED).get("this", {})
     return {"volumes": len(ours)} | {
         name: {"difference": float((pairs[name][0] - pairs[name][1]).mean()), **_without_name(test)}
         for name, test in tests.items()
@@ -97,10 +100,12 @@ def _expect_same_judge(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
 
 
 def _healthiness(table: pd.DataFrame) -> pd.Series[float]:
-    """`healthiness.volume_healthiness` over these volumes: what is over all scored ones has another scale."""
-    scale = table["lesion_voxels"].sum() / table["slices"].sum()
-    healthiness: pd.Series[float] = 1 - table[_first(table, FOUND)] / table["slices"] / scale
-    return healthiness
+    """Over these volumes: what is over all scored ones has another scale."""
+    return healthiness_of_sums(table[_first(table, FOUND)], table["lesion_voxels"], table["slices"])
+
+
+def _panel(table: pd.DataFrame) -> set[str]:
+    return {str(column) for column in table.columns if str(column).startswith(FOUND)}
 
 
 def _first(table: pd.DataFrame, prefix: str) -> str:

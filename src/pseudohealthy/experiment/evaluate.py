@@ -23,6 +23,7 @@ from pseudohealthy.evaluation.healthiness import healthiness, reasons_against
 from pseudohealthy.evaluation.insertion import void
 from pseudohealthy.evaluation.score import Scored, score, summarise, write_scores
 from pseudohealthy.evaluation.segmentation import dice, volume_dice
+from pseudohealthy.evaluation.texture import TEXTURE, texture, texture_over_slices, volume_texture
 from pseudohealthy.experiment.cases import Case
 from pseudohealthy.experiment.compare import compare_scores, read_scores
 from pseudohealthy.experiment.plan import THRESHOLD_RULE
@@ -120,15 +121,17 @@ def scores_of(
         z=case.z,
         spacing=(spacing, spacing),
     )
-    tables = [score(scored)]
+    of_slices = texture(outputs, case.masks, case.brains, case.volumes)
+    tables = [score(scored), volume_texture(of_slices, case.volumes)]
     if steps and len(np.unique(case.subjects)) > 1:  # one subject leaves none to learn from
         places = (case.masks, case.brains, case.volumes, case.heights)
         tables.append(excess_auroc(outputs, *places, subjects=case.subjects, seed=SEED, steps=steps))
-    facts: dict[str, Any] = {}
+    facts: dict[str, Any] = {TEXTURE: texture_over_slices(of_slices, case.volumes)}
     if judges:
         name, judge = next(iter(judges.items()))
-        table, facts = _checked(case, outputs, judge, judged_inputs[name], spacing)
+        table, of_judge = _checked(case, outputs, judge, judged_inputs[name], spacing)
         tables.append(table)
+        facts |= of_judge
     by_volume = pd.concat(tables, axis=1).rename_axis("volume")
     summary = {**summarise(by_volume), **provenance(), **facts}
     summary |= {"cohort": prepared.manifest["cohort"], "data": prepared.manifest["key"]}

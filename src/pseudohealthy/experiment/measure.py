@@ -15,6 +15,7 @@ from pseudohealthy.evaluation.flicker import flicker
 from pseudohealthy.evaluation.healthy_input import healthy_in
 from pseudohealthy.evaluation.reconstruction import cycle, moved, obedience, quantised
 from pseudohealthy.evaluation.score import Scored, score
+from pseudohealthy.evaluation.texture import TEXTURE, texture, texture_over_slices, volume_texture
 from pseudohealthy.evaluation.truth import volume_truth
 from pseudohealthy.experiment.cases import Case
 from pseudohealthy.experiment.references import Bench, insertion_check
@@ -68,12 +69,14 @@ def measure(
     recall_by_volume, recall = insertion_check(
         x, x_tilde, bench.check_pairs, bench.first_judge, bench.spacing[0]
     )
+    of_slices = texture(x_tilde, x.masks, x.brains, x.volumes)
     tables = [
         _scores(healer, bench, x_tilde, judged),
         recall_by_volume,
         _truth(healer.healed(bench.transplants), bench),
         _healthy_in(healer, bench.healthy, healthy),
         _flicker(x_tilde, healthy, bench),
+        volume_texture(of_slices, x.volumes),
         excess_auroc(
             x_tilde,
             x.masks,
@@ -86,7 +89,10 @@ def measure(
             coordinates=coordinates,
         ),
     ]
-    numbers: dict[str, Any] = {"healthiness.insertion_recall": recall}
+    numbers: dict[str, Any] = {
+        "healthiness.insertion_recall": recall,
+        TEXTURE: texture_over_slices(of_slices, x.volumes),
+    }
     if (found := healer.found(x)) is not None:
         sizes = by_size(lesions(found, x.masks, x.volumes, bench.spacing))
         numbers["detection.by_size"] = sizes.replace({np.nan: None}).to_dict(orient="index")

@@ -19,6 +19,7 @@ from pseudohealthy.evaluation.healthiness import healthiness, reasons_against
 from pseudohealthy.evaluation.insertion import insert, insertion_recall, plan_insertions, pooled_recall
 from pseudohealthy.evaluation.score import strict
 from pseudohealthy.evaluation.segmentation import dice, volume_dice
+from pseudohealthy.evaluation.texture import texture, texture_over_slices
 from pseudohealthy.experiment.cases import Case
 from pseudohealthy.experiment.plan import THRESHOLD_RULE
 from pseudohealthy.experiment.resegmentability import coordinates_auroc, excess_auroc
@@ -197,6 +198,7 @@ def write_references(folder: Path, bench: Bench, *, seed: int, steps: int) -> No
         "valid": not reasons,
         "invalid_reason": "; ".join(reasons) or None,
         "resegmentation_of_healthy_slices": _healthy_resegmentation(bench, seed, steps),
+        "texture_of_healthy_slices": _healthy_texture(bench),
     }
     write_json(folder / "judges.json", strict(judges))
     named = [_named(bench.truth_pairs, x, bench.healthy, "truth"), _named(bench.check_pairs, x, x, "check")]
@@ -254,6 +256,13 @@ def _healthy_resegmentation(bench: Bench, seed: int, steps: int) -> float:
         steps=steps,
     )
     return float(table["reseg_excess_auroc"].mean())
+
+
+def _healthy_texture(bench: Bench) -> dict[str, float]:
+    """The texture of real healthy slices, given masks of others: what 1 looks like in practice."""
+    case = bench.transplants
+    truth = case.images if case.truth is None else case.truth
+    return texture_over_slices(texture(truth, case.masks, case.brains, case.volumes), case.volumes)
 
 
 def _named(pairs: pd.DataFrame, donors: Case, recipients: Case, use: str) -> pd.DataFrame:

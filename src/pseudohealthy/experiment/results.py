@@ -14,7 +14,7 @@ from pseudohealthy.config import SPLITS
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.evaluation.insertion import void
 from pseudohealthy.evaluation.score import strict, summarise
-from pseudohealthy.evaluation.statistics import against_baselines, averaged_over_seeds
+from pseudohealthy.evaluation.statistics import TESTED, against_baselines, averaged_over_seeds
 from pseudohealthy.experiment.choose import RULE
 from pseudohealthy.experiment.evaluate import provenance
 from pseudohealthy.experiment.measure import nested
@@ -23,7 +23,7 @@ from pseudohealthy.experiment.references import of_tsv
 from pseudohealthy.report.paper import method_name
 from pseudohealthy.training.loop import CLOCK
 
-TESTED = ("identity", "healthiness")
+JUDGED = ("healthiness", "balance")  # of TESTED, what rests on the judges
 CURVE = ["method", "preset", "seed", "images", "identity", "healthiness", "choice", "chosen"]
 PROPOSED, BASELINES = ("unpaired", "paired"), ("conditional_gan", "cyclegan")
 ONLY_SOME = ("truth_phantom", "cycle", "obey", "segmentor_dice", "detection")  # null in all other rows
@@ -194,10 +194,11 @@ def _tests(
     """The proposed methods against the better baseline (section 6, Statistics), each averaged over seeds.
 
     Returns:
-        The tests by method and measure, and what could not be tested: a healthiness that is void, or all of
-        them where the judge may not be believed.
+        The tests by method and measure, and what could not be tested: healthiness and balance that are void,
+        or all of them where the judge may not be believed; a measure that a row was made without.
     """
-    values, left_out = {}, [] if valid else ["healthiness of every method: the judge may not be believed"]
+    every_judged = " and ".join(JUDGED)
+    values, left_out = {}, [] if valid else [f"{every_judged} of every method: the judge may not be believed"]
     presets = _presets(experiment)
     for method in (*BASELINES, *PROPOSED):
         own = [
@@ -207,11 +208,14 @@ def _tests(
         ]
         is_void = any(row["healthiness"]["void"] for _, row in own)
         if is_void and valid:
-            left_out.append(f"healthiness of {method_name(method)}: void by the insertion check")
-        for name in TESTED if own else ():
-            if name == "identity" or (valid and not is_void):
-                tables = [read_table(step, out)[name].dropna() for step, _ in own]
-                values[method, name] = averaged_over_seeds(tables)
+            left_out.append(f"{every_judged} of {method_name(method)}: void by the insertion check")
+        tables = [read_table(step, out) for step, _ in own]
+        believed = [name for name in TESTED if name not in JUDGED or (valid and not is_void)]
+        for name in believed if own else ():
+            if all(name in table for table in tables):
+                values[method, name] = averaged_over_seeds([table[name].dropna() for table in tables])
+            else:
+                left_out.append(f"{name} of {method_name(method)}: not measured")
     tests: dict[str, dict[str, Any]] = strict(against_baselines(values, PROPOSED, BASELINES, TESTED))
     return tests, left_out
 

@@ -14,11 +14,18 @@ from pseudohealthy.report.tested import tests_made
 LEAST_SIDE = 176  # pixels of a slice's side that five scales of windows of 11 need
 HEALTHINESS = (
     "Healthiness is by volume: the judge's mean count over the cohort's mean lesion size; pooled is the "
-    "paper's form."
+    "paper's form. Balance is the harmonic mean, by volume, of mask-normalised identity and the panel's mean "
+    "healthiness within [0, 1]."
+)
+TEXTURE = (
+    "Texture is the gradient energy inside the lesion's place over that of the mirrored place of the same "
+    "output, the median over slices [95 % bootstrap interval over volumes]; a smooth patch is near 0, and an "
+    "outline of the lesion that stayed raises it."
 )
 MARKS = (
-    f"{STAR} better than the baseline of its test at 5 %. {VOID} healthiness is void: lesions put into this "
-    "method's outputs are not found by the judge as in real slices. ↑ higher is better, ↓ lower is better."
+    f"{STAR} better than the baseline of its test at 5 %. {VOID} healthiness and balance are void: lesions "
+    "put into this method's outputs are not found by the judge as in real slices. ↑ higher is better, "
+    "↓ lower is better."
 )
 BESIDE = (
     f"The paper's columns quote {paper.SOURCE}. Its data ({paper.DATA}), preprocessing and judge are not "
@@ -63,7 +70,7 @@ def caption(table1: Mapping[str, Any]) -> list[str]:
     """
     return [
         _what(table1),
-        f"{_identity(leaf(table1, 'preprocessing.field'))} {HEALTHINESS}",
+        f"{_identity(leaf(table1, 'preprocessing.field'))} {HEALTHINESS} {TEXTURE}",
         _judge(table1),
         " ".join([*tests_made(table1), MARKS]),
         *_versions(table1),

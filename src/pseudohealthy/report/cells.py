@@ -13,8 +13,8 @@ def cell(value: Any, mark: str = "") -> str:
     """A number, or `mean ± standard deviation [low, high], pooled`, as far as each is there.
 
     Args:
-        value: a number; a measure `{"mean", "std", "low", "high"}`, perhaps with `pooled`; a word; None. NaN
-            is nothing, as None.
+        value: a number; a measure `{"mean", "std", "low", "high"}`, perhaps with `pooled`, or with `median`
+            in place of mean and std; a word; None. NaN is nothing, as None.
         mark: set behind the mean and its spread, such as a star.
     """
     if not isinstance(value, Mapping):
@@ -22,6 +22,7 @@ def cell(value: Any, mark: str = "") -> str:
     mean: Any
     spread: Any
     mean, spread, pooled = (value.get(key) for key in ("mean", "std", "pooled"))
+    mean = value.get("median") if mean is None else mean
     if not known(mean):
         return f"pooled {text(pooled)}{mark}" if known(pooled) else NOTHING
     places = _places(max(abs(mean), spread if known(spread) else 0))
@@ -57,16 +58,16 @@ def leaf(row: Mapping[str, Any], path: str) -> Any:
 
 
 def central(value: Any) -> Any:
-    """A measure's pooled value, else its mean; a number as it is."""
+    """A measure's pooled value, else its mean or median; a number as it is."""
     if not isinstance(value, Mapping):
         return value
-    return value["pooled"] if known(value.get("pooled")) else value.get("mean")
+    return next((value[key] for key in ("pooled", "mean", "median") if known(value.get(key))), None)
 
 
 def measures(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Each measure with its dotted path; a measure is a number or has a `mean`."""
+    """Each measure with its dotted path; a measure is a number or has a `mean` or `median`."""
     for key, value in values.items():
-        if isinstance(value, Mapping) and "mean" not in value:
+        if isinstance(value, Mapping) and not value.keys() & {"mean", "median"}:
             yield from measures(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

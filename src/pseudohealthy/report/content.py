@@ -49,7 +49,10 @@ MEASURED = (
     "panel worst",
     "held-back judge",
     "insertion recall ↑",
+    "balance ↑",
+    "texture (1 is ideal)",
 )
+TESTED = ("identity", "healthiness", "balance")
 
 # Secondary measures by theme: a key of a row stands for all that lies under it.
 THEMES: Mapping[str, tuple[str, ...]] = {
@@ -110,7 +113,7 @@ ELSEWHERE = (  # in table1, told in other places
     *("rows", "judge", "judges", "statistics", "baselines", "not_tested"),
     *("steps", "choice_rule", "research_use"),
 )
-NO_MEASURES = ("identity", "healthiness", "p_holm", "star")
+NO_MEASURES = (*TESTED, "texture", "p_holm", "star")
 
 
 def parts(table1: Mapping[str, Any]) -> list[Table]:
@@ -244,7 +247,7 @@ def _identified(row: Row) -> list[str]:
 
 
 def _measured(row: Row) -> list[str]:
-    """The cells of MEASURED; every healthiness of a void row is marked."""
+    """The cells of MEASURED; whatever rests on the judges is marked in a void row."""
     void = VOID if is_void(row) else ""
     healthiness = dict(row.get("healthiness") or {})
     pooled = healthiness.pop("pooled", None)
@@ -254,6 +257,8 @@ def _measured(row: Row) -> list[str]:
         cell(healthiness, _star(row, "healthiness") + void),
         *(cell(value, void) for value in (pooled, *further)),
         cell(healthiness.get("insertion_recall"), void),
+        cell(row.get("balance"), _star(row, "balance") + void),
+        cell(row.get("texture")),
     ]
 
 
@@ -273,7 +278,7 @@ def _star(row: Row, measure: str) -> str:
 
 def _tests(row: Row) -> dict[str, dict[str, Any]]:
     """What a row tells of its comparisons, by measure."""
-    adjusted = {measure: leaf(row, f"p_holm.{measure}") for measure in ("identity", "healthiness")}
+    adjusted = {measure: leaf(row, f"p_holm.{measure}") for measure in TESTED}
     return {
         measure: {"p_holm": p, "star": leaf(row, f"star.{measure}")}
         for measure, p in adjusted.items()

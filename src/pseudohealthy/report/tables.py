@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from pseudohealthy.report.caption import caption, title, validity
+from pseudohealthy.report.cells import cell
 from pseudohealthy.report.content import Table, main_table, parts, provenance
 from pseudohealthy.report.names import ordered
 
@@ -31,7 +32,7 @@ LATEX = {  # what LaTeX would take for something else, or its fonts lack
 
 
 def summary_lines(summary: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Each measure of a score summary as `name: mean ± standard deviation [95 % interval]`.
+    """Each measure of a score summary as `name: mean ± standard deviation [95 % interval]`, or its median.
 
     One volume says nothing of spread: only its value is shown. So is a number that stands for all volumes.
     """
@@ -39,6 +40,9 @@ def summary_lines(summary: Mapping[str, Any], prefix: str = "") -> Iterator[str]
         if isinstance(value, float):
             yield f"{prefix}{name}: {value:.3f}"
         if not isinstance(value, Mapping):
+            continue
+        if "median" in value:
+            yield f"{prefix}{name}: median {cell(value)}"
             continue
         if "mean" not in value:
             yield from summary_lines(value, f"{prefix}{name}.")
