@@ -140,6 +140,7 @@ def test_texture_is_of_the_row_s_own_outputs(bench: Bench, coordinates: pd.DataF
     assert copy.numbers["texture"]["slices"] == 0
     assert copy.table["texture"].isna().all()
     x = bench.pathological
+    assert x.truth is not None
     masks = np.zeros_like(x.masks)
     masks[:, 18:46, 6:22] = True  # as in benches: the brain's middle is column 23.5
     large = replace(bench, pathological=replace(x, images=x.truth, masks=masks, truth=None))

@@ -225,6 +225,7 @@ def test_a_judge_s_worth_by_hand(written: Path, bench: Bench) -> None:
 def test_the_texture_of_healthy_slices_is_with_others_masks(bench: Bench, tmp_path: Path) -> None:
     """Noise on both sides, for lesions large enough; those of the bench have nothing left when eroded."""
     case = bench.transplants
+    assert case.truth is not None
     masks = np.zeros_like(case.masks)
     masks[:, 18:46, 6:22] = True
     large = replace(bench, transplants=replace(case, masks=masks, images=np.where(masks, 1, case.images)))

@@ -78,3 +78,10 @@ def test_a_valid_judge_needs_no_warning_and_any_other_does() -> None:
     assert "0.321" in told
     for unknown in ({}, {"valid": None}):
         assert validity(unknown).startswith("INVALID")
+
+
+def test_balance_and_texture_are_explained_where_their_columns_stand() -> None:
+    told = " ".join(caption(table1()))
+    assert "Balance is the harmonic mean, by volume, of mask-normalised identity and the panel's" in told
+    assert "an outline of the lesion that stayed raises it" in told
+    assert "healthiness and balance are void" in told

@@ -53,9 +53,9 @@ def test_paths_lead_to_values_or_to_nothing() -> None:
     for path in ("cycle.l2", "obey.moved", "dice.mean", "none.at.all"):
         assert leaf(row, path) is None
     assert dict(measures(row)) == {"cycle.l1": FULL, "obey": None, "dice": 0.7}
-    assert dict(measures({"texture": {"median": 0.5, "slices": 3}})) == {
-        "texture": {"median": 0.5, "slices": 3}
-    }
+    texture = {"median": 0.5, "low": None, "high": None, "slices": 3}
+    assert dict(measures({"texture": texture})) == {"texture": texture}
+    assert dict(measures({"noise": {"median": 0.5, "spread": 1}})) == {"noise.median": 0.5, "noise.spread": 1}
 
 
 def test_the_pooled_value_stands_for_a_measure() -> None:

@@ -110,10 +110,10 @@ def test_it_says_everything_that_is_asked_for(tmp_path: Path) -> None:
     (paired,) = (
         cells
         for cells in found.rows
-        if cells[:3] == ["proposed (paired)", "midl2019", "0"] and len(cells) == 16
+        if cells[:3] == ["proposed (paired)", "midl2019", "0"] and len(cells) == 18
     )
     assert paired[4] == "0.912 ± 0.031*[0.893, 0.928]"
-    assert paired[12:] == ["0.88 ± 0.03*", "0.99 ± 0.02*", "0.93 ± 0.02*", "0.98 ± 0.04*"]
+    assert paired[14:] == ["0.88 ± 0.03*", "0.99 ± 0.02*", "0.93 ± 0.02*", "0.98 ± 0.04*"]
 
 
 def test_every_link_within_the_page_leads_somewhere(tmp_path: Path) -> None:

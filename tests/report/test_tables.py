@@ -33,7 +33,7 @@ def test_measures_become_lines_and_all_else_is_left_out() -> None:
         "identity": {"mean": 0.95, **spread},
         "healthiness": {"mean": 0.5, "std": 0.25, "low": 0.1, "high": 0.75, "pooled": 0.625, "rel": 0.4},
         "truth": {"inside": {"mae": {"mean": 0.04, **spread}}, "mae_ratio": {"mean": 0.125, **spread}},
-        "model": {"method": "paired", "data": {"train": 68}},
+        "model": {"method": "paired", "data": {"train": 68}, "noise": {"median": 0.25, "spread": 0.5}},
         "segmentor": {"dice_pooled": 0.7},
         "texture": {"median": 0.21, "low": 0.15, "high": 0.32, "lower_quartile": 0.1, "slices": 89},
         "split": "val",
@@ -43,6 +43,8 @@ def test_measures_become_lines_and_all_else_is_left_out() -> None:
         "healthiness: 0.500 ± 0.250 [0.100, 0.750], pooled 0.625, rel 0.400",
         "truth.inside.mae: 0.040 ± 0.013 [0.940, 0.967]",
         "truth.mae_ratio: 0.125 ± 0.013 [0.940, 0.967]",
+        "model.noise.median: 0.250",
+        "model.noise.spread: 0.500",
         "segmentor.dice_pooled: 0.700",
         "texture: median 0.210 [0.150, 0.320]",
     ]

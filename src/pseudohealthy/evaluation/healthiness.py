@@ -51,7 +51,7 @@ def volume_healthiness(found: ArrayLike, lesions: ArrayLike, volumes: ArrayLike)
     counts = pd.DataFrame({"found": np.asarray(found), "lesions": np.asarray(lesions)}, dtype=np.float64)
     of_volume = counts.groupby(np.asarray(volumes), sort=False)
     sums = of_volume.sum()
-    return healthiness_of_sums(sums["found"], sums["lesions"], of_volume.size())
+    return healthiness_of_sums(sums["found"], sums["lesions"], of_volume.size().astype(np.float64))
 
 
 def healthiness_of_sums(

@@ -116,8 +116,7 @@ def _mirrored(place: Mask, ends: int) -> Mask:
 def _energy(image: NDArray[Any]) -> Values:
     """Squared gradient at each pixel, (H, W)."""
     down, across = np.gradient(gaussian_filter(image.astype(np.float64), SIGMA))
-    energy: Values = down**2 + across**2
-    return energy
+    return np.asarray(down**2 + across**2, dtype=np.float64)
 
 
 def _ratio(energy: Values, place: Mask, twin: Mask) -> float:

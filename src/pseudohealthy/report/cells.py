@@ -65,12 +65,17 @@ def central(value: Any) -> Any:
 
 
 def measures(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Each measure with its dotted path; a measure is a number or has a `mean` or `median`."""
+    """Each measure with its dotted path: whatever is no group of others, such as a number."""
     for key, value in values.items():
-        if isinstance(value, Mapping) and not value.keys() & {"mean", "median"}:
+        if isinstance(value, Mapping) and not is_measure(value):
             yield from measures(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def is_measure(values: Mapping[str, Any]) -> bool:
+    """It has a mean, or a median with its interval: no group of several measures."""
+    return "mean" in values or {"median", "low", "high"} <= values.keys()
 
 
 def _places(value: float) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from pseudohealthy.report.caption import caption, title, validity
-from pseudohealthy.report.cells import cell
+from pseudohealthy.report.cells import cell, is_measure
 from pseudohealthy.report.content import Table, main_table, parts, provenance
 from pseudohealthy.report.names import ordered
 
@@ -41,11 +41,11 @@ def summary_lines(summary: Mapping[str, Any], prefix: str = "") -> Iterator[str]
             yield f"{prefix}{name}: {value:.3f}"
         if not isinstance(value, Mapping):
             continue
-        if "median" in value:
-            yield f"{prefix}{name}: median {cell(value)}"
+        if not is_measure(value):
+            yield from summary_lines(value, f"{prefix}{name}.")
             continue
         if "mean" not in value:
-            yield from summary_lines(value, f"{prefix}{name}.")
+            yield f"{prefix}{name}: median {cell(value)}"
             continue
         line = f"{prefix}{name}: {value['mean']:.3f}"
         if math.isfinite(value["std"]):
