@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from pathlib import Path
 
@@ -25,3 +26,17 @@ def test_another_result_is_another_table() -> None:
     assert "old" not in new
     with pytest.raises(SystemExit, match="lacks the marks"):
         MAKE["readme"]("no marks", ROOT / "results")
+
+
+def test_ablations_have_a_column_for_what_any_of_them_measured(tmp_path: Path) -> None:
+    old = {"identity": {"mean": 0.9}, "healthiness": {"pooled": 0.5, "panel_mean": 0.6, "panel_worst": None}}
+    new = {**old, "balance": {"mean": 0.75}, "texture": {"median": 0.25}}
+    for name, summary in {"base": old, "with_more": new}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "summary.json").write_text(json.dumps(summary))
+    lines = MAKE["ablations"](tmp_path)[1].splitlines()
+    assert lines[0] == "| changed | identity | healthiness, pooled | panel: mean | balance | texture |"
+    assert lines[2:] == [
+        "| base | 0.900 | 0.500 | 0.600 | – | – |",
+        "| with_more | 0.900 | 0.500 | 0.600 | 0.750 | 0.250 |",
+    ]

@@ -69,10 +69,13 @@ def test_every_row_has_every_measure_that_it_can_have(table1: dict[str, Any]) ->
     common = {
         *("identity", "identity_normalised", "psnr_outside", "residual_contrast", "truth_transplant"),
         *("truth_phantom", "reseg_excess_auroc", "healthy_in", "anomaly_auprc", "checkerboard", "flicker"),
-        *("healthiness", "p_holm", "star"),
+        *("healthiness", "balance", "texture", "p_holm", "star"),
     }
+    assert {"median", "low", "high", "slices"} <= table1["texture_of_healthy_slices"].keys()
     for each in table1["rows"]:
         assert common <= each.keys(), each["method"]
+        assert {"median", "low", "high", "slices"} <= each["texture"].keys()
+        assert each["star"].keys() == each["p_holm"].keys() == {"identity", "healthiness", "balance"}
         assert {"pooled", "rel", "panel_mean", "panel_worst", "held_back", "insertion_recall", "void"} <= (
             each["healthiness"].keys()
         )
