@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 
 from pseudohealthy.data.layouts import CohortVolume
+from pseudohealthy.data.mask import read_mask
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.data.stack import Stack
-from pseudohealthy.data.volume import read_mask, read_volume, write_volume
+from pseudohealthy.data.volume import read_volume, write_volume
 from pseudohealthy.evaluation.contrast import residual_contrast
 from pseudohealthy.evaluation.controls import best_threshold, threshold_masks
 from pseudohealthy.evaluation.score import Scored, score, summarise, write_scores
@@ -53,7 +54,7 @@ def pathological(name: str, image: Path, mask: Path, model: Model) -> Case:
     with tempfile.TemporaryDirectory() as folder:
         like = read_volume(image)
         resampled = Path(folder) / "mask.nii.gz"
-        write_volume(resampled, read_mask(mask, like, resample=True), like, mask=True)
+        write_volume(resampled, read_mask(mask, like, resample=True).voxels, like, mask=True)
         files = CohortVolume(name, "patient", image, resampled, None, "test", "volumes", None, image.parent)
         stack = Stack.of(files, model.preprocessing)
     table, arrays = stack.table, stack.arrays()

@@ -22,7 +22,8 @@ from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.grid import kept_slices
 from pseudohealthy.data.intensity import Intensity
 from pseudohealthy.data.layouts import CohortVolume
-from pseudohealthy.data.volume import read_mask, read_volume
+from pseudohealthy.data.mask import read_mask
+from pseudohealthy.data.volume import read_volume
 from pseudohealthy.evaluation.segmentation import dice
 from pseudohealthy.experiment.evaluate import provenance
 from pseudohealthy.files import write_json
@@ -38,7 +39,7 @@ def scored(files: CohortVolume, model: Model) -> dict[str, float | str]:
     assert files.image is not None
     assert files.mask is not None
     image = read_volume(files.image)
-    lesion, healed = read_mask(files.mask, image) > 0, synthesize(image, model)
+    lesion, healed = read_mask(files.mask, image).voxels, synthesize(image, model)
     ml = float(np.prod(image.spacing)) / 1000
     ceiling = Intensity.of(image.data, model.preprocessing).ceiling
     clear = np.logical_not(lesion.any(axis=(0, 1)))

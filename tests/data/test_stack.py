@@ -3,11 +3,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 
 from cohorts import FITTING, HALF, KEPT, LESION_SLICES, LPS, brain, lesion, write
+from patient import reoriented
 from pseudohealthy.config import SPLITS, preprocessing
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.layouts import CohortVolume, Group
@@ -114,8 +117,66 @@ def test_a_truth_or_mask_on_another_grid_is_refused(patient: CohortVolume, tmp_p
     shifted[0, 3] = 1
     other = write(tmp_path / "other.nii.gz", brain(1), shifted)
     for wrong in (replace(patient, truth=other), replace(patient, mask=other)):
-        with pytest.raises(InputError, match=r"other.nii.gz.*grid"):
+        with pytest.raises(
+            InputError, match=r"other.nii.gz: not on the grid of .* \(1 mm to the right, 0 to the"
+        ):
             Stack.of(wrong, FITTING)
+
+
+@pytest.mark.parametrize("codes", ["RAS", "SAR"])
+def test_mask_and_truth_may_be_stored_in_another_order(
+    patient: CohortVolume, tmp_path: Path, codes: str
+) -> None:
+    same = replace(patient, truth=write(tmp_path / "truth.nii.gz", brain(1)))
+    expected = Stack.of(same, FITTING)
+    for name, data in (("mask", lesion()), ("truth", brain(1))):
+        nib.save(reoriented(data, LPS, codes), tmp_path / f"{codes}_{name}.nii.gz")
+    turned = replace(
+        patient, mask=tmp_path / f"{codes}_mask.nii.gz", truth=tmp_path / f"{codes}_truth.nii.gz"
+    )
+    stack = Stack.of(turned, FITTING)
+    assert stack.facts == expected.facts
+    for name, array in stack.arrays().items():
+        np.testing.assert_array_equal(array, expected.arrays()[name])
+
+
+def test_a_mask_of_probabilities_is_cut_at_one_half_and_that_is_kept(
+    patient: CohortVolume, tmp_path: Path
+) -> None:
+    sure = np.where(lesion() > 0, 0.8, 0.01) * (brain(1) > 0)
+    path = write(tmp_path / "probable_mask.nii.gz", sure.astype(np.float32))
+    stack = Stack.of(replace(patient, mask=path), FITTING)
+    assert stack.facts["lesion_voxels"] == 192
+    said = "the lesion mask probable_mask.nii.gz holds values between 0 and 1: cut at 0.5"
+    assert stack.facts["warnings"] == [said]
+    bank = Stack.of(replace(patient, group="bank", image=None, mask=path), FITTING)
+    assert bank.facts["lesion_voxels"] == 192
+    assert bank.facts["warnings"] == [said]
+    assert not Stack.of(patient, FITTING).facts["warnings"]
+
+
+def test_a_mask_beside_the_brain_is_told(patient: CohortVolume, tmp_path: Path) -> None:
+    corner = np.zeros_like(lesion())
+    corner[:4, :4, 8] = 1
+    stack = Stack.of(replace(patient, mask=write(tmp_path / "corner.nii.gz", corner)), FITTING)
+    assert stack.facts["warnings"] == [
+        "the lesion mask corner.nii.gz has none of its 16 voxels in the brain; check that it belongs to this "
+        "image"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (0 * lesion(), "mask.nii.gz: marks no voxel; expected a lesion"),
+        (1 + 0 * lesion(), "mask.nii.gz: marks every voxel; expected a lesion"),
+        (brain(1), "mask.nii.gz: holds 100 values from 100 to 199; expected a mask"),
+    ],
+)
+def test_what_is_no_mask_in_a_bank_is_refused(tmp_path: Path, data: Any, says: str) -> None:
+    path = write(tmp_path / "mask.nii.gz", data)
+    with pytest.raises(InputError, match=says):
+        Stack.of(CohortVolume("B", "bank", None, path, None, None, "here", None, tmp_path), FITTING)
 
 
 def test_a_brain_beside_the_field_is_refused(patient: CohortVolume, tmp_path: Path) -> None:

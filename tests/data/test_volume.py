@@ -15,12 +15,11 @@ import numpy as np
 import pytest
 from nibabel.nifti1 import Nifti1Extension
 from nibabel.openers import ImageOpener
-from nibabel.processing import resample_from_to
 from numpy.typing import NDArray
 
 from pseudohealthy.config import Preprocessing
 from pseudohealthy.data.grid import Grid
-from pseudohealthy.data.volume import Volume, read_mask, read_volume, volume_from_array, write_volume
+from pseudohealthy.data.volume import Volume, read_volume, volume_from_array, write_volume
 from pseudohealthy.errors import InputError, PseudohealthyError
 
 SHAPE = (6, 7, 5)
@@ -291,46 +290,6 @@ def test_metres_and_micrometres_are_named(tmp_path: Path, scale: float) -> None:
     assert "check the header's units" in complaint(path)
 
 
-def test_mask_is_every_label_above_0(tmp_path: Path) -> None:
-    image = read_volume(saved(tmp_path / "scan.nii", noise()))
-    labels = np.random.default_rng(1).integers(0, 5, SHAPE).astype(np.uint8)
-    mask = read_mask(saved(tmp_path / "mask.nii.gz", labels), image)
-    assert mask.dtype == np.bool_
-    np.testing.assert_array_equal(mask, labels > 0)
-
-
-def test_a_black_mask_is_a_mask(tmp_path: Path) -> None:
-    image = read_volume(saved(tmp_path / "scan.nii", noise()))
-    assert not read_mask(saved(tmp_path / "mask.nii", np.zeros(SHAPE, np.uint8)), image).any()
-
-
-def test_mask_on_another_grid_is_named(tmp_path: Path) -> None:
-    image = read_volume(saved(tmp_path / "scan.nii", noise()))
-    moved = OBLIQUE.copy()
-    moved[0, 3] += 0.01
-    for name, shape, affine in (("small.nii", (6, 7, 4), OBLIQUE), ("moved.nii", SHAPE, moved)):
-        path = saved(tmp_path / name, np.ones(shape, np.uint8), affine)
-        with pytest.raises(InputError, match=r"voxels of 0\.907 x .*; expected the same, so resample"):
-            read_mask(path, image)
-    nearly = OBLIQUE.copy()
-    nearly[0, 3] += 0.0005
-    assert read_mask(saved(tmp_path / "nearly.nii", np.ones(SHAPE, np.uint8), nearly), image).all()
-
-
-def test_mask_is_resampled_as_nibabel_does(tmp_path: Path) -> None:
-    image = read_volume(saved(tmp_path / "scan.nii", noise((40, 50, 9)), OBLIQUE))
-    coarse = np.random.default_rng(0).integers(0, 2, (12, 13, 9)).astype(np.uint8)
-    affine = np.diag([-2.0, 2, 2, 1])
-    affine[:3, 3] = (5, -22, 20)  # within the image
-    path = saved(tmp_path / "mask.nii.gz", coarse, affine)
-    ours = read_mask(path, image, resample=True)
-    target = (image.data.shape, image.affine)
-    oracle = resample_from_to(nibabel.load(path), target, order=0, mode="grid-constant").get_fdata() > 0
-    assert oracle.any()
-    assert not oracle.all()
-    np.testing.assert_array_equal(ours, oracle)
-
-
 @pytest.mark.parametrize("shape", [(7, 6), (5, 7, 6)])
 def test_array_becomes_a_volume_whose_canonical_stack_it_is(tmp_path: Path, shape: tuple[int, ...]) -> None:
     array = noise(shape)
@@ -444,26 +403,3 @@ def test_real_volumes_are_read_and_written_back(real_data: Path, tmp_path: Path)
         assert image.header is not None
         for field in ("sform_code", "qform_code", "xyzt_units", "pixdim", "descrip"):
             np.testing.assert_array_equal(again.header[field], image.header[field])
-
-
-@pytest.mark.real_data
-def test_real_masks_lie_on_their_images(real_data: Path) -> None:
-    case = real_data / "volumes" / "brats2018" / "HGG" / "Brats18_CBICA_AOO_1"
-    image = read_volume(case / "Brats18_CBICA_AOO_1_flair.nii.gz")
-    lesion = read_mask(case / "Brats18_CBICA_AOO_1_seg.nii.gz", image)
-    assert image.data[lesion].mean() > image.data[image.brain].mean()
-
-
-@pytest.mark.real_data
-def test_a_real_mask_on_another_grid_is_resampled(real_data: Path) -> None:
-    """The stroke's size in mm3 stays, and it stays in the brain."""
-    stroke = real_data / "volumes" / "isles2022"
-    image = read_volume(next(stroke.rglob("*_flair.nii.gz")))
-    path = next(stroke.rglob("*_msk.nii.gz"))
-    with pytest.raises(InputError, match="expected the same"):
-        read_mask(path, image)
-    lesion = read_mask(path, image, resample=True)
-    mask = nibabel.load(path)
-    before = np.count_nonzero(mask.get_fdata()) * np.prod(mask.header.get_zooms())
-    assert lesion.sum() * np.prod(image.spacing) == pytest.approx(before, rel=0.1)
-    assert image.brain[lesion].mean() > 0.95

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from cohorts import LPS, lesion, write
-from patient import flair, patient
+from patient import flair, patient, reoriented
 from pseudohealthy.data.volume import volume_from_array
 from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis.blend import soft_mask
@@ -87,7 +87,11 @@ def test_without_the_blend_there_is_none(tmp_path: Path, result: Synthesis, fres
 def test_a_mask_from_another_grid_is_told(tmp_path: Path, fresh: Model) -> None:
     mask = write(tmp_path / "mask.nii", np.ones((24, 32, 10), np.uint8), LPS @ np.diag([2.0, 2.0, 2.0, 1.0]))
     result = synthesize(flair(tmp_path / "scan.nii"), fresh, brain_mask=mask, blend=True, lesion_mask=mask)
-    assert [warning[:14] for warning in result.warnings] == ["the brain mask", "the lesion mas"]
+    assert [warning[:14] for warning in result.warnings] == [
+        "the brain mask",
+        "the lesion mas",
+        "the lesion mas",
+    ]
     assert result.report["warnings"] == list(result.warnings)
 
 
@@ -101,3 +105,61 @@ def test_an_array_takes_masks_as_volumes(tmp_path: Path, copying: Model) -> None
     files = result.save(tmp_path / "out", "stack")
     assert not list(tmp_path.glob("out/input*"))
     assert json.loads(beside(files["mask"]).read_text())["SpatialReference"] == "stack"
+
+
+@pytest.mark.parametrize("codes", ["RAS", "SAR"])
+def test_masks_in_another_order_of_axes_give_the_same(tmp_path: Path, fresh: Model, codes: str) -> None:
+    path, inside = flair(tmp_path / "scan.nii"), (patient() > 0).astype(np.uint8)
+    for name, order in (("same", "LPS"), ("turned", codes)):
+        for kind, data in (("brain", inside), ("lesion", lesion().astype(np.uint8))):
+            nib.save(reoriented(data, LPS, order), tmp_path / f"{name}_{kind}.nii")
+    same, turned = (
+        synthesize(
+            path,
+            fresh,
+            blend=True,
+            brain_mask=tmp_path / f"{name}_brain.nii",
+            lesion_mask=tmp_path / f"{name}_lesion.nii",
+        )
+        for name in ("same", "turned")
+    )
+    assert same.blended is not None
+    assert turned.blended is not None
+    assert turned.blended.tobytes() == same.blended.tobytes()
+    assert turned.warnings == same.warnings
+
+
+def test_an_empty_lesion_mask_blends_to_the_input(tmp_path: Path, fresh: Model) -> None:
+    path, empty = scaled(tmp_path / "scan.nii"), write(tmp_path / "empty.nii", 0 * lesion())
+    result = synthesize(path, fresh, blend=True, lesion_mask=empty)
+    files = result.save(tmp_path / "out", "scan.nii")
+    given = np.asarray(nib.load(path).dataobj, dtype=np.float32)
+    assert np.asarray(nib.load(files["blended"]).dataobj).tobytes() == given.tobytes()
+    assert (result.healthy != given).any()  # the image is processed all the same
+    assert "the lesion mask empty.nii is empty: no lesion is replaced" in result.report["warnings"]
+    assert result.report["blend"]["touched_ml"] == 0
+
+
+def test_probabilities_change_no_more_than_the_lesion(tmp_path: Path, fresh: Model) -> None:
+    noise = np.random.default_rng(0).uniform(1e-5, 0.02, lesion().shape)
+    probable = np.where(patient() > 0, np.maximum(0.9 * lesion(), noise), 0).astype(np.float32)
+    path = flair(tmp_path / "scan.nii")
+    soft, hard = (
+        synthesize(path, fresh, blend=True, lesion_mask=write(tmp_path / name, data))
+        for name, data in (("soft.nii", probable), ("hard.nii", lesion()))
+    )
+    assert soft.blended is not None
+    assert hard.blended is not None
+    assert soft.blended.tobytes() == hard.blended.tobytes()
+    said = "the lesion mask soft.nii holds values between 0 and 1: cut at 0.5"
+    assert [warning for warning in soft.report["warnings"] if warning not in hard.warnings] == [said]
+
+
+def test_a_lesion_mask_beside_the_brain_is_told(tmp_path: Path, fresh: Model) -> None:
+    corner = np.zeros_like(lesion())
+    corner[:4, :4, 8] = 1
+    mask = write(tmp_path / "corner.nii", corner)
+    result = synthesize(flair(tmp_path / "scan.nii"), fresh, blend=True, lesion_mask=mask)
+    assert any(
+        "corner.nii has none of its 16 voxels in the brain" in each for each in result.report["warnings"]
+    )

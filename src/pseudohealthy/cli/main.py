@@ -112,6 +112,9 @@ def prepare(
         said = {label: label for label in totals["slices"]} | {"end": "near the brain's ends"}
         counts = ", ".join(f"{count} {said[label]}" for label, count in totals["slices"].items() if count)
         typer.echo(f"{split}: {totals['volumes']} volumes; slices: {counts or 'none'}")
+    for volume in manifest["volumes"]:
+        for warning in volume["facts"].get("warnings", []):
+            typer.echo(f"warning: {volume['subject']}: {warning}", err=True)
     typer.echo(people_told(manifest["volumes"]))
     typer.echo(f"Prepared in {out}. Next: pseudohealthy train {out} -o RUN")
 
@@ -179,7 +182,7 @@ def synthesize(
     backend: BackendOption = "auto",
     brain_mask: Annotated[
         Path | None,
-        typer.Option(help="NIfTI mask of the brain, above 0; all else stays as it is. Default: found."),
+        typer.Option(help="NIfTI mask of the brain; all else stays as it is. Default: found."),
     ] = None,
     blend: Annotated[
         bool, typer.Option("--blend", help="Also an image in which only the lesion is replaced.")

@@ -46,6 +46,7 @@ class Facts(TypedDict):
     saturated_lesion_share: float | None  # of the lesion's voxels, those above the ceiling; None without any
     brain_voxels_outside_field: int
     slices: dict[Label, int]  # kept ones
+    warnings: NotRequired[list[str]]  # what a person should know about its files; cohorts of old have none
 
 
 class VolumeRecord(InputRecord):

@@ -8,15 +8,16 @@ from typing import Any, Self, cast
 
 import numpy as np
 import pandas as pd
-from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
 from pseudohealthy.config import Preprocessing
+from pseudohealthy.data.alignment import expect_in_order_of
 from pseudohealthy.data.grid import Grid, end_slices, kept_slices
 from pseudohealthy.data.intensity import Intensity, saturated_share
 from pseudohealthy.data.layouts import CohortVolume
 from pseudohealthy.data.manifest import LABELS, Facts
-from pseudohealthy.data.volume import Volume, read_mask, read_volume
+from pseudohealthy.data.mask import in_brain, inside, read_mask
+from pseudohealthy.data.volume import Volume, read_labels, read_volume
 from pseudohealthy.errors import InputError
 
 
@@ -50,11 +51,11 @@ class Stack:
         if volume.image is None:
             return cls._of_bank(volume, settings)
         image = read_volume(volume.image)
-        lesion = _lesion(volume, image)
+        lesion, warnings = _lesion(volume, image)
         intensity = Intensity.of(image.data, settings, name=str(volume.image))
         stored: dict[str, NDArray[Any]] = {"images": intensity.normalised(image.data), "masks": lesion}
         if volume.truth is not None:
-            stored["truth"] = intensity.normalised(_truth(volume.truth, image))
+            stored["truth"] = intensity.normalised(expect_in_order_of(image, read_volume(volume.truth)))
         grid = Grid.of(image, settings, image.brain)
         if grid.outside == image.brain.sum():
             raise InputError(f"{volume.image}: its brain lies beside the field; set centre=brain")
@@ -71,17 +72,28 @@ class Stack:
         label = table["label"].mask(end[keep], "end")
         table = table.assign(label=label, has_mask=volume.mask is not None)
         share = saturated_share(image.data, lesion, intensity.ceiling) if lesion.any() else None
-        return cls(table, _facts(table, lesion, intensity.ceiling, share, grid.outside), grid, keep, stored)
+        facts = _facts(table, lesion, intensity.ceiling, share, grid.outside, warnings=warnings)
+        return cls(table, facts, grid, keep, stored)
 
     @classmethod
     def _of_bank(cls, volume: CohortVolume, settings: Preprocessing) -> Self:
-        """Every slice with lesion; as the brain is not known, the field lies around the image's centre."""
-        file = read_volume(cast(Path, volume.mask))
-        lesion, brain = file.data > 0, np.zeros(file.data.shape, dtype=np.bool_)
+        """Every slice with lesion; as the brain is not known, the field lies around the image's centre.
+
+        Raises:
+            InputError: the file is no mask, or marks nothing or everything.
+        """
+        file = read_labels(cast(Path, volume.mask))
+        lesion, warnings = inside(file, "lesion")
+        if lesion.all() or not lesion.any():
+            found = "every" if lesion.any() else "no"
+            raise InputError(f"{volume.mask}: marks {found} voxel; expected a lesion, so leave the file out")
+        brain = np.zeros(file.data.shape, dtype=np.bool_)
         grid = Grid.of(file, settings.model_copy(update={"centre": "image"}), brain)
         keep = np.asarray(grid.to_canonical(lesion, order=0).any(axis=(1, 2)))
         table = _table(grid, keep, lesion, brain, known=True).assign(has_mask=True)
-        return cls(table, _facts(table, lesion, None, None, 0), grid, keep, {"bank": lesion})
+        return cls(
+            table, _facts(table, lesion, None, None, 0, warnings=warnings), grid, keep, {"bank": lesion}
+        )
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """What is `stored` as kept slices (K, H, W): row 0 anterior, column 0 the patient's right."""
@@ -91,28 +103,17 @@ class Stack:
         }
 
 
-def _lesion(volume: CohortVolume, image: Volume) -> NDArray[np.bool_]:
-    """The lesion on the image's grid; black where no mask was given."""
+def _lesion(volume: CohortVolume, image: Volume) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+    """The lesion on the image's grid, black where no mask was given; and warnings of its mask."""
     if volume.mask is None:
-        return np.zeros(image.data.shape, dtype=np.bool_)
-    lesion = read_mask(volume.mask, image)
-    if volume.group == "control" and lesion.any():
+        return np.zeros(image.data.shape, dtype=np.bool_), ()
+    mask = read_mask(volume.mask, image)
+    if volume.group == "control" and mask.marked:
         raise InputError(
-            f"{volume.mask}: marks {int(lesion.sum())} lesion voxels in a control, expected none; "
+            f"{volume.mask}: marks {mask.marked} lesion voxels in a control, expected none; "
             "make the subject a patient, or remove the mask"
         )
-    return lesion
-
-
-def _truth(path: Path, image: Volume) -> NDArray[np.float32]:
-    """The intensities of the image's truth: the same voxels in space, in whatever order the file has them."""
-    truth = read_volume(path)
-    turn = ornt_transform(io_orientation(truth.affine), io_orientation(image.affine))
-    data = apply_orientation(truth.data, turn)
-    affine = truth.affine @ inv_ornt_aff(turn, truth.data.shape)
-    if data.shape != image.data.shape or not np.allclose(affine, image.affine, rtol=0, atol=1e-3):
-        raise InputError(f"{path}: not on the grid of {image.path}; expected the same voxels in space")
-    return np.asarray(data, dtype=np.float32)
+    return mask.voxels, (*mask.warnings, *in_brain(mask, image.brain, f"the lesion mask {volume.mask.name}"))
 
 
 def _slices(data: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:
@@ -142,7 +143,13 @@ def _table(
 
 
 def _facts(
-    table: pd.DataFrame, lesion: NDArray[np.bool_], ceiling: float | None, share: float | None, outside: int
+    table: pd.DataFrame,
+    lesion: NDArray[np.bool_],
+    ceiling: float | None,
+    share: float | None,
+    outside: int,
+    *,
+    warnings: tuple[str, ...],
 ) -> Facts:
     return {
         "ceiling": ceiling,
@@ -150,4 +157,5 @@ def _facts(
         "saturated_lesion_share": share,
         "brain_voxels_outside_field": outside,
         "slices": {label: int((table["label"] == label).sum()) for label in LABELS},
+        "warnings": list(warnings),
     }

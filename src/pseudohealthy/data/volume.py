@@ -13,7 +13,6 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError, ImageDataError
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from pseudohealthy.errors import InputError
 from pseudohealthy.files import replace
@@ -67,43 +66,6 @@ def read_volume(path: Path) -> Volume:
             f"{path}: every voxel is {volume.data.flat[0]:g}; expected an image, so check the file"
         )
     return volume
-
-
-def read_mask(path: Path, like: Volume, *, resample: bool = False) -> NDArray[np.bool_]:
-    """A lesion mask on the grid of `like`: every label above 0 is lesion. It may be black.
-
-    Args:
-        path: NIfTI file.
-        like: the image that the mask belongs to.
-        resample: take a mask on another grid too, by the nearest of its voxels in mm.
-
-    Raises:
-        InputError: as for `read_volume`; a mask on another grid without `resample`.
-    """
-    mask = read_labels(path)
-    if not resample and not same_grid(mask, like):
-        raise InputError(
-            f"{path}: its grid, {_grid(mask)}, is not that of {like.path or 'its image'}, {_grid(like)}; "
-            "expected the same, so resample the mask to the image (nearest neighbour)"
-        )
-    return mask_on(mask, like)
-
-
-def mask_on(mask: Volume, like: Volume) -> NDArray[np.bool_]:
-    """A mask's voxels above 0 on the grid of `like`: of another grid, the nearest of its voxels in mm."""
-    inside = mask.data > 0
-    if same_grid(mask, like):
-        return inside
-    to_mask = np.linalg.inv(mask.affine) @ like.affine
-    nearest: NDArray[np.uint8] = ndimage.affine_transform(
-        inside.view(np.uint8), to_mask, output_shape=like.data.shape, order=0, mode="grid-constant"
-    )
-    return nearest > 0
-
-
-def same_grid(one: Volume, other: Volume) -> bool:
-    """Whether two volumes have the same voxels in space, to a micrometre."""
-    return one.data.shape == other.data.shape and np.allclose(one.affine, other.affine, rtol=0, atol=1e-3)
 
 
 def volume_from_array(array: NDArray[Any], spacing: tuple[float, ...]) -> Volume:
@@ -274,11 +236,6 @@ def _image(data: NDArray[Any], like: Volume, dtype: type) -> Any:
     header["cal_min"] = header["cal_max"] = 0  # a viewer's window for the input is not one for a map
     kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
     return kind(stored, like.affine, header)  # sform and qform stay bit for bit: the affine is theirs
-
-
-def _grid(volume: Volume) -> str:
-    spacing = " x ".join(f"{mm:.3g}" for mm in volume.spacing)
-    return f"{' x '.join(map(str, volume.data.shape))} voxels of {spacing} mm"
 
 
 def _listed(numbers: Any) -> str:

@@ -164,9 +164,11 @@ def synthesize(
             one value around the brain. A head with its skull is stripped by HD-BET, where that is installed.
         model: see `Model.load`.
         spacing: mm, in the order of the array's axes; for arrays only.
-        brain_mask: the brain, above 0; all outside it stays as it is. Default: the image is looked at.
+        brain_mask: the brain, as `data.mask.inside` reads it; all outside it stays as it is. Default: the
+            image is looked at.
         blend: make the blend too, in which only the lesion that the model finds is replaced.
-        lesion_mask: the lesion for the blend, above 0; default: the model's.
+        lesion_mask: the lesion for the blend, read likewise; an empty one says that there is none. Default:
+            the model's.
 
     Raises:
         InputError: the source or a mask cannot be read, or the brain cannot be found.
@@ -188,7 +190,8 @@ def synthesize(
     )
     found = healed.facts()
     unsteady = facts.unsteady(found["brightness_flicker"])
-    warnings = (*brain.warnings, *(lesion.warnings if lesion else ()), *unlike, *unsteady)
+    of_lesion = (*lesion.warnings, *lesion.beside(brain.alone.brain)) if lesion else ()
+    warnings = (*brain.warnings, *of_lesion, *unlike, *unsteady)
     report = {
         **_provenance(volume, model, slices=int(healed.done.sum())),
         "skull": brain.skull,
