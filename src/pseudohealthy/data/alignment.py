@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pseudohealthy.data.volume import Volume
 from pseudohealthy.errors import InputError
 
-TOLERANCE = 0.1  # of a voxel: headers of one grid differ by less, as programs round them differently
+TOLERANCE = 0.25  # of a voxel: headers of one grid differ by less, as programs round them differently
 
 T = TypeVar("T", bound=np.generic)
 
@@ -26,8 +26,8 @@ def in_order_of(like: Volume, data: NDArray[T], affine: NDArray[np.float64]) -> 
         affine: of `data`, (4, 4), voxel indices to mm.
 
     Returns:
-        An array of the shape of `like`; None where the two do not have the same voxels in space, to a tenth
-        of a voxel everywhere.
+        An array of the shape of `like`; None where the two do not have the same voxels in space, to a
+        quarter of a voxel everywhere.
     """
     turned, placed = _turned(like, data, affine)
     if turned.shape != like.data.shape:
@@ -59,7 +59,7 @@ def grid_difference(volume: Volume, like: Volume) -> str:
     sizes, wanted = (np.linalg.norm(affine[:3, :3], axis=0) for affine in (placed, like.affine))
     axes, wanted_axes = placed[:3, :3] / sizes, like.affine[:3, :3] / wanted
     offset = placed[:3, 3] - like.affine[:3, 3]
-    reach, least = np.array(like.data.shape) - 1, TOLERANCE / 6  # so small that something is always named
+    reach, least = np.array(like.data.shape) - 1, TOLERANCE / 15  # so small that something is always named
     parts = []
     if turned.shape != like.data.shape:
         parts.append(f"{_times(turned.shape)} voxels, not {_times(like.data.shape)}")

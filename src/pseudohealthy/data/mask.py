@@ -23,7 +23,8 @@ SMALL = 20  # labels up to here may be as thin as they like, such as BraTS' 1, 2
 SLOPE = 0.5
 RINGING = 0.25  # of the scale. Splines go beyond 0 and 1 by 0.9, but in few voxels by more than this:
 RINGING_SHARE = 0.3  # of those above one half. Splines: up to 0.08, and 0.25 in lesions of a few voxels
-UNDECIDED = 0.9  # of voxels above 0.1 of the scale, those that are not near it. FLAIR: 0.91 up; masks: to
+UNSURE = 0.3  # of the scale: networks that are nowhere quite sure stay below
+UNDECIDED = 0.9  # of voxels above that, those that are not near it. FLAIR: 0.91 up; masks: to
 IMAGE_SHARE = 0.08  # 0.7, but for smoothed and small lesions, up to 0.05 of all voxels. FLAIR: 0.12 up
 MANY = 32  # distinct values: fewer are no image
 LEAST_IN_BRAIN = 0.5  # share of a lesion's voxels
@@ -204,7 +205,7 @@ def _beyond(data: NDArray[np.float32], scale: int) -> bool:
 
 def _is_image(data: NDArray[np.float32], scale: int) -> bool:
     """Whether much of the grid has values that hardly ever come near to 0 or the scale."""
-    positive = np.count_nonzero(data > 0.1 * scale)
+    positive = np.count_nonzero(data > UNSURE * scale)
     decided = np.count_nonzero((data >= 0.9 * scale) & (data <= (1 + RINGING) * scale))
     return bool(positive > IMAGE_SHARE * data.size and decided < (1 - UNDECIDED) * positive)
 
