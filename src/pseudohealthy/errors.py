@@ -1,5 +1,10 @@
 """What a person is told when something cannot be done, and the exit code that goes with it."""
 
+from __future__ import annotations
+
+import os
+import sys
+
 RESEARCH_USE = (
     "Research software. Generated images are not acquisitions and must not be used for diagnosis or "
     "treatment. Not a medical device."
@@ -19,3 +24,26 @@ class InputError(PseudohealthyError):
     """
 
     exit_code = 2
+
+
+def printable(text: object) -> str:
+    """A message or a file's name as one line of text that a terminal, a table and JSON can hold.
+
+    Names are bytes. Those that are UTF-8 are read as such, whatever the locale; other bytes, line breaks and
+    characters that control a terminal become escapes.
+    """
+    try:
+        content = os.fsencode(str(text))
+    except UnicodeEncodeError:  # a letter that the locale has not got, from elsewhere than a name
+        content = str(text).encode("utf-8", "backslashreplace")
+    decoded = content.decode("utf-8", "backslashreplace")
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in decoded
+    )
+
+
+def escape_what_cannot_be_shown() -> None:
+    """Show letters that the terminal's encoding has not got as escapes, where they would be an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not what a program put in its place
+            stream.reconfigure(errors="backslashreplace")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,7 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudohealthy.errors import PseudohealthyError
+from pseudohealthy.errors import InputError, PseudohealthyError, printable
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where nothing is locked
+    fcntl = None  # type: ignore[assignment]
 
 
 def replace(path: Path, write: Callable[[Path], object]) -> None:
@@ -33,8 +40,8 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text in UTF-8, as `replace` does."""
-    replace(path, lambda part: part.write_text(text, encoding="utf-8"))
+    """Write text in UTF-8, as `replace` does; what UTF-8 cannot hold, as parts of some names, is escaped."""
+    replace(path, lambda part: part.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -73,11 +80,89 @@ def folder_beside(out: Path) -> Iterator[Path]:
         yield Path(name)
 
 
+def inside(folder: Path, name: str) -> Path:
+    """The path that a file read from disk names inside `folder`.
+
+    Raises:
+        InputError: it is absolute, or leads out of the folder.
+    """
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise InputError(f"{name or 'nothing'}: expected the path of something inside {folder}")
+    return folder / path
+
+
+@contextlib.contextmanager
+def locked(path: Path, work: str = "") -> Iterator[None]:
+    """Hold the lock that the file `path` stands for; who wants it meanwhile waits.
+
+    The system takes the lock from a process that ends, however it ends, so a file that is left behind locks
+    nothing. Where the file system knows no locks, nobody waits.
+
+    Args:
+        path: in a folder that is there; the file is removed at the end.
+        work: what is locked, in words; who waits for it says so in a line on standard error. "": in silence.
+
+    Raises:
+        PseudohealthyError: the file cannot be made.
+    """
+    try:
+        handle = _lock(path, work)
+    except OSError as error:
+        raise PseudohealthyError(
+            f"{path}: cannot be locked ({error.strerror}); choose a folder that can be written to"
+        ) from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        os.close(handle)
+
+
+def _lock(path: Path, work: str) -> int:
+    """Open and lock the file that lies at `path`, not one that its last holder has removed meanwhile."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _wait(handle, work)
+            if _lies_at(path, handle):
+                with contextlib.suppress(OSError):  # a full disk: the lock holds, and its holder has no name
+                    os.truncate(handle, 0)
+                    os.write(handle, f"{platform.node()}:{os.getpid()}".encode())
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def _lies_at(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _wait(handle: int, work: str) -> None:
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if work:
+            holder = os.pread(handle, 200, 0).decode("utf-8", "replace") or "a moment ago"
+            print(printable(f"{work}: another run ({holder}) is at work on it; waiting"), file=sys.stderr)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError:
+        return  # no locks here, as on some network file systems
+
+
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     part: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
         part = Path(name)
         part.chmod(0o644)  # mkstemp's is for its owner alone

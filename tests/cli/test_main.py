@@ -26,8 +26,8 @@ from models import saved
 from pseudohealthy import __version__
 from pseudohealthy.cli.main import EXITS, main
 from pseudohealthy.errors import RESEARCH_USE
+from pseudohealthy.synthesis.naming import output_files
 from pseudohealthy.synthesis.sidecars import beside
-from pseudohealthy.synthesis.volume import output_files
 from tiny import TINY
 
 PROGRAM = [sys.executable, "-m", "pseudohealthy.cli.main"]

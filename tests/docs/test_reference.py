@@ -33,7 +33,7 @@ from pseudohealthy.experiment.derivative import DESCRIPTION, DESCRIPTIONS
 from pseudohealthy.experiment.plan import Data, Experiment, Phantoms
 from pseudohealthy.experiment.records import TABLE
 from pseudohealthy.report.content import HEADS
-from pseudohealthy.synthesis.volume import output_files
+from pseudohealthy.synthesis.naming import output_files
 from pseudohealthy.training import loop
 
 ROOT = Path(__file__).resolve().parents[2]

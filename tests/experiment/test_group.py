@@ -12,21 +12,21 @@ import pytest
 from cohorts import touch
 from pseudohealthy.errors import InputError
 from pseudohealthy.experiment.group import COLUMNS, robust_z, write_group
-from pseudohealthy.experiment.records import MadeFrom, Record
+from pseudohealthy.experiment.records import MadeFrom, Record, outputs_of
 from pseudohealthy.experiment.selection import select
 
 LESIONS = [1.0, 2.0, 3.0, 4.0, 5.0, 100.0]
 
 
-def made(raw: Path, out: Path, number: int, **report: object) -> str:
+def made(raw: Path, out: Path, number: int, name: str = "", **report: object) -> str:
     """A subject with an image, its record and its run report."""
     label = f"sub-{number}"
-    name = f"{label}/anat/{label}_FLAIR.nii.gz"
+    name = name or f"{label}/anat/{label}_FLAIR.nii.gz"
     touch(raw, name)
-    touch(out, path := f"{label}/anat/{label}_report.json", panel := f"{label}/anat/{label} & panel.png")
-    (out / path).write_text(json.dumps(report))
+    files = outputs_of(name, blend=False)
+    touch(out, *files.values())
+    (out / files["report"]).write_text(json.dumps(report))
     made_from = MadeFrom(input="i", weights="w", blend=False)
-    files = {"report": path, "panel": panel}
     Record(subject=label, image=name, status="done", made_from=made_from, files=files).write(out)
     return name
 
@@ -80,22 +80,44 @@ def test_a_report_that_tells_less_leaves_gaps(tmp_path: Path) -> None:
 def test_who_is_not_healed_is_on_the_page(study: tuple[Path, Path]) -> None:
     raw, out = study
     touch(raw, "sub-7/anat/sub-7_FLAIR.nii.gz", "sub-8/anat/sub-8_T1w.nii.gz")
-    Record(subject="sub-8", image=None, status="failed", reason="no FLAIR <image>").write(out)
-    (out / "sub-3/anat/sub-3 & panel.png").unlink()
+    Record(subject="sub-8", image=None, status="skipped", reason="no FLAIR <image>").write(out)
+    (out / outputs_of("sub-3/anat/sub-3_FLAIR.nii.gz", blend=False)["panel"]).unlink()
     files = write_group(raw, out, select(raw))
     assert len(pd.read_csv(files["table"], sep="\t")) == 5
     page = files["page"].read_text()
     assert "<b>sub-7/anat/sub-7_FLAIR.nii.gz</b>: not tried yet" in page
     assert "<b>sub-8</b>: no FLAIR &lt;image&gt;" in page
     assert "<b>sub-3/anat/sub-3_FLAIR.nii.gz</b>: its files are no longer all there" in page
-    assert 'href="sub-1/anat/sub-1%20%26%20panel.png"' in page
+    assert 'href="sub-1/anat/sub-1_desc-pseudohealthy_report.html"' in page
 
 
 def test_a_damaged_report_is_named(study: tuple[Path, Path]) -> None:
     raw, out = study
-    (out / "sub-2/anat/sub-2_report.json").write_text("{")
-    with pytest.raises(InputError, match=r"sub-2_report.json: cannot be read as a run report"):
+    (out / "sub-2/anat/sub-2_desc-pseudohealthy_report.json").write_text("{")
+    with pytest.raises(
+        InputError, match=r"sub-2_desc-pseudohealthy_report.json: cannot be read as a run report"
+    ):
         write_group(raw, out, select(raw))
+
+
+def test_images_of_one_name_have_rows_of_their_own(tmp_path: Path) -> None:
+    raw, out = tmp_path / "study", tmp_path / "out"
+    names = [f"sub-1/{folder}anat/sub-1_FLAIR.nii.gz" for folder in ("", "ses-1/", "ses-2/")]
+    for lesion, name in enumerate(names, 1):
+        made(raw, out, 1, name, lesion_ml=float(lesion))
+    files = write_group(raw, out, select(raw))
+    table = pd.read_csv(files["table"], sep="\t", na_values="n/a").set_index("image")
+    assert table["lesion_ml"].to_dict() == dict(zip(names, [1.0, 2.0, 3.0], strict=True))
+    page = files["page"].read_text()
+    for name in names:
+        assert f'href="{outputs_of(name, blend=False)["page"]}"' in page
+
+
+def test_a_name_that_is_not_ascii_is_linked_as_its_bytes(tmp_path: Path) -> None:
+    raw, out = tmp_path / "study", tmp_path / "out"
+    made(raw, out, 1, "sub-1/anat/sub-1_acq-é_FLAIR.nii.gz", lesion_ml=1.0)
+    page = write_group(raw, out, select(raw))["page"].read_text(encoding="utf-8")
+    assert 'href="sub-1/anat/sub-1_acq-%C3%A9_desc-pseudohealthy_report.html"' in page
 
 
 def test_nobody_healed_is_refused(tmp_path: Path) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -16,12 +20,13 @@ from scipy.ndimage import distance_transform_edt
 from cohorts import brain, write
 from disk import full_disk
 from models import saved
-from pseudohealthy.errors import InputError
+from pseudohealthy.errors import InputError, printable
 from pseudohealthy.experiment import participants
 from pseudohealthy.experiment.derivative import describe
 from pseudohealthy.experiment.participants import Job, failed_wholly, heal_here, heal_subject
 from pseudohealthy.experiment.records import read_record
 from pseudohealthy.experiment.selection import Subject, select
+from pseudohealthy.synthesis.volume import Synthesis
 from studies import SLICES, image, study
 
 ONE = "sub-01/anat/sub-01_FLAIR.nii.gz"
@@ -136,12 +141,165 @@ def test_one_bad_image_of_a_subject_leaves_the_others(job: Job) -> None:
     assert "would give files of one name" in reasons["sub-01_run-4_FLAIR.nii"][1]
 
 
-def test_a_subject_without_an_image_is_a_failure_until_it_has_one(job: Job) -> None:
-    (failed,) = heal_subject(Subject("sub-01", ()), job)
-    assert failed.reason.startswith("sub-01: no FLAIR image; expected sub-01/")
-    assert read_record(job.out, "sub-01") == failed
+def test_a_subject_without_an_image_is_skipped_until_it_has_one(job: Job) -> None:
+    (skipped,) = heal_subject(Subject("sub-01", ()), job)
+    assert skipped.status == "skipped"
+    assert skipped.reason == "no FLAIR image; expected sub-01/[ses-*/]anat/sub-01_*FLAIR.nii.gz"
+    assert read_record(job.out, "sub-01") == skipped
     heal_subject(only(job), job)
     assert read_record(job.out, "sub-01") is None
+
+
+NAMESAKES = ("sub-01/anat/sub-01_FLAIR.nii.gz", "sub-01/ses-1/anat/sub-01_FLAIR.nii.gz")
+
+
+def test_images_of_one_name_are_healed_each_for_itself(job: Job) -> None:
+    image(job.bids, NAMESAKES[1], 2)
+    both = replace(job, blend=True)
+    first = heal_subject(only(job), both)
+    assert [(record.image, record.status) for record in first] == [(name, "done") for name in NAMESAKES]
+    assert [read_record(job.out, name) for name in NAMESAKES] == first
+    inputs = [record.made_from.input for record in first if record.made_from]
+    assert len(set(inputs)) == len(first)
+    reports = [json.loads(record.paths(job.out)["report"].read_text()) for record in first]
+    assert [report["input"] for report in reports] == list(NAMESAKES)
+    assert [record.status for record in heal_subject(only(job), both)] == ["kept", "kept"]
+    second = heal_subject(only(job), replace(job, overwrite=True))
+    assert [record.status for record in second] == ["done", "done"]
+    assert all(record.finished(job.out) for record in second)
+
+
+def test_one_record_for_images_of_one_name_is_the_one_s_that_it_names(job: Job) -> None:
+    """Earlier versions kept one record for both: the other's outputs, if any, belong to nobody."""
+    (done,) = heal_subject(only(job), job)
+    shutil.rmtree(job.out / "logs")
+    (job.out / "logs").mkdir()
+    (job.out / "logs/sub-01_FLAIR.json").write_text(done.model_dump_json())
+    image(job.bids, NAMESAKES[1], 2)
+    before = times(job)
+    kept, healed = heal_subject(only(job), job)
+    assert (kept.image, kept.status) == (NAMESAKES[0], "kept")
+    assert (healed.image, healed.status) == (NAMESAKES[1], "done")
+    assert {path: at for path, at in times(job).items() if path in before} == before
+
+
+def test_an_image_that_took_another_s_place_replaces_it_only_on_request(job: Job) -> None:
+    heal_subject(only(job), replace(job, blend=True))
+    plain = ONE.removesuffix(".gz")
+    (job.bids / ONE).unlink()
+    image(job.bids, plain, 2)
+    before = times(job)
+    (refused,) = heal_subject(only(job), job)
+    assert refused.status == "failed"
+    assert f"{ONE}, which is no longer in the data set, was finished under the same names" in refused.reason
+    assert times(job) == before
+    (done,) = heal_subject(only(job), replace(job, overwrite=True))
+    assert (done.image, done.status) == (plain, "done")
+    assert read_record(job.out, ONE) is None
+    assert not list(job.out.glob("sub-01/anat/*blend*"))
+
+
+def test_inputs_whose_outputs_would_have_one_name_are_refused(job: Job) -> None:
+    names = [ONE.replace("_FLAIR", f"_desc-{desc}_FLAIR") for desc in "ab"]
+    for name in names:
+        image(job.bids, name, 2)
+    (job.bids / ONE).unlink()
+    for record in heal_subject(only(job), job):
+        assert f"{names[0]} and {names[1]} would give files of one name" in record.reason
+    (job.bids / names[1]).unlink()
+    (done,) = heal_subject(only(job), job)
+    assert done.files["healthy"] == "sub-01/anat/sub-01_desc-pseudohealthy_FLAIR.nii.gz"
+
+
+@pytest.mark.parametrize("path", ["/elsewhere.nii.gz", "../elsewhere.nii.gz", "sub-02/anat/sub-02.nii.gz"])
+def test_no_record_makes_a_run_remove_what_is_not_the_image_s(job: Job, path: str, tmp_path: Path) -> None:
+    (done,) = heal_subject(only(job), job)
+    mine = job.out / (f"{tmp_path}{path}" if path.startswith("/") else path)
+    mine.parent.mkdir(parents=True, exist_ok=True)
+    mine.write_text("mine")
+    log = job.out / f"logs/{ONE}.json"
+    for old in (False, True):
+        facts = json.loads(log.read_text())
+        facts["files"]["blended"] = str(mine) if path.startswith("/") else path
+        where = job.out / "logs/sub-01_FLAIR.json" if old else log
+        log.unlink()
+        where.write_text(json.dumps(facts))
+        (again,) = heal_subject(only(job), replace(job, overwrite=True))
+        assert again.files == done.files
+        assert mine.read_text() == "mine"
+
+
+def test_what_is_finished_stays_so_when_it_cannot_be_tried_again(job: Job) -> None:
+    (done,) = heal_subject(only(job), job)
+    (job.bids / ONE).unlink()
+    (job.bids / ONE).symlink_to("nowhere")
+    (failed,) = heal_subject(only(job), job)
+    assert "a link to nothing" in failed.reason
+    assert read_record(job.out, ONE) == done
+    (failed,) = heal_subject(only(job), replace(job, overwrite=True))
+    assert read_record(job.out, ONE) == failed
+
+
+def test_a_run_killed_among_its_files_leaves_no_record_that_it_is_done(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heal_subject(only(job), job)
+
+    def killed(*_: object, **__: object) -> None:
+        assert read_record(job.out, ONE) is None
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Synthesis, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        heal_subject(only(job), replace(job, overwrite=True))
+    assert read_record(job.out, ONE) is None
+
+
+def test_a_second_run_waits_for_the_first_and_finds_it_done(
+    job: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Begun while the first one writes, which its part of a folder shows."""
+    writing, told = threading.Event(), threading.Event()
+    save = Synthesis.save
+
+    def slow(self: Synthesis, folder: Path, *arguments: Any, **options: Any) -> dict[str, Path]:
+        (folder / ".part-of-mine").mkdir(parents=True)
+        writing.set()
+        assert told.wait(60)
+        assert (folder / ".part-of-mine").is_dir()
+        (folder / ".part-of-mine").rmdir()
+        return save(self, folder, *arguments, **options)
+
+    monkeypatch.setattr(Synthesis, "save", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(heal_subject, only(job), job)
+        assert writing.wait(60)
+        second = pool.submit(heal_subject, only(job), job)
+        while "sub-01: another run (" not in (line := capsys.readouterr().err):
+            assert not second.done()
+            time.sleep(0.01)
+        told.set()
+        assert line.endswith("is at work on it; waiting\n")
+        assert [each.result()[0].status for each in (first, second)] == ["done", "kept"]
+    assert sorted(path.name for path in (job.out / "logs").iterdir()) == ["sub-01"]
+
+
+def test_names_that_are_not_text_are_refused_and_others_are_healed(job: Job) -> None:
+    names = {
+        "done": ONE.replace("_FLAIR", "_acq-é_FLAIR"),
+        r"acq-\xea_FLAIR": ONE.replace("_FLAIR", "_acq-\udcea_FLAIR"),
+        r"acq-\n\x1b[31m_FLAIR": ONE.replace("_FLAIR", "_acq-\n\x1b[31m_FLAIR"),
+        "a name of 290 bytes": ONE.replace("_FLAIR", f"_acq-{'a' * 221}_FLAIR"),
+    }
+    for number, name in enumerate(names.values(), 2):
+        image(job.bids, name, number)
+    found = {record.image: record for record in heal_subject(only(job), job)}
+    assert len(found) == len(names) + 1
+    for said, name in names.items():
+        record = found[printable(name)]
+        assert read_record(job.out, name) == record
+        assert said in (record.status, *([said] if said in record.reason else []))
+    assert found[names["done"]].finished(job.out)
 
 
 def test_an_unforeseen_failure_is_kept_with_its_place(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,7 +410,7 @@ def test_a_lesion_mask_of_ones_own_decides_what_the_blend_may_change(job: Job, t
     mask.unlink()
     (missing,) = heal_subject(only(job), asked)
     assert "no lesion mask in" in missing.reason
-    assert "expected one sub-01_label-lesion_mask.nii.gz" in missing.reason
+    assert "expected one sub-01_label-lesion_mask.nii.gz, empty where" in missing.reason
     with pytest.raises(InputError, match=r"--lesion-masks without the blend"):
         Job.of(
             job.bids,

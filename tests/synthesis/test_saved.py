@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -15,8 +17,9 @@ from patient import flair
 from pseudohealthy import __version__
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.synthesis.model import Model
+from pseudohealthy.synthesis.naming import output_files, with_sidecars
 from pseudohealthy.synthesis.sidecars import beside
-from pseudohealthy.synthesis.volume import Synthesis, output_files, synthesize
+from pseudohealthy.synthesis.volume import Synthesis, synthesize
 
 
 def test_the_saved_volumes_lie_on_the_inputs_grid(tmp_path: Path, result: Synthesis) -> None:
@@ -66,31 +69,59 @@ def test_files_that_are_there_are_replaced_only_on_request(tmp_path: Path, resul
     result.save(tmp_path, "other.nii")
 
 
-@pytest.mark.parametrize(
-    ("name", "stem"),
-    [
-        ("sub-01_ses-1_FLAIR.nii.gz", "sub-01_ses-1"),
-        ("sub-01_FLAIR.nii", "sub-01"),
-        ("scan.nii", "scan"),
-        ("my.brain.nii.gz", "my.brain"),
-        ("stack", "stack"),
-    ],
-)
-def test_files_are_named_as_bids_derivatives(name: str, stem: str) -> None:
-    files = {kind: path.as_posix() for kind, path in output_files(Path("out"), name).items()}
-    assert files == {
-        "healthy": f"out/{stem}_desc-pseudohealthy_FLAIR.nii.gz",
-        "difference": f"out/{stem}_desc-difference_FLAIR.nii.gz",
-        "probability": f"out/{stem}_space-orig_label-lesion_desc-pseudohealthy_probseg.nii.gz",
-        "mask": f"out/{stem}_space-orig_label-lesion_desc-pseudohealthy_mask.nii.gz",
-        "panel": f"out/{stem}_desc-pseudohealthy_panel.png",
-        "report": f"out/{stem}_desc-pseudohealthy_report.json",
-        "page": f"out/{stem}_desc-pseudohealthy_report.html",
-    }
-    more = set(output_files(Path("out"), name, blend=True).values()) - set(
-        output_files(Path("out"), name).values()
-    )
-    assert more == {Path(f"out/{stem}_desc-blend_FLAIR.nii.gz")}
+def test_a_run_without_a_blend_leaves_none_of_an_earlier_run(tmp_path: Path, fresh: Model) -> None:
+    image = flair(tmp_path / "scan_FLAIR.nii")
+    with_blend = synthesize(image, fresh, blend=True)
+    without = synthesize(image, fresh)
+    first = with_blend.save(tmp_path / "out", image.name)
+    with pytest.raises(InputError, match="exists already"):
+        without.save(tmp_path / "out", image.name)
+    assert first["blended"].exists()
+    files = without.save(tmp_path / "out", image.name, overwrite=True)
+    written = with_sidecars(files).values()
+    assert sorted(tmp_path.joinpath("out").iterdir()) == sorted(written)
+    for path in written:
+        path.unlink()
+    first["blended"].touch()
+    with pytest.raises(InputError, match=r"desc-blend_FLAIR\.nii\.gz: exists already"):
+        without.save(tmp_path / "out", image.name)
+
+
+def test_any_name_can_be_saved(tmp_path: Path, fresh: Model) -> None:
+    name = "t\udceate \x1b[31m\n_FLAIR.nii.gz"
+    shown = r"t\xeate \x1b[31m\n_FLAIR.nii.gz"
+    result = synthesize(flair(tmp_path / name), fresh)
+    files = result.save(tmp_path / "out", name)
+    assert all(path.is_file() for path in with_sidecars(files).values())
+    report = json.loads(files["report"].read_text())
+    assert report["input"] == shown
+    assert report["files"]["healthy"] == r"t\xeate \x1b[31m\n_desc-pseudohealthy_FLAIR.nii.gz"
+    assert json.loads(beside(files["mask"]).read_text())["Sources"] == [shown]
+    assert shown in files["page"].read_text(encoding="utf-8")
+
+
+def test_a_title_tells_images_of_one_name_apart(tmp_path: Path, result: Synthesis) -> None:
+    files = result.save(tmp_path / "out", "sub-01_FLAIR.nii", title="sub-01/ses-1/anat/sub-01_FLAIR.nii")
+    assert json.loads(files["report"].read_text())["input"] == "sub-01/ses-1/anat/sub-01_FLAIR.nii"
+    assert "<title>sub-01/ses-1/anat/sub-01_FLAIR.nii" in files["page"].read_text()
+
+
+def test_two_runs_at_once_leave_the_files_of_one(tmp_path: Path, fresh: Model) -> None:
+    image = flair(tmp_path / "scan.nii")
+    results = [synthesize(image, fresh, blend=blend) for blend in (True, False)] * 2
+    with ThreadPoolExecutor(len(results)) as pool:
+        saved_at_once = [
+            pool.submit(each.save, tmp_path / "out", image.name, overwrite=True) for each in results
+        ]
+    last = [each.result() for each in saved_at_once]
+    report = json.loads(last[0]["report"].read_text())
+    there = {path.name for path in (tmp_path / "out").iterdir()}
+    assert there == {path.name for path in with_sidecars(_files(tmp_path / "out", report)).values()}
+    assert ("blended" in report["files"]) == ("blend" in report)
+
+
+def _files(out: Path, report: dict[str, Any]) -> dict[str, Path]:
+    return {kind: out / name for kind, name in report["files"].items()}
 
 
 def test_the_sidecars_name_their_sources_as_asked(tmp_path: Path, result: Synthesis) -> None:

@@ -11,7 +11,13 @@ import typer
 
 from pseudohealthy import __version__
 from pseudohealthy.cli.options import BackendOption, DeviceOption
-from pseudohealthy.errors import RESEARCH_USE, InputError, PseudohealthyError
+from pseudohealthy.errors import (
+    RESEARCH_USE,
+    InputError,
+    PseudohealthyError,
+    escape_what_cannot_be_shown,
+    printable,
+)
 
 if TYPE_CHECKING:
     from pseudohealthy.experiment.participants import Job
@@ -22,14 +28,18 @@ NAME = "pseudohealthy-bids"
 INTERRUPTED = 130  # typer's exit code after Ctrl-C
 LEVELS = ("participant", "group")
 SEVERAL = ("--participant-label", "--session-label")
-EXITS = "Exit codes: 0 all done; 1 some image failed, the others are done; 2 nothing could be begun."
+EXITS = (
+    "Exit codes: 0 all done that has a FLAIR image; 1 some image failed, the others are done; "
+    "2 nothing could be begun."
+)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
 HELP = f"""The FLAIR images of a BIDS data set as if their brains were healthy, and maps of their lesions.
 
 `participant` heals every image that is asked for and writes BIDS derivatives to OUT_DIR; BIDS_DIR is only
-read. What cannot be used is told in one line and in `OUT_DIR/logs/status.tsv`, and stops nothing else. The
+read. What cannot be used is told in one line and in `OUT_DIR/logs/status.tsv`, and stops nothing else; so is
+a subject without a FLAIR image, which is skipped. The
 same command again goes on where it was: finished images are kept, failed ones tried again.
 
 `group` then writes `group_lesions.tsv` and the page `group_report.html`: lesions in ml, anomaly scores, and
@@ -174,26 +184,27 @@ def _participants(
         results = heal_here(subjects, job)
     counts = _told(results, len(subjects))
     table = write_table(out, select(bids))
-    typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()) + f"; see {table}")
+    told = [f"{count} {status}" for status, count in counts.items() if count or status != "skipped"]
+    typer.echo(printable(", ".join(told) + f"; see {table}"))
     typer.echo(RESEARCH_USE)
     return counts["failed"]
 
 
 def _told(results: Iterator[list[Record]], total: int) -> dict[str, int]:
-    """Tell of each image as it gets done: on a terminal a bar and the failures, else a line each."""
+    """Tell of each image as it gets done: on a terminal a bar and what was not done, else a line each."""
     from rich.console import Console
 
     from pseudohealthy.cli.progress import steps
 
-    counts = {"done": 0, "kept": 0, "failed": 0}
+    counts = {"done": 0, "kept": 0, "failed": 0, "skipped": 0}
     quiet = Console(stderr=True).is_terminal
     with steps("subjects") as progress:
         progress(0, total, "")
         for number, records in enumerate(results, 1):
             for record in records:
                 counts[record.status] += 1
-                if record.status == "failed":
-                    typer.echo(f"failed: {record.subject}: {record.reason}", err=True)
+                if record.status in ("failed", "skipped"):
+                    typer.echo(f"{record.status}: {record.subject}: {record.reason}", err=True)
                 elif not quiet:
                     typer.echo(f"{record.status}: {record.name} ({record.seconds:.1f} s)")
             progress(number, total, records[0].subject)
@@ -205,7 +216,7 @@ def _group(bids: Path, out: Path, subjects: Sequence[Subject]) -> None:
 
     files = write_group(bids, out, subjects)
     for kind, path in files.items():
-        typer.echo(f"{kind}: {path}")
+        typer.echo(printable(f"{kind}: {path}"))
     typer.echo(RESEARCH_USE)
 
 
@@ -234,10 +245,11 @@ def spread(arguments: Sequence[str]) -> list[str]:
 
 def main() -> None:
     """Run the program: one clear line and exit code 1 or 2 for what a person can mend."""
+    escape_what_cannot_be_shown()
     try:
         app(args=spread(sys.argv[1:]), prog_name=NAME)
     except (PseudohealthyError, OSError) as error:
-        print(f"{NAME}: {error}", file=sys.stderr)
+        print(f"{NAME}: {printable(error)}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 1))
     except SystemExit as end:
         if end.code == INTERRUPTED:

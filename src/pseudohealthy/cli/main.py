@@ -21,7 +21,13 @@ from pseudohealthy.cli.options import (
     SetOption,
     words_of,
 )
-from pseudohealthy.errors import RESEARCH_USE, InputError, PseudohealthyError
+from pseudohealthy.errors import (
+    RESEARCH_USE,
+    InputError,
+    PseudohealthyError,
+    escape_what_cannot_be_shown,
+    printable,
+)
 
 INTERRUPTED = 130  # typer's exit code after Ctrl-C
 EXITS = "Exit codes: 0 done; 1 failed on the way (a full disk); 2 the input cannot be used."
@@ -203,18 +209,22 @@ def synthesize(
     from pseudohealthy.data.volume import read_volume
     from pseudohealthy.synthesis.default import default_weights
     from pseudohealthy.synthesis.model import Model
-    from pseudohealthy.synthesis.volume import output_files, refuse_existing
+    from pseudohealthy.synthesis.naming import not_made_again, refuse_existing
     from pseudohealthy.synthesis.volume import synthesize as run
 
-    refuse_existing(output_files(out, image.name, blend=blend), overwrite=overwrite)
+    inputs = (image, brain_mask, lesion_mask)
+    refuse_existing(out, image.name, overwrite=overwrite, inputs=inputs)
     volume = read_volume(image)
     model = Model.load(weights or default_weights(), device, backend)
     result = run(volume, model, brain_mask=brain_mask, blend=blend, lesion_mask=lesion_mask)
+    old = not_made_again(out, image.name, blend=blend)
     files = result.save(out, image.name, overwrite=overwrite)
     for kind, path in files.items():
-        typer.echo(f"{kind}: {path}")
+        typer.echo(printable(f"{kind}: {path}"))
+    for path in old:
+        typer.echo(printable(f"removed: {path}, which an earlier run had made"))
     for warning in result.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        typer.echo(printable(f"warning: {warning}"), err=True)
     report = result.report
     typer.echo(f"skull: {report['skull']}")
     where = f"{report['device']} ({report['backend']['name']})"
@@ -407,13 +417,14 @@ def version(
 
 def main() -> None:
     """Run the program: one clear line and exit code 1 or 2 for what a person can mend."""
+    escape_what_cannot_be_shown()
     try:
         app()
     except PseudohealthyError as error:
-        print(f"pseudohealthy: {error}", file=sys.stderr)
+        print(f"pseudohealthy: {printable(error)}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
-        print(f"pseudohealthy: {error}", file=sys.stderr)
+        print(f"pseudohealthy: {printable(error)}", file=sys.stderr)
         sys.exit(1)
     except SystemExit as end:
         if end.code == INTERRUPTED:

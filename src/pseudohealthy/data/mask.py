@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from pseudohealthy.data.alignment import expect_in_order_of, in_order_of
 from pseudohealthy.data.volume import Volume, read_labels
-from pseudohealthy.errors import InputError
+from pseudohealthy.errors import InputError, printable
 
 # Measured on lesion and brain masks of LGG, SOOP, ISLES and OpenMS, shifted, zoomed and turned with linear,
 # cubic and quintic splines; on labels of tissues, regions and single lesions; and on FLAIR images.
@@ -178,7 +178,7 @@ def in_brain(mask: Mask, brain: NDArray[np.bool_], what: str) -> tuple[str, ...]
 
 def name_of(mask: Volume) -> str:
     """The file's name, for messages."""
-    return mask.path.name if mask.path else "an array"
+    return printable(mask.path.name) if mask.path else "an array"
 
 
 def _no_mask(mask: Volume, found: str) -> InputError:

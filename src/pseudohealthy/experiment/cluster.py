@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from pseudohealthy.errors import InputError
+from pseudohealthy.errors import InputError, printable
 from pseudohealthy.experiment.participants import Job, failed_wholly, heal_subject
 from pseudohealthy.experiment.records import Record
 from pseudohealthy.experiment.selection import Subject
@@ -61,7 +61,9 @@ def _results(client: Client, subjects: Sequence[Subject], job: Job) -> Iterator[
 
     run = uuid4().hex  # the key names the run: a scheduler remembers results of equal keys
     futures: dict[Future, Subject] = {
-        client.submit(heal_subject, subject, job, key=f"{subject.label}-{run}", pure=False): subject
+        client.submit(
+            heal_subject, subject, job, key=f"{printable(subject.label)}-{run}", pure=False
+        ): subject
         for subject in subjects
     }
     for future in as_completed(list(futures), loop=client.loop):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pseudohealthy import __version__
-from pseudohealthy.errors import RESEARCH_USE, InputError
+from pseudohealthy.errors import RESEARCH_USE, InputError, printable
 from pseudohealthy.files import make_folder, replace, write_json
 
 BIDS_VERSION = "1.11.1"
@@ -89,7 +89,7 @@ def _description(bids: Path, out: Path) -> dict[str, Any]:
     raw = _read(bids / DESCRIPTION)
     source = {"URL": link, **({"DOI": raw["DatasetDOI"]} if raw.get("DatasetDOI") else {})}
     return {
-        "Name": f"Images as if healthy of {raw.get('Name') or bids.resolve().name}",
+        "Name": f"Images as if healthy of {raw.get('Name') or printable(bids.resolve().name)}",
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
         "License": f"that of the images; see {link}",
@@ -101,7 +101,7 @@ def _description(bids: Path, out: Path) -> dict[str, Any]:
 
 def _link(bids: Path, out: Path) -> str:
     """From `out` to the data set; relative, so that both may move together and no home folder is told."""
-    return Path(os.path.relpath(bids.resolve(), out.resolve())).as_posix()
+    return printable(Path(os.path.relpath(bids.resolve(), out.resolve())).as_posix())
 
 
 def _check_ours(out: Path, link: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pseudohealthy.errors import InputError
+from pseudohealthy.errors import InputError, printable
 from pseudohealthy.experiment.records import Record, records, write_table
 from pseudohealthy.experiment.selection import Subject, select, session
 from pseudohealthy.files import replace, write_json
@@ -71,7 +71,7 @@ def write_group(bids: Path, out: Path, subjects: Sequence[Subject]) -> dict[str,
     known = table.astype(object).where(table.notna(), None)
     rows = [{str(key): value for key, value in row.items()} for row in known.to_dict("records")]
     pages = {record.name: _page(record) for record in done}
-    title = f"{bids.resolve().name}: {len(done)} images"
+    title = printable(f"{bids.resolve().name}: {len(done)} images")
     cohort_html(files["page"], title, rows, pages, missing=missing, measures=MEASURES)
     return {**files, "status": write_table(out, select(bids))}
 
@@ -130,7 +130,7 @@ def _report(out: Path, record: Record) -> dict[str, Any]:
     Raises:
         InputError: it is damaged.
     """
-    path = out / record.files["report"]
+    path = record.paths(out)["report"]
     try:
         report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -146,7 +146,7 @@ def _number(value: Any) -> float:
 
 def _page(record: Record) -> str:
     """What to look at of an image, inside OUT_DIR."""
-    return record.files.get("page") or record.files.get("panel", "")
+    return record.files["page"]
 
 
 def _why(record: Record | None) -> str:

@@ -18,15 +18,25 @@ from pathlib import Path
 
 import torch
 
-from pseudohealthy.errors import InputError, PseudohealthyError
+from pseudohealthy.errors import InputError, PseudohealthyError, printable
 from pseudohealthy.experiment.derivative import DESCRIPTION, uri
 from pseudohealthy.experiment.processes import processes
-from pseudohealthy.experiment.records import MadeFrom, Record, forget, keep, read_record
+from pseudohealthy.experiment.records import (
+    MadeFrom,
+    Record,
+    as_name,
+    at_work_on,
+    forget,
+    keep,
+    namesake,
+    outputs_of,
+    read_record,
+)
 from pseudohealthy.experiment.selection import Subject, mask_of
 from pseudohealthy.synthesis.backends import Choice
 from pseudohealthy.synthesis.default import provenance
 from pseudohealthy.synthesis.model import Model, device_of
-from pseudohealthy.synthesis.sidecars import DESCRIPTIONS, beside
+from pseudohealthy.synthesis.naming import output_stem, refuse_existing
 from pseudohealthy.synthesis.volume import synthesize
 
 MEMORY = 5 * 2**29  # bytes for a process: a head that is stripped takes nine tenths of it, other volumes half
@@ -189,19 +199,33 @@ def memory_limits(root: Path = Path("/")) -> list[int]:
 def heal_subject(subject: Subject, job: Job) -> list[Record]:
     """Heal all images of a subject, and leave a record of each; finished ones are kept. It raises nothing.
 
+    While another run is at work on the subject, this one waits.
+
     Returns:
-        A record for each image; one of a failure for a subject that has none.
+        A record for each image; one that says so for a subject that has none.
     """
+    if not subject.images:
+        return [_skipped(subject, job)]
     try:
         _check_paths(job)
-        if not subject.images:
-            raise InputError(
-                f"{subject.label}: no FLAIR image; expected {subject.label}/[ses-*/]anat/*_FLAIR.nii.gz"
-            )
-    except InputError as error:
+        with at_work_on(job.out, subject.label):
+            forget(job.out, subject.label)
+            return [_heal(subject, image, job) for image in subject.images]
+    except (PseudohealthyError, OSError) as error:
         return failed_wholly(subject, error, job)
-    forget(job.out, subject.label)
-    return [_heal(subject, image, job) for image in subject.images]
+
+
+def _skipped(subject: Subject, job: Job) -> Record:
+    label = printable(subject.label)
+    record = Record(
+        subject=label,
+        image=None,
+        status="skipped",
+        reason=f"no FLAIR image; expected {label}/[ses-*/]anat/{label}_*FLAIR.nii.gz",
+        machine=_machine(),
+    )
+    keep(job.out, record)
+    return record
 
 
 def failed_wholly(subject: Subject, error: Exception, job: Job) -> list[Record]:
@@ -213,7 +237,8 @@ def failed_wholly(subject: Subject, error: Exception, job: Job) -> list[Record]:
     for image in subject.images or (None,):
         before = read_record(job.out, image) if image else None
         if before and before.finished(job.out):
-            records.append(before.model_copy(update={"status": "failed", "reason": str(error)}))
+            reason = printable(" ".join(str(error).split()))
+            records.append(before.model_copy(update={"status": "failed", "reason": reason}))
         else:
             records.append(_failed(subject, image, error, 0.0, job))
     return records
@@ -238,39 +263,51 @@ def _heal(subject: Subject, image: str, job: Job) -> Record:
         before = read_record(job.out, image)
         if before and before.made_from and before.finished(job.out) and not job.overwrite:
             return _kept(before, made_from, job)
-        files = _made(image, masks, job)
+        _make(image, masks, job)
         record = Record(
-            subject=subject.label,
-            image=image,
+            subject=printable(subject.label),
+            image=printable(image),
             status="done",
             made_from=made_from,
-            files=files,
+            files=outputs_of(printable(image), blend=job.blend),
             seconds=round(time.perf_counter() - began, 3),
             machine=_machine(),
         )
-        for path in set(before.files.values() if before else ()) - set(files.values()):
-            (job.out / path).unlink(missing_ok=True)  # of other products, which were not made again
         record.write(job.out)
     except Exception as error:  # one image's fault, of whatever kind, must not stop the others
         return _failed(subject, image, error, time.perf_counter() - began, job)
     return record
 
 
-def _made(image: str, masks: Mapping[str, Path], job: Job) -> dict[str, str]:
-    """Write the files of an image, in place of a killed run's; returns their paths in OUT_DIR by kind."""
-    folder = job.out / Path(image).parent
-    for left in folder.glob(".part-*"):
+def _make(image: str, masks: Mapping[str, Path], job: Job) -> None:
+    """Write the files of an image, in place of an earlier run's.
+
+    Raises:
+        InputError: they would take the place of another image's, or the image cannot be used.
+    """
+    other = namesake(job.out, image)
+    if other and not job.overwrite:
+        raise InputError(
+            f"{image}: {other.name}, which is no longer in the data set, was finished under the same names; "
+            f"give --overwrite to replace it, or another OUT_DIR than {job.out}"
+        )
+    place = Path(image)
+    folder = job.out / place.parent
+    for left in folder.glob(".part-*"):  # a killed run's
         shutil.rmtree(left, ignore_errors=True)
+    refuse_existing(folder, place.name, overwrite=True, inputs=masks.values())
     model = _model(job.weights, job.device, job.backend, job.sha256)
     brain, lesion = masks.get("brain_mask"), masks.get("lesion_mask")
     result = synthesize(job.bids / image, model, brain_mask=brain, lesion_mask=lesion, blend=job.blend)
-    sources = {"image": uri(image)}
+    sources = {"image": uri(printable(image))}
     for kind, mask in masks.items():
         inside = mask.is_relative_to(job.bids)
-        sources[kind] = uri(mask.relative_to(job.bids).as_posix()) if inside else mask.name
-    files = result.save(folder, Path(image).name, overwrite=True, sources=sources)
-    sidecars = {f"{kind}_sidecar": beside(path) for kind, path in files.items() if kind in DESCRIPTIONS}
-    return {kind: path.relative_to(job.out).as_posix() for kind, path in {**files, **sidecars}.items()}
+        sources[kind] = (
+            uri(printable(mask.relative_to(job.bids).as_posix())) if inside else printable(mask.name)
+        )
+    for old in (image, *([as_name(other.name)] if other else [])):
+        forget(job.out, old)  # killed among the files that follow, a run must leave none that says "done"
+    result.save(folder, place.name, overwrite=True, sources=sources, title=printable(image))
 
 
 def _kept(before: Record, wanted: MadeFrom, job: Job) -> Record:
@@ -280,24 +317,28 @@ def _kept(before: Record, wanted: MadeFrom, job: Job) -> Record:
         return before.model_copy(update={"status": "kept"})
     reason = (
         f"{before.image}: finished, but with {wanted.unlike(before.made_from)}; give --overwrite to replace "
-        f"it, or another OUT_DIR than {job.out}"
+        f"it, or another OUT_DIR than {printable(job.out)}"
     )
     return before.model_copy(update={"status": "failed", "reason": reason})
 
 
 def _failed(subject: Subject, image: str | None, error: Exception, seconds: float, job: Job) -> Record:
+    """A record of the failure, which is written down unless what an earlier run finished stands."""
     foreseen = isinstance(error, PseudohealthyError | OSError)
-    words = " ".join(str(error).split())
+    words = printable(" ".join(str(error).split()))
+    lines = [] if foreseen else "".join(traceback.format_exception(error)).splitlines()
     record = Record(
-        subject=subject.label,
-        image=image,
+        subject=printable(subject.label),
+        image=image and printable(image),
         status="failed",
         reason=words if foreseen and words else f"{type(error).__name__}: {words}",
-        trace="" if foreseen else "".join(traceback.format_exception(error)),
+        trace="".join(f"{printable(line)}\n" for line in lines),
         seconds=round(seconds, 3),
         machine=_machine(),
     )
-    keep(job.out, record)
+    before = read_record(job.out, image) if image and not job.overwrite else None
+    if not (before and before.finished(job.out)):
+        keep(job.out, record)
     return record
 
 
@@ -311,7 +352,11 @@ def _check_paths(job: Job) -> None:
 
 
 def _check_name(subject: Subject, image: str) -> None:
-    alike = [other for other in subject.images if _bare(other) == _bare(image)]
+    if as_name(shown := printable(image)) != image:
+        raise InputError(
+            f"{shown}: its name is not printable text in UTF-8, as BIDS would have it; rename the file"
+        )
+    alike = [other for other in subject.images if _outputs(other) == _outputs(image)]
     if len(alike) > 1:
         raise InputError(f"{image}: {' and '.join(alike)} would give files of one name; expected one of them")
     if not Path(image).name.startswith(f"{subject.label}_"):
@@ -320,8 +365,8 @@ def _check_name(subject: Subject, image: str) -> None:
         )
 
 
-def _bare(image: str) -> str:
-    return image.removesuffix(".gz").removesuffix(".nii")
+def _outputs(image: str) -> Path:
+    return Path(image).with_name(output_stem(Path(image).name))
 
 
 def _sha256(path: Path) -> str:

@@ -30,7 +30,7 @@ from pseudohealthy.experiment.publish import publish
 from pseudohealthy.experiment.references import Bench, as_tsv, of_tsv, read_judged, write_references
 from pseudohealthy.experiment.rows import Healer, Memory
 from pseudohealthy.experiment.side_by_side import side_by_side
-from pseudohealthy.files import make_folder, write_arrays, write_json, write_text
+from pseudohealthy.files import inside, make_folder, write_arrays, write_json, write_text
 from pseudohealthy.synthesis.model import Model, device_of
 from pseudohealthy.training.loop import WEIGHTS, train
 
@@ -256,7 +256,7 @@ class Workshop:
     def chosen(self, step: Step) -> Model:
         """The model that a `choose` step took."""
         choice = json.loads((step.folder(self.out) / "choice.json").read_text(encoding="utf-8"))
-        return self._model(step.after[0].folder(self.out) / "run" / choice["weights"])
+        return self._model(inside(step.after[0].folder(self.out) / "run", choice["weights"]))
 
     def _model(self, folder: Path) -> Model:
         if folder not in self.models:

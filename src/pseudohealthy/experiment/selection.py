@@ -11,6 +11,7 @@ from typing import Literal
 from pseudohealthy.data.layouts import listed, natural, nifti_files
 from pseudohealthy.data.layouts.bids import IMAGES
 from pseudohealthy.errors import InputError
+from pseudohealthy.synthesis.naming import output_stem
 
 ENTITY = {"brain": "desc-brain", "lesion": "label-lesion"}
 
@@ -67,7 +68,8 @@ def select(
         shard: of the subjects that are left, only this part.
 
     Raises:
-        InputError: not a data set with FLAIR images, or a label that is nowhere in it.
+        InputError: not a data set, no FLAIR image of any subject that is asked for, or a label that is
+            nowhere in it.
     """
     subjects = _chosen(_folders(bids, "sub-*"), labels, "sub-", "--participant-label", bids)
     if sessions:
@@ -77,11 +79,16 @@ def select(
         images = _images(bids, *(f"sub-*/{name}/anat/sub-*_FLAIR.nii*" for name in asked))
     else:
         images = _images(bids, *IMAGES)
-    if not images:
-        raise InputError(f"{bids}: no FLAIR image there; expected sub-*/[ses-*/]anat/sub-*_FLAIR.nii[.gz]")
+    found = [
+        Subject(label, tuple(path for path in images if path.startswith(f"{label}/"))) for label in subjects
+    ]
+    if not any(subject.images for subject in found):
+        whose = f" of {listed(subjects)}" if labels or sessions else ""
+        raise InputError(
+            f"{bids}: no FLAIR image there{whose}; expected sub-*/[ses-*/]anat/sub-*_FLAIR.nii[.gz]"
+        )
     part = shard or Shard()
-    kept = subjects[part.index - 1 :: part.count]
-    return [Subject(label, tuple(path for path in images if path.startswith(f"{label}/"))) for label in kept]
+    return found[part.index - 1 :: part.count]
 
 
 def mask_of(kind: Literal["brain", "lesion"], folder: Path, image: str) -> Path:
@@ -95,15 +102,15 @@ def mask_of(kind: Literal["brain", "lesion"], folder: Path, image: str) -> Path:
     Raises:
         InputError: not exactly one mask is named after the image.
     """
-    stem = Path(image).name.split(".")[0].removesuffix("_FLAIR")
+    begin = output_stem(Path(image).name)
     place = folder / Path(image).parent
-    names = [f"{stem}{more}_{ENTITY[kind]}_mask" for more in ("", "_FLAIR", "_space-orig")]
+    names = [f"{begin}{more}_{ENTITY[kind]}_mask" for more in ("", "_FLAIR", "_space-orig")]
     paths = [place / f"{name}{end}" for name in names for end in (".nii.gz", ".nii")]
     found = [path for path in paths if path.is_file()]
     if len(found) != 1:
         raise InputError(
             f"{image}: {listed(path.name for path in found) or f'no {kind} mask'} in {place}; expected one "
-            f"{names[0]}.nii.gz"
+            f"{names[0]}.nii.gz" + (", empty where there is no lesion" if kind == "lesion" else "")
         )
     return found[0]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import re
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +16,8 @@ from numpy.typing import NDArray
 
 from pseudohealthy import __version__
 from pseudohealthy.data.volume import Volume, read_volume, volume_from_array, write_volume
-from pseudohealthy.errors import RESEARCH_USE, InputError
-from pseudohealthy.files import folder_beside, replace, write_json
+from pseudohealthy.errors import RESEARCH_USE, InputError, printable
+from pseudohealthy.files import folder_beside, locked, make_folder, replace, write_json
 from pseudohealthy.report.figures import panel
 from pseudohealthy.report.viewer import viewer_html
 from pseudohealthy.synthesis import facts
@@ -26,6 +25,7 @@ from pseudohealthy.synthesis.blend import DILATION_MM, EDGE_MM, blended, soft_ma
 from pseudohealthy.synthesis.healed import Healed
 from pseudohealthy.synthesis.masks import Given, on_grid
 from pseudohealthy.synthesis.model import Model
+from pseudohealthy.synthesis.naming import not_made_again, output_files, output_stem, refuse_existing
 from pseudohealthy.synthesis.sidecars import DESCRIPTIONS, beside, sidecar
 from pseudohealthy.synthesis.skullstrip import find_brain
 
@@ -74,7 +74,13 @@ class Synthesis:
     of_array: bool
 
     def save(
-        self, out: str | Path, name: str, *, overwrite: bool = False, sources: Mapping[str, str] | None = None
+        self,
+        out: str | Path,
+        name: str,
+        *,
+        overwrite: bool = False,
+        sources: Mapping[str, str] | None = None,
+        title: str | None = None,
     ) -> dict[str, Path]:
         """Write the volumes (NIfTI, JSON), a panel (PNG), the run report (JSON) and a page to look at (HTML).
 
@@ -82,28 +88,38 @@ class Synthesis:
             out: made if absent.
             name: the input's, such as `sub-01_FLAIR.nii.gz`; the files are named after it as BIDS
                 derivatives are.
-            overwrite: replace files of the same names.
+            overwrite: replace files of the same names, and remove the blend of an earlier run where none is
+                made now.
             sources: BIDS URIs of `image`, `brain_mask` and `lesion_mask` for the sidecars; default: the names
                 of the files.
+            title: of the panel and the page, and the `input` of the report, where a name alone does not tell
+                images apart; default: the name.
 
         Returns:
             The files, by what they are; each volume's sidecar lies beside it, with the ending .json.
 
         Raises:
-            InputError: a file is there already.
+            InputError: a file is there already, or a name would be too long.
             PseudohealthyError: the disk is full; none of the files has been written then.
         """
-        out = Path(out)
-        files = output_files(out, name, blend=self.blended is not None)
-        refuse_existing(files, overwrite=overwrite)
-        named = {**self.inputs, "image": self.inputs.get("image", name), **(sources or {})}
-        with folder_beside(out) as part:
-            self._write({kind: part / path.name for kind, path in files.items()}, name, named)
+        out, blend = Path(out), self.blended is not None
+        files = output_files(out, name, blend=blend)
+        refuse_existing(out, name, overwrite=overwrite)
+        named = {**self.inputs, "image": self.inputs.get("image", printable(name)), **(sources or {})}
+        make_folder(out)
+        with locked(out / f".{output_stem(name)}.lock", f"{out / name}"), folder_beside(out) as part:
+            refuse_existing(out, name, overwrite=overwrite)  # another run may have written them meanwhile
+            self._write({kind: part / path.name for kind, path in files.items()}, title, name, named)
+            for old in not_made_again(out, name, blend=blend):
+                old.unlink()
             for path in sorted(part.iterdir()):
                 path.replace(out / path.name)
         return files
 
-    def _write(self, files: dict[str, Path], name: str, sources: Mapping[str, str]) -> None:
+    def _write(
+        self, files: dict[str, Path], title: str | None, name: str, sources: Mapping[str, str]
+    ) -> None:
+        shown = printable(title or name)
         stripped = self.report["skull"] == "absent"
 
         def write(kind: str) -> None:
@@ -112,18 +128,18 @@ class Synthesis:
 
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # gzip leaves the other threads free
             list(pool.map(write, [kind for kind in DESCRIPTIONS if kind in files]))
-        replace(files["panel"], lambda part: self.draw(part, name))
-        names = {kind: path.name for kind, path in files.items()}
-        write_json(files["report"], {**self.report, "files": names})
-        self._write_page(files, name)
+        replace(files["panel"], lambda part: self.draw(part, shown))
+        names = {kind: printable(path.name) for kind, path in files.items()}
+        write_json(files["report"], {**self.report, **({"input": shown} if title else {}), "files": names})
+        self._write_page(files, shown)
 
-    def _write_page(self, files: dict[str, Path], name: str) -> None:
+    def _write_page(self, files: dict[str, Path], title: str) -> None:
         given = self.volume.path or files["page"].with_name("input.nii.gz")
         if self.volume.path is None:
             write_volume(given, self.volume.data, self.volume)
         viewer_html(
             files["page"],
-            name,
+            title,
             {
                 "input": given,
                 "healthy": files["healthy"],
@@ -225,7 +241,7 @@ def _provenance(volume: Volume, model: Model, *, slices: int) -> dict[str, Any]:
     weights = {key: value for key, value in model.provenance.items() if key != "familiar"}
     return {
         "version": __version__,
-        "input": volume.path.name if volume.path else "array",
+        "input": printable(volume.path.name) if volume.path else "array",
         "weights": weights,
         "device": str(model.device),
         "backend": model.running(slices),
@@ -250,34 +266,7 @@ def _ml(where: NDArray[np.bool_], volume: Volume) -> float:
 def _names(**given: Path | Volume | None) -> dict[str, str]:
     """Names of the files among what was given."""
     paths = {name: each.path if isinstance(each, Volume) else each for name, each in given.items()}
-    return {name: path.name for name, path in paths.items() if path}
-
-
-def output_files(out: Path, name: str, *, blend: bool = False) -> dict[str, Path]:
-    """The files that `Synthesis.save` writes for an input of this name, by what they are."""
-    stem = re.sub(r"(_flair)?(\.nii(\.gz)?|\.hdr|\.img)?$", "", name, flags=re.IGNORECASE)
-    return {
-        "healthy": out / f"{stem}_desc-pseudohealthy_FLAIR.nii.gz",
-        **({"blended": out / f"{stem}_desc-blend_FLAIR.nii.gz"} if blend else {}),
-        "difference": out / f"{stem}_desc-difference_FLAIR.nii.gz",
-        "probability": out / f"{stem}_space-orig_label-lesion_desc-pseudohealthy_probseg.nii.gz",
-        "mask": out / f"{stem}_space-orig_label-lesion_desc-pseudohealthy_mask.nii.gz",
-        "panel": out / f"{stem}_desc-pseudohealthy_panel.png",
-        "report": out / f"{stem}_desc-pseudohealthy_report.json",
-        "page": out / f"{stem}_desc-pseudohealthy_report.html",
-    }
-
-
-def refuse_existing(files: dict[str, Path], *, overwrite: bool) -> None:
-    """Raise an `InputError` if one of the files, or a sidecar, is there and must not be replaced."""
-    written = [
-        path
-        for kind, each in files.items()
-        for path in ([each, beside(each)] if kind in DESCRIPTIONS else [each])
-    ]
-    there = [path for path in written if path.exists()]
-    if there and not overwrite:
-        raise InputError(f"{there[0]}: exists already; choose another folder, or allow --overwrite")
+    return {name: printable(path.name) for name, path in paths.items() if path}
 
 
 def _opened(source: Source, spacing: tuple[float, ...] | None) -> Volume:

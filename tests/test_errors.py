@@ -1,0 +1,51 @@
+"""Names and messages as a terminal, a table and JSON can hold them."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import pytest
+
+from pseudohealthy.errors import escape_what_cannot_be_shown, printable
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("sub-01_FLAIR.nii.gz", "sub-01_FLAIR.nii.gz"),
+        ("tête [1] & 2", "tête [1] & 2"),
+        ("t\udceate", r"t\xeate"),
+        ("red\x1b[31m\nsecond\tthird\r", r"red\x1b[31m\nsecond\tthird\r"),
+        ("\u202egnp.\u200b", r"\u202egnp.\u200b"),
+        ("\ud800", r"\ud800"),
+    ],
+)
+def test_what_is_no_letter_is_escaped(given: str, shown: str) -> None:
+    assert printable(given) == shown
+    assert printable(shown) == shown
+
+
+def test_a_name_reads_alike_in_every_locale() -> None:
+    code = "import os, sys; from pseudohealthy.errors import printable; "
+    code += "sys.stdout.buffer.write(printable(os.fsdecode(b't\\xc3\\xaate')).encode())"
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for locale in ({}, plain, {**plain, "LC_ALL": "fr_FR.ISO-8859-1"}):
+        told = subprocess.run(
+            [sys.executable, "-c", code], env={**_path(), **locale}, capture_output=True, check=True
+        )
+        assert told.stdout.decode() == "tête"
+
+
+def _path() -> dict[str, str]:
+    return {"PYTHONPATH": ":".join(sys.path)}
+
+
+def test_what_a_terminal_cannot_show_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    escape_what_cannot_be_shown()
+    print("tête", flush=True)
+    assert raw.getvalue() == b"t\\xeate\n"
