@@ -11,6 +11,7 @@ import numpy as np
 from cohorts import brain, lesion, touch, write
 
 SLICES = slice(8, 11)
+SKIPPED = "sub-none"  # has another contrast only
 
 
 def study(root: Path, subjects: int) -> Path:
@@ -30,7 +31,7 @@ def image(root: Path, name: str, seed: int) -> Path:
 
 
 def break_images(root: Path) -> dict[str, str]:
-    """Add subjects that cannot be healed; returns a part of what is to be said of each."""
+    """Add `SKIPPED`, and subjects that cannot be healed; returns a part of what is to be said of these."""
     whole = brain()[:, :, SLICES]
     truncated = write(root / "sub-truncated/anat/sub-truncated_FLAIR.nii.gz", whole)
     truncated.write_bytes(truncated.read_bytes()[:-2000])
@@ -39,13 +40,12 @@ def break_images(root: Path) -> dict[str, str]:
     write(root / "sub-nan/anat/sub-nan_FLAIR.nii.gz", nan)
     write(root / "sub-4d/anat/sub-4d_FLAIR.nii.gz", np.stack([whole] * 2, axis=3))
     write(root / "sub-black/anat/sub-black_FLAIR.nii.gz", 0 * whole)
-    touch(root, "sub-none/anat/sub-none_T1w.nii.gz")
+    touch(root, f"{SKIPPED}/anat/{SKIPPED}_T1w.nii.gz")
     return {
         "sub-truncated": "truncated gzip",
         "sub-nan": "NaN or infinite",
         "sub-4d": "expected one 3-D volume",
         "sub-black": "every voxel is 0",
-        "sub-none": "no FLAIR image",
     }
 
 

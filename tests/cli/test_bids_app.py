@@ -23,7 +23,7 @@ from models import saved
 from pseudohealthy import __version__
 from pseudohealthy.cli.bids_app import EXITS, main, spread
 from pseudohealthy.errors import RESEARCH_USE
-from studies import break_images, image, study, tree
+from studies import SKIPPED, break_images, image, study, tree
 
 PROGRAM = [sys.executable, "-m", "pseudohealthy.cli.bids_app"]
 GOOD = 10
@@ -52,7 +52,7 @@ def run(*arguments: object) -> Ran:
 
 @dataclass(frozen=True)
 class Healed:
-    """A data set of ten good and five broken subjects, and what became of it."""
+    """A data set of ten good subjects, four broken ones and one without an image, and what became of it."""
 
     raw: Path
     out: Path
@@ -99,14 +99,15 @@ def refused(ran: Ran, *words: str) -> None:
         assert word in ran.err
 
 
-def test_five_broken_subjects_leave_ten_results_and_five_reasons(healed: Healed) -> None:
+def test_broken_subjects_leave_ten_results_and_a_reason_each(healed: Healed) -> None:
     assert healed.ran.code == 1
     done = [line for line in healed.ran.out.splitlines() if line.startswith("done: ")]
     assert len(done) == GOOD
-    assert f"{GOOD} done, 0 kept, {len(healed.reasons)} failed; see " in healed.ran.out
+    assert f"{GOOD} done, 0 kept, {len(healed.reasons)} failed, 1 skipped; see " in healed.ran.out
     assert healed.ran.out.splitlines()[-1] == RESEARCH_USE
     told = healed.ran.err.splitlines()
-    assert len(told) == len(healed.reasons)
+    assert len(told) == len(healed.reasons) + 1
+    assert sum(line.startswith(f"skipped: {SKIPPED}: no FLAIR image; expected ") for line in told) == 1
     for subject, reason in healed.reasons.items():
         (line,) = [line for line in told if line.startswith(f"failed: {subject}: ")]
         assert reason in line
@@ -120,6 +121,8 @@ def test_the_log_says_the_same(healed: Healed) -> None:
     for subject, reason in healed.reasons.items():
         assert table.loc[subject, "status"] == "failed"
         assert reason in str(table.loc[subject, "reason"])
+    assert table.loc[SKIPPED, ["image", "status"]].tolist() == ["n/a", "skipped"]
+    assert "no FLAIR image" in str(table.loc[SKIPPED, "reason"])
 
 
 def test_the_data_set_is_as_it_was(healed: Healed) -> None:
@@ -130,7 +133,7 @@ def test_a_rerun_keeps_what_is_done_and_tries_what_failed(healed: Healed) -> Non
     outputs = {name: at for name, at in tree(healed.out).items() if name.startswith("sub-")}
     again = healed.again()
     assert again.code == 1
-    assert f"0 done, {GOOD} kept, {len(healed.reasons)} failed; see " in again.out
+    assert f"0 done, {GOOD} kept, {len(healed.reasons)} failed, 1 skipped; see " in again.out
     assert {name: at for name, at in tree(healed.out).items() if name.startswith("sub-")} == outputs
 
 
@@ -182,7 +185,7 @@ def test_the_group_sees_who_is_done_and_who_is_not(healed: Healed) -> None:
     columns = json.loads((healed.out / "group_lesions.json").read_text())
     assert list(columns) == list(table.columns)
     page = (healed.out / "group_report.html").read_text()
-    for subject, reason in healed.reasons.items():
+    for subject, reason in {**healed.reasons, SKIPPED: "no FLAIR image"}.items():
         assert re.search(f"<b>{subject}[^<]*</b>: [^<]*{re.escape(reason)}", page)
 
 
@@ -209,14 +212,88 @@ def test_what_cannot_be_begun_is_told_with_exit_code_2(tmp_path: Path, weights: 
     to = ["participant", "--weights", weights]
     refused(run(raw, out, *to, "--participant-label", "01", "99"), "--participant-label", "has no sub-99")
     refused(run(raw, out, *to, "--session-label", "1"), "--session-label", "has no ses-1")
+    touch(raw, "sub-02/anat/sub-02_T1w.nii.gz")
+    refused(run(raw, out, *to, "--participant-label", "02"), "no FLAIR image there of sub-02; expected sub-*")
     refused(run(raw, out, *to, "--shard", "3/2"), "--shard 3/2: expected I/N")
     refused(run(raw, out, *to, "--shard", "1/2", "--dask", "tcp://x:1"), "expected one of them")
     refused(run(raw, raw / "out", *to), "lies inside the data set")
     refused(run(tmp_path / "none", out, *to), "none: no such folder")
     refused(run(raw, out, "participant", "--weights", tmp_path), "not a weights folder")
-    refused(run(raw, out, "group"), "none of 1 subjects is healed there", "level participant first")
+    refused(run(raw, out, "group"), "none of 2 subjects is healed there", "level participant first")
     refused(run(raw, out, "group", "--shard", "1/2"), "for the level participant")
     assert not out.exists()
+
+
+def test_absence_is_no_error(tmp_path: Path, weights: Path) -> None:
+    raw, out = study(tmp_path / "study", 1), tmp_path / "out"
+    touch(raw, "sub-02/anat/sub-02_T1w.nii.gz", "sub-03/ses-b/anat/sub-03_ses-b_T2w.nii.gz")
+    to = [raw, out, "participant", "--weights", weights, "--device", "cpu"]
+    told = run(*to)
+    assert told.code == 0
+    assert "1 done, 0 kept, 0 failed, 2 skipped; see " in told.out
+    lines = [
+        f"skipped: sub-{n}: no FLAIR image; expected sub-{n}/[ses-*/]anat/sub-{n}_*FLAIR.nii.gz"
+        for n in ("02", "03")
+    ]
+    assert sorted(told.err.splitlines()) == lines
+    assert run(*to, "--participant-label", "01", "02").code == 0
+    assert run(*to, "--shard", "2/3").code == 0
+
+
+def test_images_of_one_name_are_healed_and_reported_each(tmp_path: Path, weights: Path) -> None:
+    raw, out = study(tmp_path / "study", 1), tmp_path / "out"
+    names = [f"sub-01/{folder}anat/sub-01_FLAIR.nii.gz" for folder in ("", "ses-1/", "ses-2/")]
+    for number, name in enumerate(names[1:], 2):
+        image(raw, name, number)
+    to = [raw, out, "participant", "--weights", weights, "--device", "cpu"]
+    for more in ([], ["--overwrite"]):
+        assert run(*to, *more).code == 0
+        assert len(list(out.rglob("*_desc-pseudohealthy_FLAIR.nii.gz"))) == len(names)
+        table = pd.read_csv(out / "logs/status.tsv", sep="\t").set_index("image")["status"]
+        assert table.to_dict() == dict.fromkeys(names, "done")
+    assert run(raw, out, "group").code == 0
+    rows = pd.read_csv(out / "group_lesions.tsv", sep="\t").set_index("image")
+    assert rows.index.tolist() == names
+    assert rows["anomaly_mean"].nunique() == len(names)
+
+
+def test_two_runs_at_once_both_end_well(tmp_path: Path, weights: Path) -> None:
+    raw, out = study(tmp_path / "study", 3), tmp_path / "out"
+    command = [*PROGRAM, raw, out, "participant", "--weights", weights, "--device", "cpu", "--jobs", "1"]
+    runs = [
+        subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    told = [each.communicate(timeout=120) for each in runs]
+    assert [each.returncode for each in runs] == [0, 0], told
+    counts = [re.search(r"(\d) done, (\d) kept, 0 failed", out) for out, _ in told]
+    done, kept = (sum(int(each[group]) for each in counts if each) for group in (1, 2))
+    assert (done, kept) == (3, 3)
+    status = pd.read_csv(out / "logs/status.tsv", sep="\t")["status"]
+    assert status.tolist() == ["done"] * 3
+    assert not [path for path in out.rglob(".*") if path.name != ".bidsignore"]
+
+
+@pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
+def test_names_of_any_bytes_in_any_locale(tmp_path: Path, weights: Path, locale: dict[str, str]) -> None:
+    raw, out = study(tmp_path / "étude", 1), tmp_path / "faite à"
+    image(raw, "sub-01/anat/sub-01_acq-é_FLAIR.nii.gz", 2)
+    image(raw, "sub-01/anat/sub-01_acq-\udcea_FLAIR.nii.gz", 3)
+    for level in ("participant", "group"):
+        command = [*PROGRAM, raw, out, level, *(["--weights", weights] if level == "participant" else [])]
+        environment = {**os.environ, **locale}
+        told = subprocess.run(list(map(str, command)), capture_output=True, env=environment, check=False)
+        assert b"Traceback" not in told.stderr
+        assert told.returncode == (1 if level == "participant" else 0), told.stderr
+    status = pd.read_csv(out / "logs/status.tsv", sep="\t").set_index("image")
+    assert status["status"].to_dict() == {
+        "sub-01/anat/sub-01_FLAIR.nii.gz": "done",
+        "sub-01/anat/sub-01_acq-é_FLAIR.nii.gz": "done",
+        r"sub-01/anat/sub-01_acq-\xea_FLAIR.nii.gz": "failed",
+    }
+    assert (out / "sub-01/anat/sub-01_acq-é_desc-pseudohealthy_FLAIR.nii.gz").is_file()
+    again = run(raw, out, "participant", "--weights", weights, "--device", "cpu")
+    assert "0 done, 2 kept, 1 failed" in again.out
 
 
 @pytest.mark.parametrize(

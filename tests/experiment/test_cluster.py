@@ -21,7 +21,7 @@ from pseudohealthy.experiment import cluster
 from pseudohealthy.experiment.derivative import describe
 from pseudohealthy.experiment.participants import Job
 from pseudohealthy.experiment.selection import select
-from studies import break_images, study
+from studies import SKIPPED, break_images, study
 
 SUBJECTS = 12
 PATIENCE = 180  # seconds; what is waited for comes within a few on an idle machine
@@ -74,7 +74,7 @@ def wait_for(path: Path) -> None:
 def first_record(out: Path) -> dict[str, str]:
     """The record of whichever image is done first."""
     deadline = time.monotonic() + PATIENCE
-    while not (found := list((out / "logs").glob("sub-*.json"))):
+    while not (found := list((out / "logs").rglob("sub-*.nii.gz.json"))):
         assert time.monotonic() < deadline, "nothing got done"
         time.sleep(0.02)
     record: dict[str, str] = json.loads(found[0].read_text())
@@ -93,15 +93,17 @@ def test_a_killed_worker_s_subjects_are_done_by_the_other(address: str, tmp_path
         os.kill(killed, signal.SIGKILL)
         told, failed = app.communicate(timeout=PATIENCE)
     assert app.returncode == 1
-    summary = re.search(r"(\d+) done, (\d+) kept, (\d+) failed; see", told)
+    summary = re.search(r"(\d+) done, (\d+) kept, (\d+) failed, 1 skipped; see", told)
     assert summary, told + failed
     # what the killed worker had done, and could not tell of any more, its heir finds finished
     assert int(summary[1]) + int(summary[2]) == SUBJECTS
     assert int(summary[3]) == len(reasons)
     assert len(list(out.glob("sub-*/anat/*_desc-pseudohealthy_FLAIR.nii.gz"))) == SUBJECTS
     assert set(re.findall(r"^failed: (\S+): ", failed, re.MULTILINE)) == set(reasons)
+    assert f"skipped: {SKIPPED}: no FLAIR image" in failed
     did = [
-        json.loads(path.read_text())["machine"].rpartition(":")[2] for path in (out / "logs").glob("*.json")
+        json.loads(path.read_text())["machine"].rpartition(":")[2]
+        for path in (out / "logs").rglob("*.nii.gz.json")
     ]
     assert set(did) <= {str(one.pid), str(two.pid)}
     assert did.count(str(killed)) < SUBJECTS

@@ -8,7 +8,7 @@ import pytest
 
 from cohorts import touch
 from pseudohealthy.errors import InputError
-from pseudohealthy.experiment.selection import Shard, Subject, select, session
+from pseudohealthy.experiment.selection import Shard, Subject, mask_of, select, session
 
 
 @pytest.fixture
@@ -61,6 +61,35 @@ def test_a_session_leaves_out_those_who_have_not_got_it(study: Path) -> None:
 def test_a_session_without_flair_is_somebody_who_has_none(study: Path) -> None:
     touch(study, "sub-3/ses-b/anat/sub-3_ses-b_T1w.nii.gz")
     assert select(study, sessions=["b"])[1] == Subject("sub-3", ())
+
+
+def test_somebody_asked_for_who_has_no_flair_is_there_beside_one_who_has(study: Path) -> None:
+    assert select(study, ["X", "10"])[1] == Subject("sub-X", ())
+    assert select(study, ["X", "10"], shard=Shard(2, 2)) == [Subject("sub-X", ())]
+    with pytest.raises(InputError, match=r"no FLAIR image there of sub-X; expected sub-\*"):
+        select(study, ["X"])
+    touch(study, "sub-3/ses-c/anat/sub-3_ses-c_T1w.nii.gz")
+    with pytest.raises(InputError, match="no FLAIR image there of sub-3; "):
+        select(study, sessions=["c"])
+
+
+@pytest.mark.parametrize("extra", ["", "_FLAIR", "_space-orig"])
+def test_a_mask_is_named_after_its_image(tmp_path: Path, extra: str) -> None:
+    images = {"sub-1_acq-1.5T": "sub-1_acq-1.5T", "sub-1_acq-1": "sub-1_acq-1", "sub-1_desc-a": "sub-1"}
+    for stem in images.values():
+        touch(tmp_path, f"sub-1/anat/{stem}{extra}_desc-brain_mask.nii.gz")
+    for stem, mask in images.items():
+        found = mask_of("brain", tmp_path, f"sub-1/anat/{stem}_FLAIR.nii.gz")
+        assert found == tmp_path / f"sub-1/anat/{mask}{extra}_desc-brain_mask.nii.gz"
+
+
+def test_no_lesion_mask_is_told_with_the_file_that_was_expected(tmp_path: Path) -> None:
+    said = (
+        "sub-1/anat/sub-1_FLAIR.nii.gz: no lesion mask in .*; expected one "
+        "sub-1_label-lesion_mask.nii.gz, empty where there is no lesion$"
+    )
+    with pytest.raises(InputError, match=said):
+        mask_of("lesion", tmp_path, "sub-1/anat/sub-1_FLAIR.nii.gz")
 
 
 def test_the_parts_of_a_data_set_are_the_whole(study: Path) -> None:
