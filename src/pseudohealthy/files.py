@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 
 from pseudohealthy.errors import InputError, PseudohealthyError, printable
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # not on Windows, where nothing is locked
-    fcntl = None  # type: ignore[assignment]
 
 
 def replace(path: Path, write: Callable[[Path], object]) -> None:
@@ -145,7 +143,7 @@ def _lies_at(path: Path, handle: int) -> bool:
 
 
 def _wait(handle: int, work: str) -> None:
-    if fcntl is None:
+    if sys.platform == "win32":
         return
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

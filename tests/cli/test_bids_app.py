@@ -121,7 +121,7 @@ def test_the_log_says_the_same(healed: Healed) -> None:
     for subject, reason in healed.reasons.items():
         assert table.loc[subject, "status"] == "failed"
         assert reason in str(table.loc[subject, "reason"])
-    assert table.loc[SKIPPED, ["image", "status"]].tolist() == ["n/a", "skipped"]
+    assert list(table.loc[SKIPPED, ["image", "status"]]) == ["n/a", "skipped"]
     assert "no FLAIR image" in str(table.loc[SKIPPED, "reason"])
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -268,6 +270,64 @@ def test_outputs_that_are_there_are_kept_unless_they_may_be_replaced(
     report.write_text("{}")
     assert run(*command, "--overwrite").code == 0
     assert json.loads(report.read_text())["version"] == __version__
+
+
+def test_no_blend_of_an_earlier_run_is_left_without_a_word(
+    run: Run, image: Path, weights: Path, tmp_path: Path
+) -> None:
+    command = ["synthesize", image, "-o", tmp_path / "out", "--weights", weights]
+    assert run(*command, "--blend").code == 0
+    blends = sorted(tmp_path.glob("out/*_desc-blend_*"), reverse=True)
+    assert len(blends) == 2
+    told = run(*command, "--overwrite")
+    assert told.code == 0
+    for path in blends:
+        assert f"removed: {path}, which an earlier run had made\n" in told.out
+        assert not path.exists()
+    assert "removed" not in run(*command, "--overwrite").out
+
+
+def test_what_an_image_is_made_of_is_never_replaced(
+    run: Run, image: Path, weights: Path, tmp_path: Path
+) -> None:
+    command = ["synthesize", image, "-o", tmp_path / "out", "--weights", weights]
+    assert run(*command, "--blend").code == 0
+    before = contents(tmp_path / "out")
+    files = output_files(tmp_path / "out", image.name, blend=True)
+    again = ["synthesize", "-o", tmp_path / "out", "--weights", weights, "--overwrite"]
+    refused(run(*again, files["healthy"]), "would be replaced by what is made of it")
+    refused(run(*again, image, "--blend", "--lesion-mask", files["mask"]), "would be replaced")
+    refused(run(*again, image, "--brain-mask", files["mask"]), "would be replaced")
+    assert contents(tmp_path / "out") == before
+
+
+PLAIN = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "locale"),
+    [(b"t\xeate \x1b[1m\n", r"t\xeate \x1b[1m\n", {}), ("tête".encode(), "tête", PLAIN)],
+)
+def test_names_of_any_bytes_in_any_locale(
+    image: Path, weights: Path, tmp_path: Path, name: bytes, shown: str, locale: dict[str, str]
+) -> None:
+    path = bytes(tmp_path) + b"/" + name + b"_FLAIR.nii.gz"
+    shutil.copy(image, path)
+    command = [*PROGRAM, "synthesize", path, "-o", tmp_path / "out", "--weights", weights]
+    told = subprocess.run(command, capture_output=True, env={**os.environ, **locale}, check=False)
+    assert (told.returncode, told.stderr) == (0, b"")
+    healthy = told.stdout.splitlines()[0].decode("utf-8")
+    assert healthy == f"healthy: {tmp_path}/out/{shown}_desc-pseudohealthy_FLAIR.nii.gz"
+    made = bytes(tmp_path) + b"/out/" + name + b"_desc-pseudohealthy_report.html"
+    assert shown in Path(os.fsdecode(made)).read_text(encoding="utf-8")
+
+
+def test_a_name_too_long_for_its_outputs_is_refused_before_any_work(
+    run: Run, image: Path, tmp_path: Path
+) -> None:
+    path = image.rename(image.with_name(f"{'a' * 230}_FLAIR.nii.gz"))
+    refused(run("synthesize", path, "-o", tmp_path / "out"), "a name of 288 bytes; expected at most 255")
+    assert not (tmp_path / "out").exists()
 
 
 def test_masks_blend_and_warnings_are_told(run: Run, image: Path, weights: Path, tmp_path: Path) -> None:

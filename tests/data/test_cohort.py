@@ -215,3 +215,11 @@ def test_a_folder_of_derivatives_alone_is_told_what_it_holds(tmp_path: Path) -> 
     study = bids(tmp_path / "study", 2)
     with pytest.raises(InputError, match="2 files not read that may be lesion masks: lesions/sub-01/anat/"):
         read_cohort([study, study / "derivatives"])
+
+
+def test_names_that_are_not_utf_8_are_text_in_tables(tmp_path: Path) -> None:
+    touch(tmp_path, "t\udcea/sub-0\udcea/ses-\udcea/anat/sub-0\udcea_ses-\udcea_FLAIR.nii")
+    (volume,) = read_cohort([tmp_path / "t\udcea"]).volumes
+    assert (volume.subject, volume.session, volume.source) == (r"0\xea", r"\xea", r"t\xea")
+    assert volume.image
+    assert volume.image.exists()

@@ -13,6 +13,7 @@ from benches import AREA, drawn
 from models import saved
 from pseudohealthy.config import MethodName
 from pseudohealthy.data.prepared import Prepared
+from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.identity import identity
 from pseudohealthy.experiment.cases import Case
 from pseudohealthy.experiment.choose import choose
@@ -124,3 +125,17 @@ def test_the_held_back_judge_plays_no_part(tmp_path: Path, cohort: Prepared) -> 
     choice = json.loads((step.folder(tmp_path) / "choice.json").read_text())
     assert [point["healthiness"] for point in choice["curve"]] == [0, 1, 0]
     assert choice["images"] == 8
+
+
+@pytest.mark.parametrize("weights", ["/elsewhere/weights", "../weights", ""])
+def test_a_choice_leads_to_weights_of_its_run_alone(tmp_path: Path, cohort: Prepared, weights: str) -> None:
+    seeds = {name: {"training": {"seed": seed}} for seed, name in enumerate("abcd")}
+    given = {"name": "x", "methods": [{"method": "paired"}], "judges": seeds, "held_back": "b"}
+    experiment = Experiment.model_validate(given)
+    steps = plan(experiment, "data")
+    step = next(step for step in steps if step.kind == "choose")
+    folder = step.folder(tmp_path)
+    folder.mkdir(parents=True)
+    (folder / "choice.json").write_text(json.dumps({"weights": weights, "images": 1, "curve": []}))
+    with pytest.raises(InputError, match=r"expected the path of something inside .*run"):
+        Workshop(experiment, tmp_path, cohort, steps, "cpu").chosen(step)

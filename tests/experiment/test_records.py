@@ -176,7 +176,7 @@ def test_names_that_are_not_text_have_rows_and_records(tmp_path: Path) -> None:
     keep(tmp_path, record)
     assert records(tmp_path, [Subject("sub-1", (image,))]) == {shown: record}
     table = pd.read_csv(write_table(tmp_path, [Subject("sub-1", (image,))]), sep="\t", keep_default_na=False)
-    assert table.loc[0, ["image", "status", "reason"]].tolist() == [shown, "failed", r"is no text\n"]
+    assert list(table.loc[0, ["image", "status", "reason"]]) == [shown, "failed", r"is no text\n"]
     assert as_name(shown) != image
     assert as_name("sub-1/anat/sub-1_acq-é_FLAIR.nii") == "sub-1/anat/sub-1_acq-é_FLAIR.nii"
 

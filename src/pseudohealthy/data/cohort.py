@@ -13,7 +13,7 @@ import numpy as np
 from pseudohealthy.data.layouts import CohortVolume, DataSet, bids, brats, count_of, isles, listed, within
 from pseudohealthy.data.layouts.groups import plain
 from pseudohealthy.data.layouts.tree import is_absent
-from pseudohealthy.errors import InputError
+from pseudohealthy.errors import InputError, printable
 
 __all__ = ["Cohort", "CohortVolume", "Layout", "chosen", "read_cohort"]
 
@@ -54,7 +54,7 @@ def read_cohort(folders: Sequence[Path], layout: Layout = "auto", controls: Sequ
         raise InputError("no folder of data given; expected at least one")
     if layout != "auto" and layout not in LAYOUTS:
         raise InputError(f"layout {layout!r} is not known; expected auto, {', '.join(LAYOUTS)}")
-    sources = [folder.resolve().name for folder in folders]
+    sources = [printable(folder.resolve().name) for folder in folders]
     if twice := [name for name, count in Counter(sources).items() if count > 1]:
         raise InputError(f"several data sets are called {twice[0]}; rename all but one of the folders")
     found = [
@@ -110,7 +110,13 @@ def _read(folder: Path, layout: Layout, source: str, controls: Sequence[str]) ->
     times = Counter((volume.subject, volume.session) for volume in data.volumes)
     if twice := [subject for (subject, _), count in times.items() if count > 1]:
         raise InputError(f"{folder}: several volumes of {listed(twice)}; give the folders inside one by one")
-    return data
+    return replace(data, volumes=tuple(_as_text(volume) for volume in data.volumes))
+
+
+def _as_text(volume: CohortVolume) -> CohortVolume:
+    """The volume with names that tables can hold; its files keep theirs."""
+    session = None if volume.session is None else printable(volume.session)
+    return replace(volume, subject=printable(volume.subject), session=session)
 
 
 def _fetched(folder: Path, data: DataSet) -> DataSet:

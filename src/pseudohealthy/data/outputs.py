@@ -17,7 +17,7 @@ from pseudohealthy.data.layouts import CohortVolume, grouped, listed, nifti_file
 from pseudohealthy.data.manifest import VolumeRecord, input_record
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.data.stack import Stack
-from pseudohealthy.errors import InputError
+from pseudohealthy.errors import InputError, printable
 
 NO_IMAGE = re.compile(r"[_-](mask|probseg|dseg|segm?)$|desc-difference", re.IGNORECASE)
 MODALITY = re.compile(r"[_-](flair|t2f)$", re.IGNORECASE)
@@ -124,7 +124,7 @@ def _files(predictions: Path, wanted: Sequence[Key], records: Mapping[Key, Volum
         raise InputError(f"{predictions}: no such folder; expected one with a NIfTI image for each volume")
     begins = _beginnings(records)
     images = [path for path in nifti_files(predictions, "**/*.nii*") if not NO_IMAGE.search(stem(path))]
-    found = grouped(images, lambda path: _owner(stem(path), begins))
+    found = grouped(images, lambda path: _owner(printable(stem(path)), begins))
     if missing := [key for key in wanted if key not in found]:
         names = " or ".join(f"{begin}*.nii[.gz]" for begin, key in begins.items() if key == missing[0])
         raise InputError(
@@ -160,7 +160,7 @@ def _beginnings(records: Mapping[Key, VolumeRecord]) -> dict[str, Key]:
 def _names(record: VolumeRecord, *, alone: bool) -> list[str]:
     """What files made from a volume may be called after; `alone`: the subject has no other volume."""
     subject, session = record["subject"], record["session"]
-    image = MODALITY.sub("", stem(Path(record["inputs"]["image"]["path"])))
+    image = MODALITY.sub("", printable(stem(Path(record["inputs"]["image"]["path"]))))
     if alone:
         return [subject, f"sub-{subject}", image]
     return [f"{subject}_ses-{session}", f"sub-{subject}_ses-{session}", image]
