@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from pseudohealthy.errors import escape_what_cannot_be_shown, printable
+from pseudohealthy.errors import PseudohealthyError, escape_what_cannot_be_shown, message, printable
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,11 @@ from pseudohealthy.errors import escape_what_cannot_be_shown, printable
 def test_what_is_no_letter_is_escaped(given: str, shown: str) -> None:
     assert printable(given) == shown
     assert printable(shown) == shown
+
+
+def test_a_list_of_files_keeps_its_lines() -> None:
+    error = PseudohealthyError("2 volumes:\n  a\x1b\n.nii: empty\n  b.nii: empty")
+    assert message(error) == "2 volumes:\n  a\\x1b\\n.nii: empty\n  b.nii: empty"
 
 
 def test_a_name_reads_alike_in_every_locale() -> None:

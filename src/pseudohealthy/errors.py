@@ -42,6 +42,11 @@ def printable(text: object) -> str:
     )
 
 
+def message(error: Exception) -> str:
+    """What a person is told of an error: one line, below which the files of a list have one each."""
+    return "\n  ".join(printable(line) for line in str(error).split("\n  "))
+
+
 def escape_what_cannot_be_shown() -> None:
     """Show letters that the terminal's encoding has not got as escapes, where they would be an error."""
     for stream in (sys.stdout, sys.stderr):

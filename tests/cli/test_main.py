@@ -305,12 +305,13 @@ PLAIN = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
 @pytest.mark.parametrize(
-    ("name", "shown", "locale"),
+    "given",
     [(b"t\xeate \x1b[1m\n", r"t\xeate \x1b[1m\n", {}), ("tête".encode(), "tête", PLAIN)],
 )
 def test_names_of_any_bytes_in_any_locale(
-    image: Path, weights: Path, tmp_path: Path, name: bytes, shown: str, locale: dict[str, str]
+    image: Path, weights: Path, tmp_path: Path, given: tuple[bytes, str, dict[str, str]]
 ) -> None:
+    name, shown, locale = given
     path = bytes(tmp_path) + b"/" + name + b"_FLAIR.nii.gz"
     shutil.copy(image, path)
     command = [*PROGRAM, "synthesize", path, "-o", tmp_path / "out", "--weights", weights]

@@ -16,6 +16,7 @@ from pseudohealthy.errors import (
     InputError,
     PseudohealthyError,
     escape_what_cannot_be_shown,
+    message,
     printable,
 )
 
@@ -249,7 +250,7 @@ def main() -> None:
     try:
         app(args=spread(sys.argv[1:]), prog_name=NAME)
     except (PseudohealthyError, OSError) as error:
-        print(f"{NAME}: {printable(error)}", file=sys.stderr)
+        print(f"{NAME}: {message(error)}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 1))
     except SystemExit as end:
         if end.code == INTERRUPTED:

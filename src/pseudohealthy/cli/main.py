@@ -26,6 +26,7 @@ from pseudohealthy.errors import (
     InputError,
     PseudohealthyError,
     escape_what_cannot_be_shown,
+    message,
     printable,
 )
 
@@ -421,10 +422,10 @@ def main() -> None:
     try:
         app()
     except PseudohealthyError as error:
-        print(f"pseudohealthy: {printable(error)}", file=sys.stderr)
+        print(f"pseudohealthy: {message(error)}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
-        print(f"pseudohealthy: {printable(error)}", file=sys.stderr)
+        print(f"pseudohealthy: {message(error)}", file=sys.stderr)
         sys.exit(1)
     except SystemExit as end:
         if end.code == INTERRUPTED:
