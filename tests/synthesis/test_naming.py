@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -9,7 +10,13 @@ import pytest
 
 from cohorts import touch
 from pseudohealthy.errors import InputError
-from pseudohealthy.synthesis.naming import not_made_again, output_files, refuse_existing, with_sidecars
+from pseudohealthy.synthesis.naming import (
+    not_made_again,
+    output_files,
+    refuse_another_s,
+    refuse_existing,
+    with_sidecars,
+)
 from pseudohealthy.synthesis.sidecars import beside
 
 
@@ -85,6 +92,20 @@ def test_an_input_is_never_replaced_by_what_is_made_of_it(tmp_path: Path) -> Non
             with pytest.raises(InputError, match=f"{given.name}: would be replaced by what is made of it"):
                 refuse_existing(tmp_path, "a.nii", overwrite=True, inputs=(None, given))
     refuse_existing(tmp_path, "a.nii", overwrite=True, inputs=(tmp_path / "none.nii",))
+
+
+@pytest.mark.parametrize("before", ["a_desc-b_FLAIR.nii.gz", "sub-01/anat/a_desc-b_FLAIR.nii", "array"])
+def test_what_another_input_gave_is_not_replaced(tmp_path: Path, before: str) -> None:
+    refuse_another_s(tmp_path, "a_desc-c_FLAIR.nii")
+    report = output_files(tmp_path, "a_FLAIR.nii")["report"]
+    report.write_text(json.dumps({"input": before}))
+    refuse_another_s(tmp_path, "a_desc-b_FLAIR.nii")
+    for name in ("a_desc-c_FLAIR.nii.gz", "a.nii.gz") if before != "array" else ():
+        with pytest.raises(InputError, match=f"was made of {before}, and the same name .* {name}; choose"):
+            refuse_another_s(tmp_path, name)
+    for content in ("{}", "[1]", "no JSON"):
+        report.write_text(content)
+        refuse_another_s(tmp_path, "a_desc-c_FLAIR.nii.gz")
 
 
 def test_a_name_too_long_is_refused_in_bytes(tmp_path: Path) -> None:

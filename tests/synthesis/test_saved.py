@@ -87,6 +87,14 @@ def test_a_run_without_a_blend_leaves_none_of_an_earlier_run(tmp_path: Path, fre
         without.save(tmp_path / "out", image.name)
 
 
+def test_an_input_in_the_place_of_an_output_is_not_replaced(tmp_path: Path, fresh: Model) -> None:
+    image = flair(tmp_path / "scan_desc-pseudohealthy_FLAIR.nii.gz")
+    before = image.read_bytes()
+    with pytest.raises(InputError, match="would be replaced by what is made of it"):
+        synthesize(image, fresh).save(tmp_path, image.name, overwrite=True)
+    assert image.read_bytes() == before
+
+
 def test_any_name_can_be_saved(tmp_path: Path, fresh: Model) -> None:
     name = "t\udceate \x1b[31m\n_FLAIR.nii.gz"
     shown = r"t\xeate \x1b[31m\n_FLAIR.nii.gz"

@@ -210,11 +210,12 @@ def synthesize(
     from pseudohealthy.data.volume import read_volume
     from pseudohealthy.synthesis.default import default_weights
     from pseudohealthy.synthesis.model import Model
-    from pseudohealthy.synthesis.naming import not_made_again, refuse_existing
+    from pseudohealthy.synthesis.naming import not_made_again, refuse_another_s, refuse_existing
     from pseudohealthy.synthesis.volume import synthesize as run
 
     inputs = (image, brain_mask, lesion_mask)
     refuse_existing(out, image.name, overwrite=overwrite, inputs=inputs)
+    refuse_another_s(out, image.name)
     volume = read_volume(image)
     model = Model.load(weights or default_weights(), device, backend)
     result = run(volume, model, brain_mask=brain_mask, blend=blend, lesion_mask=lesion_mask)

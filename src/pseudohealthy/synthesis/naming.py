@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pseudohealthy.errors import InputError
+from pseudohealthy.data.layouts import stem
+from pseudohealthy.errors import InputError, printable
 from pseudohealthy.synthesis.sidecars import DESCRIPTIONS, beside
 
 LONGEST = 255  # bytes of a name that file systems take
@@ -18,23 +20,25 @@ def output_stem(name: str) -> str:
 
     Its suffix and extension are left out, and so is its `desc-`, in whose place the outputs have their own.
     """
-    stem = re.sub(r"(_flair)?(\.nii(\.gz)?|\.hdr|\.img)?$", "", name, flags=re.IGNORECASE)
-    return "_".join(part for part in stem.split("_") if not re.fullmatch(r"desc-[^_]*", part)) or stem
+    begin = re.sub(r"(_flair)?(\.nii(\.gz)?|\.hdr|\.img)?$", "", name, flags=re.IGNORECASE)
+    return "_".join(part for part in begin.split("_") if not re.fullmatch(r"desc-[^_]*", part)) or begin
 
 
 def output_files(out: Path, name: str, *, blend: bool = False) -> dict[str, Path]:
     """The files that `Synthesis.save` writes for an input of this name, by what they are."""
-    stem = output_stem(name)
-    placed = "" if re.search(r"(^|_)space-", stem) else "_space-orig"  # an input in another space stays there
+    begin = output_stem(name)
+    placed = (
+        "" if re.search(r"(^|_)space-", begin) else "_space-orig"
+    )  # an input in another space stays there
     return {
-        "healthy": out / f"{stem}_desc-pseudohealthy_FLAIR.nii.gz",
-        **({"blended": out / f"{stem}_desc-blend_FLAIR.nii.gz"} if blend else {}),
-        "difference": out / f"{stem}_desc-difference_FLAIR.nii.gz",
-        "probability": out / f"{stem}{placed}_label-lesion_desc-pseudohealthy_probseg.nii.gz",
-        "mask": out / f"{stem}{placed}_label-lesion_desc-pseudohealthy_mask.nii.gz",
-        "panel": out / f"{stem}_desc-pseudohealthy_panel.png",
-        "report": out / f"{stem}_desc-pseudohealthy_report.json",
-        "page": out / f"{stem}_desc-pseudohealthy_report.html",
+        "healthy": out / f"{begin}_desc-pseudohealthy_FLAIR.nii.gz",
+        **({"blended": out / f"{begin}_desc-blend_FLAIR.nii.gz"} if blend else {}),
+        "difference": out / f"{begin}_desc-difference_FLAIR.nii.gz",
+        "probability": out / f"{begin}{placed}_label-lesion_desc-pseudohealthy_probseg.nii.gz",
+        "mask": out / f"{begin}{placed}_label-lesion_desc-pseudohealthy_mask.nii.gz",
+        "panel": out / f"{begin}_desc-pseudohealthy_panel.png",
+        "report": out / f"{begin}_desc-pseudohealthy_report.json",
+        "page": out / f"{begin}_desc-pseudohealthy_report.html",
     }
 
 
@@ -77,3 +81,22 @@ def refuse_existing(out: Path, name: str, *, overwrite: bool, inputs: Iterable[P
             raise InputError(f"{source}: would be replaced by what is made of it; choose another folder")
     if there and not overwrite:
         raise InputError(f"{there[0]}: exists already; choose another folder, or allow --overwrite")
+
+
+def refuse_another_s(out: Path, name: str) -> None:
+    """See to it that files which may be replaced are those of an input of this name, but for its extension.
+
+    Raises:
+        InputError: the report that is there says that they were made of another, such as one with another
+            `desc-`.
+    """
+    report = output_files(out, name)["report"]
+    try:
+        before = str(json.loads(report.read_text(encoding="utf-8"))["input"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if before != "array" and stem(Path(before)) != stem(Path(printable(name))):
+        raise InputError(
+            f"{report}: was made of {before}, and the same name would be given to what is made of {name}; "
+            "choose another folder"
+        )

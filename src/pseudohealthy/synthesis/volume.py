@@ -99,12 +99,12 @@ class Synthesis:
             The files, by what they are; each volume's sidecar lies beside it, with the ending .json.
 
         Raises:
-            InputError: a file is there already, or a name would be too long.
+            InputError: a file is there already, or is the input, or a name would be too long.
             PseudohealthyError: the disk is full; none of the files has been written then.
         """
         out, blend = Path(out), self.blended is not None
         files = output_files(out, name, blend=blend)
-        refuse_existing(out, name, overwrite=overwrite)
+        refuse_existing(out, name, overwrite=overwrite, inputs=(self.volume.path,))
         named = {**self.inputs, "image": self.inputs.get("image", printable(name)), **(sources or {})}
         make_folder(out)
         with locked(out / f".{output_stem(name)}.lock", f"{out / name}"), folder_beside(out) as part:
