@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -312,15 +311,14 @@ def test_names_of_any_bytes_in_any_locale(
     image: Path, weights: Path, tmp_path: Path, given: tuple[bytes, str, dict[str, str]]
 ) -> None:
     name, shown, locale = given
-    path = bytes(tmp_path) + b"/" + name + b"_FLAIR.nii.gz"
-    shutil.copy(image, path)
-    command = [*PROGRAM, "synthesize", path, "-o", tmp_path / "out", "--weights", weights]
+    path = image.rename(tmp_path / f"{os.fsdecode(name)}_FLAIR.nii.gz")
+    command = [*PROGRAM, "synthesize", str(path), "-o", f"{tmp_path}/out", "--weights", str(weights)]
     told = subprocess.run(command, capture_output=True, env={**os.environ, **locale}, check=False)
     assert (told.returncode, told.stderr) == (0, b"")
     healthy = told.stdout.splitlines()[0].decode("utf-8")
     assert healthy == f"healthy: {tmp_path}/out/{shown}_desc-pseudohealthy_FLAIR.nii.gz"
-    made = bytes(tmp_path) + b"/out/" + name + b"_desc-pseudohealthy_report.html"
-    assert shown in Path(os.fsdecode(made)).read_text(encoding="utf-8")
+    made = tmp_path / f"out/{os.fsdecode(name)}_desc-pseudohealthy_report.html"
+    assert shown in made.read_text(encoding="utf-8")
 
 
 def test_a_name_too_long_for_its_outputs_is_refused_before_any_work(
