@@ -193,13 +193,6 @@ def test_what_is_not_nifti_is_named(tmp_path: Path, name: str) -> None:
     assert "is not NIfTI, or ends in its header; expected .nii or .nii.gz" in complaint(tmp_path / name)
 
 
-def test_other_formats_of_images_are_named(tmp_path: Path) -> None:
-    nibabel.save(nibabel.MGHImage(noise(), OBLIQUE), tmp_path / "scan.mgz")
-    assert "MGHImage; expected NIfTI" in complaint(tmp_path / "scan.mgz")
-    nibabel.save(nibabel.AnalyzeImage(noise(), np.diag([-1.0, 1, 1, 1])), tmp_path / "old.img")
-    assert "expected NIfTI" in complaint(tmp_path / "old.img")
-
-
 @pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz"])
 def test_files_cut_off_anywhere_are_named(tmp_path: Path, name: str) -> None:
     path = saved(tmp_path / name, noise((30, 30, 10)))
@@ -210,14 +203,6 @@ def test_files_cut_off_anywhere_are_named(tmp_path: Path, name: str) -> None:
         if share >= 0.1:
             hint = " (truncated gzip?)" if name.endswith(".gz") else ""
             assert message == f"{path}: the file ends in the middle of its data{hint}; fetch it again"
-
-
-def test_damaged_gzip_is_named(tmp_path: Path) -> None:
-    path = saved(tmp_path / "scan.nii.gz", noise((30, 30, 10)))
-    content = bytearray(path.read_bytes())
-    content[2000:2200] = b"\xff" * 200
-    path.write_bytes(content)
-    assert "fetch it again" in complaint(path)
 
 
 @pytest.mark.parametrize("shape", [(6, 7, 5, 3), (6, 7, 1, 3), (6, 7, 5, 1, 2), (8,)])
@@ -269,7 +254,7 @@ def test_an_affine_that_places_nothing_is_named(tmp_path: Path, row: list[float]
         ),
         ({"sform_code": 0, "qform_code": 1, "quatern_b": np.nan}, "singular or not finite"),
         ({"scl_slope": 2, "scl_inter": np.nan}, "invalid intercept nan"),
-        ({"dim": [3, 32767, 32767, 32767, 1, 1, 1, 1]}, "more than fits in memory"),
+        ({"dim": [3, 32767, 32767, 32767, 1, 1, 1, 1]}, "more voxels than 1024 x 1024 x 512"),
         ({"dim": [3, 0, 7, 5, 1, 1, 1, 1]}, "has shape (0, 7, 5); expected one 3-D volume"),
         ({"vox_offset": 1e9}, "fetch it again"),
     ],

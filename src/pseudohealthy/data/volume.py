@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import gzip
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError, ImageDataError
 from numpy.typing import NDArray
 
+from pseudohealthy.data.nifti_file import check_voxels, open_nifti, pixdim, voxels
 from pseudohealthy.errors import InputError
 from pseudohealthy.files import replace
 
@@ -125,62 +123,33 @@ def write_volume(path: Path, data: NDArray[Any], like: Volume, *, mask: bool = F
 
 def read_labels(path: Path) -> Volume:
     """As `read_volume`, but it may be black, as a mask may."""
-    image = _opened(path)
-    shape = tuple(int(n) for n in image.shape)
-    if len(shape) < 2 or any(n != 1 for n in shape[3:]) or 0 in shape:
-        raise InputError(
-            f"{path} has shape {shape}; expected one 3-D volume, so extract one with e.g. fslroi or nibabel"
-        )
-    kind = image.get_data_dtype()
-    if kind.kind not in "buif":
-        raise InputError(
-            f"{path} holds {kind} voxels; expected real numbers, so convert it to one grey value a voxel"
-        )
-    affine = _sound_affine(path, image)
-    data = _finite(_voxels(path, image), str(path))
-    return Volume(data.reshape((*shape, 1)[:3]), affine, image.header, shape, path)
+    return _volume(open_nifti(path), str(path), path)
 
 
-def _opened(path: Path) -> Any:
-    """The image with its header, voxels not yet read."""
-    if not path.is_file():
-        found = "is a folder" if path.is_dir() else "does not exist"
-        raise InputError(f"{path} {found}; expected a NIfTI file")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty (0 bytes); expected a NIfTI file, so fetch it again")
-    try:
-        image = nibabel.load(path, mmap=False)
-    except (EOFError, zlib.error) as error:
-        raise _truncated(path) from error
-    except ImageFileError as error:
-        raise InputError(f"{path} is not NIfTI, or ends in its header; expected .nii or .nii.gz") from error
-    except (HeaderDataError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{path} cannot be read as NIfTI ({reason}); check the file or fetch it again"
-        ) from error
+def volume_from_image(image: Any) -> Volume:
+    """The volume in a NIfTI image of nibabel's: its voxels, affine and header, whatever its file holds.
+
+    Raises:
+        InputError: not NIfTI, or as for `read_labels`.
+    """
     if not isinstance(image, nibabel.Nifti1Pair):  # which NIfTI-2 and single files are too
         raise InputError(
-            f"{path} is of type {type(image).__name__}; expected NIfTI, so convert it with e.g. nibabel"
+            f"an image of type {type(image).__name__}; expected NIfTI, so convert it with e.g. "
+            "nibabel.Nifti1Image.from_image"
         )
-    return image
+    if image.affine is None:  # as nibabel would place it in a file
+        image = type(image)(image.dataobj, image.header.get_best_affine(), image.header)
+    name = image.get_filename()
+    check_voxels(image.shape, image.dataobj.dtype, name or "the image")
+    return _volume(image, name or "the image", Path(name) if name else None)
 
 
-def _voxels(path: Path, image: Any) -> NDArray[Any]:
-    try:
-        with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused as such
-            return np.asarray(image.dataobj, dtype=np.float32)
-    except (EOFError, zlib.error, ImageDataError, OSError, ValueError) as error:
-        raise _truncated(path) from error
-    except MemoryError as error:
-        raise InputError(
-            f"{path} has shape {image.shape}, more than fits in memory; expected a head, so check the header"
-        ) from error
-
-
-def _truncated(path: Path) -> InputError:
-    hint = " (truncated gzip?)" if path.name.endswith(".gz") else ""
-    return InputError(f"{path}: the file ends in the middle of its data{hint}; fetch it again")
+def _volume(image: Any, name: str, path: Path | None) -> Volume:
+    with np.errstate(all="ignore"):  # numbers beyond all measure are refused
+        affine = _sound_affine(name, image)
+    data = _finite(voxels(image, name), name)
+    shape = tuple(int(n) for n in image.shape)
+    return Volume(data.reshape((*shape, 1)[:3]), affine, image.header.copy(), shape, path)
 
 
 def _finite(data: NDArray[Any], name: str) -> NDArray[np.float32]:
@@ -194,10 +163,10 @@ def _finite(data: NDArray[Any], name: str) -> NDArray[np.float32]:
     return data
 
 
-def _sound_affine(path: Path, image: Any) -> NDArray[np.float64]:
+def _sound_affine(path: Path | str, image: Any) -> NDArray[np.float64]:
     """The affine, if a brain can be measured with it."""
     affine = np.asarray(image.affine, dtype=np.float64)
-    sizes = _pixdim(image)
+    sizes = pixdim(image)
     if not all(mm > 0 for mm in sizes):  # NaN too
         raise InputError(
             f"{path}: voxel sizes (pixdim) are {_listed(sizes)}; expected mm above 0, so correct the header"
@@ -214,14 +183,6 @@ def _sound_affine(path: Path, image: Any) -> NDArray[np.float64]:
             "check the header's units"
         )
     return affine
-
-
-def _pixdim(image: Any) -> list[float]:
-    """Voxel sizes as they stand in the file (nibabel mends its own copy), of axes longer than one voxel."""
-    part = image.file_map.get("header", image.file_map["image"])
-    with part.get_prepare_fileobj("rb") as file:
-        header = type(image.header).from_fileobj(file, check=False)
-    return [float(mm) for mm, n in zip(header["pixdim"][1:4], image.shape, strict=False) if n > 1]
 
 
 def _image(data: NDArray[Any], like: Volume, dtype: type) -> Any:
