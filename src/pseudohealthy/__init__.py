@@ -3,42 +3,45 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Iterable
 
     from pseudohealthy.synthesis.backends import Choice
+    from pseudohealthy.synthesis.sources import Source
     from pseudohealthy.synthesis.volume import Synthesis
 
 __version__ = "0.1.0"
 
 
 def synthesize(
-    image: str | Path | NDArray[Any],
+    image: Source,
     weights: str | Path | None = None,
     *,
-    spacing: tuple[float, ...] | None = None,
+    spacing: Iterable[float] | None = None,
     device: str = "auto",
     backend: Choice = "auto",
-    brain_mask: str | Path | None = None,
+    brain_mask: Source | None = None,
     blend: bool = False,
-    lesion_mask: str | Path | None = None,
+    lesion_mask: Source | None = None,
 ) -> Synthesis:
     """A volume or slice as if healthy, and where its disease is; as the command of the same name.
 
     Args:
-        image: a NIfTI file, or an array `(H, W)` or `(Z, H, W)`: rows anterior to posterior, columns
-            patient's right to left, slices inferior to superior. FLAIR, in any intensity units; with its
-            skull only where the extra `skullstrip` is installed, or with a `brain_mask`.
+        image: the path of a NIfTI file; a NIfTI image that nibabel has opened or made; or numbers (an array,
+            tensor or list) `(H, W)` or `(Z, H, W)`: rows anterior to posterior, columns patient's right to
+            left, slices inferior to superior. FLAIR, in any intensity units; with its skull only where the
+            extra `skullstrip` is installed, or with a `brain_mask`.
         weights: a weights folder; None: those in the package.
         spacing: mm, in the order of the array's axes; for arrays only.
         device: "cpu", "cuda" or "auto".
         backend: "torch", "onnxruntime" or "openvino" (extras of those names), or "auto": on a CPU, and for
             slices enough to be worth the conversion, the fastest that is installed.
-        brain_mask: NIfTI file, above 0 in the brain; all else stays as it is.
+        brain_mask: above 0 in the brain; all else stays as it is. A path, an image of nibabel's, or numbers
+            that lie as the image's do.
         blend: also make `blended`, in which only the lesion is replaced.
-        lesion_mask: NIfTI file of the lesion, for the blend; None: the model's.
+        lesion_mask: above 0 in the lesion, for the blend, given likewise; None: the model's.
 
     Returns:
         `healthy`, `probability`, `mask` and `difference` on the image's own grid, `warnings` and a `report`;
@@ -46,15 +49,13 @@ def synthesize(
         `pseudohealthy.synthesis.volume.synthesize`.
 
     Raises:
-        InputError: the image or the weights cannot be used.
+        InputError: the image, a mask or the weights cannot be used, or are nothing that is taken.
     """
     from pseudohealthy.synthesis import volume  # noqa: PLC0415  (torch takes seconds to import)
     from pseudohealthy.synthesis.default import default_weights  # noqa: PLC0415
     from pseudohealthy.synthesis.model import Model  # noqa: PLC0415
 
     model = Model.load(Path(weights) if weights is not None else default_weights(), device, backend)
-    source = Path(image) if isinstance(image, str) else image
-    brain, lesion = (None if mask is None else Path(mask) for mask in (brain_mask, lesion_mask))
     return volume.synthesize(
-        source, model, spacing=spacing, brain_mask=brain, blend=blend, lesion_mask=lesion
+        image, model, spacing=spacing, brain_mask=brain_mask, blend=blend, lesion_mask=lesion_mask
     )

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pseudohealthy.data.nifti_file import SLACK, suffix_matches_compression
+from pseudohealthy.data.nifti_file import SLACK, opens_by_name
 from pseudohealthy.data.volume import read_labels, read_volume, volume_from_image
 from pseudohealthy.errors import InputError
 
@@ -70,11 +70,17 @@ def test_the_content_tells_compression_and_kind_whatever_the_name(
     np.testing.assert_array_equal(volume.affine, AFFINE)
 
 
-def test_whether_a_name_says_how_the_file_is_compressed(tmp_path: Path) -> None:
-    for name in ("scan.nii", "scan.nii.gz"):
-        packed = name.endswith(".gz")
-        assert suffix_matches_compression(written(tmp_path / name, content())) is not packed
-        assert suffix_matches_compression(written(tmp_path / name, gzip.compress(content()))) is packed
+def test_whether_other_programs_would_open_a_file_by_its_name(tmp_path: Path) -> None:
+    packed = gzip.compress(content())
+    for name, whole, right in (
+        ("scan.nii", content(), True),
+        ("scan.nii.gz", packed, True),
+        ("scan.nii", packed, False),
+        ("scan.nii.gz", content(), False),
+        ("scan", content(), False),
+        ("scan.img", content(), False),
+    ):
+        assert opens_by_name(written(tmp_path / name, whole)) is right
 
 
 @pytest.mark.parametrize("behind", [b"", bytes(1000), b"left by a download"])

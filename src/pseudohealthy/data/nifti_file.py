@@ -114,10 +114,14 @@ def pixdim(image: Any) -> list[float]:
     return [float(mm) for mm, n in zip(header["pixdim"][1:4], image.shape, strict=False) if n > 1]
 
 
-def suffix_matches_compression(path: Path) -> bool:
-    """Whether a file is compressed with gzip where its name says so, and else not."""
-    with path.open("rb") as file:
-        return file.read(2) == GZIP if path.name.lower().endswith(".gz") else file.read(2) != GZIP
+def opens_by_name(path: Path) -> bool:
+    """Whether a file that `open_nifti` takes is one for other programs too, which go by its name."""
+    with _silent():
+        try:
+            nibabel.load(path)
+        except Exception:  # nibabel raises many kinds
+            return False
+    return True
 
 
 def _check_readable(path: Path) -> None:
@@ -285,7 +289,8 @@ def _header(path: Path, content: _Content) -> Any:
 
 def _dtype(header: Any) -> np.dtype[Any]:
     try:
-        return np.dtype(header.get_data_dtype())
+        dtype: np.dtype[Any] = header.get_data_dtype()
+        return dtype
     except KeyError as error:
         raise ValueError(f"data code {header['datatype']} not recognized") from error
 

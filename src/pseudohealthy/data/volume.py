@@ -16,6 +16,7 @@ from pseudohealthy.errors import InputError
 from pseudohealthy.files import replace
 
 SUFFIXES = (".nii", ".nii.gz")
+_IN_MEMORY = "the image"
 _VOXEL_MM = (0.02, 20.0)  # beyond this the header is in other units, and a field in mm makes no sense
 
 
@@ -58,12 +59,7 @@ def read_volume(path: Path) -> Volume:
         InputError: one line for a file that is missing, damaged, not NIfTI, not one 3-D volume of real
             numbers, without contrast, or whose grid cannot be placed in space.
     """
-    volume = read_labels(path)
-    if volume.data.min() == volume.data.max():
-        raise InputError(
-            f"{path}: every voxel is {volume.data.flat[0]:g}; expected an image, so check the file"
-        )
-    return volume
+    return _with_contrast(read_labels(path), path)
 
 
 def volume_from_array(array: NDArray[Any], spacing: tuple[float, ...]) -> Volume:
@@ -91,6 +87,28 @@ def volume_from_array(array: NDArray[Any], spacing: tuple[float, ...]) -> Volume
     affine = np.diag([*sizes, 1.0])
     affine[:3, 3] = -sizes * (np.array(stored.shape) - 1) / 2
     return Volume(stored, affine, None, data.T.shape, None)
+
+
+def mask_from_array(array: NDArray[Any], like: Volume, shape: tuple[int, ...] | None) -> Volume:
+    """A mask of numbers that lie as those of `like` do.
+
+    Args:
+        array: of the shape of `like`, as stored or as given.
+        like: the image that the mask belongs to.
+        shape: of the array that `like` was made of by `volume_from_array`; None: it was not.
+
+    Raises:
+        InputError: another shape, or not finite real numbers.
+    """
+    shapes = (like.shape, like.data.shape) if shape is None else (shape,)
+    if array.shape not in shapes or array.dtype.kind not in "buif":
+        raise InputError(
+            f"a mask of shape {array.shape} and type {array.dtype}; expected real numbers of the "
+            f"image's shape, {shapes[0]}"
+        )
+    data = _finite(array, "the mask")
+    stored = (data if shape is None else data.T).reshape(like.data.shape)
+    return Volume(stored, like.affine, None, like.shape, None)
 
 
 def write_volume(path: Path, data: NDArray[Any], like: Volume, *, mask: bool = False) -> None:
@@ -130,8 +148,13 @@ def volume_from_image(image: Any) -> Volume:
     """The volume in a NIfTI image of nibabel's: its voxels, affine and header, whatever its file holds.
 
     Raises:
-        InputError: not NIfTI, or as for `read_labels`.
+        InputError: not NIfTI, or as for `read_volume`.
     """
+    return _with_contrast(labels_from_image(image), image.get_filename() or _IN_MEMORY)
+
+
+def labels_from_image(image: Any) -> Volume:
+    """As `volume_from_image`, but it may be black, as a mask may."""
     if not isinstance(image, nibabel.Nifti1Pair):  # which NIfTI-2 and single files are too
         raise InputError(
             f"an image of type {type(image).__name__}; expected NIfTI, so convert it with e.g. "
@@ -140,8 +163,16 @@ def volume_from_image(image: Any) -> Volume:
     if image.affine is None:  # as nibabel would place it in a file
         image = type(image)(image.dataobj, image.header.get_best_affine(), image.header)
     name = image.get_filename()
-    check_voxels(image.shape, image.dataobj.dtype, name or "the image")
-    return _volume(image, name or "the image", Path(name) if name else None)
+    check_voxels(image.shape, image.dataobj.dtype, name or _IN_MEMORY)
+    return _volume(image, name or _IN_MEMORY, Path(name) if name else None)
+
+
+def _with_contrast(volume: Volume, name: Path | str) -> Volume:
+    if volume.data.min() == volume.data.max():
+        raise InputError(
+            f"{name}: every voxel is {volume.data.flat[0]:g}; expected an image, so check the file"
+        )
+    return volume
 
 
 def _volume(image: Any, name: str, path: Path | None) -> Volume:

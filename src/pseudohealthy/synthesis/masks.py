@@ -52,8 +52,8 @@ def on_grid(mask: Path | Volume, image: Volume, what: Literal["brain", "lesion"]
     """
     opened = mask if isinstance(mask, Volume) else read_labels(mask)
     name = name_of(opened)
-    if opened.path and not image.path:
-        raise InputError(f"{opened.path}: a file's mask for an array; expected one made by volume_from_array")
+    if opened.header is not None and image.header is None:
+        raise InputError(f"{opened.path or name}: a file's mask for an array; give the mask as an array too")
     found = mask_on(opened, image, what)
     if what == "lesion" and not found.marked:
         return Given(

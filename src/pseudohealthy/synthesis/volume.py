@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from pseudohealthy import __version__
-from pseudohealthy.data.volume import Volume, read_volume, volume_from_array, write_volume
+from pseudohealthy.data.nifti_file import opens_by_name
+from pseudohealthy.data.volume import Volume, write_volume
 from pseudohealthy.errors import RESEARCH_USE, InputError, printable
 from pseudohealthy.files import folder_beside, locked, make_folder, replace, write_json
 from pseudohealthy.report.figures import panel
@@ -28,12 +30,12 @@ from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.naming import not_made_again, output_files, output_stem, refuse_existing
 from pseudohealthy.synthesis.sidecars import DESCRIPTIONS, beside, sidecar
 from pseudohealthy.synthesis.skullstrip import find_brain
+from pseudohealthy.synthesis.sources import Source, image_volume, mask_source
 
 THRESHOLD = 0.5
 PANEL_ROWS = 3
 
 Array = NDArray[np.float32]
-Source = Path | Volume | NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +60,8 @@ class Synthesis:
         warnings: what a person should know before using the images.
         slices: canonical stacks `(Z, H, W)` in [0, 1] for pictures, by column name.
         inputs: names of the files used: image, and where given brain_mask and lesion_mask.
-        of_array: whether the arrays lie as a given array does, and not as stored.
+        given_shape: of the numbers given, as which the arrays lie; None where they lie as stored.
+        input_file: that the page can show as it is; None where none of this content and of a fitting name is.
     """
 
     volume: Volume
@@ -71,7 +74,8 @@ class Synthesis:
     warnings: tuple[str, ...]
     slices: dict[str, Array]
     inputs: dict[str, str]
-    of_array: bool
+    given_shape: tuple[int, ...] | None
+    input_file: Path | None
 
     def save(
         self,
@@ -134,8 +138,8 @@ class Synthesis:
         self._write_page(files, shown)
 
     def _write_page(self, files: dict[str, Path], title: str) -> None:
-        given = self.volume.path or files["page"].with_name("input.nii.gz")
-        if self.volume.path is None:
+        given = self.input_file or files["page"].with_name("input.nii.gz")
+        if self.input_file is None:
             write_volume(given, self.volume.data, self.volume)
         viewer_html(
             files["page"],
@@ -149,12 +153,12 @@ class Synthesis:
             self.report,
             files["panel"],
         )
-        if self.volume.path is None:
+        if self.input_file is None:
             given.unlink()
 
     def _stored(self, array: NDArray[Any]) -> NDArray[Any]:
         """`array` as `(I, J, K)`: what `_as_given` did, undone."""
-        return array.T.reshape(self.volume.data.shape) if self.of_array else array
+        return array if self.given_shape is None else array.T.reshape(self.volume.data.shape)
 
     def draw(self, path: Path, title: str) -> None:
         """Draw input, healthy image, difference and probability of a few slices into a PNG."""
@@ -167,24 +171,25 @@ def synthesize(
     source: Source,
     model: Model,
     *,
-    spacing: tuple[float, ...] | None = None,
-    brain_mask: Path | Volume | None = None,
+    spacing: Iterable[float] | None = None,
+    brain_mask: Source | None = None,
     blend: bool = False,
-    lesion_mask: Path | Volume | None = None,
+    lesion_mask: Source | None = None,
 ) -> Synthesis:
     """A volume or slice as if healthy, and where its disease is (section 5).
 
     Args:
-        source: a NIfTI file, an opened volume, or an array `(H, W)` or `(Z, H, W)`: rows anterior to
-            posterior, columns patient's right to left, slices inferior to superior. Any intensity units, and
-            one value around the brain. A head with its skull is stripped by HD-BET, where that is installed.
+        source: a NIfTI file, a NIfTI image of nibabel's, an opened volume, or numbers (an array, tensor or
+            list) `(H, W)` or `(Z, H, W)`: rows anterior to posterior, columns patient's right to left, slices
+            inferior to superior. Any intensity units, and one value around the brain. A head with its skull
+            is stripped by HD-BET, where that is installed.
         model: see `Model.load`.
         spacing: mm, in the order of the array's axes; for arrays only.
-        brain_mask: the brain, as `data.mask.inside` reads it; all outside it stays as it is. Default: the
-            image is looked at.
+        brain_mask: the brain, given in any of these ways, numbers on the image's own grid, and read as
+            `data.mask.inside` does; all outside it stays as it is. Default: the image is looked at.
         blend: make the blend too, in which only the lesion that the model finds is replaced.
-        lesion_mask: the lesion for the blend, read likewise; an empty one says that there is none. Default:
-            the model's.
+        lesion_mask: the lesion for the blend, given and read likewise; an empty one says that there is none.
+            Default: the model's.
 
     Raises:
         InputError: the source or a mask cannot be read, or the brain cannot be found.
@@ -194,7 +199,8 @@ def synthesize(
         raise InputError(
             "a lesion mask without the blend that it is for; add --blend (blend=True), or leave it out"
         )
-    volume = _opened(source, spacing)
+    volume, shape = image_volume(source, spacing)
+    brain_mask, lesion_mask = (mask_source(mask, volume, shape) for mask in (brain_mask, lesion_mask))
     lesion = None if lesion_mask is None else on_grid(lesion_mask, volume, "lesion")
     brain = find_brain(volume, brain_mask, model.device)
     healed = Healed.of(brain.alone, model)
@@ -224,16 +230,17 @@ def synthesize(
     }
     return Synthesis(
         volume,
-        healthy=_as_given(healthy, source),
-        blended=None if weight is None else _as_given(blended(volume.data, healthy, weight), source),
-        probability=_as_given(probability, source),
-        mask=_as_given(mask, source),
-        difference=_as_given(healthy - volume.data, source),
+        healthy=_as_given(healthy, shape),
+        blended=None if weight is None else _as_given(blended(volume.data, healthy, weight), shape),
+        probability=_as_given(probability, shape),
+        mask=_as_given(mask, shape),
+        difference=_as_given(healthy - volume.data, shape),
         report=report,
         warnings=warnings,
         slices=healed.pictures(weight),
         inputs=_names(image=volume, brain_mask=brain_mask, lesion_mask=lesion_mask),
-        of_array=isinstance(source, np.ndarray),
+        given_shape=shape,
+        input_file=_input_file(source, volume),
     )
 
 
@@ -269,17 +276,15 @@ def _names(**given: Path | Volume | None) -> dict[str, str]:
     return {name: printable(path.name) for name, path in paths.items() if path}
 
 
-def _opened(source: Source, spacing: tuple[float, ...] | None) -> Volume:
-    if isinstance(source, np.ndarray):
-        if spacing is None:
-            raise InputError("an array needs its spacing in mm, one number for each axis")
-        return volume_from_array(source, spacing)
-    return source if isinstance(source, Volume) else read_volume(source)
+def _input_file(source: Source, volume: Volume) -> Path | None:
+    """The file that holds what was given: an image of nibabel's may have been changed since it was opened."""
+    of_file = isinstance(source, str | os.PathLike | Volume) and volume.path
+    return volume.path if of_file and opens_by_name(of_file) else None
 
 
-def _as_given(stored: NDArray[Any], source: Source) -> NDArray[Any]:
+def _as_given(stored: NDArray[Any], shape: tuple[int, ...] | None) -> NDArray[Any]:
     """`(I, J, K)` turned back to an array's own `(H, W)` or `(Z, H, W)`."""
-    return stored.T.reshape(source.shape) if isinstance(source, np.ndarray) else stored
+    return stored if shape is None else stored.T.reshape(shape)
 
 
 def _telling(probability: Array, x: Array) -> list[int]:
