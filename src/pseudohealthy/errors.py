@@ -42,8 +42,8 @@ def printable(text: object) -> str:
     )
 
 
-def message(error: Exception) -> str:
-    """What a person is told of an error: one line, below which the files of a list have one each."""
+def message(error: object) -> str:
+    """What a person is told of an error, or a text that says why: one line, below which the files of a list have one each."""
     return "\n  ".join(printable(line) for line in str(error).split("\n  "))
 
 

@@ -8,8 +8,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -372,3 +375,60 @@ def test_the_outputs_lie_on_the_input_s_grid(healed: Healed) -> None:
     made = nib.load(healed.out / "sub-01/anat/sub-01_desc-pseudohealthy_FLAIR.nii.gz")
     np.testing.assert_array_equal(given.affine, made.affine)
     assert given.shape == made.shape
+
+
+def session(leader: int) -> list[str]:
+    """Processes of a session that have not ended, as `/proc` lists them; the leader itself left out."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # ended meanwhile
+            state, *numbers = path.read_text().rpartition(")")[2].split()
+            if int(numbers[2]) == leader and int(path.parent.name) != leader and state != "Z":
+                found.append((path.parent / "cmdline").read_text())
+    return found
+
+
+def wait_for(happens: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 120
+    while not happens() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("moment", "sent", "code"),
+    [
+        ("starting", signal.SIGINT, 130),
+        ("writing", signal.SIGTERM, 143),
+        pytest.param("starting", signal.SIGTERM, 143, marks=pytest.mark.slow),
+        pytest.param("started", signal.SIGINT, 130, marks=pytest.mark.slow),
+        pytest.param("started", signal.SIGTERM, 143, marks=pytest.mark.slow),
+        pytest.param("writing", signal.SIGINT, 130, marks=pytest.mark.slow),
+    ],
+)
+def test_an_interruption_is_one_line_and_leaves_no_process_and_nothing_half_written(
+    tmp_path: Path, weights: Path, moment: str, sent: signal.Signals, code: int
+) -> None:
+    """Ctrl-C comes to every process of a terminal, SIGTERM to the program alone."""
+    raw, out = study(tmp_path / "study", 12), tmp_path / "out"
+    options = ["--weights", str(weights), "--device", "cpu", "--jobs", "2"]
+    process = subprocess.Popen(
+        [*PROGRAM, str(raw), str(out), "participant", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # a background job of a shell, as these tests may be, has SIGINT switched off
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
+    if moment == "writing":
+        wait_for(lambda: list(out.rglob(".part-*")))
+    else:
+        wait_for(lambda: sum("spawn_main" in each for each in session(process.pid)) == 2)
+        time.sleep(0.5 if moment == "started" else 0)
+    send = os.killpg if sent == signal.SIGINT else os.kill
+    send(process.pid, sent)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert err == "pseudohealthy-bids: interrupted; the same command goes on where it was\n"
+    assert session(process.pid) == []
+    assert list(out.rglob(".part-*")) == []

@@ -547,7 +547,10 @@ def test_a_full_disk_leaves_no_half_of_anything(
     assert run("train", prepared_folder, "-o", out, *SHORT, "--device", "cpu").code == 0
 
 
-def test_an_interrupted_run_says_how_to_go_on(prepared_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_says_how_to_go_on(
+    prepared_folder: Path, tmp_path: Path, sent: signal.Signals, code: int
+) -> None:
     command = [
         *PROGRAM,
         "train",
@@ -569,7 +572,7 @@ def test_an_interrupted_run_says_how_to_go_on(prepared_folder: Path, tmp_path: P
     deadline = time.monotonic() + 60
     while not (tmp_path / "run/metrics.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (130, "")
+    assert (process.returncode, out) == (code, "")
     assert err == "pseudohealthy: interrupted; the same command goes on where it was\n"

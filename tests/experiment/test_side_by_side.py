@@ -99,8 +99,9 @@ def test_a_machine_where_processes_cannot_meet_is_told_what_to_do(monkeypatch: p
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("_multiprocessing.SemLock", refused)
-    with pytest.raises(PseudohealthyError, match=r"Permission denied; /dev/shm .* give --jobs 1"):
-        processes(2)
+    told = pytest.raises(PseudohealthyError, match=r"Permission denied; /dev/shm .* give --jobs 1")
+    with told, processes(2):
+        pass
 
 
 def test_how_many_at_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,14 +12,8 @@ import typer
 
 from pseudohealthy import __version__
 from pseudohealthy.cli.options import BackendOption, DeviceOption
-from pseudohealthy.errors import (
-    RESEARCH_USE,
-    InputError,
-    PseudohealthyError,
-    escape_what_cannot_be_shown,
-    message,
-    printable,
-)
+from pseudohealthy.cli.program import run as run_program
+from pseudohealthy.errors import RESEARCH_USE, InputError, printable
 
 if TYPE_CHECKING:
     from pseudohealthy.experiment.participants import Job
@@ -26,7 +21,6 @@ if TYPE_CHECKING:
     from pseudohealthy.experiment.selection import Subject
 
 NAME = "pseudohealthy-bids"
-INTERRUPTED = 130  # typer's exit code after Ctrl-C
 LEVELS = ("participant", "group")
 SEVERAL = ("--participant-label", "--session-label")
 EXITS = (
@@ -183,7 +177,8 @@ def _participants(
         results = heal_side_by_side(subjects, job, at_once)
     else:
         results = heal_here(subjects, job)
-    counts = _told(results, len(subjects))
+    with contextlib.closing(results):  # at once, should this be interrupted
+        counts = _told(results, len(subjects))
     table = write_table(out, select(bids))
     told = [f"{count} {status}" for status, count in counts.items() if count or status != "skipped"]
     typer.echo(printable(", ".join(told) + f"; see {table}"))
@@ -245,17 +240,8 @@ def spread(arguments: Sequence[str]) -> list[str]:
 
 
 def main() -> None:
-    """Run the program: one clear line and exit code 1 or 2 for what a person can mend."""
-    escape_what_cannot_be_shown()
-    try:
-        app(args=spread(sys.argv[1:]), prog_name=NAME)
-    except (PseudohealthyError, OSError) as error:
-        print(f"{NAME}: {message(error)}", file=sys.stderr)
-        sys.exit(getattr(error, "exit_code", 1))
-    except SystemExit as end:
-        if end.code == INTERRUPTED:
-            print(f"{NAME}: interrupted; the same command goes on where it was", file=sys.stderr)
-        raise
+    """Run the program, as `cli.program.run` does."""
+    run_program(NAME, lambda: app(args=spread(sys.argv[1:]), prog_name=NAME))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,16 +20,9 @@ from pseudohealthy.cli.options import (
     SetOption,
     words_of,
 )
-from pseudohealthy.errors import (
-    RESEARCH_USE,
-    InputError,
-    PseudohealthyError,
-    escape_what_cannot_be_shown,
-    message,
-    printable,
-)
+from pseudohealthy.cli.program import run as run_program
+from pseudohealthy.errors import RESEARCH_USE, InputError, printable
 
-INTERRUPTED = 130  # typer's exit code after Ctrl-C
 EXITS = "Exit codes: 0 done; 1 failed on the way (a full disk); 2 the input cannot be used."
 
 app = typer.Typer(
@@ -418,20 +410,8 @@ def version(
 
 
 def main() -> None:
-    """Run the program: one clear line and exit code 1 or 2 for what a person can mend."""
-    escape_what_cannot_be_shown()
-    try:
-        app()
-    except PseudohealthyError as error:
-        print(f"pseudohealthy: {message(error)}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except OSError as error:
-        print(f"pseudohealthy: {message(error)}", file=sys.stderr)
-        sys.exit(1)
-    except SystemExit as end:
-        if end.code == INTERRUPTED:
-            print("pseudohealthy: interrupted; the same command goes on where it was", file=sys.stderr)
-        raise
+    """Run the program, as `cli.program.run` does."""
+    run_program("pseudohealthy", app)
 
 
 if __name__ == "__main__":

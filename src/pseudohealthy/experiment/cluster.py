@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -19,7 +19,7 @@ PATIENCE = 20  # seconds for the scheduler to answer
 
 def heal_on_dask(
     subjects: Sequence[Subject], job: Job, address: str, say: Callable[[str], object] = print
-) -> Iterator[list[Record]]:
+) -> Generator[list[Record], None, None]:
     """Heal subjects on the workers of a scheduler, in the order in which they get done.
 
     A worker that dies gives its subjects back: they are done by another, and what it had finished is found.

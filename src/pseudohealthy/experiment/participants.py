@@ -10,7 +10,7 @@ import platform
 import shutil
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -113,7 +113,7 @@ class Job:
         )
 
 
-def heal_here(subjects: Iterable[Subject], job: Job) -> Iterator[list[Record]]:
+def heal_here(subjects: Iterable[Subject], job: Job) -> Generator[list[Record], None, None]:
     """Heal one subject after the other in this process.
 
     Raises:
@@ -124,7 +124,9 @@ def heal_here(subjects: Iterable[Subject], job: Job) -> Iterator[list[Record]]:
         yield heal_subject(subject, job)
 
 
-def heal_side_by_side(subjects: Sequence[Subject], job: Job, jobs: int) -> Iterator[list[Record]]:
+def heal_side_by_side(
+    subjects: Sequence[Subject], job: Job, jobs: int
+) -> Generator[list[Record], None, None]:
     """Heal `jobs` subjects at once, in processes of their own, in the order in which they get done.
 
     While one of them reads and writes, the others compute.
@@ -136,15 +138,11 @@ def heal_side_by_side(subjects: Sequence[Subject], job: Job, jobs: int) -> Itera
     with processes(min(jobs, len(subjects))) as pool:
         futures = {pool.submit(heal_subject, subject, job): subject for subject in subjects}
         lost = []
-        try:
-            for future in as_completed(futures):
-                try:
-                    yield future.result()
-                except BrokenProcessPool:  # whoever it was, all that were waiting are told so
-                    lost.append(futures[future])
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for future in as_completed(futures):
+            try:
+                yield future.result()
+            except BrokenProcessPool:  # whoever it was, all that were waiting are told so
+                lost.append(futures[future])
     for subject in lost:
         yield _heal_alone(subject, job)
 

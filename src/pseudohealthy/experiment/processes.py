@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing.context import SpawnContext, SpawnProcess
+from typing import Any
 
 import torch
 
 from pseudohealthy.errors import PseudohealthyError
 
 WATCH_SECONDS = 1.0
+END_SECONDS = 10.0  # for a process to remove what it has half written
 
 
-def processes(jobs: int, tasks_each: int | None = None) -> ProcessPoolExecutor:
+@contextlib.contextmanager
+def processes(jobs: int, tasks_each: int | None = None) -> Iterator[ProcessPoolExecutor]:
     """A pool of `jobs` fresh processes that share torch's threads.
+
+    After an error inside, what they are doing is finished and no more begun. Ctrl-C and SIGTERM are for this
+    process, which then ends them at once; they remove what they have half written.
 
     Args:
         jobs: how many.
@@ -25,10 +35,24 @@ def processes(jobs: int, tasks_each: int | None = None) -> ProcessPoolExecutor:
     Raises:
         PseudohealthyError: the machine has no place where processes can meet, as some containers have none.
     """
+    pool = _started(jobs, tasks_each)
     try:
-        return ProcessPoolExecutor(
+        yield pool
+    except Exception:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        _end_all()
+        raise
+    pool.shutdown()
+
+
+def _started(jobs: int, tasks_each: int | None) -> ProcessPoolExecutor:
+    try:
+        return _Pool(
             jobs,
-            mp_context=multiprocessing.get_context("spawn"),
+            mp_context=_Context(),
             initializer=_begin,
             initargs=(os.getpid(), max(1, torch.get_num_threads() // jobs)),
             max_tasks_per_child=tasks_each,
@@ -40,7 +64,58 @@ def processes(jobs: int, tasks_each: int | None = None) -> ProcessPoolExecutor:
         ) from error
 
 
+class _Process(SpawnProcess):
+    """A process to which Ctrl-C on the terminal does not speak, not even while it is starting."""
+
+    def start(self) -> None:
+        if not hasattr(signal, "pthread_sigmask"):  # Windows
+            super().start()
+            return
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            super().start()  # which inherits the mask
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Context(SpawnContext):
+    Process = _Process
+
+
+class _Pool(ProcessPoolExecutor):
+    def submit(self, do: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return super().submit(_done, do, *args, **kwargs)
+
+
+class _Ended(SystemExit):
+    """This process is to end."""
+
+
+def _done(do: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    try:
+        return do(*args, **kwargs)
+    except _Ended:  # all is cleaned up; the pool would take it for a result
+        os._exit(128 + signal.SIGTERM)
+
+
+def _end(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once: a second one would interrupt the cleaning up
+    raise _Ended(128 + signal.SIGTERM)
+
+
+def _end_all() -> None:
+    """End every process of a pool: politely, then after a while by force."""
+    children = [child for child in multiprocessing.active_children() if isinstance(child, _Process)]
+    for child in children:
+        child.terminate()
+    deadline = time.monotonic() + END_SECONDS
+    for child in children:
+        child.join(max(0.0, deadline - time.monotonic()))
+        child.kill()
+
+
 def _begin(parent: int, threads: int) -> None:
+    signal.signal(signal.SIGTERM, _end)
     torch.set_num_threads(threads)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 

@@ -42,14 +42,10 @@ def side_by_side(
             pool.submit(_logged, do, number, folder): name for number, (name, folder) in enumerate(tasks)
         }
         say(f"{len(tasks)} tasks, {jobs} at once; each tells how far it is in {LOG} of its folder")
-        try:
-            for number, future in enumerate(as_completed(futures), 1):
-                future.result()
-                minutes = (time.monotonic() - began) / 60
-                say(f"[{number}/{len(tasks)}] {futures[future]} done after {minutes:.0f} min")
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for number, future in enumerate(as_completed(futures), 1):
+            future.result()
+            minutes = (time.monotonic() - began) / 60
+            say(f"[{number}/{len(tasks)}] {futures[future]} done after {minutes:.0f} min")
 
 
 def _logged(do: Callable[[int], None], number: int, folder: Path) -> None:
