@@ -153,7 +153,7 @@ def test_masks_of_numbers_lie_as_the_image_does(
 ) -> None:
     mask = lesion() > 0
     path = flair(tmp_path / "scan.nii")
-    files = {"brain_mask": write(tmp_path / "b.nii", np.uint8(patient() > 0))}
+    files: dict[str, Any] = {"brain_mask": write(tmp_path / "b.nii", (patient() > 0).astype(np.uint8))}
     files["lesion_mask"] = write(tmp_path / "l.nii", mask.astype(np.uint8))
     expected = synthesize(path, model, blend=True, **files).blended
     assert expected is not None
@@ -219,4 +219,4 @@ def test_the_package_itself_takes_them(tmp_path: Path) -> None:
     assert same(one, other)
     np.testing.assert_array_equal(one.volume.affine, read_volume(path).affine)
     with pytest.raises(InputError, match="None of type NoneType as an image"):
-        pseudohealthy.synthesize(None, weights)  # type: ignore[arg-type]
+        pseudohealthy.synthesize(None, weights)

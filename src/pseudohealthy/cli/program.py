@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from pseudohealthy.errors import PseudohealthyError, escape_what_cannot_be_shown, message
 
@@ -32,7 +34,9 @@ def run(name: str, command: Callable[[], object]) -> None:
         if end.code not in (INTERRUPTED, TERMINATED):
             raise
         exec("")  # Python forgets that an import's own exec was interrupted, and ends with the code below
-        _end(name, "interrupted; the same command goes on where it was", int(end.code or 0))
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # of processes that train together, one speaks
+            print(f"{name}: interrupted; the same command goes on where it was", file=sys.stderr)
+        raise
 
 
 def _end(name: str, reason: object, code: int) -> None:
@@ -64,4 +68,16 @@ def _sigterm_raises() -> Iterator[None]:
 
 def _terminate(*_: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once: a second one would interrupt the cleaning up
+    for child in _children():
+        with contextlib.suppress(OSError):  # it has ended already
+            os.kill(child, signal.SIGTERM)
     sys.exit(TERMINATED)
+
+
+def _children() -> list[int]:
+    """The processes that this one has begun, where the system tells (Linux)."""
+    found: list[int] = []
+    for path in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # a thread that has ended
+            found += map(int, path.read_text().split())
+    return found
