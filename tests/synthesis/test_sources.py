@@ -206,6 +206,22 @@ def test_a_file_whose_name_does_not_fit_has_its_page_too(
     assert not list((tmp_path / "out").glob("*input*"))
 
 
+def test_a_header_that_nibabel_mends_is_mended_in_silence(
+    tmp_path: Path, model: Model, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = flair(tmp_path / "scan.nii").read_bytes()
+    header = nib.Nifti1Header(whole[:348], check=False)
+    header["vox_offset"], header["qform_code"] = 360, 77
+    (tmp_path / "scan.nii").write_bytes(header.binaryblock + whole[348:352] + bytes(8) + whole[352:])
+    nib.load(tmp_path / "scan.nii")
+    assert caplog.records
+    caplog.clear()
+    result = synthesize(tmp_path / "scan.nii", model)
+    result.save(tmp_path / "out", "scan.nii")
+    assert not caplog.records
+    np.testing.assert_array_equal(result.volume.data, patient())
+
+
 def test_an_opened_volume_of_an_array_takes_a_mask_as_it_is_stored(model: Model) -> None:
     volume = volume_from_array(patient().T, MM)
     result = synthesize(volume, model, blend=True, lesion_mask=lesion())

@@ -124,6 +124,24 @@ def opens_by_name(path: Path) -> bool:
     return True
 
 
+@contextlib.contextmanager
+def nibabel_silent() -> Iterator[None]:
+    """Without what nibabel logs of headers that it mends; a header that says too little is refused here."""
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Without warnings and logs of a file that may be damaged: what is wrong is told in one line."""
+    with nibabel_silent(), warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _check_readable(path: Path) -> None:
     """Something other than a file could be waited for for ever."""
     try:
@@ -172,18 +190,6 @@ def _one_line(name: object) -> Iterator[None]:
 
 def _ends_early(name: object, hint: str = "") -> InputError:
     return InputError(f"{name}: the file ends in the middle of its data{hint}; fetch it again")
-
-
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Without what libraries print of a header that they mend, or that is refused here."""
-    before, logger.disabled = logger.disabled, True
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.disabled = before
 
 
 class _Content:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from pseudohealthy import __version__
-from pseudohealthy.data.nifti_file import opens_by_name
+from pseudohealthy.data.nifti_file import nibabel_silent, opens_by_name
 from pseudohealthy.data.volume import Volume, write_volume
 from pseudohealthy.errors import RESEARCH_USE, InputError, printable
 from pseudohealthy.files import folder_beside, locked, make_folder, replace, write_json
@@ -111,7 +111,8 @@ class Synthesis:
         refuse_existing(out, name, overwrite=overwrite, inputs=(self.volume.path,))
         named = {**self.inputs, "image": self.inputs.get("image", printable(name)), **(sources or {})}
         make_folder(out)
-        with locked(out / f".{output_stem(name)}.lock", f"{out / name}"), folder_beside(out) as part:
+        lock = locked(out / f".{output_stem(name)}.lock", f"{out / name}")
+        with lock, folder_beside(out) as part, nibabel_silent():  # the output's header is the input's
             refuse_existing(out, name, overwrite=overwrite)  # another run may have written them meanwhile
             self._write({kind: part / path.name for kind, path in files.items()}, title, name, named)
             for old in not_made_again(out, name, blend=blend):
