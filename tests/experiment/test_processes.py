@@ -14,7 +14,8 @@ from pseudohealthy.experiment.processes import _Process, processes
 
 def work(folder: Path, seconds: float) -> None:
     """Leave a file after a while, and until then something half written."""
-    with tempfile.TemporaryDirectory(prefix="part-", dir=folder):
+    with tempfile.TemporaryDirectory(prefix="part-", dir=folder) as part:
+        (Path(part) / "half").touch()
         time.sleep(seconds)
         (folder / "done").touch()
 
@@ -29,7 +30,7 @@ def test_after_an_error_what_was_begun_is_finished(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="wrong"), processes(1) as pool:  # noqa: PT012
         pool.submit(work, tmp_path, 1.0)
         waiting = [pool.submit(work, tmp_path / "none", 0.0) for _ in range(5)]
-        wait_for(tmp_path, "part-*")
+        wait_for(tmp_path, "part-*/half")
         raise ValueError("wrong")
     wait_for(tmp_path, "done")
     assert (tmp_path / "done").exists()
@@ -43,7 +44,7 @@ def test_an_interruption_ends_them_at_once_and_nothing_half_written_is_left(
     began = time.monotonic()
     with pytest.raises(interruption), processes(2) as pool:  # noqa: PT012
         pool.submit(work, tmp_path, 600.0)
-        wait_for(tmp_path, "part-*")
+        wait_for(tmp_path, "part-*/half")
         pool.submit(time.sleep, 600.0)  # whose process is only starting
         raise interruption
     assert time.monotonic() - began < 120

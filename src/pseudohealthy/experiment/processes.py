@@ -92,10 +92,14 @@ class _Ended(SystemExit):
 
 
 def _done(do: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    signal.signal(signal.SIGTERM, _end)  # without a task, there is nothing to clean up
     try:
         return do(*args, **kwargs)
-    except _Ended:  # all is cleaned up; the pool would take it for a result
-        os._exit(128 + signal.SIGTERM)
+    except _Ended:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os._exit(128 + signal.SIGTERM)  # all is cleaned up; the pool would take the exception for a result
 
 
 def _end(*_: object) -> None:
@@ -112,10 +116,10 @@ def _end_all() -> None:
     for child in children:
         child.join(max(0.0, deadline - time.monotonic()))
         child.kill()
+        child.join()
 
 
 def _begin(parent: int, threads: int) -> None:
-    signal.signal(signal.SIGTERM, _end)
     torch.set_num_threads(threads)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
