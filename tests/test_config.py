@@ -174,8 +174,8 @@ def test_method_and_preset_are_the_files_unless_they_are_named() -> None:
     of_file = settings(values=values)
     assert (of_file.method, of_file.preset, of_file.losses.gan_image) == ("unpaired", "midl2019", 2)
     assert of_file.training.augment == "none"
-    named = settings("judge", "default", values)
-    assert (named.method, named.preset, named.training.augment) == ("judge", "default", "flip_gamma")
+    named = settings("paired", "default", values)
+    assert (named.method, named.preset, named.training.augment) == ("paired", "default", "flip_gamma")
     assert settings().method == "paired"
 
 

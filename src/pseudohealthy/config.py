@@ -104,9 +104,11 @@ class Losses(Frozen):
         adversarial: least squares (Mao 2017), or Wasserstein with a gradient penalty (Gulrajani 2017).
         gradient_penalty: its weight.
         cyclegan_identity: of `|G(x_h) - x_h| + |F(x_p) - x_p|` (CycleGAN; Zhu 2017 has 5 for paintings).
-        healthy: of `|S(x_h)|` (judge), which makes a judge see healthy slices too; of
-            `|G(x_k) - x_k| - log(1 - S(x_k))` (paired, unpaired, semi-supervised), where x_k are slices
-            without a lesion from all over the brain: they are to stay as they are; not in the paper.
+        segmentation_cross_entropy: of the cross-entropy of S(x_p) and m_p beside L_Seg (judge).
+        healthy: of `|G(x_k) - x_k| - log(1 - S(x_k))` (paired, unpaired, semi-supervised), where x_k are
+            slices without a lesion from all over the brain: they are to stay as they are; not in the paper.
+        healthy_negatives: of `-log(1 - S(x_k))` (judge). 0: a judge that has seen lesions only, and so looks
+            for one in every slice.
         outside: of `|(1 - m_p) (G(x_p) - x_p)|` (where x_p has its own mask), what the measure of identity
             asks for, as a loss; not in the paper.
         truth: of `|G(x_p) - x_h|`, over the image and again inside the lesion, where x_p is a healthy slice
@@ -128,7 +130,9 @@ class Losses(Frozen):
     adversarial: Literal["least_squares", "wasserstein"] = "least_squares"
     gradient_penalty: float = Field(10.0, ge=0)
     cyclegan_identity: float = Field(0.0, ge=0)
+    segmentation_cross_entropy: float = Field(0.0, ge=0)
     healthy: float = Field(0.0, ge=0)
+    healthy_negatives: float = Field(0.0, ge=0)
     outside: float = Field(0.0, ge=0)
     truth: float = Field(0.0, ge=0)
     clean: float = Field(0.0, ge=0)
@@ -272,7 +276,18 @@ METHODS: Mapping[MethodName, Mapping[str, Any]] = {
     # Section 3: the paper raises lambda_2 where there are no pairs, to focus on synthesis.
     "unpaired": {"losses": {"gan_image": 2.0}},
     "semi_supervised": {"losses": {"gan_image": 2.0}},
-    "judge": {"losses": {"segmentation": 1.0}},
+    # Section 6: whatever the preset, judges are to be good; the settings that measurement gave them.
+    "judge": {
+        "losses": {"segmentation": 1.0, "segmentation_cross_entropy": 1.0, "healthy_negatives": 1.0},
+        "training": {
+            "augment": "deform",
+            "learning_rate": 1e-3,
+            "schedule": "linear",
+            "ema": 0.995,
+            "epochs": 30,
+            "keep_every": 1000,
+        },
+    },
 }
 # What a preset asks of one method alone.
 PRESETS_OF_METHODS: Mapping[tuple[PresetName, MethodName], Mapping[str, Any]] = {

@@ -19,6 +19,7 @@ from tiny import tiny
 
 ALL: frozenset[Need] = frozenset({"lesion", "healthy", "bank"})
 SEMI: frozenset[Need] = frozenset({"labelled", "healthy", "bank"})
+NEGATIVES: frozenset[Need] = frozenset({"lesion", "negatives"})
 HOLES: frozenset[Need] = frozenset({"healthy", "holes"})
 PLAIN = Training(batch_size=4, augment="none")
 HALF = PLAIN.model_copy(update={"labelled_share": 0.5})
@@ -96,6 +97,46 @@ def test_slices_to_be_kept_are_healthy_ones_and_those_at_the_ends(prepared: Prep
     assert torch.equal(x_p(slices.batch(3)), x_p(Slices(prepared, "train", frozenset(), PLAIN).batch(3)))
 
 
+def rows_without_a_lesion(prepared: Prepared, training: Training, steps: int) -> list[int]:
+    slices = Slices(prepared, "train", NEGATIVES, training)
+    batches = [slices.batch(step).x_k for step in range(steps)]
+    return [row for images in batches if images is not None for row in rows_of(prepared, images)]
+
+
+def test_of_three_slices_without_a_lesion_two_are_healthy_and_one_is_from_the_ends(
+    prepared: Prepared,
+) -> None:
+    rows = rows_without_a_lesion(prepared, PLAIN, 9)  # 36 slices
+    table = prepared.slices.set_index("row").loc[rows]
+    assert table["label"].tolist() == ["healthy", "healthy", "end"] * 12
+    assert set(table["split"]) == {"train"}
+    healthy, ends = table[table["label"] == "healthy"].index, table[table["label"] == "end"].index
+    assert sorted(ends) == sorted(set(ends))  # all 12
+    assert len(set(healthy[:16])) == 16  # every one once before any comes again
+    other = PLAIN.model_copy(update={"batch_size": 3})
+    assert rows_without_a_lesion(prepared, other, 12) == rows  # in this order, however large the batches
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_without_slices_from_the_ends_all_are_healthy(prepared: Prepared, size: int) -> None:
+    middle = replace(prepared, slices=prepared.slices[prepared.slices["label"] != "end"])
+    rows = rows_without_a_lesion(middle, PLAIN.model_copy(update={"batch_size": size}), 16 // size)
+    assert set(middle.slices.set_index("row").loc[rows]["label"]) == {"healthy"}
+    assert len(set(rows)) == 16
+
+
+def test_slices_without_a_lesion_disturb_no_other_draw_and_are_augmented(prepared: Prepared) -> None:
+    training = PLAIN.model_copy(update={"augment": "deform"})
+    ours = tensors(Slices(prepared, "train", NEGATIVES, training).batch(5))
+    alone = tensors(Slices(prepared, "train", frozenset({"lesion"}), training).batch(5))
+    assert all(torch.equal(ours[name], alone[name]) for name in alone)
+    plain = tensors(Slices(prepared, "train", NEGATIVES, PLAIN).batch(5))
+    assert not torch.equal(ours["x_k"], plain["x_k"])
+    with pytest.raises(InputError, match="no healthy train slice"):
+        sick = replace(prepared, slices=prepared.slices[prepared.slices["label"] != "healthy"])
+        Slices(sick, "train", NEGATIVES, PLAIN)
+
+
 def test_height_sampling_draws_healthy_slices_near_the_pathological_ones(prepared: Prepared) -> None:
     def distance(sampling: str) -> float:
         training = PLAIN.model_copy(update={"healthy_sampling": sampling})
@@ -144,6 +185,7 @@ def test_parts_of_processes_together_are_the_whole_batch(prepared: Prepared) -> 
         ("height", ALL),
         ("random", SEMI),
         ("random", HOLES),
+        ("random", NEGATIVES),
     ]
     for sampling, needs in cases:
         training = Training(batch_size=4, augment="flip_gamma", healthy_sampling=sampling, labelled_share=0.5)
@@ -324,7 +366,7 @@ def test_every_method_draws_just_what_it_needs(prepared: Prepared) -> None:
         "paired": {"x_p", "m_p", "x_h"},
         "semi_supervised": {"x_p", "m_p", "x_h", "m", "labelled"},
         "inpainter": {"x_h", "m"},
-        "judge": {"x_p", "m_p"},
+        "judge": {"x_p", "m_p", "x_k"},
     }
     assert set(drawn) == set(get_args(MethodName))
     for method, names in drawn.items():

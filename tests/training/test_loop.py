@@ -223,6 +223,18 @@ def test_kept_weights_are_those_of_their_image_whole_and_the_same_after_an_inter
     assert not same(load_file(kept[0] / "model.safetensors"), last)
 
 
+def test_of_a_judge_the_averaged_weights_are_kept(prepared: Prepared, tmp_path: Path) -> None:
+    train(prepared, tmp_path, tiny("judge", "training.keep_every=6"), accelerator="cpu")
+    last = tmp_path / "snapshots/0000016"
+    kept, averaged, raw = (
+        load_file(folder / "model.safetensors")
+        for folder in (last, tmp_path / "weights_ema", tmp_path / "weights")
+    )
+    assert same(kept, averaged)
+    assert not same(kept, raw)
+    assert read_config(last)["averaged"]
+
+
 def test_weights_that_cannot_be_kept_whole_are_not_kept_at_all(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,12 +24,14 @@ if TYPE_CHECKING:  # not for those who only heal images
 
     from pseudohealthy.data.prepared import Prepared
 
-Need = Literal["lesion", "labelled", "healthy", "kept", "bank", "holes", "inserted"]
+Need = Literal["lesion", "labelled", "healthy", "kept", "negatives", "bank", "holes", "inserted"]
 
 # Streams of draws that do not disturb each other; augmentation has three, from AUGMENT on.
 PATHOLOGICAL, HEALTHY, BANK, AUGMENT, HOLES, LABELLED, INSERTED, KEPT = 0, 1, 2, 3, 10, 11, 12, 13
+NEGATIVES, EDGES = 20, 21
 CRITICS = 1
 NEIGHBOURS = 20  # healthy slices of nearest height, among which one is drawn
+EDGE_EVERY = 3  # among negatives, one in so many lies at the brain's edge
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Slices:
       they are by methods that ask for neither.
     - "healthy": x_h.
     - "kept": x_k, drawn from the healthy slices and from those at the brain's ends.
+    - "negatives": x_k from the same, but two healthy ones for each from the ends, where there are any.
     - "bank": m, from the cohort's volumes that are masks only, where it has some, else from other patients
       than the slice's own (section 3, L_GAN2).
     - "inserted": a share of x_p and m_p are healthy slices, of like height, with a synthetic lesion of the
@@ -96,6 +99,9 @@ class Slices:
             self.healthy = self._rows(table[table["label"] == "healthy"], f"healthy {split}")
         if "kept" in needs:
             self.kept = self._rows(table[table["label"].isin(["healthy", "end"])], f"healthy {split}")
+        if "negatives" in needs:
+            self.negatives = self._rows(table[table["label"] == "healthy"], f"healthy {split}")
+            self.edges = table[table["label"] == "end"]
         if needs & {"bank", "holes", "inserted"}:
             self._open_bank(table)
 
@@ -121,6 +127,9 @@ class Slices:
         if "kept" in self.needs:
             own = self._shuffled(len(self.kept), step, self.training.batch_size, KEPT)[part]
             x_k = self._read(self.prepared.images, self.kept["row"].iloc[own])
+            parts["x_k"] = self._augmentation(step, KEPT, part).image(x_k)
+        if "negatives" in self.needs:
+            x_k = self._read(self.prepared.images, self._negatives(step)[part])
             parts["x_k"] = self._augmentation(step, KEPT, part).image(x_k)
         if "bank" in self.needs:
             others = self._read(self.bank_masks, self._others(step, rows["subject"], part))
@@ -207,9 +216,26 @@ class Slices:
 
     def _shuffled(self, count: int, step: int, size: int, stream: int) -> NDArray[np.int64]:
         """`size` places of an endless row of permutations of `count`, from image `step * size` on."""
-        places = np.arange(step * size, (step + 1) * size)
+        return self._permuted(np.arange(step * size, (step + 1) * size), count, stream)
+
+    def _permuted(self, places: NDArray[np.int64], count: int, stream: int) -> NDArray[np.int64]:
+        """What stands at these places of an endless row of permutations of `count`."""
         epochs = {epoch: self._rng(stream, int(epoch)).permutation(count) for epoch in set(places // count)}
         return np.array([epochs[place // count][place % count] for place in places])
+
+    def _negatives(self, step: int) -> NDArray[np.int64]:
+        """Rows of a whole batch of slices without a lesion; every one of each kind before any comes again."""
+        size = self.training.batch_size
+        places = np.arange(step * size, (step + 1) * size)
+        healthy, edges = self.negatives["row"].to_numpy(), self.edges["row"].to_numpy()
+        if not len(edges):
+            return np.asarray(healthy[self._permuted(places, len(healthy), NEGATIVES)])
+        edge, before = places % EDGE_EVERY == EDGE_EVERY - 1, (places + 1) // EDGE_EVERY
+        return np.where(
+            edge,
+            edges[self._permuted(places // EDGE_EVERY, len(edges), EDGES)],
+            healthy[self._permuted(places - before, len(healthy), NEGATIVES)],
+        )
 
     def _healthy(self, step: int, rows: pd.DataFrame, part: slice) -> NDArray[np.int64]:
         size = self.training.batch_size

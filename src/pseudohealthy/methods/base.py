@@ -44,12 +44,14 @@ class Method(nn.Module, ABC):
         discriminators: the networks that have one each, by the paper's symbol.
         unpooled: fakes that are shown as they are made, never past ones in their place: those of which
             `discriminator_losses` weighs each sample by something of its own image.
+        averaged: whether weights kept on the way are those averaged over steps, not the raw ones.
     """
 
     needs: frozenset[Need]
     generators: nn.ModuleDict
     discriminators: nn.ModuleDict
     unpooled: frozenset[str] = frozenset()
+    averaged: bool = False
 
     @abstractmethod
     def generator_terms(self, batch: Batch) -> Terms:

@@ -1,15 +1,18 @@
-"""The judge f_pre: a segmentor of S's structure, trained on pathological slices with Dice (section 4.2)."""
+"""The judge f_pre: a segmentor of S's structure, trained on slices with and without a lesion (section 6)."""
 
 from __future__ import annotations
 
-import torch
+from typing import cast
+
+import torch.nn.functional as F
 from torch import nn
 
 from pseudohealthy.config import Losses, Networks
 from pseudohealthy.data.slices import Batch
 from pseudohealthy.methods import parts
 from pseudohealthy.methods.base import Method, Terms, asked_for
-from pseudohealthy.methods.losses import l1, soft_dice
+from pseudohealthy.methods.losses import soft_dice
+from pseudohealthy.networks.segmentor import Segmentor
 
 
 class Judge(Method):
@@ -17,22 +20,32 @@ class Judge(Method):
 
     Args:
         networks: S's width and flavour.
-        losses: the form of Dice, and whether healthy slices are seen too.
+        losses: the form of Dice, and the weights of cross-entropy in slices with and without a lesion. Where
+            that of slices without is 0, none are drawn: a judge that has seen lesions only.
     """
+
+    averaged = True
 
     def __init__(self, networks: Networks, losses: Losses) -> None:
         super().__init__()
         self.losses = losses
-        self.needs = frozenset({"lesion", "healthy"} if losses.healthy else {"lesion"})
+        self.needs = frozenset({"lesion", "negatives"} if losses.healthy_negatives else {"lesion"})
         self.generators = nn.ModuleDict({"S": parts.segmentor(networks)})
         self.discriminators = nn.ModuleDict()
 
     def generator_terms(self, batch: Batch) -> Terms:
-        """`L_Seg`, and what is found in healthy slices where the settings ask for it."""
-        S, x_p, m_p = self.generators["S"], asked_for(batch.x_p), asked_for(batch.m_p)
-        losses = {"L_Seg": soft_dice(S(x_p), m_p, self.losses.dice)}
-        weights = {"L_Seg": self.losses.segmentation}
-        if self.losses.healthy:
-            m_h = S(asked_for(batch.x_h))
-            losses["L_Healthy"], weights["L_Healthy"] = l1(m_h, torch.zeros_like(m_h)), self.losses.healthy
+        """`L_Seg`, cross-entropy beside it, and `-log(1 - S(x_k))`, where the settings ask for them."""
+        S = cast(Segmentor, self.generators["S"])
+        m_p = asked_for(batch.m_p)
+        logits = S.logits(asked_for(batch.x_p))
+        losses = {"L_Seg": soft_dice(logits.sigmoid(), m_p, self.losses.dice)}
+        if self.losses.segmentation_cross_entropy:
+            losses["L_CrossEntropy"] = F.binary_cross_entropy_with_logits(logits, m_p)
+        if self.losses.healthy_negatives:
+            losses["L_Negatives"] = F.softplus(S.logits(asked_for(batch.x_k))).mean()  # -log(1 - S)
+        weights = {
+            "L_Seg": self.losses.segmentation,
+            "L_CrossEntropy": self.losses.segmentation_cross_entropy,
+            "L_Negatives": self.losses.healthy_negatives,
+        }
         return Terms(losses, weights)

@@ -62,7 +62,8 @@ def train(
         prepared: slices to train on; the sample panels show its validation slices.
         out: the run's folder: `settings.yaml`, `metrics.jsonl`, `panels/`, `state.pt`, and the weights to
             use in `weights/` (raw) and `weights_ema/` (averaged over steps); `clock.json`, images seen and
-            seconds of training; `snapshots/0000400/`, raw weights kept, where settings ask for it.
+            seconds of training; `snapshots/0000400/`, weights kept, where settings ask for it: raw, a judge's
+            averaged.
         settings: what to train, and how.
         init: a weights folder to start from (fine-tuning).
         accelerator: "cpu", "cuda" or "auto".
@@ -228,10 +229,12 @@ def _describe(prepared: Prepared, out: Path) -> None:
 
 
 def _keep(run: Run, prepared: Prepared, folder: Path) -> None:
-    """The raw weights as a model folder that is whole or absent."""
+    """The weights, raw or averaged as the method wants, as a model folder that is whole or absent."""
+    averaged = run.method.averaged
+    networks = cast(nn.ModuleDict, run.averaged.module) if averaged else run.method.generators
     make_folder(folder.parent)
     with folder_beside(folder.parent.parent) as part:
-        save_weights(part / folder.name, run.method.generators, _config(run, prepared, averaged=False))
+        save_weights(part / folder.name, networks, _config(run, prepared, averaged=averaged))
         (part / folder.name).replace(folder)
 
 
