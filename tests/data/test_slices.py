@@ -132,8 +132,8 @@ def test_slices_without_a_lesion_disturb_no_other_draw_and_are_augmented(prepare
     assert all(torch.equal(ours[name], alone[name]) for name in alone)
     plain = tensors(Slices(prepared, "train", NEGATIVES, PLAIN).batch(5))
     assert not torch.equal(ours["x_k"], plain["x_k"])
+    sick = replace(prepared, slices=prepared.slices[prepared.slices["label"] != "healthy"])
     with pytest.raises(InputError, match="no healthy train slice"):
-        sick = replace(prepared, slices=prepared.slices[prepared.slices["label"] != "healthy"])
         Slices(sick, "train", NEGATIVES, PLAIN)
 
 
