@@ -160,6 +160,20 @@ def test_height_sampling_draws_healthy_slices_near_the_pathological_ones(prepare
         module.NEIGHBOURS = original
 
 
+def test_of_healthy_slices_all_of_one_height_every_one_is_drawn(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a cohort of one slice a patient, where the first few would be drawn for ever."""
+    monkeypatch.setattr("pseudohealthy.data.slices.NEIGHBOURS", 4)  # of 16
+    flat = replace(prepared, slices=prepared.slices.assign(height=0.0))
+    training = PLAIN.model_copy(update={"healthy_sampling": "height", "inserted": 0.5})
+    slices = Slices(flat, "train", INSERTED, training)
+    batches = [tensors(slices.batch(step)) for step in range(40)]
+    for name, count in (("x_h", 4), ("truth", 2)):
+        rows = [row for batch in batches for row in rows_of(flat, batch[name][:count])]
+        assert len(set(rows)) == 16
+
+
 def test_without_a_bank_of_its_own_masks_come_from_other_patients(prepared: Prepared) -> None:
     masks = prepared.masks.copy()
     marks = {"01": (0, 0), "02": (0, 1)}  # whose mask it is, written into a corner

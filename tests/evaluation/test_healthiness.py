@@ -6,7 +6,9 @@ from numpy.typing import ArrayLike
 
 from pseudohealthy.evaluation.healthiness import (
     healthiness,
+    healthiness_of_healthy,
     panel,
+    reasons_against,
     relative_healthiness,
     volume_healthiness,
 )
@@ -56,6 +58,37 @@ def test_without_any_lesion_there_is_no_healthiness() -> None:
     assert np.isnan(healthiness([3, 4], [0, 0]))
     assert np.isnan(relative_healthiness([0, 0], [0, 0]))
     assert volume_healthiness([3, 4], [0, 0], ["a", "b"]).isna().all()
+
+
+def test_real_healthy_slices_by_hand() -> None:
+    """30 pixels in 3 slices against lesions of 100 in 2: 10 a slice over 50 a slice."""
+    assert healthiness_of_healthy([20, 10, 0], [60, 40]) == pytest.approx(0.8)
+    assert healthiness_of_healthy([0], [60, 40]) == 1
+    assert np.isnan(healthiness_of_healthy([], [60, 40]))
+    assert np.isnan(healthiness_of_healthy([3], []))
+    assert np.isnan(healthiness_of_healthy([3], [0, 0]))
+
+
+@pytest.mark.parametrize(
+    ("figures", "told"),
+    [
+        ((0.70, 0.2, 0.95), []),
+        ((0.70, -0.2, 1.0), []),
+        ((0.699, 0.0, 1.0), ["the judge's pooled Dice is 0.699, under 0.7"]),
+        ((0.8, 0.21, 1.0), ["the judge's h(copy) is 0.210, beyond 0.2 either way"]),
+        ((0.8, 0.1, 0.949), ["the judge's h(real healthy) is 0.949, under 0.95"]),
+        ((0.8, 0.1, np.nan), ["the judge's h(real healthy) is not known, there is no healthy slice"]),
+    ],
+)
+def test_a_judge_is_believed_by_its_dice_its_copy_and_real_healthy_slices(
+    figures: tuple[float, float, float], told: list[str]
+) -> None:
+    assert reasons_against(*figures) == told
+
+
+def test_all_that_speaks_against_a_judge_is_told() -> None:
+    assert len(reasons_against(0.1, -0.3, 0.5)) == 3
+    assert len(reasons_against(np.nan, np.nan, np.nan)) == 3
 
 
 def test_a_panel_by_hand() -> None:

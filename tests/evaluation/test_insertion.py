@@ -161,6 +161,19 @@ def test_a_donor_of_the_same_subject_is_never_taken() -> None:
     assert plan_insertions(masks, brains, alone, brains, alone, spacing=1, seed=3).empty
 
 
+def test_of_donors_all_equally_near_every_one_may_be_drawn() -> None:
+    """As of a cohort of one slice a patient, where the first 10 would give all lesions."""
+    count = 40
+    donors = table([f"d{d}" for d in range(count)], [0.0] * count)
+    recipients = table(["r"] * 60, [0.0] * 60)
+    masks, brains = np.repeat(LESION[None], count, 0), np.repeat(BRAIN[None], 60, 0)
+    found = plan_insertions(masks, brains[:count], donors, brains, recipients, spacing=1, seed=0)
+    assert len(found) == 60
+    assert found["donor"].nunique() > 20
+    again = plan_insertions(masks, brains[:count], donors, brains, recipients, spacing=1, seed=0)
+    pd.testing.assert_frame_equal(again, found)
+
+
 def test_one_of_the_10_nearest_heights_that_fit() -> None:
     masks, brains, donors = many(60, spread=0.3)
     masks[::3] = box(10, 20, 10, 20)  # do not fit: 81 of 121 pixels inside the margin

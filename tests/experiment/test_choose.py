@@ -117,7 +117,7 @@ def test_the_held_back_judge_plays_no_part(tmp_path: Path, cohort: Prepared) -> 
     given = {"name": "x", "methods": [{"method": "paired"}], "judges": seeds, "held_back": "b"}
     experiment = Experiment.model_validate(given)
     steps = plan(experiment, "data")
-    weights = {step.name: step.folder(tmp_path) / "run/weights" for step in steps if step.kind == "judge"}
+    weights = {step.name: step.folder(tmp_path) / "run/best" for step in steps if step.kind == "judge"}
     models = {path: judge(0.0 if name == "b" else 0.6) for name, path in weights.items()}
     (step,) = (step for step in steps if step.kind == "choose")
     run(step.after[0].folder(tmp_path) / "run", k4=0, k8=-0.3, k12=0)

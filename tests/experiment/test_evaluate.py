@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from cohorts import FITTING, bids, controls, participants
 from models import saved
@@ -236,10 +238,36 @@ def test_a_judge_is_valid_if_it_finds_the_lesions_of_the_inputs(
     assert every["valid"] is False
     assert every["judge"]["h_copy"] < -0.2
     oracle = models["sees all"]
-    masks = with_truth.masks[of_split(with_truth, "val")[0]].astype(np.float32)
-    knows = type("Oracle", (), {"lesion": lambda _, __: masks, "preprocessing": oracle.preprocessing})()
+    rows, marked = of_split(with_truth, "val")[0], 0.0
+    masks = with_truth.masks[rows].astype(np.float32)
+
+    def lesion(_: object, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The true masks of the lesions' slices; so much of any other."""
+        other = np.zeros(x.shape, dtype=np.float32)
+        other[:, : round(marked * x.shape[1])] = 1
+        return masks if len(x) == len(rows) else other
+
+    knows = type("Oracle", (), {"lesion": lesion, "preprocessing": oracle.preprocessing})()
     knows.provenance = oracle.provenance
     right = evaluate(with_truth, models["fresh"], tmp_path, judges={"judge": knows})
     assert right["valid"] is True
     assert right["judge"]["h_copy"] == pytest.approx(0)
     assert right["judge"]["dice_pooled"] == 1
+    assert (right["judge"]["h_real_healthy"], right["invalid_reason"]) == (1, None)
+    marked = 0.5  # of each healthy slice
+    wrong = evaluate(with_truth, models["fresh"], tmp_path, judges={"judge": knows})
+    assert (wrong["judge"]["dice_pooled"], wrong["valid"]) == (1, False)
+    assert wrong["judge"]["h_real_healthy"] == pytest.approx(1 - 32 * 48 / 48)  # over lesions of 6 x 8
+    assert wrong["invalid_reason"] == "the judge's h(real healthy) is -31.000, under 0.95"
+
+
+def test_without_healthy_slices_it_is_not_known_whether_a_judge_is_valid(
+    tmp_path: Path, with_truth: Prepared, models: dict[str, Model]
+) -> None:
+    """As of a cohort of lesions' slices alone."""
+    table = with_truth.slices
+    ill = replace(with_truth, slices=table[(table["split"] != "val") | (table["label"] == "pathological")])
+    found = evaluate(ill, models["fresh"], tmp_path, judges={"judge": models["sees all"]})
+    assert not found["valid"]
+    assert "h(real healthy) is not known" in found["invalid_reason"]
+    assert json.loads((tmp_path / "summary.json").read_text())["judge"]["h_real_healthy"] is None

@@ -41,7 +41,11 @@ def test_every_file_in_configs_is_an_experiment_of_its_name(path: Path) -> None:
     methods = {run.method for run in found.runs}
     assert {"conditional_gan", "cyclegan", "unpaired", "paired", "inpainter"} <= methods
     judges = [found.judge(name) for name in found.judges]
-    assert not any(judge.training.keep_every for judge in judges), "no checkpoint of a judge is chosen"
+    assert all(judge.training.keep_every for judge in judges), "of a judge's checkpoints one is chosen"
+    of_lesions = [judge for judge in judges if not judge.losses.healthy_negatives]
+    assert len(of_lesions) <= 1
+    assert found.judge(found.first_judge) not in of_lesions
+    assert found.judge(found.held_back) not in of_lesions
     assert all(run.training.keep_every or run.method == "inpainter" for run in found.runs)
     images = {(run.training.images, run.training.epochs) for run in found.runs}
     assert len(images) == 1, "every method gets the same budget"
@@ -113,6 +117,16 @@ def test_steps_done_before_a_setting_came_are_done_still() -> None:
     assert training.pop("painted") == "bright"
     earlier = Step(step.kind, step.name, {**step.settings, "training": training})
     otherwise = Step(step.kind, step.name, {**step.settings, "training": {**training, "painted": "varied"}})
+    assert earlier.key == step.key != otherwise.key
+
+
+@pytest.mark.parametrize("key", ["segmentation_cross_entropy", "healthy_negatives"])
+def test_methods_trained_before_a_loss_of_the_judge_s_came_are_trained_still(key: str) -> None:
+    step = next(step for step in plan(experiment(), "data") if step.kind == "train")
+    losses = dict(step.settings["losses"])
+    assert losses.pop(key) == 0
+    earlier = Step(step.kind, step.name, {**step.settings, "losses": losses})
+    otherwise = Step(step.kind, step.name, {**step.settings, "losses": {**losses, key: 1.0}})
     assert earlier.key == step.key != otherwise.key
 
 

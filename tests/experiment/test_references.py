@@ -207,6 +207,9 @@ def test_a_judge_s_worth_by_hand(written: Path, bench: Bench) -> None:
     assert every["dice_pooled"] == pytest.approx(2 * AREA / (AREA + pixels))
     assert every["h_copy"] == pytest.approx(1 - pixels / AREA)
     assert every["false_positive_voxels_per_healthy_slice"] == pixels
+    assert (first["h_real_healthy"], none["h_real_healthy"]) == (1, 1)
+    assert every["h_real_healthy"] == pytest.approx(1 - pixels / AREA)
+    assert judges["threshold"]["h_real_healthy"] == 1
     assert every["insertion_recall"] == every["insertion_recall_in_healthy_slices"] == 1
     spare = judges["spare"]
     assert spare["dice_pooled"] == pytest.approx(2 * 3 / (3 + 7))

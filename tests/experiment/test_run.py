@@ -60,7 +60,9 @@ def test_the_results_say_what_made_them(table1: dict[str, Any], experiment: Expe
     assert {step["kind"] for step in table1["steps"]} == {"judge", "references", "train", "choose", "measure"}
     assert all(step["key"] and step["seconds"] >= 0 for step in table1["steps"])
     assert table1["valid"] is (
-        table1["judge"]["dice_pooled"] >= 0.7 and abs(table1["judge"]["h_copy"]) <= 0.2
+        table1["judge"]["dice_pooled"] >= 0.7
+        and abs(table1["judge"]["h_copy"]) <= 0.2
+        and table1["judge"]["h_real_healthy"] >= 0.95
     )
     assert bool(table1["invalid_reason"]) is not table1["valid"]
 
@@ -113,7 +115,7 @@ def test_controls_are_what_their_definitions_say(table1: dict[str, Any]) -> None
 def test_the_held_back_judge_is_not_of_the_panel(table1: dict[str, Any]) -> None:
     for each in table1["rows"]:
         members = each["healthiness"]["members"]
-        assert set(members) == {"first", "other_seed", "with_healthy", "threshold"}
+        assert set(members) == {"first", "other_seed", "lesion_slices_only", "threshold"}
         pooled = [member["pooled"] for member in members.values()]
         assert each["healthiness"]["panel_worst"] == min(pooled)
         assert each["healthiness"]["panel_mean"] == pytest.approx(sum(pooled) / 4)
@@ -164,9 +166,9 @@ def test_what_is_done_is_not_done_again(out: Path, experiment: Experiment) -> No
 
 
 def test_another_setting_is_to_do_and_the_rest_stays_done(out: Path, experiment: Experiment) -> None:
-    changed = read_experiment(SMOKE, ["judges.with_healthy.training.seed=9"])
+    changed = read_experiment(SMOKE, ["judges.other_seed.training.seed=9"])
     to_do = [line for line in outlook(changed, out) if line.startswith("to do")]
-    assert any("judge with_healthy" in line for line in to_do)
+    assert any("judge other_seed" in line for line in to_do)
     assert not any("train " in line or "judge first" in line for line in to_do)
     assert "24 images" in next(line for line in outlook(experiment, out) if "train paired" in line)
 

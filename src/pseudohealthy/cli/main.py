@@ -146,7 +146,8 @@ def train(
     """Train a method. Interrupted at any moment, the same command goes on where it was.
 
     The run's folder gets `settings.yaml` before anything runs, `metrics.jsonl`, `panels/`, and the weights to
-    use in `weights/` (and `weights_ema/`, averaged over steps).
+    use in `weights/` (and `weights_ema/`, averaged over steps). A judge's weights to use are in `best/`: of
+    the averaged ones kept on the way, those that find the lesions of the validation volumes best.
 
     Example: `pseudohealthy train prepared/lgg -o runs/paired --set training.images=16000`
     """
@@ -155,7 +156,8 @@ def train(
 
     from pseudohealthy.config import read_yaml, settings
     from pseudohealthy.data.prepared import Prepared
-    from pseudohealthy.training.loop import plan
+    from pseudohealthy.experiment.judge_selection import VALIDATION, select_judge
+    from pseudohealthy.training.loop import is_first_process, plan
     from pseudohealthy.training.loop import train as run_training
 
     values = {} if config is None else read_yaml(config)
@@ -167,6 +169,14 @@ def train(
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device cuda cannot be used here; try --device cpu")
     weights = run_training(cohort, out, chosen, init=init, accelerator=device, devices=processes)
+    if chosen.method == "judge":
+        if is_first_process():
+            weights = select_judge(out, cohort, device)
+            typer.echo(
+                f"Of the weights kept, the best on validation volumes: {weights} ({out / VALIDATION})."
+            )
+            typer.echo(f"Next: pseudohealthy evaluate {prepared} --weights RUN --judge {weights} -o SCORES")
+        return
     typer.echo(f"Weights in {weights}. Next: pseudohealthy synthesize IMAGE --weights {weights} -o OUT")
 
 
@@ -313,7 +323,8 @@ def evaluate(
     for line in summary_lines(summary):
         typer.echo(line)
     if summary.get("valid") is False:
-        typer.echo("The judge is too weak for its healthiness to be believed: see judge in summary.json.")
+        reason = summary["invalid_reason"]
+        typer.echo(f"Healthiness may not be believed: {reason}; see judge in summary.json.")
 
 
 @app.command()

@@ -29,6 +29,7 @@ Need = Literal["lesion", "labelled", "healthy", "kept", "negatives", "bank", "ho
 # Streams of draws that do not disturb each other; augmentation has three, from AUGMENT on.
 PATHOLOGICAL, HEALTHY, BANK, AUGMENT, HOLES, LABELLED, INSERTED, KEPT = 0, 1, 2, 3, 10, 11, 12, 13
 NEGATIVES, EDGES = 20, 21
+TIES = 1
 CRITICS = 1
 NEIGHBOURS = 20  # healthy slices of nearest height, among which one is drawn
 EDGE_EVERY = 3  # among negatives, one in so many lies at the brain's edge
@@ -179,8 +180,7 @@ class Slices:
             if self._places_inserted()[number]:
                 rng = self._rng(INSERTED, step, int(number))
                 shape = self.bank.iloc[rng.integers(len(self.bank))]
-                distance = (self.healthy["height"] - shape["height"]).abs().to_numpy()
-                near = np.argsort(distance, kind="stable")[:NEIGHBOURS]
+                near = self._near(float(shape["height"]))
                 healthy = self.prepared.images[self.healthy["row"].iloc[rng.choice(near)]].astype(np.float32)
                 look = any_look(rng) if self.training.painted == "varied" else BRIGHT
                 image, lesion = with_lesion(healthy, self.bank_masks[shape["row"]] > 0, rng, look)
@@ -242,9 +242,23 @@ class Slices:
         if self.training.healthy_sampling == "random":
             return self._shuffled(len(self.healthy), step, size, HEALTHY)[part]
         nth = self._rng(HEALTHY, step).integers(0, min(NEIGHBOURS, len(self.healthy)), size)[part]
-        distance = np.abs(self.healthy["height"].to_numpy() - rows["height"].to_numpy()[:, None])
-        nearest = np.argsort(distance, axis=1, kind="stable")
-        return np.asarray(nearest[np.arange(len(rows)), nth], dtype=np.int64)
+        draws = self._rng(HEALTHY, step, TIES).random(size)[part]
+        chosen = []
+        for height, number, draw in zip(rows["height"], nth, draws, strict=True):
+            near = self._near(float(height))
+            chosen.append(near[number] if len(near) <= NEIGHBOURS else near[int(draw * len(near))])
+        return np.array(chosen, dtype=np.int64)
+
+    def _near(self, height: float) -> NDArray[np.int64]:
+        """Places of the healthy slices nearest in height; where more of them are equally near, of all those.
+
+        Such are the slices of a cohort of one slice a patient: the first few of them would be drawn for ever.
+        """
+        distance = np.abs(self.healthy["height"].to_numpy() - height)
+        order = np.argsort(distance, kind="stable")
+        if len(order) > NEIGHBOURS and distance[order[NEIGHBOURS]] == distance[order[0]]:
+            return order[distance[order] == distance[order[0]]]
+        return order[:NEIGHBOURS]
 
     def _others(self, step: int, subjects: pd.Series, part: slice) -> NDArray[np.int64]:
         """Rows of the bank, of other volumes; of any where there is no other and none is needed."""

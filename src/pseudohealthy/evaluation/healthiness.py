@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-LEAST_DICE, MOST_H_COPY = 0.70, 0.2
+LEAST_DICE, MOST_H_COPY, LEAST_H_REAL_HEALTHY = 0.70, 0.2, 0.95
 
 
 def healthiness(found: ArrayLike, lesions: ArrayLike) -> float:
@@ -27,6 +27,20 @@ def healthiness(found: ArrayLike, lesions: ArrayLike) -> float:
     """
     size = float(np.sum(lesions))
     return 1 - float(np.sum(found)) / size if size else float("nan")
+
+
+def healthiness_of_healthy(found: ArrayLike, lesions: ArrayLike) -> float:
+    """h(real healthy): the healthiness of as many real healthy slices as there are slices with a lesion.
+
+    Args:
+        found: pixels the judge finds in real healthy slices, by slice.
+        lesions: pixels of the true masks of slices with a lesion, by slice.
+
+    Returns:
+        At most 1, which no output can exceed by much; NaN without healthy slices or any lesion.
+    """
+    marked, areas = (np.asarray(counts, dtype=np.float64) for counts in (found, lesions))
+    return healthiness(marked.mean(), areas.mean()) if marked.size and areas.size else float("nan")
 
 
 def relative_healthiness(found: ArrayLike, found_in_inputs: ArrayLike) -> float:
@@ -94,16 +108,21 @@ def panel(
     return {"panel_mean": float(np.mean(values)), "panel_worst": float(np.min(values)), "members": members}
 
 
-def reasons_against(dice_pooled: float, h_copy: float) -> list[str]:
+def reasons_against(dice_pooled: float, h_copy: float, h_real_healthy: float) -> list[str]:
     """Why a judge's healthiness may not be believed (section 6); nothing where it may.
 
     Args:
         dice_pooled: of what it finds in the inputs.
         h_copy: the healthiness that it gives the inputs themselves.
+        h_real_healthy: what it gives real healthy slices; NaN where there are none.
     """
     reasons = []
     if not dice_pooled >= LEAST_DICE:
         reasons.append(f"the judge's pooled Dice is {dice_pooled:.3f}, under {LEAST_DICE}")
     if not abs(h_copy) <= MOST_H_COPY:
         reasons.append(f"the judge's h(copy) is {h_copy:.3f}, beyond {MOST_H_COPY} either way")
+    if np.isnan(h_real_healthy):
+        reasons.append("the judge's h(real healthy) is not known, there is no healthy slice")
+    elif h_real_healthy < LEAST_H_REAL_HEALTHY:
+        reasons.append(f"the judge's h(real healthy) is {h_real_healthy:.3f}, under {LEAST_H_REAL_HEALTHY}")
     return reasons

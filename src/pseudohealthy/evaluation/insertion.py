@@ -23,6 +23,7 @@ Mask = NDArray[np.bool_]
 Points = NDArray[np.intp]
 
 NEAREST = 10  # donors in height, of those that fit, among which the seed draws
+TIES = 1  # of the seed, for those equally near
 HEIGHTS_APART = 0.1  # greatest difference of heights, of the brain's, at which slices match
 MARGIN = 2.0  # mm to the brain's border that most of a lesion keeps
 KEPT = 0.9  # least share of a lesion inside the recipient's brain less the margin
@@ -95,7 +96,7 @@ def plan_insertions(
     to a whole pixel; it is mirrored left-right where it fits better so. At least 90 % of it must lie inside
     the recipient's brain eroded by 2 mm (to a whole pixel, and one at least), and at most 10 % on what is to
     be avoided. Among the 10 donors of nearest height that fit so, and lie no more than a tenth of the brain's
-    height away, the seed draws one, for each recipient anew.
+    height away, the seed draws one, for each recipient anew; it draws the 10 where more are equally near.
 
     Args:
         donor_masks: lesions, (D, H, W), > 0.
@@ -125,7 +126,8 @@ def plan_insertions(
     margin = max(1, round(MARGIN / spacing))
     rows = []
     for r, brain in enumerate(recipient_brains > 0):
-        near = {d: apart for d, apart in _by_height(donors, recipients.iloc[r]).items() if d in lesions}
+        near = _by_height(donors, recipients.iloc[r], np.random.default_rng((seed, r, TIES)))
+        near = {d: apart for d, apart in near.items() if d in lesions}
         place = _Place.of(brain, np.zeros_like(brain) if avoid is None else avoid[r] > 0, margin)
         fitting = _fitting(list(near), lesions, place)
         if fitting:
@@ -230,12 +232,19 @@ def _usable(masks: Mask, brains: Mask, least: float) -> dict[int, _Lesion]:
     return {int(d): _Lesion.of(masks[d], brains[d]) for d in usable}
 
 
-def _by_height(donors: pd.DataFrame, recipient: pd.Series[Any]) -> dict[int, float]:
-    """Places of the donors of other subjects, the nearest height first, and how far off it is."""
+def _by_height(donors: pd.DataFrame, recipient: pd.Series[Any], rng: np.random.Generator) -> dict[int, float]:
+    """Places of the donors of other subjects, the nearest height first, and how far off it is.
+
+    Where so many are equally near that the first few would always be the same, as in a cohort of one slice a
+    patient, `rng` orders them.
+    """
     distance = np.abs(donors["height"].to_numpy(np.float64) - float(recipient["height"]))
     matched = distance <= HEIGHTS_APART + _ROUNDING
     matched &= donors["subject"].to_numpy() != recipient["subject"]
-    return {int(d): float(distance[d]) for d in np.argsort(distance, kind="stable") if matched[d]}
+    order = np.argsort(distance, kind="stable")
+    if np.count_nonzero(distance[matched] == distance[matched].min(initial=np.inf)) > NEAREST:
+        order = np.lexsort((rng.random(len(distance)), distance))
+    return {int(d): float(distance[d]) for d in order if matched[d]}
 
 
 def _fitting(near: list[int], lesions: dict[int, _Lesion], place: _Place) -> list[dict[str, Any]]:

@@ -8,12 +8,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+LEAST_PROBABILITY = 1e-6  # of which a logarithm is taken
+
 
 def dice(predicted: NDArray[Any], true: NDArray[Any]) -> float:
     """Dice 2 |P and T| / (|P| + |T|), pooled over all pixels of two masks; 1 if both are empty."""
     marked, lesion = predicted > 0, true > 0
     total = np.count_nonzero(marked) + np.count_nonzero(lesion)
     return 2 * np.count_nonzero(marked & lesion) / total if total else 1.0
+
+
+def cross_entropy(probability: NDArray[Any], true: NDArray[Any]) -> float:
+    """`-log` of the probability of what is true, a mean over pixels; never of less than 1e-6."""
+    right = np.where(true > 0, probability, 1 - probability)
+    return float(-np.log(np.maximum(right, LEAST_PROBABILITY), dtype=np.float64).mean())
 
 
 def volume_dice(predicted: NDArray[Any], true: NDArray[Any], volumes: ArrayLike) -> pd.Series[float]:

@@ -12,6 +12,7 @@ from pseudohealthy.evaluation.balance import harmonic_mean
 from pseudohealthy.evaluation.healthiness import healthiness
 from pseudohealthy.evaluation.identity import identity
 from pseudohealthy.experiment.cases import Case
+from pseudohealthy.experiment.judge_selection import RULE as JUDGE_RULE
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.volume import THRESHOLD
 from pseudohealthy.training.loop import SNAPSHOTS, WEIGHTS
@@ -21,7 +22,7 @@ RULE = (
     "Of the checkpoints kept during training, the one with the greatest harmonic mean of identity (the "
     "paper's form, mean over volumes) and pooled healthiness (mean over the panel, without the held-back "
     "judge; below 0 counts as 0) on the validation patients; of equal ones the healthier, then the later. "
-    "Judges and the inpainter: the last checkpoint."
+    f"Judges: {JUDGE_RULE}. The inpainter: the last checkpoint."
 )
 
 

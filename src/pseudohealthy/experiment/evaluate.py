@@ -19,7 +19,7 @@ from pseudohealthy.config import Split
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.evaluation.controls import best_threshold, threshold_masks
-from pseudohealthy.evaluation.healthiness import healthiness, reasons_against
+from pseudohealthy.evaluation.healthiness import healthiness, healthiness_of_healthy, reasons_against
 from pseudohealthy.evaluation.insertion import void
 from pseudohealthy.evaluation.score import Scored, score, summarise, write_scores
 from pseudohealthy.evaluation.segmentation import dice, volume_dice
@@ -60,8 +60,8 @@ def evaluate(
 
     Returns:
         What `summary.json` holds: each measure as mean, std, low, high over volumes, and provenance; with a
-        judge also its Dice, what it makes of the unchanged input (`h_copy`), and whether it is `valid`; with
-        `compare` the tests, under `compared`.
+        judge also its Dice, what it makes of the unchanged input (`h_copy`) and of the split's real healthy
+        slices (`h_real_healthy`), and whether it is `valid`; with `compare` the tests, under `compared`.
 
     Raises:
         InputError: the split has no pathological slice, or the cohort was prepared in another way than the
@@ -76,7 +76,7 @@ def evaluate(
     outputs = model.healthy(case.images)
     seconds = time.perf_counter() - began
     found = model.lesion(case.images) > THRESHOLD if "S" in model.networks else None
-    by_volume, summary = scores_of(prepared, case, outputs, judges, found=found, steps=steps)
+    by_volume, summary = scores_of(prepared, case, outputs, judges, split=split, found=found, steps=steps)
     summary |= {"split": split, "seconds_a_slice": seconds / len(outputs), "model": model.provenance}
     if others is not None:
         summary["compared"] = compare_scores(by_volume, others)
@@ -90,6 +90,7 @@ def scores_of(
     outputs: NDArray[np.float32],
     judges: Mapping[str, Model],
     *,
+    split: Split,
     found: NDArray[np.bool_] | None = None,
     steps: int = 0,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -100,6 +101,7 @@ def scores_of(
         case: its pathological slices that the outputs were made from.
         outputs: `(N, H, W)` in [0, 1].
         judges: f_pre by name, the paper's first; none: no healthiness.
+        split: the case's, whose healthy slices show what a judge finds where nothing is.
         found: `(N, H, W)`, S(x) > 1/2, where whoever made the outputs has an S.
         steps: of training for re-segmentability; 0: it is not measured.
 
@@ -129,7 +131,10 @@ def scores_of(
     facts: dict[str, Any] = {TEXTURE: texture_over_slices(of_slices, case.volumes)}
     if judges:
         name, judge = next(iter(judges.items()))
-        table, of_judge = _checked(case, outputs, judge, judged_inputs[name], spacing)
+        on_healthy = _found_in_healthy(prepared, split, judge)
+        table, of_judge = _checked(
+            case, outputs, judge, judged_inputs[name], on_healthy=on_healthy, spacing=spacing
+        )
         tables.append(table)
         facts |= of_judge
     by_volume = pd.concat(tables, axis=1).rename_axis("volume")
@@ -158,19 +163,42 @@ def _judged(
     return found_in_outputs, found_in_inputs
 
 
+def _found_in_healthy(prepared: Prepared, split: Split, judge: Model) -> NDArray[np.int64]:
+    """Pixels that a judge finds in each real healthy slice of a split; empty where it has none."""
+    table = prepared.slices
+    if not ((table["split"] == split) & (table["label"] == "healthy")).any():
+        return np.array([], dtype=np.int64)
+    found = judge.lesion(Case.of(prepared, split, "healthy").images) > THRESHOLD
+    return np.count_nonzero(found, axis=(1, 2))
+
+
 def _checked(
-    case: Case, outputs: NDArray[np.float32], judge: Model, found: NDArray[np.bool_], spacing: float
+    case: Case,
+    outputs: NDArray[np.float32],
+    judge: Model,
+    found: NDArray[np.bool_],
+    *,
+    on_healthy: NDArray[np.int64],
+    spacing: float,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """How well a judge finds the inputs' lesions, and lesions put into the outputs: may it be believed?"""
     overlap = _overlap(found, case)
     h_copy = healthiness(found.sum(), case.masks.sum())
-    reasons = reasons_against(overlap["dice_pooled"], h_copy)
+    h_real_healthy = healthiness_of_healthy(on_healthy, case.masks.sum(axis=(1, 2)))
+    reasons = reasons_against(overlap["dice_pooled"], h_copy, h_real_healthy)
     pairs = plan(case, case, SEED + 1, spacing, avoid=case.masks)
     table, recall = insertion_check(case, outputs, pairs, judge, spacing)
     reference = insertion_check(case, case.images, pairs, judge, spacing)[1]
-    facts = {**overlap, "h_copy": h_copy, "insertion_recall": reference, "weights": judge.provenance}
+    facts = {
+        **overlap,
+        "h_copy": h_copy,
+        "h_real_healthy": h_real_healthy,
+        "insertion_recall": reference,
+        "weights": judge.provenance,
+    }
     check = {"pooled": recall, "in_inputs": reference, "void": void(recall, reference)}
-    return table, {"judge": facts, "valid": not reasons, "insertion_check": check}
+    about = {"judge": facts, "valid": not reasons, "invalid_reason": "; ".join(reasons) or None}
+    return table, {**about, "insertion_check": check}
 
 
 def provenance() -> dict[str, Any]:

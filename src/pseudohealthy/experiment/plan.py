@@ -39,6 +39,7 @@ METHODS = ("conditional_gan", "cyclegan", *WITH_SEGMENTOR, "inpainter")
 ASIDE = ("panel_every", "checkpoint_every")  # training settings that do not decide the weights
 # Training settings that came later, at what was done before them: steps done then are done still
 BEFORE: Mapping[str, Any] = {"painted": "bright"}
+LOSSES_BEFORE: Mapping[str, Any] = {"segmentation_cross_entropy": 0.0, "healthy_negatives": 0.0}
 NAME = r"^[A-Za-z0-9_.-]+$"
 THRESHOLD_RULE = "threshold"  # what the panel's rule is called beside the judges
 CONTROLS: tuple[tuple[str, Mask], ...] = (
@@ -52,6 +53,7 @@ CONTROLS: tuple[tuple[str, Mask], ...] = (
     ("fill", "true"),
 )
 LAST_ONLY: Mapping[str, Any] = {"training": {"keep_every": None}}  # where no checkpoint is chosen
+JUDGE_SELECTION = "pooled Dice over every validation slice"  # how a judge's weights are chosen
 LEAST_JUDGES = 4  # a panel of three, and the one held back
 
 
@@ -176,8 +178,7 @@ class Experiment(Frozen):
 
     def judge(self, name: str) -> Settings:
         """A judge's settings."""
-        given = merged(merged(self.settings, self.judges[name]), LAST_ONLY)
-        return settings("judge", self.preset, given)
+        return settings("judge", self.preset, merged(self.settings, self.judges[name]))
 
     def preprocess(self) -> Preprocessing:
         """The preprocessing of all its volumes."""
@@ -300,8 +301,13 @@ def _deciding(values: Mapping[str, Any]) -> dict[str, Any]:
     training = values.get("training")
     if training is None:
         return dict(values)
-    left_out = {*ASIDE, *(key for key, value in BEFORE.items() if training.get(key) == value)}
-    return {**values, "training": {key: value for key, value in training.items() if key not in left_out}}
+    training = {key: value for key, value in training.items() if key not in ASIDE}
+    return {**values, "training": _since(training, BEFORE), "losses": _since(values["losses"], LOSSES_BEFORE)}
+
+
+def _since(values: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those that are as they were before they came."""
+    return {key: value for key, value in values.items() if key not in before or value != before[key]}
 
 
 def _keys_of(groups: Iterable[Mapping[str, Any]]) -> set[str]:
@@ -309,7 +315,8 @@ def _keys_of(groups: Iterable[Mapping[str, Any]]) -> set[str]:
 
 
 def _judge(experiment: Experiment, name: str, data_key: str) -> Step:
-    return Step("judge", name, {"data": data_key, **experiment.judge(name).model_dump(mode="json")})
+    given = {"data": data_key, "selection": JUDGE_SELECTION}
+    return Step("judge", name, {**given, **experiment.judge(name).model_dump(mode="json")})
 
 
 def _train(experiment: Experiment, values: Mapping[str, Any], seed: int, data_key: str) -> Step:

@@ -51,7 +51,7 @@ def evaluate_predictions(
     case = Case.of(prepared, split)
     others = None if compare is None else read_scores(compare)
     outputs = read_outputs(prepared, rows_of(prepared, split), predictions, folders)
-    by_volume, summary = scores_of(prepared, case, outputs, judges, steps=steps)
+    by_volume, summary = scores_of(prepared, case, outputs, judges, split=split, steps=steps)
     summary |= {"split": split, "predictions": predictions.resolve().name}
     if others is not None:
         summary["compared"] = compare_scores(by_volume, others)

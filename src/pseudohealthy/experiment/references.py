@@ -15,7 +15,7 @@ from pseudohealthy.config import Split
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.controls import best_threshold, threshold_masks
-from pseudohealthy.evaluation.healthiness import healthiness, reasons_against
+from pseudohealthy.evaluation.healthiness import healthiness, healthiness_of_healthy, reasons_against
 from pseudohealthy.evaluation.insertion import insert, insertion_recall, plan_insertions, pooled_recall
 from pseudohealthy.evaluation.score import strict
 from pseudohealthy.evaluation.segmentation import dice, volume_dice
@@ -191,7 +191,7 @@ def write_references(folder: Path, bench: Bench, *, seed: int, steps: int) -> No
     checked = transplanted(x, x, bench.check_pairs, bench.spacing[0])
     facts = {name: _facts(bench, name, found, checked) for name, found in judged.items()}
     first = facts[next(iter(bench.judges))]
-    reasons = reasons_against(first["dice_pooled"], first["h_copy"])
+    reasons = reasons_against(first["dice_pooled"], first["h_copy"], first["h_real_healthy"])
     judges = {
         "judges": facts,
         "threshold": bench.threshold,
@@ -221,12 +221,13 @@ def of_tsv(path: Path) -> pd.DataFrame:
 def _facts(bench: Bench, name: str, found: NDArray[np.bool_], checked: Case) -> dict[str, Any]:
     """A judge's own quality: its Dice, what it makes of a copy, of healthy slices and of inserted lesions."""
     x, inserted = bench.pathological, bench.transplants
-    on_healthy = _one(bench, name, bench.healthy)
+    on_healthy = np.count_nonzero(_one(bench, name, bench.healthy), axis=(1, 2))
     return {
         "dice_pooled": dice(found, x.masks),
         "dice_per_volume": float(volume_dice(found, x.masks, x.volumes).mean()),
         "h_copy": healthiness(found.sum(), x.masks.sum()),
-        "false_positive_voxels_per_healthy_slice": float(on_healthy.sum() / len(on_healthy)),
+        "h_real_healthy": healthiness_of_healthy(on_healthy, x.masks.sum(axis=(1, 2))),
+        "false_positive_voxels_per_healthy_slice": float(on_healthy.mean()),
         "recall": pooled_recall(found, x.masks),
         "insertion_recall": pooled_recall(_one(bench, name, checked), checked.masks),
         "insertion_recall_in_healthy_slices": pooled_recall(_one(bench, name, inserted), inserted.masks),

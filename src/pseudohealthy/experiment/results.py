@@ -59,7 +59,7 @@ def table1(experiment: Experiment, out: Path, steps: Sequence[Step], prepared: P
         "judge": first,
         **judges,
         "held_back": experiment.held_back,
-        "healthy_slices": _of_healthy_slices(judges["judges"], read_table(measured[0], out)),
+        "healthy_slices": _of_healthy_slices(judges["judges"]),
         "choice_rule": RULE,
         "statistics": tests,
         "baselines": sorted({row["method"] for row in rows} & set(BASELINES)),
@@ -69,16 +69,9 @@ def table1(experiment: Experiment, out: Path, steps: Sequence[Step], prepared: P
     }
 
 
-def _of_healthy_slices(judges: Mapping[str, Mapping[str, Any]], table: pd.DataFrame) -> dict[str, float]:
-    """The healthiness of as many real healthy slices: what judges see where there is nothing to heal.
-
-    They learnt on pathological slices alone, most of them, and so find something nearly everywhere.
-    """
-    lesion = table["lesion_voxels"].sum() / table["slices"].sum()
-    found = {
-        name: float(1 - facts["false_positive_voxels_per_healthy_slice"] / lesion)
-        for name, facts in judges.items()
-    }
+def _of_healthy_slices(judges: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """The healthiness of as many real healthy slices: what judges see where there is nothing to heal."""
+    found = {name: facts["h_real_healthy"] for name, facts in judges.items()}
     panel = [value for name, value in found.items() if not judges[name]["held_back"]]
     (held_back,) = (value for name, value in found.items() if judges[name]["held_back"])
     return {

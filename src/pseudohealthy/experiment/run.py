@@ -24,6 +24,7 @@ from pseudohealthy.evaluation.score import strict
 from pseudohealthy.experiment.cases import Case
 from pseudohealthy.experiment.choose import choose
 from pseudohealthy.experiment.evaluate import provenance
+from pseudohealthy.experiment.judge_selection import BEST, select_judge
 from pseudohealthy.experiment.measure import measure
 from pseudohealthy.experiment.plan import DONE, STAGES, Experiment, Step, plan
 from pseudohealthy.experiment.publish import publish
@@ -32,7 +33,7 @@ from pseudohealthy.experiment.rows import Healer, Memory
 from pseudohealthy.experiment.side_by_side import side_by_side
 from pseudohealthy.files import inside, make_folder, write_arrays, write_json, write_text
 from pseudohealthy.synthesis.model import Model, device_of
-from pseudohealthy.training.loop import WEIGHTS, train
+from pseudohealthy.training.loop import train
 
 
 def reproduce(
@@ -192,7 +193,7 @@ class Workshop:
     def judges(self) -> dict[str, Model]:
         """Every f_pre by name, the paper's first."""
         return {
-            step.name: self._model(step.folder(self.out) / "run" / WEIGHTS)
+            step.name: self._model(step.folder(self.out) / "run" / BEST)
             for step in self.steps
             if step.kind == "judge"
         }
@@ -214,9 +215,10 @@ class Workshop:
 
     def _judge(self, step: Step, folder: Path) -> None:
         self._train(step, folder)
+        select_judge(folder / "run", self.prepared, self.device)
 
     def _train(self, step: Step, folder: Path) -> None:
-        given = {key: value for key, value in step.settings.items() if key != "data"}
+        given = {key: value for key, value in step.settings.items() if key in Settings.model_fields}
         settings = validated(Settings, given)
         train(self.prepared, folder / "run", settings, accelerator=self.device)
 

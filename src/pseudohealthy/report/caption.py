@@ -53,9 +53,10 @@ def validity(table1: Mapping[str, Any]) -> str:
         return "INVALID: it is not recorded that the judge was checked. Do not rely on any healthiness here."
     reason = table1.get("invalid_reason")
     if not reason:
-        dice, copy = (leaf(table1, f"judge.{key}") for key in ("dice_pooled", "h_copy"))
+        keys = ("dice_pooled", "h_copy", "h_real_healthy")
+        dice, copy, healthy = (text(central(leaf(table1, f"judge.{key}"))) for key in keys)
         reason = (
-            f"the judge's pooled Dice is {text(central(dice))} and its h(copy) {text(central(copy))}, "
+            f"the judge's pooled Dice is {dice}, its h(copy) {copy} and its h(real healthy) {healthy}, "
             "outside of what section 6 of docs/method.md asks for"
         )
     return f"INVALID: {str(reason).rstrip('.')}. Do not rely on any healthiness here."
@@ -112,7 +113,12 @@ def _versions(table1: Mapping[str, Any]) -> list[str]:
 
 
 def _judge(table1: Mapping[str, Any]) -> str:
-    names = {"dice_pooled": "Dice pooled", "dice_per_volume": "Dice by volume", "h_copy": "h(copy)"}
+    names = {
+        "dice_pooled": "Dice pooled",
+        "dice_per_volume": "Dice by volume",
+        "h_copy": "h(copy)",
+        "h_real_healthy": "h(real healthy)",
+    }
     values = {name: central(leaf(table1, f"judge.{key}")) for key, name in names.items()}
     figures = ", ".join(f"{name} {text(value)}" for name, value in values.items())
     losses = ", ".join(f"{loss:.2f} on {data}" for data, loss in paper.JUDGE_DICE_LOSS.items())

@@ -99,6 +99,11 @@ def train(
     return out / WEIGHTS
 
 
+def is_first_process() -> bool:
+    """Whether this is the only process of a training, or the first of several."""
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
+
+
 def images_to_see(training: Training, epoch: int) -> int | None:
     """Images of a whole run, in whole batches; `epoch` is the number of pathological slices.
 
