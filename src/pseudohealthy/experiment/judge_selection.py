@@ -21,6 +21,7 @@ from pseudohealthy.training.loop import AVERAGED, SNAPSHOTS
 from pseudohealthy.training.weights import read_config
 
 BEST, VALIDATION = "best", "validation.json"
+QUALITY = ("dice_every_slice", "dice_pooled", "cross_entropy", "h_copy", "h_real_healthy")  # of a point
 RULE = (
     "of the averaged weights kept during training, those with the greatest pooled Dice over every validation "
     "slice, those without a lesion and at the brain's ends too; of equal ones the later"
@@ -59,7 +60,7 @@ def select_judge(run: Path, prepared: Prepared, device: str) -> Path:
     for file in (run / weights).iterdir():
         replace(run / BEST / file.name, partial(shutil.copyfile, file))
     chosen = {"rule": RULE, "weights": weights, "images": read_config(run / BEST)["images"]}
-    write_json(run / VALIDATION, strict({**chosen, "curve": curve}))
+    write_json(run / VALIDATION, {**chosen, "curve": [strict(point) for point in curve]})
     return run / BEST
 
 
@@ -71,10 +72,11 @@ def _quality(
     found = probability > THRESHOLD
     lesion, healthy = labels == "pathological", labels == "healthy"
     area, marked = np.count_nonzero(masks, axis=(1, 2)), np.count_nonzero(found, axis=(1, 2))
-    return {
-        "dice_every_slice": dice(found, masks),
-        "dice_pooled": dice(found[lesion], masks[lesion]),
-        "cross_entropy": cross_entropy(probability, masks),
-        "h_copy": healthiness(marked[lesion], area[lesion]),
-        "h_real_healthy": healthiness_of_healthy(marked[healthy], area[lesion]),
-    }
+    values = (
+        dice(found, masks),
+        dice(found[lesion], masks[lesion]),
+        cross_entropy(probability, masks),
+        healthiness(marked[lesion], area[lesion]),
+        healthiness_of_healthy(marked[healthy], area[lesion]),
+    )
+    return dict(zip(QUALITY, values, strict=True))

@@ -15,7 +15,7 @@ from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.experiment.cases import Case
 from pseudohealthy.experiment.plan import Experiment, Step
-from pseudohealthy.experiment.results import by_volume, curves, table1
+from pseudohealthy.experiment.results import by_volume, curves, judge_curves, table1
 from pseudohealthy.files import make_folder, replace, write_json
 from pseudohealthy.report.caption import validity
 from pseudohealthy.report.charts import distributions, identity_healthiness, validation_curves
@@ -50,8 +50,8 @@ def publish(
 ) -> None:
     """Write an experiment's results: figures in files, pictures, and what `render` makes of them.
 
-    Files: `table1.json`, `volumes.tsv` (every value), `curves.tsv`, `pairs.tsv` (inserted lesions),
-    `pictures/*.png`; then tables, charts and `report.html`.
+    Files: `table1.json`, `volumes.tsv` (every value), `curves.tsv`, `judge_curves.tsv`, `pairs.tsv`
+    (inserted lesions), `pictures/*.png`; then tables, charts and `report.html`.
 
     Raises:
         PseudohealthyError: the folder cannot be written to.
@@ -60,6 +60,7 @@ def publish(
     write_json(folder / "table1.json", table1(experiment, out, steps, prepared))
     _table(folder / "volumes.tsv", by_volume(out, steps))
     _table(folder / "curves.tsv", curves(out, steps))
+    _table(folder / "judge_curves.tsv", judge_curves(out, steps))
     references = next(step for step in steps if step.kind == "references")
     pairs = (references.folder(out) / "pairs.tsv").read_text(encoding="utf-8")
     replace(folder / "pairs.tsv", lambda part: part.write_text(pairs, encoding="utf-8"))

@@ -17,6 +17,7 @@ from pseudohealthy.evaluation.score import strict, summarise
 from pseudohealthy.evaluation.statistics import TESTED, against_baselines, averaged_over_seeds
 from pseudohealthy.experiment.choose import RULE
 from pseudohealthy.experiment.evaluate import provenance
+from pseudohealthy.experiment.judge_selection import QUALITY, VALIDATION
 from pseudohealthy.experiment.measure import nested
 from pseudohealthy.experiment.plan import DONE, Experiment, Row, Step
 from pseudohealthy.experiment.references import of_tsv
@@ -25,6 +26,7 @@ from pseudohealthy.training.loop import CLOCK
 
 JUDGED = ("healthiness", "balance")  # of TESTED, what rests on the judges
 CURVE = ["method", "preset", "seed", "images", "identity", "healthiness", "choice", "chosen"]
+JUDGE_CURVE = ["judge", "images", *QUALITY, "chosen"]
 PROPOSED, BASELINES = ("unpaired", "paired"), ("conditional_gan", "cyclegan")
 ONLY_SOME = ("truth_phantom", "cycle", "obey", "segmentor_dice", "detection")  # null in all other rows
 
@@ -113,6 +115,20 @@ def curves(out: Path, steps: Sequence[Step]) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(parts, columns=CURVE)
+
+
+def judge_curves(out: Path, steps: Sequence[Step]) -> pd.DataFrame:
+    """What each judge made of the validation slices over training, and which of its weights were taken."""
+    parts = []
+    for step in steps:
+        if step.kind == "judge":
+            selected = _json(step.folder(out) / "run" / VALIDATION)
+            taken = selected["images"]
+            parts += [
+                {"judge": step.name, **point, "chosen": point["images"] == taken}
+                for point in selected["curve"]
+            ]
+    return pd.DataFrame(parts, columns=JUDGE_CURVE)
 
 
 def _row(step: Step, out: Path, reference_recall: float | None) -> dict[str, Any]:
