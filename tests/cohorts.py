@@ -65,6 +65,24 @@ def bids(
     return root
 
 
+def one_slice(root: Path, ill: int, well: int, *, seed: int = 0) -> Path:
+    """Patients of one axial slice each, with a lesion in it or a black mask: sub-01 ... in this order.
+
+    Of each kind every other one is for training, the rest for validation and the test in turn.
+    """
+    middle, splits = slice(9, 10), []
+    for number in range(1, ill + well + 1):
+        name = f"sub-{number:02d}/anat/sub-{number:02d}"
+        mask = lesion()[..., middle] * int(number <= ill)
+        image = np.where(mask > 0, 300, brain(seed + number)[..., middle]).astype(np.int16)
+        write(root / f"{name}_FLAIR.nii.gz", image)
+        write(root / f"derivatives/lesions/{name}_label-lesion_mask.nii.gz", mask.astype(np.uint8))
+        place = number - 1 if number <= ill else number - ill - 1
+        splits.append(f"sub-{number:02d}\t{('train', 'val', 'train', 'test')[place % 4]}")
+    participants(root, "participant_id\tsplit", *splits)
+    return root
+
+
 def controls(root: Path, subjects: int, *, seed: int = 100) -> Path:
     """Healthy controls sub-H01, sub-H02 ... with the table that says so."""
     names = [f"sub-H{number:02d}" for number in range(1, subjects + 1)]

@@ -192,12 +192,13 @@ def test_the_whole_chain_from_phantoms_to_scores(run: Run, tmp_path: Path) -> No
 
 def test_a_judge_gives_healthiness(run: Run, prepared_folder: Path, weights: Path, tmp_path: Path) -> None:
     judge = tmp_path / "judge"
-    assert (
-        run("train", prepared_folder, "-o", judge, "--method", "judge", *SHORT, "--device", "cpu").code == 0
-    )
+    trained = run("train", prepared_folder, "-o", judge, "--method", "judge", *SHORT, "--device", "cpu")
+    assert trained.code == 0
+    assert f"the best on validation volumes: {judge}/best ({judge}/validation.json)" in trained.out
     command = ["evaluate", prepared_folder, "-o", tmp_path / "out", "--weights", weights]
-    scored = run(*command, "--judge", judge / "weights")
+    scored = run(*command, "--judge", judge / "best")
     assert scored.code == 0
+    assert re.search(r"^Healthiness may not be believed: the judge's .*; see judge", scored.out, re.MULTILINE)
     assert re.search(
         r"^healthiness: -?\d+\.\d{3}, pooled -?\d+\.\d{3}, rel -?\d+\.\d{3}$", scored.out, re.MULTILINE
     )

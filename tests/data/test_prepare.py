@@ -22,6 +22,7 @@ from cohorts import (
     controls,
     isles,
     lesion,
+    one_slice,
     participants,
     write,
 )
@@ -90,6 +91,27 @@ def test_patients_without_masks_controls_and_a_bank(tmp_path: Path) -> None:
     assert set(prepared.bank_slices["group"]) == {"bank"}
     assert set(prepared.bank_slices["split"]) == {"train"}
     np.testing.assert_array_equal(prepared.bank[:4], (lesion() > 0).T[8:12])
+
+
+def test_volumes_of_one_slice_are_all_of_one_height_and_have_no_ends(tmp_path: Path) -> None:
+    data = one_slice(tmp_path / "data", 5, 4)
+    prepare(read_cohort([data]), tmp_path / "out", FITTING)
+    prepared = Prepared.open(tmp_path / "out")
+    table = prepared.slices
+    assert table["label"].tolist() == ["pathological"] * 5 + ["healthy"] * 4
+    assert set(table["height"]) == set(table["z"]) == {0}
+    assert table["lesion_voxels"].tolist() == [6 * 8] * 5 + [0] * 4
+    assert set(table["split"][table["label"] == "healthy"]) == set(SPLITS)
+    for row, subject in zip(table["row"], table["subject"], strict=True):
+        number = int(subject)
+        plane = (
+            np.where(lesion()[..., 9] > 0, 300, brain(number)[..., 9])
+            if number <= 5
+            else brain(number)[..., 9]
+        )
+        ceiling = np.percentile(plane[plane > 0], 99.5)
+        expected = np.clip(plane / ceiling, 0, 1).T
+        np.testing.assert_allclose(prepared.images[row], expected, atol=1e-6)
 
 
 def test_masks_of_a_bank_that_are_not_for_training_stay_out(tmp_path: Path) -> None:

@@ -13,7 +13,10 @@ import pandas as pd
 import pytest
 
 from benches import AREA, SHAPE, drawn
+from cohorts import FITTING, one_slice
 from models import saved
+from pseudohealthy.data.cohort import read_cohort
+from pseudohealthy.data.prepare import prepare
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.experiment.judge_selection import select_judge
 from pseudohealthy.synthesis.model import Model
@@ -126,6 +129,16 @@ def test_the_averaged_weights_of_the_end_where_there_is_nothing_to_choose(
     shutil.rmtree(run / "snapshots")
     select_judge(run, cohort, "cpu")
     assert (told(run)["weights"], told(run)["curve"]) == ("weights_ema", [])
+
+
+def test_a_judge_of_one_slice_a_patient(tmp_path: Path) -> None:
+    prepare(read_cohort([one_slice(tmp_path / "data", 8, 6)]), tmp_path / "prepared", FITTING)
+    cohort = Prepared.open(tmp_path / "prepared")
+    train(cohort, tmp_path / "run", tiny("judge", "training.keep_every=8"), accelerator="cpu")
+    select_judge(tmp_path / "run", cohort, "cpu")
+    assert len(told(tmp_path / "run")["curve"]) == 2
+    for point in told(tmp_path / "run")["curve"]:
+        assert all(np.isfinite(value) for value in point.values())
 
 
 def test_a_trained_judge_has_its_best_weights_and_a_second_choice_is_the_first(

@@ -62,6 +62,46 @@ def brats(root: Path, phantoms: list[tuple[Path, Path]]) -> Path:
     return root
 
 
+def single(root: Path, phantoms: list[tuple[Path, Path]]) -> Path:
+    """A BIDS data set of one axial slice a patient: with a lesion, or at a height where there is none."""
+    rows = [f"sub-{n:02d}\t{('train', 'val', 'test')[n // 2 % 3]}" for n in range(len(phantoms))]
+    root.mkdir()
+    (root / "participants.tsv").write_text("\n".join(["participant_id\tsplit", *rows]), encoding="utf-8")
+    for number, (image, mask) in enumerate(phantoms):
+        name = f"sub-{number:02d}/anat/sub-{number:02d}"
+        lesion, brain = (np.asarray(nib.load(path).dataobj) > 0 for path in (mask, image))
+        area = np.count_nonzero(lesion, axis=(0, 1))
+        without = np.where(area == 0, np.count_nonzero(brain, axis=(0, 1)), 0)
+        z = int(np.argmax(area if number % 2 else without))
+        for source, to in (
+            (image, root / f"{name}_FLAIR.nii.gz"),
+            (mask, root / f"derivatives/lesions/{name}_label-lesion_mask.nii.gz"),
+        ):
+            to.parent.mkdir(parents=True, exist_ok=True)
+            nib.save(nib.load(source).slicer[:, :, z : z + 1], to)
+    return root
+
+
+@pytest.mark.slow
+def test_one_command_makes_a_table_of_one_slice_a_patient(
+    tmp_path: Path, phantoms: list[tuple[Path, Path]]
+) -> None:
+    smaller = [option for option in SMALL if not option.startswith("judges.narrow")]
+    first = ["judges.first.networks.segmentor_width=4", "judges.other_seed.networks.segmentor_width=4"]
+    fewer = [f"judges.{name}.training.images=8" for name in ("first", "other_seed", "lesion_slices_only")]
+    options = [*smaller, *first, *fewer, "judges.held_back.training.images=8"]
+    experiment = read_experiment(ROOT / "configs/soop.yaml", options)
+    results = reproduce(
+        experiment, tmp_path / "out", folders=[single(tmp_path / "set", phantoms)], device="cpu"
+    )
+    table1 = json.loads((results / "table1.json").read_text(encoding="utf-8"))
+    totals = table1["slices"]
+    assert all(totals[split]["pathological"] and totals[split]["healthy"] for split in totals)
+    assert all(totals[split]["end"] == 0 for split in totals)
+    assert all(np.isfinite(facts["h_real_healthy"]) for facts in table1["judges"].values())
+    assert all(row["flicker"] is None or row["flicker"]["mean"] is None for row in table1["rows"])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "lay_out", "split"),
