@@ -107,8 +107,8 @@ class Losses(Frozen):
         segmentation_cross_entropy: of the cross-entropy of S(x_p) and m_p beside L_Seg (judge).
         healthy: of `|G(x_k) - x_k| - log(1 - S(x_k))` (paired, unpaired, semi-supervised), where x_k are
             slices without a lesion from all over the brain: they are to stay as they are; not in the paper.
-        healthy_negatives: of `-log(1 - S(x_k))` (judge). 0: a judge that has seen lesions only, and so looks
-            for one in every slice.
+        healthy_negatives: of `-log(1 - S(x_k))` (judge), where of three x_k two are healthy and one is from
+            the brain's ends. 0: a judge that has seen lesions only, and so looks for one in every slice.
         outside: of `|(1 - m_p) (G(x_p) - x_p)|` (where x_p has its own mask), what the measure of identity
             asks for, as a loss; not in the paper.
         truth: of `|G(x_p) - x_h|`, over the image and again inside the lesion, where x_p is a healthy slice
@@ -171,7 +171,8 @@ class Training(Frozen):
         seed: of initial weights, batches, augmentation and pool.
         checkpoint_every: images between two saved states.
         panel_every: images between two sample panels.
-        keep_every: images between two weights that are kept, beside the last; None: none are.
+        keep_every: images between two weights that are kept, beside the last; None: none are. Of a judge the
+            averaged ones are kept, and the best on validation volumes is taken.
     """
 
     images: int | None = Field(None, gt=0)

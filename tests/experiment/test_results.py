@@ -33,7 +33,6 @@ VOLUMES = [f"{number:02d}" for number in range(8)]
 IDENTITY = {"conditional_gan": 0.5, "cyclegan": 0.7, "unpaired": 0.6, "paired": 0.8}
 SIGNED_RANK = 2 / 2**8  # p of eight differences of one sign
 MEASURES = ("identity", "healthiness", "balance")
-ALARMS = "false_positive_voxels_per_healthy_slice"
 COMMIT = "0123abc"
 
 

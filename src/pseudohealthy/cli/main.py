@@ -277,10 +277,10 @@ def evaluate(
     Writes `volumes.tsv` (one row a volume) and `summary.json` (mean, standard deviation and 95 % bootstrap
     interval of each measure over volumes).
 
-    Example: `pseudohealthy evaluate prepared/lgg --weights runs/paired/weights --judge runs/judge/weights
+    Example: `pseudohealthy evaluate prepared/lgg --weights runs/paired/weights --judge runs/judge/best
     -o scores`
 
-    Example: `pseudohealthy evaluate prepared/lgg --predictions filled/ --data lgg --judge runs/judge/weights
+    Example: `pseudohealthy evaluate prepared/lgg --predictions filled/ --data lgg --judge runs/judge/best
     --compare scores -o filled_scores`
     """
     from pseudohealthy.data.prepared import Prepared
