@@ -42,7 +42,7 @@ IMAGES = Passes(data=3, through=2)  # D_x: a real image and two fakes to tell ap
 ONE = Passes(data=2, through=1)  # a discriminator of one fake
 UNLABELLED = Passes(data=1, through=0.5)  # D_m, where L_GAN2 is for the half of a batch without masks
 PASSES: Mapping[MethodName, Mapping[str, Passes]] = {
-    "judge": {"S": Passes(data=1)},
+    "judge": {"S": Passes(data=2)},  # slices with a lesion, and as many without
     "paired": {**CYCLES, "D_x": IMAGES},
     "unpaired": {**CYCLES, "D_x": IMAGES, "D_m": ONE},
     "semi_supervised": {**CYCLES, "D_x": IMAGES, "D_m": UNLABELLED},

@@ -180,6 +180,7 @@ def noise(needs: frozenset[Need], shape: tuple[int, ...]) -> Batch:
         x_h=1 - x if "healthy" in needs else None,
         m=m.flip(0) if needs & {"bank", "holes"} else None,
         labelled=torch.arange(len(x)) % 2 == 0 if "labelled" in needs else None,
+        x_k=1 - x if needs & {"kept", "negatives"} else None,
     )
 
 

@@ -51,3 +51,4 @@ def test_a_batch_holds_what_the_method_asks_for_alone(method: MethodName) -> Non
     assert (batch.x_p is None) == ("holes" in needs)
     assert (batch.labelled is not None) == ("labelled" in needs)
     assert (batch.m is not None) == bool(needs & {"bank", "holes"})
+    assert (batch.x_k is not None) == bool(needs & {"kept", "negatives"})
