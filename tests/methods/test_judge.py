@@ -98,11 +98,11 @@ def test_a_judge_of_lesions_alone_is_shown_no_other_slice_and_minimises_dice() -
 
 def test_judges_see_every_slice_whatever_the_preset() -> None:
     for preset in ("midl2019", "media2020", "default"):
-        chosen = settings("judge", preset)  # type: ignore[arg-type]
+        chosen = settings("judge", preset)
         losses = chosen.losses
         assert (losses.segmentation, losses.segmentation_cross_entropy, losses.healthy_negatives) == (1, 1, 1)
         assert (chosen.training.augment, chosen.training.learning_rate) == ("deform", 1e-3)
         assert chosen.training.keep_every == 1000
     for method in ("paired", "unpaired", "semi_supervised"):
-        losses = settings(method).losses  # type: ignore[arg-type]
+        losses = settings(method).losses
         assert (losses.segmentation_cross_entropy, losses.healthy_negatives) == (0, 0)

@@ -229,13 +229,11 @@ class Slices:
         places = np.arange(step * size, (step + 1) * size)
         healthy, edges = self.negatives["row"].to_numpy(), self.edges["row"].to_numpy()
         if not len(edges):
-            return np.asarray(healthy[self._permuted(places, len(healthy), NEGATIVES)])
+            return np.asarray(healthy[self._permuted(places, len(healthy), NEGATIVES)], dtype=np.int64)
         edge, before = places % EDGE_EVERY == EDGE_EVERY - 1, (places + 1) // EDGE_EVERY
-        return np.where(
-            edge,
-            edges[self._permuted(places // EDGE_EVERY, len(edges), EDGES)],
-            healthy[self._permuted(places - before, len(healthy), NEGATIVES)],
-        )
+        of_edges = edges[self._permuted(places // EDGE_EVERY, len(edges), EDGES)]
+        of_healthy = healthy[self._permuted(places - before, len(healthy), NEGATIVES)]
+        return np.asarray(np.where(edge, of_edges, of_healthy), dtype=np.int64)
 
     def _healthy(self, step: int, rows: pd.DataFrame, part: slice) -> NDArray[np.int64]:
         size = self.training.batch_size
@@ -255,10 +253,9 @@ class Slices:
         Such are the slices of a cohort of one slice a patient: the first few of them would be drawn for ever.
         """
         distance = np.abs(self.healthy["height"].to_numpy() - height)
-        order = np.argsort(distance, kind="stable")
-        if len(order) > NEIGHBOURS and distance[order[NEIGHBOURS]] == distance[order[0]]:
-            return order[distance[order] == distance[order[0]]]
-        return order[:NEIGHBOURS]
+        near: NDArray[np.int64] = np.argsort(distance, kind="stable")
+        count = max(NEIGHBOURS, np.count_nonzero(distance == distance[near[0]]))
+        return near[:count]
 
     def _others(self, step: int, subjects: pd.Series, part: slice) -> NDArray[np.int64]:
         """Rows of the bank, of other volumes; of any where there is no other and none is needed."""

@@ -169,7 +169,7 @@ def _found_in_healthy(prepared: Prepared, split: Split, judge: Model) -> NDArray
     if not ((table["split"] == split) & (table["label"] == "healthy")).any():
         return np.array([], dtype=np.int64)
     found = judge.lesion(Case.of(prepared, split, "healthy").images) > THRESHOLD
-    return np.count_nonzero(found, axis=(1, 2))
+    return np.asarray(np.count_nonzero(found, axis=(1, 2)), dtype=np.int64)
 
 
 def _checked(
