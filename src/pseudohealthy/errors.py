@@ -43,7 +43,7 @@ def printable(text: object) -> str:
 
 
 def message(error: object) -> str:
-    """What a person is told of an error, or a text that says why: one line, below which the files of a list have one each."""
+    """What a person is told of an error or reason: a line, below which the files of a list have one each."""
     return "\n  ".join(printable(line) for line in str(error).split("\n  "))
 
 

@@ -13,8 +13,18 @@ from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pseudohealthy.data.brain import DARKEST, Look, brain_alone, stored, upright, upright_mm
+from pseudohealthy.data.brain import (
+    DARKEST,
+    Look,
+    brain_alone,
+    stored,
+    stripped_brain,
+    upright,
+    upright_mm,
+    within,
+)
 from pseudohealthy.data.volume import Volume, read_volume
+from pseudohealthy.errors import InputError
 
 SHAPE, MM = (100, 120, 24), (2.0, 2.0, 5.0)  # columns, rows, slices of a head in a field of 20 x 24 x 12 cm
 LPS = np.diag([-MM[0], -MM[1], MM[2], 1.0])
@@ -73,7 +83,9 @@ def test_noise_around_it_is_no_background() -> None:
     noisy = head() + np.random.default_rng(1).rayleigh(3, SHAPE)
     look = Look.at(volume(noisy))
     assert look.background is None
-    assert look.skull == "what surrounds it is not one value, as around a stripped brain"
+    assert look.skull == (
+        "has its skull or noise around it (what surrounds it is not one value, as around a stripped brain)"
+    )
 
 
 def test_noise_within_a_border_of_one_value_is_none_either() -> None:
@@ -84,7 +96,7 @@ def test_noise_within_a_border_of_one_value_is_none_either() -> None:
 
 def test_more_tissue_than_a_brain_is_a_head() -> None:
     large = volume(stripped() > 0, LPS @ np.diag([1.3, 1.3, 1.3, 1.0]))
-    assert Look.at(large).skull == "its tissue takes 2.9 l, more than a brain does"
+    assert Look.at(large).skull == "has its skull (its tissue takes 2.9 l, more than a brain does)"
 
 
 @pytest.mark.parametrize("background", [-1024.0, -0.25, 64.0])
@@ -95,6 +107,63 @@ def test_a_background_of_another_value_is_taken_off(background: float) -> None:
     alone = brain_alone(image, look)
     np.testing.assert_array_equal(alone.brain, ellipsoid())
     np.testing.assert_allclose(alone.data, stripped(), atol=1e-4)
+
+
+def resampled() -> NDArray[np.float32]:
+    """The stripped brain, shifted by parts of a voxel with a cubic spline."""
+    return np.asarray(ndimage.shift(stripped(), (0.3, -0.2, 0), order=3), dtype=np.float32)
+
+
+@pytest.mark.parametrize("clipped", [False, True])
+@pytest.mark.parametrize("background", [0.0, 500.0])
+def test_a_resampled_brain_is_the_brain_and_what_lies_around_it_is_told(
+    background: float, *, clipped: bool
+) -> None:
+    image = volume((resampled().clip(0) if clipped else resampled()) + np.float32(background))
+    alone, look = stripped_brain(image)
+    assert np.count_nonzero(alone.brain) == pytest.approx(np.count_nonzero(ellipsoid()), rel=0.05)
+    assert not alone.brain[ndimage.distance_transform_edt(~ellipsoid(), sampling=MM) > 5].any()
+    np.testing.assert_allclose(alone.data[alone.brain], resampled()[alone.brain], atol=1e-3)
+    assert not alone.data[within(image, look) == 0].any()
+    assert look.warnings == (
+        f"small values around the brain (within {look.small:.3g} of its background of {background:g}, as "
+        "resampling leaves them) were taken for background and left as they are",
+    )
+    assert Look.at(volume(stripped())).warnings == ()
+
+
+def test_a_resampled_head_has_its_skull() -> None:
+    whole = ndimage.shift(head(), (0.3, -0.2, 0), order=3)
+    for data in (whole, whole.clip(0)):
+        with pytest.raises(InputError, match=r"^the array: has its skull \(a ring below its surface has"):
+            stripped_brain(volume(data))
+
+
+def test_a_mask_decides_alone_what_is_brain() -> None:
+    image = volume(resampled())
+    alone = brain_alone(image, Look.at(image), ellipsoid(4))
+    np.testing.assert_array_equal(alone.data, np.where(ellipsoid(4), resampled(), 0))
+
+
+def test_a_brain_without_background_is_not_called_a_head() -> None:
+    filled = volume(stripped()[30:70, 40:80, 8:16])
+    assert Look.at(filled).fault.startswith("its brain reaches every border of the image; expected")
+    with pytest.raises(InputError, match=r"^the array: its brain reaches every border"):
+        stripped_brain(filled)
+
+
+def test_where_the_image_ends_is_no_surface_of_the_brain() -> None:
+    """Half a brain, whose dark ventricles lie beside the border of the image."""
+    data = stripped()
+    data[44:56, 30:90, 8:16] *= 0.1
+    half = volume(data[50:])
+    assert Look.at(half).skull == ""
+
+
+def test_a_scored_brain_is_called_so_and_not_a_head() -> None:
+    inside = ellipsoid()
+    with pytest.raises(InputError, match=r"^the array: 50% of its voxels that are not 0 are negative \(z-s"):
+        stripped_brain(volume(np.where(inside, (stripped() - 100) / 15, 0)))
 
 
 def test_a_small_or_an_empty_image_shows_no_skull() -> None:

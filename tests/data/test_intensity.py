@@ -102,6 +102,12 @@ def test_an_image_whose_background_is_not_0_is_refused() -> None:
         Intensity.of(z_scored, BRAIN, name="scan")
 
 
+def test_what_resampling_leaves_below_0_is_no_normalisation() -> None:
+    rng = np.random.default_rng(0)
+    data = np.concatenate([rng.uniform(50, 150, 1000), rng.uniform(-14, 0, 4000)])
+    assert Intensity.of(data, BRAIN).ceiling == pytest.approx(150, abs=2)
+
+
 def test_an_overshooting_difference_makes_no_new_negative_voxel() -> None:
     data = np.array([10.0, 0.0, -5.0])
     restored = Intensity(100.0).restored(data, np.array([-0.3, -0.1, -0.1]))

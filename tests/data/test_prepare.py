@@ -209,6 +209,19 @@ def test_all_that_cannot_be_used_is_told_at_once_and_nothing_is_written(tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
 
 
+def test_heads_are_told_each_in_a_line_and_nothing_is_written(tmp_path: Path) -> None:
+    cohort = bids(tmp_path / "cohort", 4)
+    noise = np.random.default_rng(5).rayleigh(5, brain().shape)
+    for path in sorted(cohort.glob("sub-0[12]/anat/*_FLAIR.nii.gz")):
+        write(path, np.where(brain() > 0, brain(), noise).astype(np.float32))
+    with pytest.raises(InputError) as told:
+        prepare(read_cohort([cohort]), tmp_path / "out", FITTING)
+    headline, *lines = str(told.value).splitlines()
+    assert headline == "2 of 4 volumes cannot be used; nothing was written:"
+    assert all("_FLAIR.nii.gz: has its skull or noise around it (" in line for line in lines)
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_image_that_vanished_is_told_too(tmp_path: Path) -> None:
     cohort = read_cohort([bids(tmp_path / "data", 3)])
     assert cohort.volumes[1].image

@@ -7,7 +7,10 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
+from numpy.typing import NDArray
+from scipy import ndimage
 
 from cohorts import FITTING, HALF, KEPT, LESION_SLICES, LPS, brain, lesion, write
 from patient import reoriented
@@ -50,6 +53,61 @@ def test_every_orientation_gives_the_same_slices(patient: CohortVolume, tmp_path
     for name, array in Stack.of(sideways, FITTING).arrays().items():
         np.testing.assert_array_equal(array, expected[name])
     assert np.argwhere(expected["masks"]).mean(axis=0)[1:].tolist() == [19.5, 16.5]  # front, patient's right
+
+
+def saved_as(patient: CohortVolume, path: Path, data: NDArray[Any]) -> CohortVolume:
+    return replace(patient, image=write(path, data))
+
+
+@pytest.mark.parametrize("background", [7, -1000])
+def test_a_background_of_another_value_makes_no_difference(
+    patient: CohortVolume, tmp_path: Path, background: int
+) -> None:
+    plain = np.where(lesion() > 0, 500, brain(1)).astype(np.int16)
+    raised = replace(
+        saved_as(patient, tmp_path / "raised.nii", plain + np.int16(background)),
+        truth=write(tmp_path / "raised_truth.nii", brain(1) + np.int16(background)),
+    )
+    expected = Stack.of(replace(patient, truth=write(tmp_path / "truth.nii", brain(1))), FITTING)
+    found = Stack.of(raised, FITTING)
+    pd.testing.assert_frame_equal(found.table, expected.table)
+    assert found.facts == expected.facts
+    for name, array in found.arrays().items():
+        np.testing.assert_array_equal(array, expected.arrays()[name])
+
+
+def test_a_resampled_brain_is_told_and_its_slices_are_0_around_it(
+    patient: CohortVolume, tmp_path: Path
+) -> None:
+    data = ndimage.shift(brain(1).astype(np.float32), (0.3, 0.2, 0), order=3)
+    resampled = replace(
+        saved_as(patient, tmp_path / "resampled.nii", data), truth=write(tmp_path / "truth.nii", data)
+    )
+    stack, plain = Stack.of(resampled, FITTING), Stack.of(patient, FITTING)
+    assert [told.split(" (")[0] for told in stack.facts["warnings"]] == ["small values around the brain"]
+    assert plain.facts["warnings"] == []
+    assert stack.table["brain_voxels"].sum() == pytest.approx(plain.table["brain_voxels"].sum(), rel=0.07)
+    arrays = stack.arrays()
+    away = ndimage.binary_dilation(plain.arrays()["images"] > 0, np.ones((1, 5, 5), dtype=np.bool_))
+    for name in ("images", "truth"):
+        assert not arrays[name][~away].any()
+        assert (data[:5] != 0).any()
+
+
+def test_a_bank_of_sagittal_slices_is_refused(patient: CohortVolume, tmp_path: Path) -> None:
+    path = write(tmp_path / "sagittal.nii", lesion()[16:17])
+    with pytest.raises(InputError, match=r"sagittal\.nii: holds one sagittal slice"):
+        Stack.of(replace(patient, image=None, mask=path, group="bank"), FITTING)
+
+
+def test_a_head_and_a_brain_without_background_are_refused(patient: CohortVolume, tmp_path: Path) -> None:
+    noise = np.random.default_rng(5).rayleigh(5, brain().shape)
+    whole = saved_as(patient, tmp_path / "head.nii", np.where(brain() > 0, brain(), noise))
+    with pytest.raises(InputError, match=r"head\.nii: has its skull or noise .*strip the image first"):
+        Stack.of(whole, FITTING)
+    filled = saved_as(patient, tmp_path / "filled.nii", brain()[16:32, 20:44, 6:14])
+    with pytest.raises(InputError, match=r"filled\.nii: its brain reaches every border"):
+        Stack.of(filled, FITTING)
 
 
 def test_the_table_of_a_patient(patient: CohortVolume) -> None:

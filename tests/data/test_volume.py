@@ -42,6 +42,64 @@ def saved(path: Path, data: NDArray[Any], affine: NDArray[np.float64] = OBLIQUE,
     return path
 
 
+def two_forms(path: Path, sform: NDArray[np.float64], qform: NDArray[np.float64]) -> Path:
+    image = nibabel.Nifti1Image(noise(), sform)
+    image.set_sform(sform, code=4)
+    image.set_qform(qform, code=1)
+    nibabel.save(image, path)
+    return path
+
+
+def test_a_header_without_orientation_is_warned_of(tmp_path: Path) -> None:
+    volume = read_volume(saved(tmp_path / "scan.nii", noise(), sform_code=0, qform_code=0))
+    assert volume.warnings == (
+        "its header tells no orientation (qform_code and sform_code are 0): its axes were taken to run to "
+        "the patient's left, front, top; if they do not, the result is wrong: write the orientation into it",
+    )
+    for codes in ({"sform_code": 1, "qform_code": 0}, {"sform_code": 0, "qform_code": 1}):
+        assert read_volume(saved(tmp_path / "scan.nii", noise(), RIGID, **codes)).warnings == ()
+
+
+def test_forms_that_contradict_each_other_are_warned_of(tmp_path: Path) -> None:
+    flipped = RIGID @ np.diag([-1.0, 1, 1, 1])
+    volume = read_volume(two_forms(tmp_path / "scan.nii", RIGID, flipped))
+    np.testing.assert_allclose(volume.affine, RIGID, atol=1e-6)
+    apart = 2 * (SHAPE[0] - 1)
+    assert volume.warnings == (
+        f"sform (LAS, code 4) and qform (RAS, code 1) of its header place it up to {apart:.1f} mm apart: the "
+        "sform was taken, as most programs take it",
+    )
+    moved = RIGID.copy()
+    for mm, count in ((0.4, 0), (3.0, 1)):  # of a voxel of 1 mm
+        moved[0, 3] = RIGID[0, 3] + mm
+        assert len(read_volume(two_forms(tmp_path / "scan.nii", RIGID, moved)).warnings) == count
+
+
+@pytest.mark.parametrize(
+    ("shape", "found"),
+    [
+        ((1, 30, 20), "one sagittal slice (1 x 30 x 20 voxels, stored towards LPS)"),
+        ((30, 1, 20), "one coronal slice (30 x 1 x 20 voxels, stored towards LPS)"),
+        ((1, 1, 20), "a line of voxels (1 x 1 x 20 voxels, stored towards LPS)"),
+        ((30, 1, 1), "one coronal slice (30 x 1 x 1 voxels, stored towards LPS)"),
+    ],
+)
+def test_a_slice_that_is_not_axial_is_refused(tmp_path: Path, shape: tuple[int, ...], found: str) -> None:
+    path = saved(tmp_path / "scan.nii", noise(shape), np.diag([-1.0, -1.0, 1.0, 1.0]))
+    with pytest.raises(InputError) as told:
+        read_volume(path)
+    assert str(told.value) == f"{path}: holds {found}; expected a volume or an axial slice"
+
+
+def test_how_an_axial_slice_is_stored_makes_no_difference(tmp_path: Path) -> None:
+    """The slice's own direction comes first in the file; a volume may be stored in any order."""
+    towards = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [5, 0, 0, 0], [0, 0, 0, 1]])
+    assert read_volume(saved(tmp_path / "scan.nii", noise((1, 30, 20)), towards)).data.shape == (1, 30, 20)
+    assert read_volume(saved(tmp_path / "scan.nii", noise((2, 30, 20)), RIGID)).data.shape == (2, 30, 20)
+    with pytest.raises(InputError, match="one sagittal slice"):
+        read_volume(saved(tmp_path / "scan.nii", noise((20, 1, 30)), towards))
+
+
 def raw_header(path: Path) -> Any:
     with ImageOpener(path) as file:
         return nibabel.Nifti1Header.from_fileobj(file, check=False)

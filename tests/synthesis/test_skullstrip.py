@@ -55,10 +55,46 @@ def test_without_hd_bet_one_line_says_what_to_do(tmp_path: Path, monkeypatch: py
     with pytest.raises(InputError) as told:
         find_brain(volume, None, CPU)
     assert str(told.value) == (
-        f"{tmp_path}/head.nii: has its skull (what surrounds it is not one value, as around a stripped "
-        "brain); expected the brain alone, so `pip install 'pseudohealthy[skullstrip]'`, which strips it, or "
+        f"{tmp_path}/head.nii: has its skull or noise around it (what surrounds it is not one value, as "
+        "around a stripped brain); expected the brain alone, so `pip install 'pseudohealthy[skullstrip]'`, "
+        "which strips it, or "
         "give the brain's mask (--brain-mask FILE; for a data set --brain-masks DIR)"
     )
+
+
+@pytest.mark.parametrize(
+    ("data", "fault"),
+    [
+        (np.where(brain() > 0, brain() - 150.0, 0), "are negative (z-scored?)"),
+        (250.0 - brain(), "its tissue is darker than its background of 250 (inverted?)"),
+        (brain()[16:32, 20:44, 6:14].astype(float), "its brain reaches every border of the image"),
+    ],
+    ids=["z-scored", "inverted", "filled"],
+)
+def test_an_image_in_which_no_brain_can_be_found_is_told_why(
+    tmp_path: Path, data: NDArray[np.float64], fault: str
+) -> None:
+    path = write(tmp_path / "scan.nii", data.astype(np.float32), THICK)
+    with pytest.raises(InputError) as told:
+        find_brain(read_volume(path), None, CPU)
+    assert str(told.value).startswith(f"{path}: ")
+    assert fault in str(told.value)
+    assert "skull" not in str(told.value)
+
+
+def test_a_mask_finds_the_brain_where_there_is_no_background(tmp_path: Path) -> None:
+    data = brain()[16:32, 20:44, 6:14]
+    volume = read_volume(write(tmp_path / "scan.nii", data))
+    found = find_brain(volume, write(tmp_path / "mask.nii", np.ones_like(data)), CPU)
+    np.testing.assert_array_equal(found.alone.data, data)
+
+
+def test_what_resampling_left_around_a_brain_is_told(tmp_path: Path) -> None:
+    data = ndimage.shift(brain().astype(np.float32), (0.3, 0.2, 0), order=3)
+    found = find_brain(read_volume(write(tmp_path / "scan.nii", data)), None, CPU)
+    assert found.skull == "absent"
+    assert len(found.warnings) == 1
+    assert found.warnings[0].startswith("small values around the brain (within ")
 
 
 def test_slices_are_too_thin_for_hd_bet(tmp_path: Path) -> None:

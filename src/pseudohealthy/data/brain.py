@@ -11,14 +11,14 @@ from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from pseudohealthy.data.background import BRIGHT, Background, outside
 from pseudohealthy.data.volume import Volume
+from pseudohealthy.errors import InputError
 
 # Measured on 115 stripped volumes (all of LGG, BraTS, ISLES, OpenMS), some also cut, eroded and blurred; and
 # on a whole head, also with noise, thick slices, suppressed fat, blurred, without neck, and as one slice.
-BORDER = 0.5  # least share that one value has of the slices' borders. Stripped: 0.96 up; noise: under 0.1
-BRIGHT = 0.1  # of P99 above the background: what is brighter is tissue
 DARKEST = (
-    0.65  # of deep tissue: a darker ring is a skull. Stripped: 0.79 up; head: to 0.36, with black fat 0.55
+    0.65  # of deep tissue: a darker ring is a skull. Stripped: 0.77 up; head: to 0.36, with black fat 0.55
 )
 LITRES = 2.3  # Stripped: up to 1.9; head with its neck: 3.0 and more
 AROUND = 0.6  # voxels around the tissue and not background, over the tissue's. Stripped: 0 (blurred: 0.44)
@@ -37,37 +37,82 @@ class Look:
             that of tissue more than 25 mm below it; NaN where nothing is so deep.
         litres: size of the tissue, with what it encloses.
         around: voxels that are neither tissue nor background, over those of the tissue.
+        small: how far above the background, in the file's units, what resampling left around the brain may
+            be; 0 where nothing is left around it.
+        fault: why no brain can be found, with or without a skull, and what to do; empty where it can.
     """
 
     background: float | None
     ring: float
     litres: float
     around: float
+    small: float = 0.0
+    fault: str = ""
 
     @classmethod
     def at(cls, volume: Volume) -> Look:
-        """Look at a volume in its axial slices, 2 mm in them and 4 mm between them."""
-        x, mm = _coarse(upright(volume.data, volume), upright_mm(volume))
-        background = _background(x)
-        if background is None:
-            return cls(None, float("nan"), float("nan"), float("nan"))
-        above = x - background
-        tissue = _tissue(above, mm)
+        """Look at a volume in its axial slices: at its skull every 2 mm in them and 4 mm between them."""
+        whole = upright(volume.data, volume)
+        x, mm = _coarse(whole, upright_mm(volume))
+        background = Background.of(whole, x)
+        if background.value is None:
+            return cls(None, float("nan"), float("nan"), float("nan"), fault=background.fault)
+        above, small = x - background.value, background.small
+        tissue = _tissue(above, small, mm)
         close = ndimage.binary_dilation(tissue, np.ones((1, 5, 5), dtype=np.bool_))
         voxels = int(np.count_nonzero(tissue))
-        around = int(np.count_nonzero((above > 0) & ~close)) / max(voxels, 1)
-        return cls(background, _darkest_ring(above, tissue, mm), voxels * float(np.prod(mm)) / 1e6, around)
+        around = int(np.count_nonzero((above > small) & ~close)) / max(voxels, 1)
+        ring, litres = _darkest_ring(above, tissue, mm), voxels * float(np.prod(mm)) / 1e6
+        return cls(background.value, ring, litres, around, small, background.fault)
 
     @property
     def skull(self) -> str:
-        """What speaks for a skull, in words; empty where nothing does."""
+        """What is seen of a skull, in words; empty where there is nothing."""
         if self.background is None or self.around > AROUND:
-            return "what surrounds it is not one value, as around a stripped brain"
+            return (
+                "has its skull or noise around it (what surrounds it is not one value, as around a stripped "
+                "brain)"
+            )
         if self.ring < DARKEST:
-            return f"a ring below its surface has {self.ring:.0%} of the intensity inside, as a skull has"
+            return (
+                f"has its skull (a ring below its surface has {self.ring:.0%} of the intensity inside, as a "
+                "skull has)"
+            )
         if self.litres > LITRES:
-            return f"its tissue takes {self.litres:.1f} l, more than a brain does"
+            return f"has its skull (its tissue takes {self.litres:.1f} l, more than a brain does)"
         return ""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know of the background."""
+        if not self.small:
+            return ()
+        return (
+            f"small values around the brain (within {self.small:.3g} of its background of "
+            f"{self.background:g}, as resampling leaves them) were taken for background and left as they are",
+        )
+
+
+def stripped_brain(volume: Volume) -> tuple[Volume, Look]:
+    """The brain of a stripped image, see `brain_alone`, and what was seen of it.
+
+    Raises:
+        InputError: the image has its skull, or no brain can be found in it.
+    """
+    look = Look.at(volume)
+    expect_no_fault(volume, look)
+    if look.skull:
+        raise InputError(
+            f"{volume.path or 'the array'}: {look.skull}; expected the brain alone, so strip the image "
+            "first, e.g. with HD-BET"
+        )
+    return brain_alone(volume, look), look
+
+
+def expect_no_fault(volume: Volume, look: Look) -> None:
+    """Raise an `InputError` where no brain can be found, neither as it is nor by stripping it."""
+    if look.fault:
+        raise InputError(f"{volume.path or 'the array'}: {look.fault}")
 
 
 def brain_alone(volume: Volume, look: Look, mask: NDArray[np.bool_] | None = None) -> Volume:
@@ -76,10 +121,20 @@ def brain_alone(volume: Volume, look: Look, mask: NDArray[np.bool_] | None = Non
     Args:
         volume: stripped, or not where a mask is given.
         look: at it. A background other than 0 is taken off every voxel.
-        mask: (I, J, K), the brain; None: all that is not background.
+        mask: (I, J, K), the brain; None: all that is not background, nor left around it by resampling.
     """
+    mask = within(volume, look) if mask is None else mask
     data = volume.data - np.float32(look.background or 0)
     return replace(volume, data=data if mask is None else np.where(mask, data, np.float32(0)))
+
+
+def within(volume: Volume, look: Look) -> NDArray[np.bool_] | None:
+    """(I, J, K): all but what resampling left around the brain; None where nothing is left around it."""
+    if not look.small:
+        return None
+    above = upright(volume.data, volume) - np.float32(look.background or 0)
+    inside: NDArray[np.bool_] = stored(~outside(above, look.small), volume)
+    return inside
 
 
 def upright(data: NDArray[Any], volume: Volume) -> NDArray[Any]:
@@ -110,17 +165,9 @@ def _coarse(x: NDArray[Any], mm: tuple[float, float, float]) -> tuple[NDArray[An
     return x[:: step[0], :: step[1], :: step[2]], step * np.array(mm)
 
 
-def _background(x: NDArray[Any]) -> float | None:
-    """The value that most of the slices' borders have."""
-    border = np.concatenate([x[:, [0, -1]].ravel(), x[:, :, [0, -1]].ravel()])
-    values, counts = np.unique(border, return_counts=True)
-    most = counts.argmax()
-    return float(values[most]) if counts[most] >= BORDER * border.size else None
-
-
-def _tissue(above: NDArray[Any], mm: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _tissue(above: NDArray[Any], small: float, mm: NDArray[np.float64]) -> NDArray[np.bool_]:
     """What is clearly brighter than the background, slice by slice with the gaps and holes in it closed."""
-    bright = above[above > 0]
+    bright = above[above > small]
     tissue = above > BRIGHT * np.percentile(bright, 99) if bright.size else above > 0
     reach = max(round(4 / mm[1]), 1)
     closed = [ndimage.binary_closing(np.pad(one, reach), iterations=reach) for one in tissue]
@@ -133,12 +180,17 @@ def _darkest_ring(above: NDArray[Any], tissue: NDArray[np.bool_], mm: NDArray[np
     if not area.any():
         return float("nan")
     used = 2 * area >= area.max()
-    depth = np.stack(
-        [ndimage.distance_transform_edt(np.pad(one, 1), mm[1:])[1:-1, 1:-1] for one in tissue[used]]
-    )
+    depth = np.stack([_depth(one, mm) for one in tissue[used]])
     above = above[used]
     deep = above[depth > DEEP_MM]
     rings = [above[(depth > low) & (depth <= high)] for low, high in pairwise(RINGS_MM)]
     medians = [float(np.median(ring)) for ring in rings if ring.size]
     inside = float(np.median(deep)) if deep.size else 0.0
     return min(medians) / inside if inside > 0 else float("nan")
+
+
+def _depth(tissue: NDArray[np.bool_], mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(H, W): mm below the tissue's surface, which the image's border is only where there is no other."""
+    wider = np.pad(tissue, 1, mode="constant" if tissue.all() else "edge")
+    depth: NDArray[np.float64] = ndimage.distance_transform_edt(wider, mm[1:])[1:-1, 1:-1]
+    return depth

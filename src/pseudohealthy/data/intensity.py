@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pseudohealthy.config import Preprocessing
+from pseudohealthy.data.background import NEGATIVE, share_below
 from pseudohealthy.errors import InputError
 
 FADE = np.float32(0.1)  # darkening, of the ceiling, at which nothing is left of what lay above it
-MOST_NEGATIVE = 0.05  # of the voxels that are not 0; registered and denoised images have a few
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Intensity:
             InputError: the ceiling is not above 0, so there is nothing to scale by; or so many voxels are
                 negative that 0 cannot be the background.
         """
-        negative = int(np.count_nonzero(data < 0)) / max(int(np.count_nonzero(data)), 1)
-        if negative > MOST_NEGATIVE:
+        negative = share_below(data)
+        if negative > NEGATIVE:
             raise InputError(
                 f"{name}: {negative:.0%} of its voxels that are not 0 are negative (z-scored?); expected a "
                 "brain above a background of 0, so give the image as it was before that normalisation"

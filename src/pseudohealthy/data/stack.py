@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from pseudohealthy.config import Preprocessing
 from pseudohealthy.data.alignment import expect_in_order_of
+from pseudohealthy.data.brain import Look, brain_alone, stripped_brain, within
 from pseudohealthy.data.grid import Grid, end_slices, kept_slices
 from pseudohealthy.data.intensity import Intensity, saturated_share
 from pseudohealthy.data.layouts import CohortVolume
 from pseudohealthy.data.manifest import LABELS, Facts
 from pseudohealthy.data.mask import in_brain, inside, read_mask
-from pseudohealthy.data.volume import Volume, read_labels, read_volume
+from pseudohealthy.data.volume import Volume, expect_axial, read_labels, read_volume
 from pseudohealthy.errors import InputError
 
 
@@ -45,17 +46,18 @@ class Stack:
         """Read one volume and choose its slices; one without brain is neither healthy nor pathological.
 
         Raises:
-            InputError: a file that cannot be used, files on different grids, a control with a lesion, or a
-                brain beside the field.
+            InputError: a file that cannot be used, an image in which no stripped brain is found, files on
+                different grids, a control with a lesion, or a brain beside the field.
         """
         if volume.image is None:
             return cls._of_bank(volume, settings)
-        image = read_volume(volume.image)
-        lesion, warnings = _lesion(volume, image)
+        whole = read_volume(volume.image)
+        image, look = stripped_brain(whole)
+        lesion, of_mask = _lesion(volume, image)
         intensity = Intensity.of(image.data, settings, name=str(volume.image))
         stored: dict[str, NDArray[Any]] = {"images": intensity.normalised(image.data), "masks": lesion}
         if volume.truth is not None:
-            stored["truth"] = intensity.normalised(expect_in_order_of(image, read_volume(volume.truth)))
+            stored["truth"] = intensity.normalised(_truth(volume.truth, whole, look))
         grid = Grid.of(image, settings, image.brain)
         if grid.outside == image.brain.sum():
             raise InputError(f"{volume.image}: its brain lies beside the field; set centre=brain")
@@ -72,6 +74,7 @@ class Stack:
         label = table["label"].mask(end[keep], "end")
         table = table.assign(label=label, has_mask=volume.mask is not None)
         share = saturated_share(image.data, lesion, intensity.ceiling) if lesion.any() else None
+        warnings = (*whole.warnings, *look.warnings, *of_mask)
         facts = _facts(table, lesion, intensity.ceiling, share, grid.outside, warnings=warnings)
         return cls(table, facts, grid, keep, stored)
 
@@ -80,9 +83,10 @@ class Stack:
         """Every slice with lesion; as the brain is not known, the field lies around the image's centre.
 
         Raises:
-            InputError: the file is no mask, or marks nothing or everything.
+            InputError: the file is no mask, no axial slice, or marks nothing or everything.
         """
         file = read_labels(cast(Path, volume.mask))
+        expect_axial(file)
         lesion, warnings = inside(file, "lesion")
         if lesion.all() or not lesion.any():
             found = "every" if lesion.any() else "no"
@@ -114,6 +118,15 @@ def _lesion(volume: CohortVolume, image: Volume) -> tuple[NDArray[np.bool_], tup
             "make the subject a patient, or remove the mask"
         )
     return mask.voxels, (*mask.warnings, *in_brain(mask, image.brain, f"the lesion mask {volume.mask.name}"))
+
+
+def _truth(path: Path, image: Volume, look: Look) -> NDArray[np.float32]:
+    """The intensities of the image's truth above the image's background, of which it has as much.
+
+    The same voxels in space, in whatever order the file has them.
+    """
+    there = replace(image, data=expect_in_order_of(image, read_volume(path)))
+    return brain_alone(there, look, within(image, look)).data
 
 
 def _slices(data: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:

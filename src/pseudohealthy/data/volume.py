@@ -9,6 +9,8 @@ from typing import Any
 
 import nibabel
 import numpy as np
+from nibabel.orientations import io_orientation
+from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from pseudohealthy.data.nifti_file import check_voxels, open_nifti, pixdim, voxels
@@ -30,6 +32,7 @@ class Volume:
         header: the file's; None for an array.
         shape: as stored, (I, J), (I, J, K) or with further axes of length 1.
         path: the file; None for an array.
+        warnings: what a person should know about where it lies.
     """
 
     data: NDArray[np.float32]
@@ -37,10 +40,11 @@ class Volume:
     header: nibabel.Nifti1Header | None
     shape: tuple[int, ...]
     path: Path | None
+    warnings: tuple[str, ...] = ()
 
     @property
     def brain(self) -> NDArray[np.bool_]:
-        """(I, J, K): voxels above 0, which is the brain of a skull-stripped image."""
+        """(I, J, K): voxels above 0, which is the brain once `data.brain` has put it on a background of 0."""
         return self.data > 0
 
     @property
@@ -54,12 +58,14 @@ def read_volume(path: Path) -> Volume:
     """The image in a NIfTI-1 or -2 file (.nii, .nii.gz, .hdr with .img), scaled as its header says.
 
     The affine is the sform's, else the qform's, else (no code set) the one nibabel takes from the voxel size.
+    The volume warns where no code is set, and where sform and qform place it otherwise.
 
     Raises:
         InputError: one line for a file that is missing, damaged, not NIfTI, not one 3-D volume of real
-            numbers, without contrast, or whose grid cannot be placed in space.
+            numbers, without contrast, a single slice that is not axial, or whose grid cannot be placed in
+            space.
     """
-    return _with_contrast(read_labels(path), path)
+    return _as_image(read_labels(path), path)
 
 
 def volume_from_array(array: NDArray[Any], spacing: tuple[float, ...]) -> Volume:
@@ -150,7 +156,7 @@ def volume_from_image(image: Any) -> Volume:
     Raises:
         InputError: not NIfTI, or as for `read_volume`.
     """
-    return _with_contrast(labels_from_image(image), image.get_filename() or _IN_MEMORY)
+    return _as_image(labels_from_image(image), image.get_filename() or _IN_MEMORY)
 
 
 def labels_from_image(image: Any) -> Volume:
@@ -167,7 +173,8 @@ def labels_from_image(image: Any) -> Volume:
     return _volume(image, name or _IN_MEMORY, Path(name) if name else None)
 
 
-def _with_contrast(volume: Volume, name: Path | str) -> Volume:
+def _as_image(volume: Volume, name: Path | str) -> Volume:
+    expect_axial(volume)
     if volume.data.min() == volume.data.max():
         raise InputError(
             f"{name}: every voxel is {volume.data.flat[0]:g}; expected an image, so check the file"
@@ -180,7 +187,8 @@ def _volume(image: Any, name: str, path: Path | None) -> Volume:
         affine = _sound_affine(name, image)
     data = _finite(voxels(image, name), name)
     shape = tuple(int(n) for n in image.shape)
-    return Volume(data.reshape((*shape, 1)[:3]), affine, image.header.copy(), shape, path)
+    warnings = _doubts_of_place(image.header, affine, shape)
+    return Volume(data.reshape((*shape, 1)[:3]), affine, image.header.copy(), shape, path, warnings)
 
 
 def _finite(data: NDArray[Any], name: str) -> NDArray[np.float32]:
@@ -214,6 +222,52 @@ def _sound_affine(path: Path | str, image: Any) -> NDArray[np.float64]:
             "check the header's units"
         )
     return affine
+
+
+def expect_axial(volume: Volume) -> None:
+    """Raise an `InputError` for a single slice that is not axial: the networks know axial ones alone."""
+    nearest = io_orientation(volume.affine)[:, 0]
+    thin = {int(axis) for axis, n in zip(nearest, volume.data.shape, strict=True) if n == 1} - {2}
+    if thin:
+        what = "a line of voxels" if len(thin) > 1 else ("one sagittal slice", "one coronal slice")[min(thin)]
+        raise InputError(
+            f"{volume.path or 'the image'}: holds {what} ({' x '.join(map(str, volume.data.shape))} voxels, "
+            f"stored towards {''.join(nibabel.aff2axcodes(volume.affine))}); expected a volume or an axial "
+            "slice"
+        )
+
+
+def _doubts_of_place(header: Any, affine: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[str, ...]:
+    """Warnings where a header tells nothing of orientation, or contradicts itself."""
+    names = {"L": "left", "R": "right", "A": "front", "P": "back", "S": "top", "I": "bottom"}
+    if not header["sform_code"] and not header["qform_code"]:
+        towards = ", ".join(names[code] for code in nibabel.aff2axcodes(affine))
+        return (
+            "its header tells no orientation (qform_code and sform_code are 0): its axes were taken to run "
+            f"to the patient's {towards}; if they do not, the result is wrong: write the orientation into it",
+        )
+    other = _qform(header)
+    if not header["sform_code"] or other is None:
+        return ()
+    corners = np.array([[*at, 1] for at in np.ndindex(2, 2, 2)]) * [*(np.array((*shape, 1)[:3]) - 1), 1]
+    apart = float(np.linalg.norm((corners @ (affine - other).T)[:, :3], axis=1).max())
+    if apart <= np.linalg.norm(affine[:3, :3], axis=0).min() / 2:
+        return ()
+    taken, left = ("".join(nibabel.aff2axcodes(form)) for form in (affine, other))
+    return (
+        f"sform ({taken}, code {int(header['sform_code'])}) and qform ({left}, code "
+        f"{int(header['qform_code'])}) of its header place it up to {apart:.1f} mm apart: the sform was "
+        "taken, as most programs take it",
+    )
+
+
+def _qform(header: Any) -> NDArray[np.float64] | None:
+    """The qform's affine; None where none is set, or it is none."""
+    try:
+        form = header.get_qform(coded=True)[0]
+    except (HeaderDataError, ValueError):
+        return None
+    return None if form is None or not np.isfinite(form).all() else np.asarray(form, dtype=np.float64)
 
 
 def _image(data: NDArray[Any], like: Volume, dtype: type) -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pseudohealthy.data.brain import Look, brain_alone, stored, upright, upright_mm
+from pseudohealthy.data.brain import Look, brain_alone, expect_no_fault, stored, upright, upright_mm
 from pseudohealthy.data.volume import Volume
 from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis.masks import on_grid
@@ -54,7 +54,8 @@ def find_brain(volume: Volume, mask: Path | Volume | None, device: torch.device)
         device: for HD-BET.
 
     Raises:
-        InputError: a mask that cannot be used; a skull where HD-BET is not installed or cannot work.
+        InputError: a mask that cannot be used; an image in which no brain can be found, stripped or not; a
+            skull where HD-BET is not installed or cannot work.
     """
     look = Look.at(volume)
     background = look.background or 0.0
@@ -63,8 +64,9 @@ def find_brain(volume: Volume, mask: Path | Volume | None, device: torch.device)
         return Brain(
             brain_alone(volume, look, given.voxels), background, f"masked by {given.name}", given.warnings
         )
+    expect_no_fault(volume, look)
     if not look.skull:
-        return Brain(brain_alone(volume, look), background, "absent")
+        return Brain(brain_alone(volume, look), background, "absent", look.warnings)
     found = _hd_bet(volume, look.skull, device)
     return Brain(brain_alone(volume, look, found), background, f"stripped by {TOOL}")
 
@@ -75,10 +77,9 @@ def _hd_bet(volume: Volume, why: str, device: torch.device) -> NDArray[np.bool_]
     x, mm = upright(volume.data, volume), upright_mm(volume)
     if len(x) * mm[0] < LEAST_MM:
         raise InputError(
-            f"{name}: has its skull ({why}), and is too thin to be stripped here; expected the brain alone, "
-            f"so {GIVE}"
+            f"{name}: {why}, and is too thin to be stripped here; expected the brain alone, so {GIVE}"
         )
-    package = _package(f"{name}: has its skull ({why})")
+    package = _package(f"{name}: {why}")
     with _quiet(), _quick():
         where = "cpu" if device.type == "cpu" else device.index or 0
         _, mask = package.hd_bet(x, mm, mode="fast", device=where, postprocess=True, do_tta=False)

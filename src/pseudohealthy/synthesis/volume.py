@@ -214,7 +214,7 @@ def synthesize(
     found = healed.facts()
     unsteady = facts.unsteady(found["brightness_flicker"])
     of_lesion = (*lesion.warnings, *lesion.beside(brain.alone.brain)) if lesion else ()
-    warnings = (*brain.warnings, *of_lesion, *unlike, *unsteady)
+    warnings = (*volume.warnings, *brain.warnings, *of_lesion, *unlike, *unsteady)
     report = {
         **_provenance(volume, model, slices=int(healed.done.sum())),
         "skull": brain.skull,
