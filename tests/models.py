@@ -21,6 +21,7 @@ def saved(
     *,
     copying: bool = False,
     finds: bool | None = None,
+    mirrored: bool = False,
     **preprocessing: Any,
 ) -> Path:
     """Fresh weights for slices of 64 x 48, which change the image a little and find lesions anywhere.
@@ -30,9 +31,10 @@ def saved(
         method: as in the settings.
         copying: G gives its input back.
         finds: S finds a lesion in every pixel, or in none.
+        mirrored: G sees its input mirrored, too.
         preprocessing: what differs from `FITTING`.
     """
-    settings = tiny(method, "networks.output=residual")
+    settings = tiny(method, "networks.output=residual", f"networks.mirrored_input={mirrored}")
     torch.manual_seed(0)
     networks = build(settings).generators
     if copying:

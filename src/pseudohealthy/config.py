@@ -78,6 +78,8 @@ class Networks(Frozen):
         long_skips: G and R see their encoder's features again in the decoder, as in the journal version; the
             paper has none, since they let the lesion through.
         critic: the last activation of the discriminators: bounded (Table 4), or none.
+        mirrored_input: G (and CycleGAN's F) sees beside its input the same slice mirrored about the midline
+            of its brain, where the other hemisphere shows what may be under a lesion; not in the paper.
     """
 
     width: int = Field(32, ge=4)
@@ -88,6 +90,7 @@ class Networks(Frozen):
     segmentor_residual: Literal["add", "concatenate"] = "add"
     long_skips: bool = False
     critic: Literal["sigmoid", "linear"] = "sigmoid"
+    mirrored_input: bool = False
 
 
 class Losses(Frozen):

@@ -111,13 +111,20 @@ def test_a_setting_changes_the_steps_that_depend_on_it_and_no_others() -> None:
     assert all(before[name] != other[name] for name in before)
 
 
+LATER = {
+    ("networks", "mirrored_input"): True,
+    ("training", "painted"): "varied",
+}
+
+
 def test_steps_done_before_a_setting_came_are_done_still() -> None:
     step = plan(experiment(), "data")[0]
-    training = dict(step.settings["training"])
-    assert training.pop("painted") == "bright"
-    earlier = Step(step.kind, step.name, {**step.settings, "training": training})
-    otherwise = Step(step.kind, step.name, {**step.settings, "training": {**training, "painted": "varied"}})
-    assert earlier.key == step.key != otherwise.key
+    for (group, key), otherwise in LATER.items():
+        values = dict(step.settings[group])
+        del values[key]
+        earlier = Step(step.kind, step.name, {**step.settings, group: values})
+        changed = Step(step.kind, step.name, {**step.settings, group: {**values, key: otherwise}})
+        assert earlier.key == step.key != changed.key, key
 
 
 @pytest.mark.parametrize("key", ["segmentation_cross_entropy", "healthy_negatives"])

@@ -76,6 +76,20 @@ def test_a_gated_output_is_its_input_where_the_gate_is_shut_and_the_painting_whe
         assert not network(x).any()  # black
 
 
+def test_a_mirrored_input_lets_a_pixel_matter_on_the_other_side_of_the_midline() -> None:
+    x = torch.zeros(1, 1, 96, 96)
+    x[..., 8:88, 10:86] = 0.5
+    network, plain = Generator(4, mirrored_input=True), Generator(4)
+    assert parameters(network) == pytest.approx(parameters(plain) + 4 * 49 / 1e6)
+    seen: list[torch.Tensor] = []
+    network.encoder.get_submodule("0.0").register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0]))
+    other = x.clone()
+    other[..., 40, 20] = 0.9
+    assert network(x).shape == network(other).shape == x.shape
+    assert torch.equal(seen[1][:, :1], other)
+    assert (seen[1] - seen[0]).nonzero().tolist() == [[0, 0, 40, 20], [0, 1, 40, 75]]
+
+
 def test_layer_norm_takes_all_axes_together() -> None:
     network = Generator(4, norm="layer")
     norms = [module for module in network.modules() if isinstance(module, nn.GroupNorm)]

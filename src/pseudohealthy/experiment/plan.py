@@ -37,9 +37,12 @@ DONE = "done.json"  # in a step's folder, written last
 WITH_SEGMENTOR = ("paired", "semi_supervised", "unpaired")  # in the order in which their S is preferred
 METHODS = ("conditional_gan", "cyclegan", *WITH_SEGMENTOR, "inpainter")
 ASIDE = ("panel_every", "checkpoint_every")  # training settings that do not decide the weights
-# Training settings that came later, at what was done before them: steps done then are done still
-BEFORE: Mapping[str, Any] = {"painted": "bright"}
-LOSSES_BEFORE: Mapping[str, Any] = {"segmentation_cross_entropy": 0.0, "healthy_negatives": 0.0}
+# Settings that came later, at what was done before them: steps done then are done still
+BEFORE: Mapping[str, Mapping[str, Any]] = {
+    "networks": {"mirrored_input": False},
+    "losses": {"segmentation_cross_entropy": 0.0, "healthy_negatives": 0.0},
+    "training": {"painted": "bright"},
+}
 NAME = r"^[A-Za-z0-9_.-]+$"
 THRESHOLD_RULE = "threshold"  # what the panel's rule is called beside the judges
 CONTROLS: tuple[tuple[str, Mask], ...] = (
@@ -298,16 +301,17 @@ def plan(experiment: Experiment, data_key: str) -> list[Step]:
 
 def _deciding(values: Mapping[str, Any]) -> dict[str, Any]:
     """Settings without those that decide nothing, or decide it as ever."""
-    training = values.get("training")
-    if training is None:
-        return dict(values)
-    training = {key: value for key, value in training.items() if key not in ASIDE}
-    return {**values, "training": _since(training, BEFORE), "losses": _since(values["losses"], LOSSES_BEFORE)}
 
+    def decides(group: str, key: str, value: object) -> bool:
+        beside = group == "training" and key in ASIDE
+        return not beside and (key not in BEFORE.get(group, {}) or value != BEFORE[group][key])
 
-def _since(values: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without those that are as they were before they came."""
-    return {key: value for key, value in values.items() if key not in before or value != before[key]}
+    return {
+        name: {key: value for key, value in group.items() if decides(name, key, value)}
+        if isinstance(group, Mapping)
+        else group
+        for name, group in values.items()
+    }
 
 
 def _keys_of(groups: Iterable[Mapping[str, Any]]) -> set[str]:

@@ -15,7 +15,11 @@ from pseudohealthy.networks.segmentor import Segmentor
 def generator(networks: Networks) -> Generator:
     """G, and CycleGAN's F."""
     return Generator(
-        networks.width, norm=networks.norm, output=networks.output, long_skips=networks.long_skips
+        networks.width,
+        norm=networks.norm,
+        output=networks.output,
+        long_skips=networks.long_skips,
+        mirrored_input=networks.mirrored_input,
     )
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pseudohealthy.networks.blocks import ConvBlock, Norm, ResidualBlock, UpBlock, clamped, initialise
+from pseudohealthy.networks.midline import mirrored
 
 RESIDUAL_BLOCKS = 6
 
@@ -29,6 +30,8 @@ class Generator(nn.Module):
             that the network need not learn first to copy; "gated" paints an image and a gate in [0, 1] that
             says how much of it is shown in place of that channel, so that texture goes too.
         long_skips: the encoder's features are put beside the decoder's of the same size.
+        mirrored_input: the encoder sees the input's first channel mirrored about the brain's midline, too;
+            it is made here, of the input alone.
     """
 
     def __init__(
@@ -39,12 +42,13 @@ class Generator(nn.Module):
         norm: Norm = "instance",
         output: Output = "image",
         long_skips: bool = False,
+        mirrored_input: bool = False,
     ) -> None:
         super().__init__()
-        self.form, self.long_skips = output, long_skips
+        self.form, self.long_skips, self.mirrored_input = output, long_skips, mirrored_input
         beside = 2 if long_skips else 1
         self.encoder = nn.Sequential(
-            ConvBlock(inputs, width, 7, norm=norm),
+            ConvBlock(inputs + mirrored_input, width, 7, norm=norm),
             ConvBlock(width, 2 * width, 3, stride=2, norm=norm),
             ConvBlock(2 * width, 4 * width, 3, stride=2, norm=norm),
         )
@@ -71,6 +75,8 @@ class Generator(nn.Module):
     def _decoded(self, x: Tensor) -> Tensor:
         """The last features, `(N, width, H, W)`, or twice as many with skips."""
         skips = []
+        if self.mirrored_input:
+            x = torch.cat([x, mirrored(x[:, :1])], dim=1)
         for down in self.encoder:
             x = down(x)
             skips.append(x)
