@@ -161,6 +161,15 @@ def test_painted_lesions_need_room_in_the_batch() -> None:
     assert settings("judge", overrides=["training.batch_size=1"]).training.batch_size == 1
 
 
+@pytest.mark.parametrize("name", ["gradient", "lesion_crop_adversarial"])
+def test_a_loss_on_synthetic_lesions_needs_those_lesions(name: str) -> None:
+    with pytest.raises(InputError) as failure:
+        settings("paired", "midl2019", overrides=[f"losses.{name}=0.5"])
+    assert f"losses.{name}=0.5 needs losses.truth above 0" in str(failure.value)
+    assert getattr(settings("cyclegan", "midl2019", overrides=[f"losses.{name}=0.5"]).losses, name) == 0.5
+    assert getattr(settings("paired", overrides=[f"losses.{name}=0.5"]).losses, name) == 0.5
+
+
 def test_a_file_goes_before_a_preset_and_an_override_before_a_file() -> None:
     values = {"training": {"images": 100, "augment": "none"}, "losses": {"gan_image": 7}}
     chosen = settings("unpaired", "default", values, ["training.images=200", "networks.norm=layer"])

@@ -21,6 +21,8 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 MethodName = Literal[
     "conditional_gan", "cyclegan", "unpaired", "paired", "semi_supervised", "inpainter", "judge"
 ]
+# Methods that learn from synthetic lesions, where the settings ask for them
+WITH_TRUTH: frozenset[MethodName] = frozenset({"paired", "semi_supervised", "unpaired"})
 PresetName = Literal["midl2019", "media2020", "default"]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Factor = Annotated[float, Field(ge=0)]
@@ -116,6 +118,10 @@ class Losses(Frozen):
             asks for, as a loss; not in the paper.
         truth: of `|G(x_p) - x_h|`, over the image and again inside the lesion, where x_p is a healthy slice
             x_h with a synthetic lesion; not in the paper. 0: no lesions are inserted.
+        gradient: of the difference between the gradients of G(x_p) and x_h inside that lesion, which asks for
+            the tissue's texture; not in the paper.
+        lesion_crop_adversarial: of an adversarial loss (hinge) on squares of 64 pixels round that lesion,
+            where a discriminator D_l tells G(x_p) from x_h; not in the paper. 0: there is no D_l.
         clean: of `-log(1 - S(G(x_p)))`, S held still: S is to find nothing in G's image; not in the paper.
         cycle_noise: standard deviation of noise on x~_h before R, which breaks the channel through which G
             could tell R what it has taken away; not in the paper.
@@ -138,6 +144,8 @@ class Losses(Frozen):
     healthy_negatives: float = Field(0.0, ge=0)
     outside: float = Field(0.0, ge=0)
     truth: float = Field(0.0, ge=0)
+    gradient: float = Field(0.0, ge=0)
+    lesion_crop_adversarial: float = Field(0.0, ge=0)
     clean: float = Field(0.0, ge=0)
     cycle_noise: float = Field(0.0, ge=0)
     dice: Literal["plain", "squared"] = "plain"
@@ -213,11 +221,25 @@ class Settings(Frozen):
 
     @model_validator(mode="after")
     def _some_are_painted(self) -> Self:
-        painted = self.losses.truth and self.method in {"paired", "semi_supervised", "unpaired"}
+        painted = self.losses.truth and self.method in WITH_TRUTH
         if painted and not round(self.training.inserted * self.training.batch_size):
             raise ValueError(
                 f"losses.truth needs painted images, but training.inserted={self.training.inserted} of "
                 f"training.batch_size={self.training.batch_size} is none; raise one of them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _synthetic_lesions_have_a_loss(self) -> Self:
+        asked = [
+            f"losses.{name}={value}"
+            for name in ("gradient", "lesion_crop_adversarial")
+            if (value := getattr(self.losses, name))
+        ]
+        if asked and not self.losses.truth and self.method in WITH_TRUTH:
+            raise ValueError(
+                f"{asked[0]} needs losses.truth above 0: without it there are no synthetic lesions, whose "
+                "truth is known"
             )
         return self
 

@@ -113,6 +113,8 @@ def test_a_setting_changes_the_steps_that_depend_on_it_and_no_others() -> None:
 
 LATER = {
     ("networks", "mirrored_input"): True,
+    ("losses", "gradient"): 0.5,
+    ("losses", "lesion_crop_adversarial"): 0.5,
     ("training", "painted"): "varied",
 }
 

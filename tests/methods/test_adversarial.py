@@ -9,7 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from pseudohealthy.config import Losses
-from pseudohealthy.methods.adversarial import LeastSquares, Wasserstein, adversarial, gradient_penalty
+from pseudohealthy.methods.adversarial import (
+    Adversarial,
+    Hinge,
+    LeastSquares,
+    Wasserstein,
+    adversarial,
+    gradient_penalty,
+)
 from pseudohealthy.networks.discriminator import Discriminator
 
 
@@ -49,10 +56,17 @@ def test_wasserstein_by_hand() -> None:
     assert two.item() == pytest.approx(0.8 + 1.2 - 2 * 2 + 2 * 10 * penalty)
 
 
-@pytest.mark.parametrize("form", [LeastSquares(), Wasserstein(10)])
-def test_a_sample_of_no_share_does_not_matter_and_the_mean_is_over_all(
-    form: LeastSquares | Wasserstein,
-) -> None:
+def test_hinge_by_hand() -> None:
+    D, form = slope(2), Hinge()
+    assert form.fooling(D, flat(0.4)).item() == pytest.approx(-0.8)
+    assert form.telling(D, flat(0.3), [flat(-0.2)]).item() == pytest.approx((1 - 0.6) + (1 - 0.4))
+    assert form.telling(D, flat(0.6), [flat(-0.6)]).item() == 0  # told well enough
+    two = form.telling(D, flat(0.3), [flat(-0.2), flat(0.1)])
+    assert two.item() == pytest.approx(2 * 0.4 + 0.6 + 1.2)
+
+
+@pytest.mark.parametrize("form", [LeastSquares(), Wasserstein(10), Hinge()])
+def test_a_sample_of_no_share_does_not_matter_and_the_mean_is_over_all(form: Adversarial) -> None:
     D, share = slope(0.7), torch.tensor([1.0, 0.0]).view(-1, 1, 1, 1)
     alone = form.fooling(D, flat(0.3)), form.telling(D, flat(0.9), [flat(0.3)])
     both = form.fooling(D, flat(0.3, 5), share), form.telling(D, flat(0.9, 7), [flat(0.3, 5)], share)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from pseudohealthy.config import Losses, Networks, settings
 from pseudohealthy.data.slices import Batch
 from pseudohealthy.methods.base import Terms
-from pseudohealthy.methods.factorization import Factorization, Supervision
+from pseudohealthy.methods.factorization import CROPS, Factorization, Supervision
+from pseudohealthy.methods.losses import gradient_l1_inside
 
 TINY = Networks(width=4, segmentor_width=4, discriminator_width=4)
 
@@ -245,6 +246,57 @@ def test_the_truth_under_an_inserted_lesion_by_hand(supervision: Supervision) ->
     terms = method.generator_terms(x)
     assert terms.losses["L_Truth"].item() == pytest.approx((gap.mean() / 2 + inside / 2).item(), rel=1e-5)
     assert terms.weights["L_Truth"] == 7
+
+
+def test_gradients_under_a_synthetic_lesion_by_hand() -> None:
+    x = known()
+    assert x.x_p is not None
+    assert x.m_p is not None
+    assert x.truth is not None
+    assert "L_Gradient" not in by_hand("paired", Losses(truth=7)).generator_terms(x).losses
+    terms = by_hand("paired", Losses(truth=7, gradient=3)).generator_terms(x)
+    of_first = gradient_l1_inside(0.5 * x.x_p[:1], x.truth[:1], x.m_p[:1])  # G halves
+    assert terms.losses["L_Gradient"].item() == pytest.approx(of_first.item() / 2, rel=1e-5)
+    assert terms.weights["L_Gradient"] == 3
+
+
+@pytest.mark.parametrize("supervision", ["paired", "unpaired", "semi_supervised"])
+def test_a_discriminator_of_crops_sees_synthetic_lesions_alone_beside_the_truth_of_their_place(
+    supervision: Supervision,
+) -> None:
+    assert "D_l" not in by_hand(supervision, Losses(truth=1)).discriminators
+    method = by_hand(supervision, Losses(truth=1, lesion_crop_adversarial=5))
+    method.discriminators["D_l"] = Affine(0.5, 0, 0.1)
+    x = known()
+    terms = method.generator_terms(x)
+    assert CROPS in method.unpooled
+    # crops of 64 pixels are the whole of these images: G halves, D_l halves again; the mean is over both
+    assert x.x_p is not None
+    assert x.truth is not None
+    fake, real = 0.25 * x.x_p[0] + 0.1, 0.5 * x.truth[0] + 0.1
+    assert terms.losses["L_Crop"].item() == pytest.approx(-fake.mean().item() / 2, rel=1e-5)
+    assert terms.weights["L_Crop"] == 5
+    told = method.discriminator_losses(x, detached(terms))["D_l"].item()
+    expected = ((1 - real).relu().mean() + (1 + fake).relu().mean()) / 2
+    assert told == pytest.approx(expected.item(), rel=1e-5)
+    assert set(method.fakes(x)) == set(terms.fakes)
+
+
+def test_a_discriminator_of_crops_teaches_g_and_learns_itself() -> None:
+    losses = Losses(truth=1, lesion_crop_adversarial=1)
+    method = Factorization(TINY, losses, supervision="paired")
+    x = known()
+    method.discriminators.requires_grad_(False)
+    terms = method.generator_terms(x)
+    terms.losses["L_Crop"].backward()
+    assert all(p.grad is not None and p.grad.any() for p in method.generators["G"].parameters())
+    assert all(p.grad is None for name in "RS" for p in method.generators[name].parameters())
+    method.discriminators.requires_grad_(True)
+    method.discriminator_losses(x, detached(terms))["D_l"].backward()
+    for name, parameter in method.discriminators["D_l"].named_parameters():
+        assert parameter.grad is not None
+        # a constant added to all answers changes no difference between them
+        assert parameter.grad.any() or name == "layers.6.bias", name
 
 
 def test_without_pairs_an_inserted_lesion_teaches_s_by_its_mask_and_the_others_by_d_m() -> None:

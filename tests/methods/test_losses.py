@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pseudohealthy.methods.losses import as_shown, l1, least_squares, soft_dice
+from pseudohealthy.methods.losses import as_shown, gradient_l1_inside, l1, least_squares, soft_dice
 
 
 def image(*values: float) -> torch.Tensor:
@@ -15,6 +15,19 @@ def image(*values: float) -> torch.Tensor:
 def test_l1_and_least_squares_are_means() -> None:
     assert l1(image(0.0, 1.0), image(0.5, 0.0)).item() == pytest.approx(0.75)
     assert least_squares(image(0.5, 1.0), 1).item() == pytest.approx(0.125)
+
+
+def test_gradients_count_where_one_of_two_neighbours_is_in_the_mask() -> None:
+    m = torch.zeros(2, 1, 3, 4)
+    m[0, 0, 1, 1] = 1
+    target = torch.rand(2, 1, 3, 4)
+    output = target + torch.arange(4.0)  # steps of 1 in a row, of 0 in a column
+    # two of the four pairs are a step of 1 apart; the second image has no lesion
+    assert gradient_l1_inside(output, target, m).item() == pytest.approx((2 / 4 + 0) / 2)
+    assert gradient_l1_inside(target + 0.3, target, m).item() == pytest.approx(0, abs=1e-6)
+    far = output.clone()
+    far[..., 3] += 9  # none of these pixels is beside the lesion
+    assert torch.equal(gradient_l1_inside(far, target, m), gradient_l1_inside(output, target, m))
 
 
 def test_soft_dice_by_hand() -> None:

@@ -77,6 +77,7 @@ def stop_at(image: int, prepared: Prepared, out: Path, settings: Settings) -> No
 RUNS = [
     *[tiny(method) for method in get_args(MethodName)],
     tiny("semi_supervised", "training.labelled_share=0.5"),
+    tiny("unpaired", "losses.lesion_crop_adversarial=0.5", "losses.gradient=5"),
     *[tiny(method, "training.critic_steps=2", preset="media2020") for method in ("paired", "unpaired")],
 ]
 
@@ -117,14 +118,15 @@ def test_two_processes_have_the_gradients_of_one_within_rounding(
     prepared: Prepared, prepared_folder: Path, tmp_path: Path
 ) -> None:
     """After one step, Adam's first moment is the gradient; its weights would hide small gradients' errors."""
-    settings = tiny("unpaired", "training.images=2")
+    options = ["training.precision=32-true", "losses.lesion_crop_adversarial=0.5"]
+    settings = tiny("unpaired", "training.images=2", *options)
     train(prepared, tmp_path / "one", settings, accelerator="cpu")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command += ["-m", "pseudohealthy.cli.main", "train", str(prepared_folder), "-o", str(tmp_path / "two")]
     command += ["--config", str(as_file(tmp_path, settings)), "--device", "cpu"]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     one, two = (load_state(tmp_path / run / "state.pt")["optimisers"] for run in ("one", "two"))
-    assert set(one) == set(two) == {"generators", "D_x", "D_m"}
+    assert set(one) == set(two) == {"generators", "D_x", "D_m", "D_l"}
     for name in one:
         first, second = (
             torch.cat([moments["exp_avg"].flatten() for moments in each[name]["state"].values()])

@@ -146,6 +146,19 @@ def test_the_learning_rate_falls_over_the_second_half_by_images_or_by_time() -> 
     assert by_time.done
 
 
+def test_a_discriminator_of_crops_takes_steps_of_its_own_and_keeps_no_past_crops(prepared: Prepared) -> None:
+    run = started(tiny("paired", "losses.lesion_crop_adversarial=0.5", "training.pool=3"))
+    slices = Slices(prepared, "train", run.method.needs, run.training)
+    before = copy.deepcopy(run.method.discriminators["D_l"].state_dict())
+    run.step(slices.batch(0), 0, [partial(slices.batch, 1)])
+    after = run.method.discriminators["D_l"].state_dict()
+    assert not any(torch.equal(before[name], after[name]) for name in before if name.endswith("original"))
+    assert set(run.pools) == {"G(x_p)", "R(x_h,0)"}
+    assert {"D_l", "L_Crop"} <= set(run.losses())
+    steps = [each["step"].item() for each in run.optimisers["D_l"].state.values()]
+    assert steps == [2] * 8
+
+
 def test_the_time_used_survives_and_a_state_from_before_time_was_kept_is_read(run: Run) -> None:
     run.seconds = 12.5
     state = run.state()

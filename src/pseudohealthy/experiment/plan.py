@@ -40,7 +40,12 @@ ASIDE = ("panel_every", "checkpoint_every")  # training settings that do not dec
 # Settings that came later, at what was done before them: steps done then are done still
 BEFORE: Mapping[str, Mapping[str, Any]] = {
     "networks": {"mirrored_input": False},
-    "losses": {"segmentation_cross_entropy": 0.0, "healthy_negatives": 0.0},
+    "losses": {
+        "segmentation_cross_entropy": 0.0,
+        "healthy_negatives": 0.0,
+        "gradient": 0.0,
+        "lesion_crop_adversarial": 0.0,
+    },
     "training": {"painted": "bright"},
 }
 NAME = r"^[A-Za-z0-9_.-]+$"

@@ -1,4 +1,4 @@
-"""The two forms of an adversarial loss: least squares (Mao 2017) and Wasserstein with a gradient penalty."""
+"""The forms of an adversarial loss: least squares (Mao 2017), Wasserstein with a penalty, and hinge."""
 
 from __future__ import annotations
 
@@ -62,6 +62,20 @@ class Wasserstein(Adversarial):
             for fake in fakes
         ]
         return torch.stack(parts).sum()
+
+
+class Hinge(Adversarial):
+    """`-D(fake)` against `max(0, 1 - D(real)) + max(0, 1 + D(fake))` (Lim and Ye 2017)."""
+
+    def fooling(self, D: nn.Module, fake: Tensor, share: Share = 1.0) -> Tensor:
+        """`-D(fake)`, a mean over patches."""
+        loss: Tensor = -(share * D(fake)).mean()
+        return loss
+
+    def telling(self, D: nn.Module, real: Tensor, fakes: Sequence[Tensor], share: Share = 1.0) -> Tensor:
+        """`max(0, 1 - D(real)) + max(0, 1 + D(fake))`, summed over the kinds of fakes."""
+        of_real = (share * (1 - D(real)).relu()).mean()
+        return torch.stack([of_real + (share * (1 + D(fake)).relu()).mean() for fake in fakes]).sum()
 
 
 def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor, share: Share = 1.0) -> Tensor:

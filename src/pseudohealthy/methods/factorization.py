@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from pseudohealthy.config import Losses, Networks
 from pseudohealthy.data.slices import Batch, Need
 from pseudohealthy.methods import parts
-from pseudohealthy.methods.adversarial import adversarial
+from pseudohealthy.methods.adversarial import Hinge, adversarial
 from pseudohealthy.methods.base import Method, Terms, asked_for
+from pseudohealthy.methods.lesion_crops import lesion_crops
 from pseudohealthy.methods.losses import (
     Share,
     as_shown,
+    gradient_l1_inside,
     held_still,
     l1,
     l1_inside,
@@ -26,6 +28,7 @@ from pseudohealthy.methods.losses import (
 from pseudohealthy.networks.segmentor import Segmentor
 
 Supervision = Literal["paired", "unpaired", "semi_supervised"]
+CROPS = "crops of G(x_p)"  # D_l's fakes
 NEEDS: Mapping[Supervision, frozenset[Need]] = {
     "paired": frozenset({"healthy", "lesion"}),
     "unpaired": frozenset({"healthy", "bank"}),
@@ -46,6 +49,7 @@ class Factorization(Method):
     def __init__(self, networks: Networks, losses: Losses, *, supervision: Supervision) -> None:
         super().__init__()
         self.losses, self.supervision, self.adversarial = losses, supervision, adversarial(losses)
+        self.hinge = Hinge()
         self.needs = NEEDS[supervision]
         self.needs |= {"inserted"} if losses.truth else set()
         self.needs |= {"kept"} if losses.healthy else set()
@@ -61,13 +65,18 @@ class Factorization(Method):
         )
         critics = ("D_x",) if supervision == "paired" else ("D_x", "D_m")
         self.discriminators = parts.discriminators(networks, *critics)
+        if losses.lesion_crop_adversarial:
+            self.discriminators["D_l"] = parts.patch_discriminator(networks)
+            self.unpooled |= {CROPS}  # each is shown beside the truth of its own place
 
     def fakes(self, batch: Batch) -> dict[str, Tensor]:
-        """G(x_p) and R(x_h, 0) for D_x; S(x_p) for D_m, where there is one."""
+        """G(x_p) and R(x_h, 0) for D_x; S(x_p) for D_m and crops of G(x_p) for D_l, where there are those."""
         G, R, S = (self.generators[name] for name in "GRS")
         x_p, x_h = asked_for(batch.x_p), asked_for(batch.x_h)
         made = {"G(x_p)": G(x_p), "R(x_h,0)": R(x_h, torch.zeros_like(x_h))}
-        return {**made, "S(x_p)": S(x_p)} if "D_m" in self.discriminators else made
+        if "D_m" in self.discriminators:
+            made["S(x_p)"] = S(x_p)
+        return {**made, **self._crops(batch, made["G(x_p)"])}
 
     def generator_terms(self, batch: Batch) -> Terms:
         """`lambda_1 L_CC + lambda_2 L_GAN1`, and lambda_3 times L_Seg or L_GAN2."""
@@ -92,19 +101,25 @@ class Factorization(Method):
             "L_CC": image_p * l1(x_hat_p, x_p) + image_h * l1(x_hat_h, x_h) + mask_h * l1(m_hat_h, m_h),
             "L_GAN1": gan_p * fooling(D_x, x_tilde_h) + gan_h * fooling(D_x, x_tilde),
             **self._mask_losses(batch, x_tilde_h, m_tilde_p),
-            **self._healing_losses(batch, x_tilde_h),
+            **self._synthetic_losses(batch, x_tilde_h, fakes),
+            **self._clean_losses(x_tilde_h),
             **self._keeping_losses(batch),
         }
         return Terms(losses, self._weights(), fakes)
 
     def discriminator_losses(self, batch: Batch, fakes: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """D_x's side of L_GAN1 (real counted once a cycle) and D_m's side of L_GAN2."""
+        """D_x's side of L_GAN1 (real counted once a cycle), D_m's of L_GAN2, and D_l's of L_Crop."""
         telling = self.adversarial.telling
         images = [fakes["G(x_p)"], fakes["R(x_h,0)"]]
         losses = {"D_x": telling(self.discriminators["D_x"], asked_for(batch.x_h), images)}
         if "D_m" in self.discriminators:
             real, fake = self._shown(asked_for(batch.m)), self._shown(fakes["S(x_p)"])
             losses["D_m"] = telling(self.discriminators["D_m"], real, [fake], 1 - self._own(batch))
+        if "D_l" in self.discriminators:
+            real = lesion_crops(asked_for(batch.truth), asked_for(batch.m_p))
+            losses["D_l"] = self.hinge.telling(
+                self.discriminators["D_l"], real, [fakes[CROPS]], _synthetic(batch)
+            )
         return losses
 
     def _mask_losses(self, batch: Batch, x_tilde_h: Tensor, m_tilde_p: Tensor) -> dict[str, Tensor]:
@@ -121,18 +136,34 @@ class Factorization(Method):
             losses["L_GAN2"] = self.adversarial.fooling(D_m, self._shown(m_tilde_p), 1 - own)
         return losses
 
-    def _healing_losses(self, batch: Batch, x_tilde_h: Tensor) -> dict[str, Tensor]:
-        """What is known of G's image beyond the paper: its truth under inserted lesions, and no disease."""
-        losses = {}
-        if batch.inserted is not None:
-            known = batch.inserted.float().view(-1, 1, 1, 1)
-            made, truth = known * x_tilde_h, known * asked_for(batch.truth)
-            losses["L_Truth"] = l1(made, truth) + l1_inside(made, truth, asked_for(batch.m_p))
-        if self.losses.clean:
-            S = self.generators["S"]
-            with held_still(S):
-                losses["L_Clean"] = F.softplus(cast(Segmentor, S).logits(x_tilde_h)).mean()  # -log(1 - S)
+    def _synthetic_losses(
+        self, batch: Batch, x_tilde_h: Tensor, fakes: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """What is known of G's image under synthetic lesions, whose truth is there."""
+        if batch.inserted is None:
+            return {}
+        known, m_p = _synthetic(batch), asked_for(batch.m_p)
+        made, truth = known * x_tilde_h, known * asked_for(batch.truth)
+        losses = {"L_Truth": l1(made, truth) + l1_inside(made, truth, m_p)}
+        if self.losses.gradient:
+            losses["L_Gradient"] = gradient_l1_inside(made, truth, m_p)
+        if "D_l" in self.discriminators:
+            losses["L_Crop"] = self.hinge.fooling(self.discriminators["D_l"], fakes[CROPS], known)
         return losses
+
+    def _crops(self, batch: Batch, x_tilde_h: Tensor) -> dict[str, Tensor]:
+        """What D_l is shown of G's image, where there is a D_l."""
+        if "D_l" not in self.discriminators:
+            return {}
+        return {CROPS: lesion_crops(x_tilde_h, asked_for(batch.m_p))}
+
+    def _clean_losses(self, x_tilde_h: Tensor) -> dict[str, Tensor]:
+        """S is to find no disease in G's image."""
+        if not self.losses.clean:
+            return {}
+        S = cast(Segmentor, self.generators["S"])
+        with held_still(S):
+            return {"L_Clean": F.softplus(S.logits(x_tilde_h)).mean()}  # -log(1 - S)
 
     def _keeping_losses(self, batch: Batch) -> dict[str, Tensor]:
         """A slice without disease is to stay as it is, and S is to find nothing there."""
@@ -149,6 +180,8 @@ class Factorization(Method):
             "L_Outside": self.losses.outside,
             "L_GAN2": self.losses.gan_mask,
             "L_Truth": self.losses.truth,
+            "L_Gradient": self.losses.gradient,
+            "L_Crop": self.losses.lesion_crop_adversarial,
             "L_Clean": self.losses.clean,
             "L_Healthy": self.losses.healthy,
         }
@@ -167,3 +200,8 @@ class Factorization(Method):
 
     def _shown(self, m: Tensor) -> Tensor:
         return as_shown(m, self.losses.mask_critic_input)
+
+
+def _synthetic(batch: Batch) -> Tensor:
+    """`(N, 1, 1, 1)`: 1 for an image with a synthetic lesion, 0 for any other."""
+    return asked_for(batch.inserted).float().view(-1, 1, 1, 1)

@@ -31,6 +31,24 @@ def l1_inside(output: Tensor, target: Tensor, m: Tensor) -> Tensor:
     return inside.mean()
 
 
+def gradient_l1_inside(output: Tensor, target: Tensor, m: Tensor) -> Tensor:
+    """`|gradient of output - gradient of target|`, a mean over neighbours, then over samples.
+
+    Neighbours in a row or a column count where one of the two is in the sample's mask `(N, 1, H, W)`.
+    """
+    total, count = torch.zeros(len(m), device=m.device), torch.zeros(len(m), device=m.device)
+    for axis in (2, 3):
+        first, second = slice(0, m.shape[axis] - 1), slice(1, m.shape[axis])
+        before, after = (
+            tuple(part if axis == each else slice(None) for each in range(4)) for part in (first, second)
+        )
+        gap = output - target
+        near = torch.maximum(m[before], m[after])
+        total = total + (near * (gap[after] - gap[before]).abs()).sum((1, 2, 3))
+        count = count + near.sum((1, 2, 3))
+    return (total / count.clamp(min=1)).mean()
+
+
 def least_squares(judged: Tensor, target: float, share: Share = 1.0) -> Tensor:
     """`(D(.) - target)^2`, a mean over patches; real is 1, fake is 0 (Mao 2017)."""
     return (share * (judged - target).square()).mean()

@@ -8,6 +8,7 @@ from pseudohealthy.config import Networks
 from pseudohealthy.networks.discriminator import Discriminator
 from pseudohealthy.networks.generator import Generator
 from pseudohealthy.networks.inpainter import Inpainter
+from pseudohealthy.networks.patch_discriminator import PatchDiscriminator
 from pseudohealthy.networks.reconstructor import Reconstructor
 from pseudohealthy.networks.segmentor import Segmentor
 
@@ -44,3 +45,8 @@ def discriminators(networks: Networks, *symbols: str) -> nn.ModuleDict:
     """D_x and the like, one each."""
     width, norm, critic = networks.discriminator_width, networks.norm, networks.critic
     return nn.ModuleDict({symbol: Discriminator(width, norm=norm, critic=critic) for symbol in symbols})
+
+
+def patch_discriminator(networks: Networks) -> PatchDiscriminator:
+    """D_l."""
+    return PatchDiscriminator(networks.discriminator_width)
