@@ -161,6 +161,21 @@ def test_painted_lesions_need_room_in_the_batch() -> None:
     assert settings("judge", overrides=["training.batch_size=1"]).training.batch_size == 1
 
 
+@pytest.mark.parametrize("override", ["training.warm_up_images=8", "training.warm_up_share=0.2"])
+def test_a_warm_up_needs_synthetic_lesions_and_is_nothing_to_other_methods(override: str) -> None:
+    with pytest.raises(InputError) as failure:
+        settings("unpaired", "midl2019", overrides=[override])
+    assert f"{override} needs losses.truth above 0" in str(failure.value)
+    for method in ("conditional_gan", "cyclegan", "inpainter", "judge"):
+        settings(method, "midl2019", overrides=[override])
+    settings("unpaired", "midl2019", overrides=[override, "losses.truth=1"])
+
+
+def test_a_warm_up_cannot_be_the_whole_of_a_run() -> None:
+    with pytest.raises(InputError, match=r"training\.warm_up_share is 1"):
+        settings(overrides=["training.warm_up_share=1"])
+
+
 @pytest.mark.parametrize("name", ["gradient", "lesion_crop_adversarial"])
 def test_a_loss_on_synthetic_lesions_needs_those_lesions(name: str) -> None:
     with pytest.raises(InputError) as failure:

@@ -160,6 +160,12 @@ class Training(Frozen):
             above 0; None: `epochs` passes over the pathological slices.
         epochs: used where `images` is None.
         minutes: of training, interruptions not counted; where given, they decide instead of `images`.
+        warm_up_images: synthetic images that G sees before that in a warm-up, in which G learns from them
+            alone and S from masks and slices without a lesion, and nothing else learns; counted apart from
+            `images`. The learning rate is constant meanwhile; its schedule begins after it. Methods without
+            S, which have nothing to learn alone, and the judge have no warm-up.
+        warm_up_share: share of `minutes` that the warm-up takes; where `minutes` decide, it does instead of
+            `warm_up_images`.
         batch_size: pathological images a step over all processes, and as many healthy ones.
         learning_rate: Adam's, at the start.
         betas: Adam's.
@@ -189,6 +195,8 @@ class Training(Frozen):
     images: int | None = Field(None, gt=0)
     epochs: int = Field(300, gt=0)
     minutes: float | None = Field(None, gt=0)
+    warm_up_images: int = Field(0, ge=0)
+    warm_up_share: float = Field(0.0, ge=0, lt=1)
     batch_size: int = Field(4, gt=0)
     learning_rate: float = Field(1e-4, gt=0)
     betas: tuple[Decay, Decay] = (0.5, 0.999)
@@ -235,6 +243,11 @@ class Settings(Frozen):
             f"losses.{name}={value}"
             for name in ("gradient", "lesion_crop_adversarial")
             if (value := getattr(self.losses, name))
+        ]
+        asked += [
+            f"training.{name}={value}"
+            for name in ("warm_up_images", "warm_up_share")
+            if (value := getattr(self.training, name))
         ]
         if asked and not self.losses.truth and self.method in WITH_TRUTH:
             raise ValueError(

@@ -309,6 +309,31 @@ def test_a_share_of_the_images_are_healthy_slices_with_a_lesion_that_is_known(pr
         assert set(healthy["split"]) == {"train"}
 
 
+def test_every_image_of_a_warm_up_has_a_synthetic_lesion_and_the_order_is_another(
+    prepared: Prepared,
+) -> None:
+    slices = Slices(prepared, "train", INSERTED | {"kept"}, PLAIN)
+    view = slices.for_warm_up(frozenset({"inserted", "kept"}))
+    for step in range(4):
+        batch = tensors(view.batch(step))
+        assert set(batch) == {"x_p", "m_p", "inserted", "truth", "x_k"}
+        assert batch["inserted"].all()
+        assert batch["m_p"].sum((1, 2, 3)).min() > 0
+        healthy = prepared.slices.set_index("row").loc[rows_of(prepared, batch["truth"])]
+        assert set(healthy["label"]) == {"healthy"}
+        parts = [tensors(view.batch(step, part)) for part in (slice(0, 2), slice(2, 4))]
+        assert all(torch.equal(torch.cat([part[name] for part in parts]), batch[name]) for name in batch)
+    assert not torch.equal(tensors(slices.batch(0))["x_k"], tensors(view.batch(0))["x_k"])
+    assert tensors(slices.batch(0))["inserted"].tolist() == [True, True, False, False]
+
+
+def test_real_images_of_a_warm_up_come_with_their_own_masks(prepared: Prepared) -> None:
+    slices = Slices(prepared, "train", frozenset({"lesion", "healthy", "inserted"}), PLAIN)
+    batch = tensors(slices.for_warm_up(frozenset({"lesion"})).batch(0))
+    assert set(batch) == {"x_p", "m_p"}
+    assert np.array_equal(batch["m_p"][:, 0].numpy(), prepared.masks[rows_of(prepared, batch["x_p"])])
+
+
 def test_an_inserted_lesion_its_mask_and_its_truth_are_augmented_alike(prepared: Prepared) -> None:
     for step in range(8):
         batch = with_inserted(prepared, step, "flip_gamma")

@@ -116,6 +116,8 @@ LATER = {
     ("losses", "gradient"): 0.5,
     ("losses", "lesion_crop_adversarial"): 0.5,
     ("training", "painted"): "varied",
+    ("training", "warm_up_images"): 400,
+    ("training", "warm_up_share"): 0.2,
 }
 
 

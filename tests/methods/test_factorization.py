@@ -13,7 +13,7 @@ from pseudohealthy.config import Losses, Networks, settings
 from pseudohealthy.data.slices import Batch
 from pseudohealthy.methods.base import Terms
 from pseudohealthy.methods.factorization import CROPS, Factorization, Supervision
-from pseudohealthy.methods.losses import gradient_l1_inside
+from pseudohealthy.methods.losses import gradient_l1_inside, l1, l1_inside, soft_dice
 
 TINY = Networks(width=4, segmentor_width=4, discriminator_width=4)
 
@@ -297,6 +297,83 @@ def test_a_discriminator_of_crops_teaches_g_and_learns_itself() -> None:
         assert parameter.grad is not None
         # a constant added to all answers changes no difference between them
         assert parameter.grad.any() or name == "layers.6.bias", name
+
+
+def of_warm_up(size: int = 2) -> Batch:
+    """Synthetic lesions alone."""
+    x = batch(3, size)
+    truth = torch.rand(size, 1, 32, 32)
+    return Batch(x_p=x.x_p, m_p=x.m_p, inserted=torch.ones(size, dtype=torch.bool), truth=truth)
+
+
+@pytest.mark.parametrize("supervision", ["paired", "unpaired", "semi_supervised"])
+def test_a_warm_up_by_hand(supervision: Supervision) -> None:
+    """G learns from synthetic lesions; S from them without pairs, else from real images' own masks."""
+    method, synthetic, real = by_hand(supervision, Losses(truth=7)), of_warm_up(), batch(4)
+    batches = (synthetic,) if supervision == "unpaired" else (synthetic, real)
+    assert len(method.warm_up_needs) == len(batches)
+    terms = method.warm_up_terms(*batches)
+    assert set(terms.losses) == {"L_Truth", "L_Seg"}
+    assert (terms.weights["L_Truth"], terms.weights["L_Seg"]) == (7, 10)
+    assert synthetic.x_p is not None
+    assert synthetic.m_p is not None
+    assert synthetic.truth is not None
+    made = 0.5 * synthetic.x_p  # G halves
+    truth = l1(made, synthetic.truth) + l1_inside(made, synthetic.truth, synthetic.m_p)
+    assert terms.losses["L_Truth"].item() == pytest.approx(truth.item())
+    taught = batches[-1]
+    assert taught.x_p is not None
+    assert taught.m_p is not None
+    share = torch.tensor([1.0, 0.0]).view(-1, 1, 1, 1) if supervision == "semi_supervised" else 1.0
+    expected = soft_dice(0.2 * taught.x_p, taught.m_p, share=share)  # S finds a fifth
+    assert terms.losses["L_Seg"].item() == pytest.approx(expected.item())
+    assert not terms.fakes
+
+
+def test_in_a_warm_up_r_and_the_paper_s_discriminators_do_not_run() -> None:
+    losses = Losses(truth=1, healthy=2, clean=1, outside=1, gradient=1, lesion_crop_adversarial=1)
+    method = Factorization(TINY, losses, supervision="semi_supervised")
+    ran: list[str] = []
+    networks = {**method.generators, **method.discriminators}
+    for name, network in networks.items():
+        network.register_forward_pre_hook(lambda _m, _i, name=name: ran.append(name))
+    terms = method.warm_up_terms(replace(of_warm_up(), x_k=torch.rand(2, 1, 32, 32)), batch(4))
+    opposing = method.discriminator_losses(of_warm_up(), detached(terms))
+    assert set(ran) == {"G", "D_l"}  # S is asked for what comes before its sigmoid
+    assert ran.count("G") == 1
+    assert set(opposing) == {"D_l"}
+    terms.total.backward()
+    reached = {name for name, network in networks.items() for p in network.parameters() if p.grad is not None}
+    assert reached == {"G", "S", "D_l"}
+
+
+def test_in_a_warm_up_s_sees_lesions_in_half_of_the_images_and_none_in_the_others() -> None:
+    """The two terms are on average what they are over all images of both kinds."""
+    method = Factorization(TINY, Losses(truth=1, healthy=3), supervision="paired")
+    S, real, x_k = method.generators["S"], batch(4, 64), torch.rand(64, 1, 32, 32)
+    synthetic = replace(of_warm_up(1), x_k=x_k)
+    seen = []
+    S.get_submodule("down.0").register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0]))
+    terms = method.warm_up_terms(synthetic, real)
+    assert real.x_p is not None
+    assert real.m_p is not None
+    lesion = (seen[0] == real.x_p).all(dim=(1, 2, 3))
+    assert torch.equal(seen[0][~lesion], x_k[~lesion])
+    assert 16 < lesion.sum() < 48
+    m = S(seen[0])
+    dice = soft_dice(m[lesion], real.m_p[lesion]).item() * 2 * lesion.sum().item() / 64
+    none = -(1 - m[~lesion]).log().mean().item() * 2 * (~lesion).sum().item() / 64
+    assert terms.losses["L_Seg"].item() == pytest.approx(dice, rel=1e-4)
+    assert terms.losses["L_Healthy"].item() == pytest.approx(none, rel=1e-4)
+    assert terms.weights["L_Healthy"] == 3
+
+
+@pytest.mark.parametrize("supervision", ["paired", "unpaired", "semi_supervised"])
+def test_without_synthetic_lesions_there_is_no_warm_up(supervision: Supervision) -> None:
+    assert by_hand(supervision).warm_up_needs == ()
+    needs = by_hand(supervision, Losses(truth=1, healthy=1)).warm_up_needs
+    assert needs[0] == {"inserted", "kept"}
+    assert set.union(*map(set, needs)) <= by_hand(supervision, Losses(truth=1, healthy=1)).needs
 
 
 def test_without_pairs_an_inserted_lesion_teaches_s_by_its_mask_and_the_others_by_d_m() -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -60,16 +61,19 @@ class InterruptedRunError(Exception):
 
 
 def stop_at(image: int, prepared: Prepared, out: Path, settings: Settings) -> None:
-    """Begin a run that ends before it has seen more than these images."""
-    step = Run.step
+    """Begin a run that ends before it has seen more than these images, those of its warm-up included."""
 
-    def stopping(run: Run, *args: object) -> None:
-        if run.images == image:
-            raise InterruptedRunError
-        step(run, *args)  # type: ignore[arg-type]
+    def stopping(step: Callable[..., None]) -> Callable[..., None]:
+        def stopped(run: Run, *args: object) -> None:
+            if run.warm_up_images + run.images == image:
+                raise InterruptedRunError
+            step(run, *args)
+
+        return stopped
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Run, "step", stopping)
+        patch.setattr(Run, "step", stopping(Run.step))
+        patch.setattr(Run, "warm_up_step", stopping(Run.warm_up_step))
         with pytest.raises(InterruptedRunError):
             train(prepared, out, settings, accelerator="cpu")
 
@@ -95,6 +99,75 @@ def test_a_run_stopped_between_checkpoints_ends_with_the_weights_of_one_never_st
     assert (tmp_path / "whole/metrics.jsonl").read_text() == (tmp_path / "stopped/metrics.jsonl").read_text()
 
 
+@pytest.mark.parametrize(
+    ("method", "image"),
+    [("paired", 6), ("paired", 8), ("unpaired", 6), ("semi_supervised", 10)],
+)
+def test_a_run_stopped_in_its_warm_up_or_behind_it_goes_on_as_one_never_stopped(
+    method: MethodName, image: int, prepared: Prepared, tmp_path: Path
+) -> None:
+    """The warm-up ends at image 8; states are saved at 4 and 8, and four images later."""
+    options = ["training.warm_up_images=7", "training.images=8", "training.panel_every=1000"]
+    settings = tiny(method, *options, "losses.lesion_crop_adversarial=0.5")
+    train(prepared, tmp_path / "whole", settings, accelerator="cpu")
+    stop_at(image, prepared, tmp_path / "stopped", settings)
+    train(prepared, tmp_path / "stopped", settings, accelerator="cpu")
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
+    told = (tmp_path / "whole/metrics.jsonl").read_text()
+    assert told == (tmp_path / "stopped/metrics.jsonl").read_text()
+    rows = [json.loads(line) for line in told.splitlines()]
+    assert [(row["images"], row["warm_up_images"]) for row in rows] == [(0, 8), (8, 8)]
+    assert ["L_CC" in row for row in rows] == [False, True]
+    assert read_config(tmp_path / "stopped/weights")["warm_up_images"] == 8
+
+
+def test_a_warm_up_changes_what_comes_of_the_same_number_of_images_and_is_told_of(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    options = ["training.images=8", "training.panel_every=4", "training.keep_every=4"]
+    without = tiny("paired", *options)
+    warm = tiny("paired", *options, "training.warm_up_images=8")
+    train(prepared, tmp_path / "without", without, accelerator="cpu")
+    train(prepared, tmp_path / "warm", warm, accelerator="cpu")
+    assert not same(weights(tmp_path / "without"), weights(tmp_path / "warm"))
+    assert [kept.name for kept in sorted((tmp_path / "warm/snapshots").iterdir())] == ["0000004", "0000008"]
+    panels = sorted(panel.name for panel in (tmp_path / "warm/panels").iterdir())
+    assert panels == [f"{name}.png" for name in ("0000004", "0000008", "warm_up_0000004", "warm_up_0000008")]
+    clock = json.loads((tmp_path / "warm/clock.json").read_text())
+    assert (clock["images"], clock["warm_up_images"]) == (8, 8)
+    assert "warm_up_images" not in json.loads((tmp_path / "without/clock.json").read_text())
+    assert "8 pathological images seen, after a warm-up on 8 synthetic ones" in " ".join(
+        (tmp_path / "warm/weights/README.md").read_text().split()
+    )
+
+
+@pytest.mark.parametrize("method", ["conditional_gan", "cyclegan", "inpainter", "judge"])
+def test_a_method_that_has_no_warm_up_is_trained_as_if_none_were_asked_for(
+    method: MethodName, prepared: Prepared, tmp_path: Path
+) -> None:
+    asked = tiny(method, "training.images=4", "training.warm_up_images=8")
+    train(prepared, tmp_path / "asked", asked, accelerator="cpu")
+    train(prepared, tmp_path / "not", tiny(method, "training.images=4"), accelerator="cpu")
+    assert same(weights(tmp_path / "asked"), weights(tmp_path / "not"))
+
+
+def test_by_time_a_warm_up_ends_and_goes_on_by_the_clock(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pseudohealthy.training.loop.now", Watch())
+    options = ["training.minutes=0.2", "training.warm_up_share=0.5", "training.panel_every=1000"]
+    settings = tiny("unpaired", *options)
+    stop_at(6, prepared, tmp_path / "run", settings)  # in the warm-up, saved at image 4
+    train(prepared, tmp_path / "run", settings, accelerator="cpu")
+    # twelve seconds, a step each
+    clock = json.loads((tmp_path / "run/clock.json").read_text())
+    assert clock == {"images": 12, "warm_up_images": 12, "seconds": 12}
+    state = load_state(tmp_path / "run/state.pt")
+    rates = [each["param_groups"][0]["lr"] for each in state["optimisers"].values()]
+    # the last step began when five sixths of what is behind the warm-up were over
+    assert rates == pytest.approx([settings.training.learning_rate * 2 / 6] * 3)
+
+
 def test_a_run_killed_without_warning_resumes_bit_for_bit(
     prepared: Prepared, prepared_folder: Path, tmp_path: Path
 ) -> None:
@@ -114,12 +187,17 @@ def test_a_run_killed_without_warning_resumes_bit_for_bit(
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
 
 
+# A learning rate that moves nothing: the first moments are sums of the gradients of both steps
+WARM_UP = ["training.warm_up_images=2", "training.learning_rate=1e-12"]
+
+
+@pytest.mark.parametrize("warm_up", [[], WARM_UP], ids=["without", "warm-up"])
 def test_two_processes_have_the_gradients_of_one_within_rounding(
-    prepared: Prepared, prepared_folder: Path, tmp_path: Path
+    warm_up: list[str], prepared: Prepared, prepared_folder: Path, tmp_path: Path
 ) -> None:
     """After one step, Adam's first moment is the gradient; its weights would hide small gradients' errors."""
     options = ["training.precision=32-true", "losses.lesion_crop_adversarial=0.5"]
-    settings = tiny("unpaired", "training.images=2", *options)
+    settings = tiny("unpaired", "training.images=2", *options, *warm_up)
     train(prepared, tmp_path / "one", settings, accelerator="cpu")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command += ["-m", "pseudohealthy.cli.main", "train", str(prepared_folder), "-o", str(tmp_path / "two")]
@@ -139,15 +217,16 @@ def test_two_processes_have_the_gradients_of_one_within_rounding(
 def test_unpaired_training_does_not_depend_on_any_images_own_mask(
     prepared_folder: Path, tmp_path: Path
 ) -> None:
-    """Masks of the bank teach S; those of the images may be anything."""
-    before = train(Prepared.open(prepared_folder), tmp_path / "before", tiny("unpaired"), accelerator="cpu")
+    """Masks of the bank teach S; those of the images may be anything, in the warm-up too."""
+    unpaired = tiny("unpaired", "training.warm_up_images=8", "losses.lesion_crop_adversarial=0.5")
+    before = train(Prepared.open(prepared_folder), tmp_path / "before", unpaired, accelerator="cpu")
     corrupted = tmp_path / "corrupted"
     corrupted.mkdir()
     for file in prepared_folder.iterdir():
         (corrupted / file.name).write_bytes(file.read_bytes())
     masks = np.load(corrupted / "masks.npy")
     np.save(corrupted / "masks.npy", np.random.default_rng(0).integers(0, 2, masks.shape).astype(np.uint8))
-    after = train(Prepared.open(corrupted), tmp_path / "after", tiny("unpaired"), accelerator="cpu")
+    after = train(Prepared.open(corrupted), tmp_path / "after", unpaired, accelerator="cpu")
     assert same(weights(before.parent), weights(after.parent))
     paired = train(Prepared.open(corrupted), tmp_path / "paired", tiny("paired"), accelerator="cpu")
     honest = train(Prepared.open(prepared_folder), tmp_path / "honest", tiny("paired"), accelerator="cpu")
@@ -158,7 +237,7 @@ def test_masks_that_semi_supervised_training_is_not_to_know_do_not_matter(
     prepared: Prepared, tmp_path: Path
 ) -> None:
     options = ["training.labelled_share=0.5", "training.images=4", "losses.outside=1"]
-    settings = tiny("semi_supervised", *options)
+    settings = tiny("semi_supervised", *options, "training.warm_up_images=4")
     own = replace(prepared, bank=None, bank_slices=None)  # the bank is of the same volumes
     (known,) = set(Slices(own, "train", frozenset({"lesion"}), settings.training).pathological["subject"])
     masks = own.masks.copy()

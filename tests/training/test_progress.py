@@ -12,14 +12,29 @@ from pseudohealthy.training.progress import Bar, Metrics
 
 def test_lines_after_the_resumed_image_and_half_lines_are_taken_away(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    metrics = Metrics(path, 0)
+    metrics = Metrics(path, {"images": 0})
     for images in (40, 80, 120):
-        metrics.write(images, {"L_CC": images / 1000})
+        metrics.write({"images": images}, {"L_CC": images / 1000})
     with path.open("a") as file:
         file.write('{"images": 160, "L_C')
-    Metrics(path, 80).write(120, {"L_CC": 0.5})
+    Metrics(path, {"images": 80}).write({"images": 120}, {"L_CC": 0.5})
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert rows == [{"images": 40, "L_CC": 0.04}, {"images": 80, "L_CC": 0.08}, {"images": 120, "L_CC": 0.5}]
+
+
+def test_lines_of_a_warm_up_stay_when_a_run_goes_on_behind_it_and_go_when_it_goes_on_within_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "metrics.jsonl"
+    lines = [{"images": 0, "warm_up_images": 40}, {"images": 0, "warm_up_images": 80}]
+    lines += [{"images": images, "warm_up_images": 80} for images in (40, 80)]
+    metrics = Metrics(path, {"images": 0})
+    for line in lines:
+        metrics.write(line, {})
+    Metrics(path, {"images": 40, "warm_up_images": 80})
+    assert [json.loads(line) for line in path.read_text().splitlines()] == lines[:3]
+    Metrics(path, {"images": 0, "warm_up_images": 40})
+    assert [json.loads(line) for line in path.read_text().splitlines()] == lines[:1]
 
 
 def test_without_a_terminal_a_line_tells_the_time_left(

@@ -14,6 +14,7 @@ from torch import Tensor
 from pseudohealthy.config import MethodName, PresetName, Settings
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.data.slices import Slices
+from pseudohealthy.errors import PseudohealthyError
 from pseudohealthy.methods.catalogue import build
 from pseudohealthy.training.run import Run, critic_steps, learning_rate
 from tiny import tiny
@@ -157,6 +158,74 @@ def test_a_discriminator_of_crops_takes_steps_of_its_own_and_keeps_no_past_crops
     assert {"D_l", "L_Crop"} <= set(run.losses())
     steps = [each["step"].item() for each in run.optimisers["D_l"].state.values()]
     assert steps == [2] * 8
+
+
+def warmed_up(run: Run, prepared: Prepared, steps: int) -> None:
+    slices = Slices(prepared, "train", run.method.needs, run.training)
+    views = [slices.for_warm_up(needs) for needs in run.method.warm_up_needs]
+    for number in range(steps):
+        run.warm_up_step([view.batch(number) for view in views], number)
+
+
+@pytest.mark.parametrize("method", ["paired", "unpaired", "semi_supervised"])
+def test_a_warm_up_moves_g_and_s_and_nothing_else_and_is_averaged(
+    method: MethodName, prepared: Prepared
+) -> None:
+    run = started(tiny(method, "training.warm_up_images=4", "training.precision=32-true"))
+    before = copy.deepcopy(run.method.state_dict())
+    warmed_up(run, prepared, 2)
+    after = run.method.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    expected = {name for name in before if name.startswith(("generators.G.", "generators.S."))}
+    assert moved == expected
+    assert (run.images, run.warm_up_images, run.pools) == (0, 4, {})
+    averaged = run.averaged.module.state_dict()
+    for name, mean in averaged.items():
+        still = name.startswith("R.")
+        assert torch.equal(mean, after[f"generators.{name}"]) == still, name
+    assert not run.optimisers["D_x"].state
+    assert {"L_Truth", "L_Seg", "L_Healthy"} == set(run.losses())
+
+
+def test_a_discriminator_of_crops_learns_in_the_warm_up(prepared: Prepared) -> None:
+    run = started(tiny("unpaired", "training.warm_up_images=4", "losses.lesion_crop_adversarial=0.5"))
+    warmed_up(run, prepared, 2)
+    assert {name for name, each in run.optimisers.items() if each.state} == {"generators", "D_l"}
+    assert {"L_Crop", "D_l"} <= set(run.losses())
+
+
+def test_a_warm_up_is_over_after_its_images_in_whole_batches() -> None:
+    run = started(tiny("paired", "training.warm_up_images=3"))
+    found = []
+    for images in (0, 2, 4):
+        run.warm_up_images = images
+        found.append((run.warming_up, run.share, run.done))
+    assert found == [(True, 0, False), (True, 0, False), (False, 0, False)]
+    run.images = 75
+    assert run.share == 0.75
+    assert not started(tiny("cyclegan", "training.warm_up_images=3")).warming_up
+    assert not started(tiny("judge", "training.warm_up_images=3")).warming_up
+
+
+def test_by_time_a_warm_up_takes_its_share_of_the_minutes_and_the_schedule_what_is_left() -> None:
+    options = ["training.minutes=2", "training.warm_up_share=0.25", "training.warm_up_images=10000"]
+    run, other = (started(tiny(method, *options), total=None) for method in ("paired", "cyclegan"))
+    found = []
+    for seconds in (0, 29, 30, 75, 120):
+        run.seconds = other.seconds = seconds
+        found.append((run.warming_up, run.share, run.done))
+        assert (other.warming_up, other.share) == (False, seconds / 120)
+    assert found == [
+        *((True, 0, False), (True, 0, False), (False, 0, False)),
+        *((False, 0.5, False), (False, 1, True)),
+    ]
+
+
+def test_a_broken_loss_in_the_warm_up_is_told_of_as_such(prepared: Prepared) -> None:
+    run = started(tiny("unpaired", "training.warm_up_images=40", "training.learning_rate=1e30"))
+    warmed_up(run, prepared, 3)
+    with pytest.raises(PseudohealthyError, match="no longer a number at image 6 of the warm-up; lower"):
+        run.state()
 
 
 def test_the_time_used_survives_and_a_state_from_before_time_was_kept_is_read(run: Run) -> None:

@@ -30,7 +30,7 @@ Need = Literal["lesion", "labelled", "healthy", "kept", "negatives", "bank", "ho
 PATHOLOGICAL, HEALTHY, BANK, AUGMENT, HOLES, LABELLED, INSERTED, KEPT = 0, 1, 2, 3, 10, 11, 12, 13
 NEGATIVES, EDGES = 20, 21
 TIES = 1
-CRITICS = 1
+CRITICS, WARM_UP = 1, 2
 NEIGHBOURS = 20  # healthy slices of nearest height, among which one is drawn
 EDGE_EVERY = 3  # among negatives, one in so many lies at the brain's edge
 
@@ -92,6 +92,7 @@ class Slices:
     def __init__(self, prepared: Prepared, split: Split, needs: frozenset[Need], training: Training) -> None:
         self.prepared, self.needs, self.training = prepared, needs, training
         self.readers: tuple[int, ...] = ()
+        self.synthetic_share = training.inserted
         table = prepared.slices[prepared.slices["split"] == split]
         table = with_share_labelled(table, training.labelled_share, self._rng(LABELLED))
         labels = ["pathological"] if "lesion" in needs else ["pathological", "unlabelled"]
@@ -114,6 +115,17 @@ class Slices:
         """The same slices in another order: batches that the discriminators alone see."""
         other = copy.copy(self)
         other.readers = (CRITICS,)
+        return other
+
+    def for_warm_up(self, needs: frozenset[Need]) -> Self:
+        """The same slices in another order, of which a warm-up's batches are drawn.
+
+        Args:
+            needs: of those that the slices were opened with; with "inserted", all of x_p have a synthetic
+                lesion.
+        """
+        other = copy.copy(self)
+        other.readers, other.needs, other.synthetic_share = (WARM_UP,), needs, 1.0
         return other
 
     def batch(self, step: int, part: slice = slice(None)) -> Batch:
@@ -169,7 +181,7 @@ class Slices:
     def _places_inserted(self) -> NDArray[np.bool_]:
         """Which images of a whole batch have a lesion put into them: the first."""
         size = self.training.batch_size
-        return np.arange(size) < round(self.training.inserted * size)
+        return np.arange(size) < round(self.synthetic_share * size)
 
     def _with_inserted(self, step: int, parts: dict[str, Tensor], part: slice) -> dict[str, Tensor]:
         """x_p, m_p and truth, some of them with a synthetic lesion."""

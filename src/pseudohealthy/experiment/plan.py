@@ -46,7 +46,7 @@ BEFORE: Mapping[str, Mapping[str, Any]] = {
         "gradient": 0.0,
         "lesion_crop_adversarial": 0.0,
     },
-    "training": {"painted": "bright"},
+    "training": {"painted": "bright", "warm_up_images": 0, "warm_up_share": 0.0},
 }
 NAME = r"^[A-Za-z0-9_.-]+$"
 THRESHOLD_RULE = "threshold"  # what the panel's rule is called beside the judges

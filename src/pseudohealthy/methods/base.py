@@ -42,6 +42,8 @@ class Method(nn.Module, ABC):
         needs: what the method draws beside pathological slices.
         generators: the networks that share one optimiser, by the paper's letter.
         discriminators: the networks that have one each, by the paper's symbol.
+        warm_up_needs: what each batch of a step of the warm-up holds; none: the method has no warm-up. The
+            first batch is of synthetic lesions where it needs "inserted".
         unpooled: fakes that are shown as they are made, never past ones in their place: those of which
             `discriminator_losses` weighs each sample by something of its own image.
         averaged: whether weights kept on the way are those averaged over steps, not the raw ones.
@@ -50,12 +52,17 @@ class Method(nn.Module, ABC):
     needs: frozenset[Need]
     generators: nn.ModuleDict
     discriminators: nn.ModuleDict
+    warm_up_needs: tuple[frozenset[Need], ...] = ()
     unpooled: frozenset[str] = frozenset()
     averaged: bool = False
 
     @abstractmethod
     def generator_terms(self, batch: Batch) -> Terms:
         """The generators' side of one step."""
+
+    def warm_up_terms(self, *batches: Batch) -> Terms:
+        """The generators' side of one step of the warm-up, on a batch for each of `warm_up_needs`."""
+        raise NotImplementedError(f"{type(self).__name__} has no warm-up")
 
     def fakes(self, batch: Batch) -> dict[str, Tensor]:  # noqa: ARG002
         """What the generators make for the discriminators, by its formula in the paper."""
@@ -66,7 +73,10 @@ class Method(nn.Module, ABC):
         batch: Batch,  # noqa: ARG002
         fakes: Mapping[str, Tensor],  # noqa: ARG002
     ) -> dict[str, Tensor]:
-        """Each discriminator's loss, by its symbol, on the batch's real images and `fakes`, detached."""
+        """Each discriminator's loss, by its symbol, on the batch's real images and `fakes`, detached.
+
+        One of which no fakes are there, as in a warm-up, has no loss.
+        """
         return {}
 
 

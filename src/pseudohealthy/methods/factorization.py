@@ -34,6 +34,12 @@ NEEDS: Mapping[Supervision, frozenset[Need]] = {
     "unpaired": frozenset({"healthy", "bank"}),
     "semi_supervised": frozenset({"healthy", "labelled", "bank"}),
 }
+# What S learns from in the warm-up beside synthetic lesions
+OWN_MASKS: Mapping[Supervision, tuple[frozenset[Need], ...]] = {
+    "paired": (frozenset({"lesion"}),),
+    "unpaired": (),
+    "semi_supervised": (frozenset({"labelled"}),),
+}
 
 
 class Factorization(Method):
@@ -68,6 +74,9 @@ class Factorization(Method):
         if losses.lesion_crop_adversarial:
             self.discriminators["D_l"] = parts.patch_discriminator(networks)
             self.unpooled |= {CROPS}  # each is shown beside the truth of its own place
+        if losses.truth:
+            kept: frozenset[Need] = frozenset({"kept"} if losses.healthy else set())
+            self.warm_up_needs = (frozenset({"inserted"}) | kept, *OWN_MASKS[supervision])
 
     def fakes(self, batch: Batch) -> dict[str, Tensor]:
         """G(x_p) and R(x_h, 0) for D_x; S(x_p) for D_m and crops of G(x_p) for D_l, where there are those."""
@@ -109,18 +118,47 @@ class Factorization(Method):
 
     def discriminator_losses(self, batch: Batch, fakes: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """D_x's side of L_GAN1 (real counted once a cycle), D_m's of L_GAN2, and D_l's of L_Crop."""
-        telling = self.adversarial.telling
-        images = [fakes["G(x_p)"], fakes["R(x_h,0)"]]
-        losses = {"D_x": telling(self.discriminators["D_x"], asked_for(batch.x_h), images)}
-        if "D_m" in self.discriminators:
+        telling, losses = self.adversarial.telling, {}
+        if "G(x_p)" in fakes:
+            images = [fakes["G(x_p)"], fakes["R(x_h,0)"]]
+            losses["D_x"] = telling(self.discriminators["D_x"], asked_for(batch.x_h), images)
+        if "S(x_p)" in fakes:
             real, fake = self._shown(asked_for(batch.m)), self._shown(fakes["S(x_p)"])
             losses["D_m"] = telling(self.discriminators["D_m"], real, [fake], 1 - self._own(batch))
-        if "D_l" in self.discriminators:
+        if CROPS in fakes:
             real = lesion_crops(asked_for(batch.truth), asked_for(batch.m_p))
             losses["D_l"] = self.hinge.telling(
                 self.discriminators["D_l"], real, [fakes[CROPS]], _synthetic(batch)
             )
         return losses
+
+    def warm_up_terms(self, *batches: Batch) -> Terms:
+        """What G and S can be taught directly: no cycle, no R, no D_x and no D_m.
+
+        Args:
+            batches: synthetic lesions alone, from which G learns, with slices without a lesion for S; then,
+                but not for an unpaired method, real images with their masks, from which S learns.
+        """
+        synthetic, of_masks = batches[0], batches[-1]
+        x_tilde_h = self.generators["G"](asked_for(synthetic.x_p))
+        fakes = self._crops(synthetic, x_tilde_h)
+        losses = {
+            **self._synthetic_losses(synthetic, x_tilde_h, fakes),
+            **self._warm_up_of_segmentor(of_masks, synthetic.x_k),
+        }
+        return Terms(losses, self._weights(), fakes)
+
+    def _warm_up_of_segmentor(self, batch: Batch, x_k: Tensor | None) -> dict[str, Tensor]:
+        """L_Seg, and S's part of L_Healthy in half of the images, drawn at random: S runs once, not twice."""
+        x, m_p, S = asked_for(batch.x_p), asked_for(batch.m_p), cast(Segmentor, self.generators["S"])
+        if x_k is None:
+            return {"L_Seg": soft_dice(S(x), m_p, self.losses.dice, self._own(batch))}
+        lesion = (noise_like(x[..., :1, :1]) > 0).to(x.dtype)
+        logits = S.logits(lesion * x + (1 - lesion) * x_k)
+        return {  # each weighs as if all the images were its own
+            "L_Seg": soft_dice(logits.sigmoid(), m_p, self.losses.dice, 2 * lesion * self._own(batch)),
+            "L_Healthy": (2 * (1 - lesion) * F.softplus(logits)).mean(),
+        }
 
     def _mask_losses(self, batch: Batch, x_tilde_h: Tensor, m_tilde_p: Tensor) -> dict[str, Tensor]:
         """L_Seg over the images with a mask of their own, L_GAN2 over those without."""

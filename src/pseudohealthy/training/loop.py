@@ -1,4 +1,7 @@
-"""The one training loop, for every method; its clock is the number of pathological images seen."""
+"""The one training loop, for every method; its clock is the number of pathological images seen.
+
+A warm-up comes before it, if the settings ask for one and the method has one; its images are counted apart.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ import re
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -61,9 +65,9 @@ def train(
     Args:
         prepared: slices to train on; the sample panels show its validation slices.
         out: the run's folder: `settings.yaml`, `metrics.jsonl`, `panels/`, `state.pt`, and the weights to
-            use in `weights/` (raw) and `weights_ema/` (averaged over steps); `clock.json`, images seen and
-            seconds of training; `snapshots/0000400/`, weights kept, where settings ask for it: raw, a judge's
-            averaged.
+            use in `weights/` (raw) and `weights_ema/` (averaged over steps); `clock.json`, images seen (those
+            of the warm-up apart) and seconds of training; `snapshots/0000400/`, weights kept, where settings
+            ask for it, of images behind the warm-up: raw, a judge's averaged.
         settings: what to train, and how.
         init: a weights folder to start from (fine-tuning).
         accelerator: "cpu", "cuda" or "auto".
@@ -151,36 +155,114 @@ def precision(training: Training, accelerator: str) -> str:
 
 
 def _loop(run: Run, slices: Slices, prepared: Prepared, out: Path) -> None:
-    fabric, training = run.fabric, run.training
-    metrics = Metrics(out / METRICS, run.images) if fabric.is_global_zero else None
-    label = f"{run.settings.method} ({run.settings.preset})"
-    critics = slices.for_critics()
+    """The steps that are left: of the warm-up, then of the method's own training."""
+    metrics = Metrics(out / METRICS, run.seen) if run.fabric.is_global_zero else None
     began = now() - run.seconds
-    first = run.images // training.batch_size
-    batches = drawn(lambda number: slices.batch(number, run.part), first, _ahead(fabric.device))
+
+    def after(progress: Progress, bar: Bar) -> None:
+        _log(run, metrics, progress, bar)
+        if run.fabric.is_global_zero:
+            _save_what_is_due(run, prepared, out, progress)
+
+    def steps(draw: Callable[[int], Sequence[Batch]], do: Callable[[Sequence[Batch], int], None]) -> None:
+        _steps(run, draw, do, began, after)
+
+    if run.warming_up:
+        views = [slices.for_warm_up(needs) for needs in run.method.warm_up_needs]
+        steps(lambda number: [view.batch(number, run.part) for view in views], run.warm_up_step)
+    critics = slices.for_critics()
+
+    def step(batches: Sequence[Batch], number: int) -> None:
+        run.step(batches[0], number, _more(run, critics, number, run.images / len(slices)))
+
+    steps(lambda number: [slices.batch(number, run.part)], step)
+
+
+def _steps(
+    run: Run,
+    draw: Callable[[int], Sequence[Batch]],
+    do: Callable[[Sequence[Batch], int], None],
+    began: float,
+    after: Callable[[Progress, Bar], None],
+) -> None:
+    """The steps of the present part of a run, the warm-up or what comes behind it, to its end.
+
+    Args:
+        run: its state.
+        draw: the batches of a step by the step's number.
+        do: a step, with its batches and number.
+        began: when the run began, had it never been interrupted.
+        after: what follows each step.
+    """
+    fabric, size, warm_up = run.fabric, run.training.batch_size, run.warming_up
+    label = f"{run.settings.method} ({run.settings.preset}){', warm-up' if warm_up else ''}"
+    seen = _seen(run, warm_up)
+    batches = drawn(draw, seen // size, _ahead(fabric.device))
     with (
-        Bar(run.total, run.images, label, shown=fabric.is_global_zero) as bar,
+        Bar(_to_see(run, warm_up), seen, label, shown=fabric.is_global_zero) as bar,
         contextlib.closing(batches),
     ):
-        while not run.done:
-            number = run.images // training.batch_size
-            more = _more(run, critics, number, run.images / len(slices))
-            run.step(next(batches).to(fabric.to_device), number, more)
+        while run.warming_up == warm_up and not run.done:
+            number = _seen(run, warm_up) // size
+            do([batch.to(fabric.to_device) for batch in next(batches)], number)
             run.seconds = now() - began
             if run.total is None:  # then they decide, and all processes must decide alike
                 run.seconds = fabric.broadcast(run.seconds)
-            bar.advance(run.images)
-            if _due(run, LOG_EVERY):
-                losses = run.losses()
-                if metrics is not None:
-                    metrics.write(run.images, losses)
-                bar.advance(run.images, losses)
-            if _due(run, training.panel_every) and fabric.is_global_zero:
-                _sample(run, prepared, out / "panels" / f"{run.images:07d}.png")
-            if training.keep_every and _due(run, training.keep_every) and fabric.is_global_zero:
-                _keep(run, prepared, out / SNAPSHOTS / f"{run.images:07d}")
-            if _due(run, training.checkpoint_every) and fabric.is_global_zero:
-                _save(run, prepared, out)
+            last = run.warming_up != warm_up or run.done
+            after(Progress(_seen(run, warm_up), size, warm_up, last), bar)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a step has led to.
+
+    Attributes:
+        images: seen in the present part of the run.
+        size: images of a step.
+        warm_up: whether that part is the warm-up.
+        last: whether the step was the last of its part.
+    """
+
+    images: int
+    size: int
+    warm_up: bool
+    last: bool
+
+    def due(self, every: int) -> bool:
+        """Whether the step passed a multiple of `every` images, or was the last."""
+        return self.last or self.images // every > (self.images - self.size) // every
+
+
+def _seen(run: Run, warm_up: bool) -> int:
+    return run.warm_up_images if warm_up else run.images
+
+
+def _to_see(run: Run, warm_up: bool) -> int | None:
+    """Images of a part of the run; None where time decides."""
+    size = run.training.batch_size
+    return -(-run.training.warm_up_images // size) * size if warm_up and run.total is not None else run.total
+
+
+def _log(run: Run, metrics: Metrics | None, progress: Progress, bar: Bar) -> None:
+    """Show where a run is, with the losses where they are due."""
+    bar.advance(progress.images)
+    if progress.due(LOG_EVERY):
+        losses = run.losses()
+        if metrics is not None:
+            metrics.write(run.seen, losses)
+        bar.advance(progress.images, losses)
+
+
+def _save_what_is_due(run: Run, prepared: Prepared, out: Path, progress: Progress) -> None:
+    """Panels, weights that are kept, and the state to go on from."""
+    training = run.training
+    if progress.due(training.panel_every):
+        name = f"warm_up_{progress.images:07d}" if progress.warm_up else f"{progress.images:07d}"
+        _sample(run, prepared, out / "panels" / f"{name}.png")
+    if training.keep_every and not progress.warm_up and progress.due(training.keep_every):
+        _keep(run, prepared, out / SNAPSHOTS / f"{run.images:07d}")
+    if progress.due(training.checkpoint_every):
+        _save(run, prepared, out)
 
 
 def drawn(draw: Callable[[int], T], first: int, ahead: int) -> Generator[T, None, None]:
@@ -211,18 +293,12 @@ def _more(run: Run, critics: Slices, number: int, epoch: float) -> list[Callable
     return [partial(draw, nth) for nth in range(1, steps)]
 
 
-def _due(run: Run, every: int) -> bool:
-    """Whether the step just done passed a multiple of `every` images, or was the last."""
-    before = run.images - run.training.batch_size
-    return run.images // every > before // every or run.done
-
-
 def _save(run: Run, prepared: Prepared, out: Path) -> None:
     averaged = cast(nn.ModuleDict, run.averaged.module)
     save_weights(out / WEIGHTS, run.method.generators, _config(run, prepared, averaged=False))
     save_weights(out / AVERAGED, averaged, _config(run, prepared, averaged=True))
     save_state(out / STATE, run.state())
-    write_json(out / CLOCK, {"images": run.images, "seconds": round(run.seconds, 3)})
+    write_json(out / CLOCK, {**run.seen, "seconds": round(run.seconds, 3)})
 
 
 def _describe(prepared: Prepared, out: Path) -> None:
@@ -260,7 +336,7 @@ def _config(run: Run, prepared: Prepared, *, averaged: bool) -> dict[str, Any]:
             "cohort": manifest["cohort"],
             **{str(split): totals["volumes"] for split, totals in manifest["totals"].items()},
         },
-        "images": run.images,
+        **run.seen,
         "averaged": averaged,
     }
 
@@ -286,7 +362,13 @@ def _sample(run: Run, prepared: Prepared, path: Path) -> None:
     arrays = {name: image[:, 0].float().cpu().numpy() for name, image in images.items()}
     arrays["lesion"] = prepared.masks[rows].astype(np.float32)
     names = [str(name) for name in table["subject"].iloc[rows]]
-    sample_panel(path, arrays, names, f"{run.settings.method}, {run.images} images, {split} slices")
+    sample_panel(path, arrays, names, f"{run.settings.method}, {_told(run)}, {split} slices")
+
+
+def _told(run: Run) -> str:
+    """Images seen, for people."""
+    warm_up = f"{run.warm_up_images} images of warm-up"
+    return warm_up if run.warm_up_images and not run.images else f"{run.images} images"
 
 
 def _launch(settings: Settings, accelerator: str, devices: int) -> Fabric:

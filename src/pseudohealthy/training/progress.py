@@ -19,6 +19,7 @@ from pseudohealthy.files import replace
 from pseudohealthy.report.figures import panel
 
 QUIET_SECONDS = 60
+COUNTED = ("images", "warm_up_images")  # in a line of metrics; the second where there is a warm-up
 
 
 class Bar:
@@ -81,19 +82,23 @@ class Metrics:
 
     Args:
         path: appended to; lines beyond `images`, of a run that was interrupted after them, are taken away.
-        images: images seen so far.
+        seen: images seen so far, and those of the warm-up if there was one.
     """
 
-    def __init__(self, path: Path, images: int) -> None:
+    def __init__(self, path: Path, seen: Mapping[str, int]) -> None:
         self.path = path
-        kept = [line for line in _whole_lines(path) if json.loads(line)["images"] <= images]
+        kept = [
+            line
+            for line in _whole_lines(path)
+            if all(json.loads(line).get(name, 0) <= seen.get(name, 0) for name in COUNTED)
+        ]
         path.write_text("".join(kept), encoding="utf-8")
 
-    def write(self, images: int, values: Mapping[str, float]) -> None:
-        """Add a line."""
+    def write(self, seen: Mapping[str, int], values: Mapping[str, float]) -> None:
+        """Add a line, of images seen and losses."""
         rounded = {name: float(f"{value:.6g}") for name, value in values.items()}
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"images": images, **rounded}) + "\n")
+            file.write(json.dumps({**seen, **rounded}) + "\n")
 
 
 def _whole_lines(path: Path) -> list[str]:

@@ -14,11 +14,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from pseudohealthy.config import Settings, Training
 from pseudohealthy.data.slices import Batch
 from pseudohealthy.errors import InputError, PseudohealthyError
-from pseudohealthy.methods.base import Method
+from pseudohealthy.methods.base import Method, Terms
 from pseudohealthy.training.pool import FakePool
 
 FORMAT = 1  # of the state
 POOL_STREAM = 100
+WARM_UP_STREAM = 200
 
 
 class Run:
@@ -51,21 +52,59 @@ class Run:
         self.sums: dict[str, Tensor] = {}  # of the losses of `steps` steps, since they were last asked for
         self.steps = 0
         self.images = 0
+        self.warm_up_images = 0  # of the warm-up, which is not among `images`
         self.seconds = 0.0  # of training, told by the loop
         share = self.training.batch_size // fabric.world_size
         self.part = slice(fabric.global_rank * share, (fabric.global_rank + 1) * share)
 
     @property
     def share(self) -> float:
-        """How much of the run is done, by images or by time; 1 or more: all of it."""
+        """How much of the run behind its warm-up is done, by images or by time; 1 or more: all of it."""
         if self.total is None:
-            return self.seconds / (60 * cast(float, self.training.minutes))
+            warm_up = self._warm_up_seconds
+            left = 60 * cast(float, self.training.minutes) - warm_up
+            return max(0.0, (self.seconds - warm_up) / left)
         return self.images / self.total
 
     @property
     def done(self) -> bool:
         """Whether the run is at its end."""
         return self.share >= 1
+
+    @property
+    def warming_up(self) -> bool:
+        """Whether the next step is one of the warm-up."""
+        if not self.method.warm_up_needs:
+            return False
+        if self.total is None:
+            return self.seconds < self._warm_up_seconds
+        return self.warm_up_images < self.training.warm_up_images
+
+    @property
+    def _warm_up_seconds(self) -> float:
+        """Where `training.minutes` decide."""
+        share = self.training.warm_up_share if self.method.warm_up_needs else 0.0
+        return share * 60 * cast(float, self.training.minutes)
+
+    @property
+    def seen(self) -> dict[str, int]:
+        """Images seen, and those of the warm-up where it is not over or there was one."""
+        warm_up = {"warm_up_images": self.warm_up_images} if self.warm_up_images else {}
+        return {"images": self.images, **warm_up}
+
+    def warm_up_step(self, batches: Sequence[Batch], number: int) -> None:
+        """One step of the warm-up, in which no discriminator learns but one of synthetic lesions.
+
+        Args:
+            batches: one for each of the method's `warm_up_needs`.
+            number: of the step, in the warm-up.
+        """
+        self._seed(number, WARM_UP_STREAM)
+        rate = learning_rate(self.training, self.share)
+        terms = self._learn(lambda: self.method.warm_up_terms(*batches), rate)
+        self._oppose(batches[0], terms.fakes, (number,), rate, of=1)
+        self.steps += 1
+        self.warm_up_images += self.training.batch_size
 
     def step(self, batch: Batch, number: int, more: Sequence[Callable[[], Batch]] = ()) -> None:
         """One step of the generators' side, then those of each discriminator.
@@ -75,21 +114,14 @@ class Run:
             number: of the step.
             more: where the batches of the discriminators' further steps come from, one each.
         """
-        torch.manual_seed(int(np.random.SeedSequence([self.training.seed, number]).generate_state(1)[0]))
+        self._seed(number)
         rate = learning_rate(self.training, self.share)
-        method = self.method
-        method.discriminators.requires_grad_(False)
-        with self.fabric.autocast():
-            terms = method.generator_terms(batch)
-        self._descend("generators", terms.total, rate)
-        self.averaged.update_parameters(method.generators)
-        method.discriminators.requires_grad_(True)
-        self._add(terms.losses)
+        terms = self._learn(lambda: self.method.generator_terms(batch), rate)
         self._oppose(batch, terms.fakes, (number,), rate, of=1 + len(more))
         for nth, draw in enumerate(more, 1):
             other = draw()
             with torch.no_grad(), self.fabric.autocast():
-                fakes = method.fakes(other)
+                fakes = self.method.fakes(other)
             self._oppose(other, fakes, (number, nth), rate, of=1 + len(more))
         self.steps += 1
         self.images += self.training.batch_size
@@ -113,7 +145,7 @@ class Run:
         """
         self._refuse_broken({name: total.item() for name, total in self.sums.items()})
         return {
-            "images": self.images,
+            **self.seen,
             "seconds": self.seconds,
             "method": self.method.state_dict(),
             "averaged": self.averaged.state_dict(),
@@ -133,6 +165,7 @@ class Run:
         if state.get("format") != FORMAT:
             raise InputError(f"the saved state is of format {state.get('format')}, not {FORMAT}; start anew")
         self.images, self.seconds = state["images"], state.get("seconds", 0.0)
+        self.warm_up_images = state.get("warm_up_images", 0)
         self.method.load_state_dict(state["method"])
         self.averaged.load_state_dict(state["averaged"])
         for name, optimiser in self.optimisers.items():
@@ -145,10 +178,31 @@ class Run:
     def _refuse_broken(self, losses: Mapping[str, float]) -> None:
         broken = [name for name, value in losses.items() if not np.isfinite(value)]
         if broken:
+            where = (
+                f"{self.warm_up_images} of the warm-up"
+                if self.warm_up_images and not self.images
+                else f"{self.images}"
+            )
             raise PseudohealthyError(
-                f"{broken[0]} is no longer a number at image {self.images}; "
+                f"{broken[0]} is no longer a number at image {where}; "
                 "lower training.learning_rate or use training.precision=32-true"
             )
+
+    def _seed(self, *numbers: int) -> None:
+        """What a step draws depends on the run's seed and on the step alone."""
+        sequence = np.random.SeedSequence([self.training.seed, *numbers])
+        torch.manual_seed(int(sequence.generate_state(1)[0]))
+
+    def _learn(self, terms_of: Callable[[], Terms], rate: float) -> Terms:
+        """The generators' side of a step."""
+        self.method.discriminators.requires_grad_(False)
+        with self.fabric.autocast():
+            terms = terms_of()
+        self._descend("generators", terms.total, rate)
+        self.averaged.update_parameters(self.method.generators)
+        self.method.discriminators.requires_grad_(True)
+        self._add(terms.losses)
+        return terms
 
     def _oppose(
         self, batch: Batch, fakes: Mapping[str, Tensor], number: tuple[int, ...], rate: float, *, of: int

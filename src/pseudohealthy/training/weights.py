@@ -49,13 +49,15 @@ def digest(folder: Path) -> str:
 def card(config: Mapping[str, Any]) -> str:
     """The model card of a weights folder, from its config."""
     settings, data = config["settings"], config["data"]
+    images = config.get("warm_up_images")
+    warm_up = f", after a warm-up on {images} synthetic ones" if images else ""
     averaged = ", averaged over steps (EMA)" if config["averaged"] else ""
     return f"""# pseudohealthy weights: {settings["method"]}, preset {settings["preset"]}
 
 > {RESEARCH_USE}
 
 Trained by pseudohealthy {config["version"]} on the cohort {data["cohort"]}
-({data["train"]} training volumes; {config["images"]} pathological images seen{averaged}).
+({data["train"]} training volumes; {config["images"]} pathological images seen{warm_up}{averaged}).
 The licence of the data applies to the weights.
 
 ## Preprocessing contract
