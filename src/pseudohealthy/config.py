@@ -160,7 +160,7 @@ class Training(Frozen):
             above 0; None: `epochs` passes over the pathological slices.
         epochs: used where `images` is None.
         minutes: of training, interruptions not counted; where given, they decide instead of `images`.
-        warm_up_images: synthetic images that G sees before that in a warm-up, in which G learns from them
+        warm_up_images: synthetic images that G sees before the two cycles, in a warm-up: G learns from them
             alone and S from masks and slices without a lesion, and nothing else learns; counted apart from
             `images`. The learning rate is constant meanwhile; its schedule begins after it. Methods without
             S, which have nothing to learn alone, and the judge have no warm-up.

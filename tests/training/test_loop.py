@@ -452,6 +452,20 @@ def test_another_run_in_the_same_folder_is_refused(prepared: Prepared, tmp_path:
     assert (tmp_path / "run/weights/model.safetensors").read_bytes() == before
 
 
+def test_a_run_of_a_version_without_a_setting_goes_on_where_it_is_at_what_was_done_before(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    train(prepared, tmp_path / "run", tiny("judge", "training.images=2"), accelerator="cpu")
+    path = tmp_path / "run/settings.yaml"
+    written = yaml.safe_load(path.read_text())
+    del written["settings"]["training"]["warm_up_images"]
+    path.write_text(yaml.safe_dump(written))
+    assert train(prepared, tmp_path / "run", tiny("judge", "training.images=2"), accelerator="cpu").is_dir()
+    other = tiny("judge", "training.images=2", "training.warm_up_images=4")
+    with pytest.raises(InputError, match=r"warm_up_images was 0 and is 4"):
+        train(prepared, tmp_path / "run", other, accelerator="cpu")
+
+
 def test_what_a_killed_process_left_half_written_is_no_other_run(prepared: Prepared, tmp_path: Path) -> None:
     """Killed while it wrote its settings, a run leaves a part of them and nothing else."""
     out = tmp_path / "run"

@@ -26,7 +26,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from pseudohealthy import __version__
-from pseudohealthy.config import Settings, Training, read_yaml
+from pseudohealthy.config import Settings, Training, read_yaml, validated
 from pseudohealthy.data.familiar import Reference
 from pseudohealthy.data.layouts import listed
 from pseudohealthy.data.prepared import Prepared
@@ -409,7 +409,10 @@ def _write_down(out: Path, planned: Mapping[str, Any]) -> None:
 
 
 def _compare(path: Path, planned: Mapping[str, Any]) -> None:
-    earlier = _flat(read_yaml(path))
+    written = read_yaml(path)
+    # Settings that came later, at what was done before them
+    settings = validated(Settings, written.get("settings"), str(path)).model_dump(mode="json")
+    earlier = _flat({**written, "settings": settings})
     now = _flat(planned)
     keys = [key for key in now if key not in FREE and earlier.get(key) != now[key]]
     if keys:
