@@ -75,8 +75,9 @@ class Factorization(Method):
             self.discriminators["D_l"] = parts.patch_discriminator(networks)
             self.unpooled |= {CROPS}  # each is shown beside the truth of its own place
         if losses.truth:
-            kept: frozenset[Need] = frozenset({"kept"} if losses.healthy else set())
-            self.warm_up_needs = (frozenset({"inserted"}) | kept, *OWN_MASKS[supervision])
+            of_synthetic: frozenset[Need] = frozenset({"inserted"})
+            of_synthetic |= {"kept"} if losses.healthy else set()
+            self.warm_up_needs = (of_synthetic, *OWN_MASKS[supervision])
 
     def fakes(self, batch: Batch) -> dict[str, Tensor]:
         """G(x_p) and R(x_h, 0) for D_x; S(x_p) for D_m and crops of G(x_p) for D_l, where there are those."""
