@@ -29,7 +29,7 @@ Need = Literal["lesion", "labelled", "healthy", "kept", "negatives", "bank", "ho
 # Streams of draws that do not disturb each other; augmentation has three, from AUGMENT on.
 PATHOLOGICAL, HEALTHY, BANK, AUGMENT, HOLES, LABELLED, INSERTED, KEPT = 0, 1, 2, 3, 10, 11, 12, 13
 NEGATIVES, EDGES = 20, 21
-TIES = 1
+TIES = 22
 CRITICS, WARM_UP = 1, 2
 NEIGHBOURS = 20  # healthy slices of nearest height, among which one is drawn
 EDGE_EVERY = 3  # among negatives, one in so many lies at the brain's edge
