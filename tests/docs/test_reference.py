@@ -182,3 +182,11 @@ def test_every_refusal_that_is_explained_is_one_of_the_program_s() -> None:
 
 def test_the_foot_of_every_page_says_what_the_images_are_not_for() -> None:
     assert f"copyright: {RESEARCH_USE}\n" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+
+
+def test_what_happens_with_each_input_is_held_by_a_test_that_there_is() -> None:
+    rows = re.findall(r"^\| (.+) \| (.+) \| `(.+)::(test_\w+)` \|$", page("reference/inputs"), re.MULTILINE)
+    assert len(rows) > 70
+    assert {happens for _, happens, _, _ in rows} == {"taken", "taken with a warning", "refused"}
+    for what, _, file, name in rows:
+        assert f"\ndef {name}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), what
