@@ -10,7 +10,7 @@ import pytest
 
 from pseudohealthy.config import Preprocessing
 from pseudohealthy.data.layouts import CohortVolume
-from pseudohealthy.data.manifest import FILE, FORMAT, decisive, input_record, key_of, read_manifest
+from pseudohealthy.data.manifest import FILE, FORMAT, Manifest, decisive, input_record, key_of, read_manifest
 from pseudohealthy.errors import InputError
 
 SETTINGS = Preprocessing().model_dump(mode="json")
@@ -90,3 +90,10 @@ def test_other_files_are_refused(tmp_path: Path, content: str | None, told: str)
         (tmp_path / FILE).write_text(content)
     with pytest.raises(InputError, match=told):
         read_manifest(tmp_path)
+
+
+def test_a_cohort_prepared_before_there_were_notes_is_opened(tmp_path: Path) -> None:
+    manifest = {name: 0 for name in Manifest.__required_keys__} | {"format": FORMAT}
+    (tmp_path / FILE).write_text(json.dumps(manifest))
+    assert read_manifest(tmp_path) == manifest
+    assert "notes" not in manifest

@@ -64,9 +64,7 @@ class SplitTotals(TypedDict):
     saturated_lesion_share: float | None  # of the voxels of all lesions
 
 
-class Manifest(TypedDict):
-    """All of it; `key` is a hash of everything that decides what the slices hold."""
-
+class _Required(TypedDict):
     format: int
     version: str  # of the program
     research_use: str
@@ -78,7 +76,12 @@ class Manifest(TypedDict):
     arrays: dict[str, list[int]]  # shape by name
     totals: dict[Split, SplitTotals]
     volumes: list[VolumeRecord]
-    notes: NotRequired[list[str]]  # what was left out, taken for something or not understood
+
+
+class Manifest(_Required, total=False):
+    """All of it; `key` is a hash of everything that decides what the slices hold."""
+
+    notes: list[str]  # what was left out, taken for something or not understood; cohorts of old have none
 
 
 def read_manifest(folder: Path) -> Manifest:
