@@ -14,8 +14,8 @@ from scipy import ndimage
 
 from cohorts import LPS, brain, lesion, write
 from patient import reoriented
-from pseudohealthy.data.mask import in_brain, inside, read_mask
-from pseudohealthy.data.volume import Volume, read_labels, read_volume
+from pseudohealthy.data.mask import in_brain, inside, mask_on, read_mask
+from pseudohealthy.data.volume import Volume, labels_from_image, read_labels, read_volume
 from pseudohealthy.errors import InputError
 
 OBLIQUE = np.array([[-0.9, -0.1, 0.2, 12], [0.1, 0.8, -0.5, -30], [-0.05, 0.3, 4.9, 7], [0, 0, 0, 1]])
@@ -284,13 +284,34 @@ def test_a_lesion_beside_the_brain_is_told(tmp_path: Path) -> None:
         (corner | (LESION & (np.indices(LESION.shape)[2] == 8)), "only 38% of its 128"),
     ):
         mask = read_mask(write(tmp_path / "mask.nii", marked.astype(np.uint8)), image(tmp_path))
-        assert in_brain(mask, BLOB, "the mask") == (
-            f"the mask has {says} voxels in the brain; check that it belongs to this image",
+        assert in_brain(mask, BLOB) == (
+            f"the lesion mask mask.nii has {says} voxels in the brain; check that it belongs to this image",
         )
-    assert not in_brain(read_mask(write(tmp_path / "mask.nii", lesion()), image(tmp_path)), BLOB, "the mask")
-    assert not in_brain(
-        read_mask(write(tmp_path / "mask.nii", 0 * lesion()), image(tmp_path)), BLOB, "the mask"
-    )
+    for data in (lesion(), 0 * lesion()):
+        assert not in_brain(read_mask(write(tmp_path / "mask.nii", data), image(tmp_path)), BLOB)
+
+
+def without_orientation(path: Path, data: NDArray[Any]) -> Path:
+    """A file whose header tells no orientation: its axes are taken to run to the left, the front and the top."""
+    nibabel.save(nibabel.Nifti1Image(data, None), path)
+    return path
+
+
+def test_a_header_that_leaves_the_mask_s_place_in_doubt_is_told(tmp_path: Path) -> None:
+    mask = without_orientation(tmp_path / "mask.nii", lesion())
+    file = read_labels(mask)
+    placed = read_volume(write(tmp_path / "scan.nii", brain(), file.affine))
+    doubt = "the lesion mask mask.nii: its header tells no orientation"
+    assert [warning[: len(doubt)] for warning in read_mask(mask, placed).warnings] == [doubt]
+    as_doubtful = read_volume(without_orientation(tmp_path / "doubtful.nii", brain()))
+    assert as_doubtful.warnings == file.warnings
+    assert not read_mask(mask, as_doubtful).warnings  # said of the image already
+
+
+def test_a_mask_without_a_file_is_called_a_mask(tmp_path: Path) -> None:
+    half = nibabel.Nifti1Image(0.7 * lesion().astype(np.float32) + 0.1, LPS)
+    mask = mask_on(labels_from_image(half), image(tmp_path), "lesion")
+    assert mask.warnings == ("the lesion mask holds values between 0 and 1: cut at 0.5",)
 
 
 @pytest.mark.real_data

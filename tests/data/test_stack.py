@@ -262,6 +262,13 @@ def test_of_a_bank_s_mask_every_slice_with_lesion_is_kept_in_its_place(tmp_path:
     assert stack.facts["ceiling"] is None
 
 
+def test_a_bank_s_mask_without_orientation_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "mask.nii"
+    nib.save(nib.Nifti1Image(lesion(), None), path)
+    stack = Stack.of(CohortVolume("B", "bank", None, path, None, None, "here", None, tmp_path), FITTING)
+    assert [warning[:30] for warning in stack.facts["warnings"]] == ["its header tells no orientatio"]
+
+
 @pytest.mark.real_data
 def test_the_real_cohort_keeps_the_slices_that_section_5_counts(real_data: Path) -> None:
     counts = {split: Counter[str]() for split in SPLITS}

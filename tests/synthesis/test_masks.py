@@ -78,7 +78,7 @@ def test_an_array_takes_a_mask_made_of_an_array(tmp_path: Path) -> None:
     given = on_grid(mask, image, "lesion")
     np.testing.assert_array_equal(given.voxels, lesion() > 0)
     assert given.name == "an array"
-    with pytest.raises(InputError, match="a file's mask for an array"):
+    with pytest.raises(InputError, match="a NIfTI mask for an array"):
         on_grid(write(tmp_path / "mask.nii", lesion()), image, "lesion")
     with pytest.raises(InputError, match=r"^an array: marks no voxel of the image"):
         on_grid(replace(mask, data=0 * mask.data), image, "brain")

@@ -187,7 +187,7 @@ def test_masks_that_are_none_are_told(tmp_path: Path, model: Model) -> None:
         with pytest.raises(InputError, match=words):
             synthesize(path, model, blend=True, lesion_mask=mask)
     of_file = nib.Nifti1Image(array, LPS)
-    with pytest.raises(InputError, match="an array: a file's mask for an array"):
+    with pytest.raises(InputError, match="an image: a NIfTI mask for an array"):
         synthesize(patient().T, model, spacing=MM, blend=True, lesion_mask=of_file)
 
 

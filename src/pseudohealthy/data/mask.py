@@ -43,12 +43,14 @@ class Mask:
         voxels: (I, J, K) of the image, in its stored order.
         marked: number of voxels inside as the mask itself is stored.
         place: (x, y, z) of the middle of these, in mm (RAS+), of a mask from another grid; else None.
-        warnings: that it was cut at one half, or taken from another grid.
+        called: such as "the lesion mask lesion.nii.gz", for messages.
+        warnings: what its header leaves in doubt, that it was cut at one half, or taken from another grid.
     """
 
     voxels: NDArray[np.bool_]
     marked: int
     place: tuple[float, ...] | None
+    called: str
     warnings: tuple[str, ...] = ()
 
 
@@ -77,18 +79,21 @@ def mask_on(mask: Volume, like: Volume, what: str) -> Mask:
     Raises:
         InputError: values that are no mask's.
     """
-    stored, warnings = inside(mask, what)
+    stored, cut = inside(mask, what)
+    called = _called(mask, what)
+    # What the image's header leaves in doubt, too, is told of the image
+    doubts = (f"{called}: {doubt}" for doubt in mask.warnings if doubt not in like.warnings)
+    warnings = (*doubts, *cut)
     marked = int(np.count_nonzero(stored))
     voxels = in_order_of(like, stored, mask.affine)
     if voxels is not None:
-        return Mask(voxels, marked, None, warnings)
-    name = name_of(mask)
-    warnings += (f"the {what} mask {name} was on another grid: its nearest voxels were taken",)
+        return Mask(voxels, marked, None, called, warnings)
+    warnings += (f"{called} was on another grid: its nearest voxels were taken",)
     mm = np.argwhere(stored) @ mask.affine[:3, :3].T + mask.affine[:3, 3]
     voxels, seen = _nearest(stored, mask.affine, mm, like)
     if 0 < seen < LEAST_IN_VIEW:
-        warnings += (f"{1 - seen:.0%} of the {what} mask {name} lies outside the image",)
-    return Mask(voxels, marked, tuple(mm.mean(axis=0).tolist()) if marked else None, warnings)
+        warnings += (f"{1 - seen:.0%} of {called} lies outside the image",)
+    return Mask(voxels, marked, tuple(mm.mean(axis=0).tolist()) if marked else None, called, warnings)
 
 
 def inside(mask: Volume, what: str) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
@@ -121,7 +126,7 @@ def inside(mask: Volume, what: str) -> tuple[NDArray[np.bool_], tuple[str, ...]]
     found = mask.data > scale / 2
     none = "" if found.any() else f", which leaves nothing (its highest value is {high:.3g})"
     said = f"holds values between 0 and {scale}: cut at {scale / 2:g}{none}"
-    return found, (f"the {what} mask {name_of(mask)} {said}",)
+    return found, (f"{_called(mask, what)} {said}",)
 
 
 def _are_labels(mask: Volume) -> bool:
@@ -160,25 +165,24 @@ def _scale(mask: Volume, values: NDArray[np.float32], *, whole: bool) -> int:
     return scale
 
 
-def in_brain(mask: Mask, brain: NDArray[np.bool_], what: str) -> tuple[str, ...]:
-    """A warning where most of a lesion's voxels are not the brain's; `what` names the mask.
-
-    Args:
-        mask: the lesion, on the image's grid.
-        brain: (I, J, K).
-        what: such as "the lesion mask lesion.nii.gz".
-    """
+def in_brain(mask: Mask, brain: NDArray[np.bool_]) -> tuple[str, ...]:
+    """A warning where most of the voxels of a lesion's mask are not in `brain`, (I, J, K)."""
     voxels = int(np.count_nonzero(mask.voxels))
     share = np.count_nonzero(mask.voxels & brain) / max(voxels, 1)
     if not voxels or share >= LEAST_IN_BRAIN:
         return ()
     found = f"only {share:.0%} of its" if share else "none of its"
-    return (f"{what} has {found} {voxels} voxels in the brain; check that it belongs to this image",)
+    return (f"{mask.called} has {found} {voxels} voxels in the brain; check that it belongs to this image",)
 
 
 def name_of(mask: Volume) -> str:
-    """The file's name, for messages."""
-    return printable(mask.path.name) if mask.path else "an array"
+    """The file's name, or what the mask is where it is none, for reports."""
+    return printable(mask.path.name) if mask.path else "an array" if mask.header is None else "an image"
+
+
+def _called(mask: Volume, what: str) -> str:
+    """`the lesion mask lesion.nii.gz`, or `the lesion mask` of what is no file."""
+    return f"the {what} mask {name_of(mask)}" if mask.path else f"the {what} mask"
 
 
 def _no_mask(mask: Volume, found: str) -> InputError:

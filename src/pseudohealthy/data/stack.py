@@ -87,7 +87,7 @@ class Stack:
         """
         file = read_labels(cast(Path, volume.mask))
         expect_axial(file)
-        lesion, warnings = inside(file, "lesion")
+        lesion, of_values = inside(file, "lesion")
         if lesion.all() or not lesion.any():
             found = "every" if lesion.any() else "no"
             raise InputError(f"{volume.mask}: marks {found} voxel; expected a lesion, so leave the file out")
@@ -95,9 +95,8 @@ class Stack:
         grid = Grid.of(file, settings.model_copy(update={"centre": "image"}), brain)
         keep = np.asarray(grid.to_canonical(lesion, order=0).any(axis=(1, 2)))
         table = _table(grid, keep, lesion, brain, known=True).assign(has_mask=True)
-        return cls(
-            table, _facts(table, lesion, None, None, 0, warnings=warnings), grid, keep, {"bank": lesion}
-        )
+        facts = _facts(table, lesion, None, None, 0, warnings=(*file.warnings, *of_values))
+        return cls(table, facts, grid, keep, {"bank": lesion})
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """What is `stored` as kept slices (K, H, W): row 0 anterior, column 0 the patient's right."""
@@ -117,7 +116,7 @@ def _lesion(volume: CohortVolume, image: Volume) -> tuple[NDArray[np.bool_], tup
             f"{volume.mask}: marks {mask.marked} lesion voxels in a control, expected none; "
             "make the subject a patient, or remove the mask"
         )
-    return mask.voxels, (*mask.warnings, *in_brain(mask, image.brain, f"the lesion mask {volume.mask.name}"))
+    return mask.voxels, (*mask.warnings, *in_brain(mask, image.brain))
 
 
 def _truth(path: Path, image: Volume, look: Look) -> NDArray[np.float32]:

@@ -19,9 +19,9 @@ class Given:
     """A user's mask.
 
     Attributes:
-        name: the file's.
+        name: the file's; "an array" or "an image" where it is none.
         mask: on the grid of the image; a lesion's may be empty, a brain's is not.
-        warnings: how it was cut and resampled, and that a lesion's is empty.
+        warnings: what its header leaves in doubt, how it was cut and resampled, and that a lesion's is empty.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Given:
 
     def beside(self, brain: NDArray[np.bool_]) -> tuple[str, ...]:
         """A warning where most of the lesion's voxels are not in `brain`, (I, J, K)."""
-        return in_brain(self.mask, brain, f"the lesion mask {self.name}")
+        return in_brain(self.mask, brain)
 
 
 def on_grid(mask: Path | Volume, image: Volume, what: Literal["brain", "lesion"]) -> Given:
@@ -53,12 +53,13 @@ def on_grid(mask: Path | Volume, image: Volume, what: Literal["brain", "lesion"]
     opened = mask if isinstance(mask, Volume) else read_labels(mask)
     name = name_of(opened)
     if opened.header is not None and image.header is None:
-        raise InputError(f"{opened.path or name}: a file's mask for an array; give the mask as an array too")
+        raise InputError(
+            f"{opened.path or name}: a NIfTI mask for an array; give the mask as an array too, which lies as "
+            "the image does"
+        )
     found = mask_on(opened, image, what)
     if what == "lesion" and not found.marked:
-        return Given(
-            name, found, (*found.warnings, f"the lesion mask {name} is empty: no lesion is replaced")
-        )
+        return Given(name, found, (*found.warnings, f"{found.called} is empty: no lesion is replaced"))
     if not found.voxels.any():
         raise _marks_nothing(opened, found, image, what)
     return Given(name, found, found.warnings)
