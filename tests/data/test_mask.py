@@ -192,7 +192,7 @@ def z_map() -> NDArray[np.float32]:
         pytest.param(np.where(z_map() > 2.3, z_map(), 0), r"values from 2\.3 to", id="thresholded z-map"),
         pytest.param(LESION.astype(np.int16) - BLOB, "from -1 to -1, some of them negative", id="-1 and 0"),
         pytest.param(2 * LESION.astype(np.int16) - BLOB, "some of them negative", id="-1, 0 and 1"),
-        pytest.param(-1.0 * LESION, "from -1 to -1, some of them negative", id="0 and -1"),
+        pytest.param(-1.0 * LESION, "holds 1 value from -1 to -1, some", id="0 and -1"),
         pytest.param(1 + LESION.astype(np.uint8), r"has no voxel of 0 \(.* from 1 to 2\)", id="1 and 2"),
         pytest.param(ndimage.zoom(4.0 * LESION, 2, order=1), r"values from 0\.\d+ to 4", id="fractions of 4"),
         pytest.param(np.where(BLOB, np.nan, 0), r"\d+ of \d+ voxels are NaN or infinite", id="NaN"),
@@ -292,7 +292,7 @@ def test_a_lesion_beside_the_brain_is_told(tmp_path: Path) -> None:
 
 
 def without_orientation(path: Path, data: NDArray[Any]) -> Path:
-    """A file whose header tells no orientation: its axes are taken to run to the left, the front and the top."""
+    """A file whose header tells no orientation."""
     nibabel.save(nibabel.Nifti1Image(data, None), path)
     return path
 

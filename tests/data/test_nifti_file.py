@@ -168,6 +168,8 @@ def test_a_shape_that_the_file_does_not_hold_takes_no_memory(
         ({"magic": b"n+3"}, "is an Analyze header, or its mark of NIfTI is damaged"),
         ({"magic": b"ni1", "vox_offset": 0}, "its voxels lie in another file; expected scan.img beside it"),
         ({"sizeof_hdr": 349, "magic": b""}, "is not NIfTI"),
+        ({"sizeof_hdr": 349}, "its header is damaged (its size, sizeof_hdr, or its number of axes"),
+        ({"dim": [9, 9, 8, 7, 1, 1, 1, 1]}, "its header is damaged (its size, sizeof_hdr, or its number of"),
         (
             {"datatype": 2, "bitpix": 16},
             "uint8 voxels (datatype) of 16 bits (bitpix), and 504 bytes behind them",

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pseudohealthy.config import Preprocessing
 from pseudohealthy.data.grid import Grid
-from pseudohealthy.data.volume import Volume, read_volume, volume_from_array, write_volume
+from pseudohealthy.data.volume import Volume, read_volume, volume_from_array, volume_from_image, write_volume
 from pseudohealthy.errors import InputError, PseudohealthyError
 
 SHAPE = (6, 7, 5)
@@ -368,6 +368,22 @@ def test_arrays_that_are_no_image_are_named() -> None:
         volume_from_array(np.full((4, 4), np.nan), (1.0, 1.0))
     with pytest.raises(InputError, match="every value of the array is 3"):
         volume_from_array(np.full((4, 4), 3), (1.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("shape", "found"),
+    [((5, 1, 7), "one coronal slice"), ((5, 7, 1), "one sagittal slice"), ((5, 1, 1), "a line of voxels")],
+)
+def test_an_array_of_a_slice_that_is_not_axial_is_refused(shape: tuple[int, ...], found: str) -> None:
+    with pytest.raises(InputError, match=f"^the array: holds {found} "):
+        volume_from_array(noise(shape), (1.0,) * len(shape))
+
+
+def test_what_is_no_file_is_called_what_it_is(tmp_path: Path) -> None:
+    assert volume_from_array(noise((4, 4)), (1.0, 1.0)).name == "the array"
+    assert volume_from_image(nibabel.Nifti1Image(noise(), np.eye(4))).name == "the image"
+    path = saved(tmp_path / "scan.nii", noise())
+    assert read_volume(path).name == str(path)
 
 
 def test_equal_images_are_equal_files(tmp_path: Path) -> None:

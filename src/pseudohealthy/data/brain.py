@@ -103,7 +103,7 @@ def stripped_brain(volume: Volume) -> tuple[Volume, Look]:
     expect_no_fault(volume, look)
     if look.skull:
         raise InputError(
-            f"{volume.path or 'the array'}: {look.skull}; expected the brain alone, so strip the image "
+            f"{volume.name}: {look.skull}; expected the brain alone, so strip the image "
             "first, e.g. with HD-BET"
         )
     return brain_alone(volume, look), look
@@ -112,7 +112,7 @@ def stripped_brain(volume: Volume) -> tuple[Volume, Look]:
 def expect_no_fault(volume: Volume, look: Look) -> None:
     """Raise an `InputError` where no brain can be found, neither as it is nor by stripping it."""
     if look.fault:
-        raise InputError(f"{volume.path or 'the array'}: {look.fault}")
+        raise InputError(f"{volume.name}: {look.fault}")
 
 
 def brain_alone(volume: Volume, look: Look, mask: NDArray[np.bool_] | None = None) -> Volume:

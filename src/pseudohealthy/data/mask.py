@@ -31,7 +31,7 @@ LEAST_IN_BRAIN = 0.5  # share of a lesion's voxels
 LEAST_IN_VIEW = 0.99  # likewise
 EXPECTED = (
     "expected a mask: 0 and one value above it, labels in whole numbers from 0, or probabilities from 0 to 1 "
-    "(or to 100, or 255)"
+    "(or to 100, or 255), so make it 0 and 1, or give the right file"
 )
 
 
@@ -159,7 +159,8 @@ def _scale(mask: Volume, values: NDArray[np.float32], *, whole: bool) -> int:
     scale = fitting[0] if fitting else None
     if scale is None or _beyond(mask.data, scale):
         negative = ", some of them negative" if low < 0 else ""
-        raise _no_mask(mask, f"holds {values.size} values from {low:.4g} to {high:.4g}{negative}")
+        count = f"{values.size} value" + ("" if values.size == 1 else "s")
+        raise _no_mask(mask, f"holds {count} from {low:.4g} to {high:.4g}{negative}")
     if values.size > MANY and _is_image(mask.data, scale):
         raise _no_mask(mask, f"holds {values.size} values, hardly any near 0 or {scale}, as an image does")
     return scale

@@ -279,7 +279,7 @@ def _header(path: Path, content: _Content) -> Any:
     start = content.buffer.getvalue()[: max(_KINDS)]
     for size, (place, magic) in _MAGIC.items():
         if len(start) >= size and start[place : place + 4] in magic:
-            return _KINDS[size][0].header_class(start[:size], check=False)
+            return _in_one_byte_order(path, _KINDS[size][0].header_class(start[:size], check=False))
     for place, signature, what, advice in _OTHERS:
         if start[place:].startswith(signature):
             raise InputError(f"{path} is {what}; expected NIfTI (.nii or .nii.gz), so {advice}")
@@ -291,6 +291,16 @@ def _header(path: Path, content: _Content) -> Any:
     if partners := [] if content.packed or _is_header(path) else _partners(path):
         raise InputError(f"{path} has no header beside it; expected {partners[0].name} there")
     raise InputError(f"{path} is not NIfTI, or ends in its header; expected .nii or .nii.gz")
+
+
+def _in_one_byte_order(path: Path, header: Any) -> Any:
+    """The header, if its size is one in the byte order that nibabel tells by its number of axes."""
+    if int(header["sizeof_hdr"]) not in _KINDS:
+        raise InputError(
+            f"{path}: its header is damaged (its size, sizeof_hdr, or its number of axes, dim[0], cannot "
+            "be); fetch it again"
+        )
+    return header
 
 
 def _dtype(header: Any) -> np.dtype[Any]:

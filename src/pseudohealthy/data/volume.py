@@ -43,6 +43,11 @@ class Volume:
     warnings: tuple[str, ...] = ()
 
     @property
+    def name(self) -> str:
+        """The file, for messages; "the array" or "the image" where it is none."""
+        return str(self.path or ("the array" if self.header is None else _IN_MEMORY))
+
+    @property
     def brain(self) -> NDArray[np.bool_]:
         """(I, J, K): voxels above 0, which is the brain once `data.brain` has put it on a background of 0."""
         return self.data > 0
@@ -76,7 +81,8 @@ def volume_from_array(array: NDArray[Any], spacing: tuple[float, ...]) -> Volume
         spacing: mm, in the order of the array's axes.
 
     Raises:
-        InputError: not 2-D or 3-D, not finite real numbers, without contrast, or a spacing that is none.
+        InputError: not 2-D or 3-D, not finite real numbers, without contrast, a single slice that is not
+            axial, or a spacing that is none.
     """
     if array.ndim not in (2, 3) or array.size == 0 or array.dtype.kind not in "buif":
         raise InputError(
@@ -92,7 +98,9 @@ def volume_from_array(array: NDArray[Any], spacing: tuple[float, ...]) -> Volume
     sizes = np.array([*reversed(spacing), 1.0][:3]) * (-1, -1, 1)  # rows and columns run against NIfTI's RAS+
     affine = np.diag([*sizes, 1.0])
     affine[:3, 3] = -sizes * (np.array(stored.shape) - 1) / 2
-    return Volume(stored, affine, None, data.T.shape, None)
+    volume = Volume(stored, affine, None, data.T.shape, None)
+    expect_axial(volume)
+    return volume
 
 
 def mask_from_array(array: NDArray[Any], like: Volume, shape: tuple[int, ...] | None) -> Volume:
@@ -231,7 +239,7 @@ def expect_axial(volume: Volume) -> None:
     if thin:
         what = "a line of voxels" if len(thin) > 1 else ("one sagittal slice", "one coronal slice")[min(thin)]
         raise InputError(
-            f"{volume.path or 'the image'}: holds {what} ({' x '.join(map(str, volume.data.shape))} voxels, "
+            f"{volume.name}: holds {what} ({' x '.join(map(str, volume.data.shape))} voxels, "
             f"stored towards {''.join(nibabel.aff2axcodes(volume.affine))}); expected a volume or an axial "
             "slice"
         )

@@ -53,7 +53,7 @@ class Healed:
         Raises:
             InputError: there is none.
         """
-        settings, name = model.preprocessing, str(alone.path or "the array")
+        settings, name = model.preprocessing, alone.name
         grid = Grid.of(alone, settings, alone.brain, cover=True)
         intensity = Intensity.of(alone.data, settings, name=name)
         x = grid.to_canonical(intensity.normalised(alone.data))

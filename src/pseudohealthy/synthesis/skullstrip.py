@@ -73,7 +73,7 @@ def find_brain(volume: Volume, mask: Path | Volume | None, device: torch.device)
 
 def _hd_bet(volume: Volume, why: str, device: torch.device) -> NDArray[np.bool_]:
     """The brain's voxels (I, J, K), by the first of HD-BET's five networks, without mirrored copies."""
-    name = volume.path or "the array"
+    name = volume.name
     x, mm = upright(volume.data, volume), upright_mm(volume)
     if len(x) * mm[0] < LEAST_MM:
         raise InputError(
