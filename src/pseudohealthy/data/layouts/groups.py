@@ -22,6 +22,7 @@ PATIENTS = re.compile(  # with other words around it, as in `acute stroke`
     r"|gliomas?|glioblastomas?|gbm|hgg|lgg|meningiomas?|metastas[ei]s|ad|mci|dementia|epilepsy|fcd|tbi|c?svd"
     r"|cadasil|pd|hd|als|schizophrenia)\b"
 )
+NEGATED = re.compile(r"(no|non|not|without)\b")  # as in `non-stroke`, of patients or of controls
 # What stands for yes and no, or for anything: a person has to say which is which
 CODE = re.compile(r"[+-]?\d+([.,]\d+)?|[^\W\d_]|yes|no|true|false|none|pos|neg|positive|negative")
 
@@ -39,7 +40,8 @@ def groups_of(words: Mapping[str, str | None], controls: Sequence[str] = ()) -> 
         controls: the words for controls; none: those that are known. All other words are patients'.
 
     Raises:
-        InputError: no word is known, or one is a number, a letter or a yes or no.
+        InputError: no word is known, or one is a number, a letter or a yes or no, or says what its subjects
+            do not have where no word is known to be that of controls.
     """
     counts = Counter(word for word in words.values() if word)
     if not controls and not _understood({plain(word) for word in counts}):
@@ -77,4 +79,7 @@ def _is_control(word: str) -> bool:
 
 def _understood(words: set[str]) -> bool:
     """Whether one of them is known, and so the others are the patients' names."""
-    return not words or (any(map(is_known, words)) and not any(map(CODE.fullmatch, words)))
+    if any(map(CODE.fullmatch, words)):
+        return False
+    told = any(map(_is_control, words)) or not any(map(NEGATED.match, words))
+    return not words or (told and any(map(is_known, words)))
