@@ -49,6 +49,20 @@ def test_a_users_mask_counts_whether_there_is_a_skull_or_not(tmp_path: Path) -> 
         assert found.skull == "masked by mask.nii"
 
 
+def test_padding_brighter_than_the_brain_is_no_background_under_a_mask(tmp_path: Path) -> None:
+    padded, mask = brain(), write(tmp_path / "mask.nii", (brain() > 0).astype(np.uint8))
+    padded[[0, -1]] = padded[:, [0, -1]] = 900
+    assert not (brain() * (padded == 900)).any()
+    found = find_brain(read_volume(write(tmp_path / "padded.nii", padded)), mask, CPU)
+    np.testing.assert_array_equal(found.alone.data, brain())
+    assert found.background == 0
+    dark = find_brain(
+        read_volume(write(tmp_path / "dark.nii", np.where(brain() > 0, brain(), -900))), mask, CPU
+    )
+    np.testing.assert_array_equal(dark.alone.data, np.where(brain() > 0, brain() + 900, 0))
+    assert dark.background == -900
+
+
 def test_without_hd_bet_one_line_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, MODULE, None)
     volume = read_volume(in_a_head(tmp_path / "head.nii"))

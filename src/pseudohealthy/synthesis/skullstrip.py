@@ -9,7 +9,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -61,6 +61,8 @@ def find_brain(volume: Volume, mask: Path | Volume | None, device: torch.device)
     background = look.background or 0.0
     if mask is not None:
         given = on_grid(mask, volume, "brain")
+        if np.median(volume.data[given.voxels]) <= background:  # padding brighter than the brain is no floor
+            look, background = replace(look, background=None), 0.0
         return Brain(
             brain_alone(volume, look, given.voxels), background, f"masked by {given.name}", given.warnings
         )

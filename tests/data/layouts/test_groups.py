@@ -45,8 +45,17 @@ def test_patients_alone_are_patients() -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [("0", "1"), ("1", "2", "control"), ("A", "B"), ("yes", "no"), ("gamma", "delta"), ("True", "False")]
-    + [("stroke", "non-stroke"), ("MS", "no MS"), ("lesion", "without lesion")],
+    [
+        *(
+            ("0", "1"),
+            ("1", "2", "control"),
+            ("A", "B"),
+            ("yes", "no"),
+            ("gamma", "delta"),
+            ("True", "False"),
+        ),
+        *(("stroke", "non-stroke"), ("MS", "no MS"), ("lesion", "without lesion")),
+    ],
 )
 def test_words_that_say_nothing_are_asked_about(given: tuple[str, ...]) -> None:
     with pytest.raises(InputError) as error:
