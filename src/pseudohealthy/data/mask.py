@@ -158,9 +158,10 @@ def _scale(mask: Volume, values: NDArray[np.float32], *, whole: bool) -> int:
     fitting = [s for s, least in SCALES.items() if least <= high <= most * s and not (whole and s == 1)]
     scale = fitting[0] if fitting else None
     if scale is None or _beyond(mask.data, scale):
+        if values.size == 1:
+            raise _no_mask(mask, f"holds no values but 0 and {low:.4g}")
         negative = ", some of them negative" if low < 0 else ""
-        count = f"{values.size} value" + ("" if values.size == 1 else "s")
-        raise _no_mask(mask, f"holds {count} from {low:.4g} to {high:.4g}{negative}")
+        raise _no_mask(mask, f"holds {values.size} values from {low:.4g} to {high:.4g}{negative}")
     if values.size > MANY and _is_image(mask.data, scale):
         raise _no_mask(mask, f"holds {values.size} values, hardly any near 0 or {scale}, as an image does")
     return scale
