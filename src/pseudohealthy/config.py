@@ -161,9 +161,9 @@ class Training(Frozen):
         epochs: used where `images` is None.
         minutes: of training, interruptions not counted; where given, they decide instead of `images`.
         warm_up_images: synthetic images that G sees before the two cycles, in a warm-up: G learns from them
-            alone and S from masks and slices without a lesion, and nothing else learns; counted apart from
-            `images`. The learning rate is constant meanwhile; its schedule begins after it. Methods without
-            S, which have nothing to learn alone, and the judge have no warm-up.
+            alone and S from masks and slices without a lesion, and nothing else learns but D_l, where there
+            is one; counted apart from `images`. The learning rate is constant meanwhile; its schedule begins
+            after it. Methods without S, which have nothing to learn alone, and the judge have no warm-up.
         warm_up_share: share of `minutes` that the warm-up takes; where `minutes` decide, it does instead of
             `warm_up_images`.
         batch_size: pathological images a step over all processes, and as many healthy ones.
