@@ -178,6 +178,7 @@ def test_a_methods_own_settings_go_before_the_experiments_and_the_presets() -> N
         ({"judges": {**JUDGES, "threshold": {"training": {"seed": 9}}}}, "a judge is called 'threshold'"),
         ({"judges": {**JUDGES, "a/b": {"training": {"seed": 9}}}}, "a judge is called 'a/b'"),
         ({"judges": {**JUDGES, "x": {"preset": "midl2019"}}}, "a judge sets preset"),
+        ({"judges": {**JUDGES, "x": {"losses": {"healthy": 1.0}}}}, "set losses.healthy_negatives instead"),
         ({"methods": [{"method": "paired", "trainnig": {}}]}, "did you mean training?"),
         ({"judges": {**JUDGES, "second": {"networks": {"wdith": 4}}}}, "networks.wdith"),
         ({"preprocessing": {"field": [1, 2]}}, "multiples of 16"),

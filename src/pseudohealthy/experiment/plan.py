@@ -143,6 +143,10 @@ class Experiment(Frozen):
             )
         if set_twice := _keys_of(self.judges.values()) & {"method", "preset"}:
             raise ValueError(f"a judge sets {min(set_twice)}, which the experiment decides")
+        if any(_losses_of(values).get("healthy") for values in self.judges.values()):
+            raise ValueError(
+                "a judge sets losses.healthy, which judges have not; set losses.healthy_negatives instead"
+            )
         if len({self.judge(name) for name in self.judges}) < len(self.judges):
             raise ValueError("two judges have the same settings, so that they are one; give them other seeds")
         return self
@@ -321,6 +325,11 @@ def _deciding(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _keys_of(groups: Iterable[Mapping[str, Any]]) -> set[str]:
     return {key for group in groups for key in group}
+
+
+def _losses_of(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    losses = values.get("losses")
+    return losses if isinstance(losses, Mapping) else {}
 
 
 def _judge(experiment: Experiment, name: str, data_key: str) -> Step:
