@@ -41,9 +41,9 @@ def test_each_method_has_its_networks_of_the_given_widths(name: MethodName) -> N
 def test_gradients_reach_every_network_from_its_own_side_alone(name: MethodName, preset: PresetName) -> None:
     torch.manual_seed(0)
     method = build(tiny(name, preset=preset))
-    x_p, x_h = torch.rand(2, 2, 1, 32, 32)
+    x_p, x_h, x_k = torch.rand(3, 2, 1, 32, 32)
     m_p, m = (torch.rand(2, 2, 1, 32, 32) > 0.7).float()
-    batch = Batch(x_p, m_p, x_h, m, torch.tensor([True, False]))
+    batch = Batch(x_p, m_p, x_h, m, torch.tensor([True, False]), x_k=x_k if name == "judge" else None)
     terms = method.generator_terms(batch)
     assert set(terms.fakes) == set(method.fakes(batch))
     method.discriminators.requires_grad_(False)
@@ -57,6 +57,33 @@ def test_gradients_reach_every_network_from_its_own_side_alone(name: MethodName,
         loss.backward()
     reached(method.discriminators)
     assert all(parameter.grad is None for parameter in method.generators.parameters())
+
+
+EVERYTHING = [
+    "networks.mirrored_input=true",
+    "losses.gradient=1",
+    "losses.lesion_crop_adversarial=1",
+    "losses.mask_critic_input=noise",
+]
+
+
+@pytest.mark.parametrize("name", get_args(MethodName))
+def test_what_a_method_computes_stays_on_its_device(name: MethodName) -> None:
+    with torch.device("meta"):  # whose tensors meet no other device's
+        method = build(tiny(name, *EVERYTHING))
+        x_p, m_p, x_h, m, truth, x_k = torch.rand(6, 2, 1, 64, 48)
+        labelled, inserted = torch.ones(2, 2, dtype=torch.bool)
+    known = inserted if "inserted" in method.needs else None
+    batch = Batch(x_p, m_p, x_h, m, labelled, known, truth, x_k)
+    sides = [method.generator_terms(batch)]
+    if method.warm_up_needs:
+        sides.append(method.warm_up_terms(*(batch for _ in method.warm_up_needs)))
+    for terms in sides:
+        terms.total.backward()
+        fakes = {made: fake.detach() for made, fake in terms.fakes.items()}
+        for loss in method.discriminator_losses(batch, fakes).values():
+            loss.backward()
+    assert all(parameter.grad is not None for parameter in method.generators.parameters())
 
 
 def reached(networks: torch.nn.ModuleDict) -> None:
