@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
-from skimage.restoration import inpaint_biharmonic
 
 from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.by_volume import rows_of
@@ -93,6 +92,8 @@ def fill(images: Images, masks: NDArray[Any]) -> Images:
         images: (N, H, W) in [0, 1].
         masks: (N, H, W), > 0.
     """
+    from skimage.restoration import inpaint_biharmonic  # noqa: PLC0415 - training needs no scikit-image
+
     outputs, lesions = images.copy(), masks > 0
     for z in np.flatnonzero(lesions.any(axis=(1, 2)) & ~lesions.all(axis=(1, 2))):
         # In float32 the equations of a large lesion, whose condition grows with its width to the power of
