@@ -108,7 +108,7 @@ def test_broken_subjects_leave_ten_results_and_a_reason_each(healed: Healed) -> 
     assert len(done) == GOOD
     assert f"{GOOD} done, 0 kept, {len(healed.reasons)} failed, 1 skipped; see " in healed.ran.out
     assert healed.ran.out.splitlines()[-1] == RESEARCH_USE
-    told = healed.ran.err.splitlines()
+    told = [line for line in healed.ran.err.splitlines() if not line.startswith("warning: ")]
     assert len(told) == len(healed.reasons) + 1
     assert sum(line.startswith(f"skipped: {SKIPPED}: no FLAIR image; expected ") for line in told) == 1
     for subject, reason in healed.reasons.items():
@@ -116,6 +116,22 @@ def test_broken_subjects_leave_ten_results_and_a_reason_each(healed: Healed) -> 
         assert reason in line
     images = list(healed.out.glob("sub-*/anat/*_desc-pseudohealthy_FLAIR.nii.gz"))
     assert sorted(path.parents[1].name for path in images) == [f"sub-{n:02d}" for n in range(1, GOOD + 1)]
+
+
+def test_warnings_of_an_image_stand_on_the_screen_in_its_report_and_in_the_log(healed: Healed) -> None:
+    reports = sorted(healed.out.glob("sub-*/anat/*_report.json"))
+    warned = {
+        path.name.partition("_")[0]: json.loads(path.read_text(encoding="utf-8"))["warnings"]
+        for path in reports
+    }
+    said = [f"{name}/anat/{name}_FLAIR.nii.gz: {text}" for name, texts in warned.items() for text in texts]
+    assert said
+    lines = healed.ran.err.splitlines()
+    told = [line.removeprefix("warning: ") for line in lines if line.startswith("warning: ")]
+    assert sorted(told) == sorted(said)
+    table = healed.status().set_index("participant_id")["warnings"]
+    assert {name: "; ".join(texts) or "n/a" for name, texts in warned.items()} == dict(table[list(warned)])
+    assert set(table.drop(list(warned))) == {"n/a"}
 
 
 def test_the_log_says_the_same(healed: Healed) -> None:

@@ -203,6 +203,8 @@ def _told(results: Iterator[list[Record]], total: int) -> dict[str, int]:
                     typer.echo(f"{record.status}: {record.subject}: {record.reason}", err=True)
                 elif not quiet:
                     typer.echo(f"{record.status}: {record.name} ({record.seconds:.1f} s)")
+                for warning in record.warnings if record.status == "done" else ():
+                    typer.echo(f"warning: {record.name}: {warning}", err=True)
             progress(number, total, records[0].subject)
     return counts
 

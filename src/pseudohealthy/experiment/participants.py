@@ -261,11 +261,12 @@ def _heal(subject: Subject, image: str, job: Job) -> Record:
         before = read_record(job.out, image)
         if before and before.made_from and before.finished(job.out) and not job.overwrite:
             return _kept(before, made_from, job)
-        _make(image, masks, job)
+        warnings = _make(image, masks, job)
         record = Record(
             subject=printable(subject.label),
             image=printable(image),
             status="done",
+            warnings=warnings,
             made_from=made_from,
             files=outputs_of(printable(image), blend=job.blend),
             seconds=round(time.perf_counter() - began, 3),
@@ -277,8 +278,8 @@ def _heal(subject: Subject, image: str, job: Job) -> Record:
     return record
 
 
-def _make(image: str, masks: Mapping[str, Path], job: Job) -> None:
-    """Write the files of an image, in place of an earlier run's.
+def _make(image: str, masks: Mapping[str, Path], job: Job) -> tuple[str, ...]:
+    """Write the files of an image, in place of an earlier run's; returns the warnings of it, a line each.
 
     Raises:
         InputError: they would take the place of another image's, or the image cannot be used.
@@ -306,6 +307,7 @@ def _make(image: str, masks: Mapping[str, Path], job: Job) -> None:
     for old in (image, *([as_name(other.name)] if other else [])):
         forget(job.out, old)  # killed among the files that follow, a run must leave none that says "done"
     result.save(folder, place.name, overwrite=True, sources=sources, title=printable(image))
+    return tuple(printable(" ".join(warning.split())) for warning in result.warnings)
 
 
 def _kept(before: Record, wanted: MadeFrom, job: Job) -> Record:

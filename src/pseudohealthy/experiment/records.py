@@ -56,6 +56,7 @@ class Record(BaseModel):
         image: its path in the data set; None for a subject without an image.
         status: `done` now, `kept` as it was done before, `skipped` for there was nothing to do, or `failed`.
         reason: one line, where it was skipped or failed.
+        warnings: what a person should know before using the images; a line each.
         trace: where in the program, if the failure was not foreseen.
         made_from: None where it is not done.
         files: the outputs' paths inside OUT_DIR, by what they are.
@@ -69,6 +70,7 @@ class Record(BaseModel):
     image: str | None
     status: Literal["done", "kept", "skipped", "failed"]
     reason: str = ""
+    warnings: tuple[str, ...] = ()
     trace: str = ""
     made_from: MadeFrom | None = None
     files: dict[str, str] = {}
@@ -209,6 +211,7 @@ def _row(name: str, record: Record | None) -> dict[str, object]:
         "reason": printable(record.reason.replace("\t", " ")) if record and record.reason else "n/a",
         "seconds": record.seconds if record else None,
         "machine": record.machine if record and record.machine else "n/a",
+        "warnings": "; ".join(record.warnings) if record and record.warnings else "n/a",
     }
 
 
