@@ -37,8 +37,12 @@ def record(
     }
 
 
+def with_mask(volume: VolumeRecord) -> VolumeRecord:
+    return {**volume, "inputs": {"mask": {"path": "m", "sha256": ""}}}
+
+
 def test_patients_with_and_without_a_mask_are_counted() -> None:
-    masked: VolumeRecord = {**record("train", 1, 1, 0), "inputs": {"mask": {"path": "m", "sha256": ""}}}
+    masked = with_mask(record("train", 1, 1, 0, lesion=9))
     other = record("train", 0, 0, 1)  # another session of the same patient
     without = record("test", 0, 0, 1, subject="02")
     assert people_told([masked, other, without]) == "patients: 1 with a lesion mask, 1 without"
@@ -46,6 +50,19 @@ def test_patients_with_and_without_a_mask_are_counted() -> None:
     bank = record("train", 1, 0, 0, subject="B1", group="bank")
     told = people_told([masked, *controls, bank])  # type: ignore[list-item]
     assert told == "patients: 1 with a lesion mask, 0 without; controls: 2; bank: masks of 1"
+
+
+def test_patients_whose_masks_are_all_empty_are_named() -> None:
+    marked, other_session = (
+        record("train", 1, 1, 0, subject="07", lesion=9),
+        record("train", 0, 2, 0, subject="07"),
+    )
+    empty = [record("train", 0, 2, 0, subject=f"{number:02d}") for number in range(1, 7)]
+    control = record("val", 0, 2, 0, subject="09", group="control")
+    with_masks = [with_mask(volume) for volume in (marked, other_session, *empty, control)]
+    told = people_told([*with_masks, record("test", 0, 0, 1, subject="08")])
+    of_which = "6 of them empty, taken for no lesion: 01, 02, 03, 04, 05 and 1 more"
+    assert told == f"patients: 7 with a lesion mask ({of_which}), 1 without; controls: 1"
 
 
 def test_totals_are_sums_over_the_volumes_with_an_image() -> None:

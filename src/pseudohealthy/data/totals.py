@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pseudohealthy.config import SPLITS, Split
-from pseudohealthy.data.layouts import Group
+from pseudohealthy.data.layouts import Group, listed
 from pseudohealthy.data.manifest import LABELS, SplitTotals, VolumeRecord
 from pseudohealthy.data.split import Fractions
 from pseudohealthy.errors import InputError
@@ -26,13 +26,16 @@ def totals_of(split: Split, records: Sequence[VolumeRecord]) -> SplitTotals:
 
 
 def people_told(records: Sequence[VolumeRecord]) -> str:
-    """How many patients have a lesion mask and how many have none, and how many others there are."""
+    """How many patients have a lesion mask, whose are empty, and how many have none; how many controls."""
     subjects: dict[Group, set[str]] = {}
     for record in records:
         subjects.setdefault(record["group"], set()).add(record["subject"])
     patients = subjects.get("patient", set())
     masked = {record["subject"] for record in records if "mask" in record["inputs"]} & patients
-    told = f"patients: {len(masked)} with a lesion mask, {len(patients - masked)} without"
+    marked = {record["subject"] for record in records if record["facts"]["lesion_voxels"]}
+    empty = sorted(masked - marked)
+    of_which = f" ({len(empty)} of them empty, taken for no lesion: {listed(empty)})" if empty else ""
+    told = f"patients: {len(masked)} with a lesion mask{of_which}, {len(patients - masked)} without"
     controls, bank = (len(subjects.get(group, ())) for group in ("control", "bank"))
     return (
         told + (f"; controls: {controls}" if controls else "") + (f"; bank: masks of {bank}" if bank else "")
