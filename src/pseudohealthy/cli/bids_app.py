@@ -210,9 +210,16 @@ def _told(results: Iterator[list[Record]], total: int) -> dict[str, int]:
 
 
 def _group(bids: Path, out: Path, subjects: Sequence[Subject]) -> None:
+    from pseudohealthy.data.layouts import listed
     from pseudohealthy.experiment.group import write_group
+    from pseudohealthy.experiment.records import records
 
     files = write_group(bids, out, subjects)
+    found = records(out, subjects)
+    left_out = [name for name, record in found.items() if not (record and record.finished(out))]
+    if left_out:
+        told = f"not in the table, as the page and the status say why: {listed(left_out)}"
+        typer.echo(printable(f"note: {told}"), err=True)
     for kind, path in files.items():
         typer.echo(printable(f"{kind}: {path}"))
     typer.echo(RESEARCH_USE)
