@@ -407,7 +407,7 @@ def session(leader: int) -> list[str]:
             state, *numbers = path.read_text().rpartition(")")[2].split()
             if int(numbers[2]) == leader and int(path.parent.name) != leader and state != "Z":
                 found.append((path.parent / "cmdline").read_text())
-    return found
+    return [each for each in found if each]  # one that is just ending has no command line any more
 
 
 def wait_for(happens: Callable[[], object]) -> None:
