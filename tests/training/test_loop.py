@@ -521,8 +521,8 @@ def test_precision_is_what_was_asked_for() -> None:
 
 
 def test_bf16_trains_to_other_but_finite_weights_stored_in_fp32(prepared: Prepared, tmp_path: Path) -> None:
-    exact = weights(train(prepared, tmp_path / "a", tiny("paired"), accelerator="cpu").parent)
-    settings = tiny("paired", "training.precision=bf16-mixed")
+    exact_settings, settings = (tiny("paired", f"training.precision={p}") for p in ("32-true", "bf16-mixed"))
+    exact = weights(train(prepared, tmp_path / "a", exact_settings, accelerator="cpu").parent)
     short = weights(train(prepared, tmp_path / "b", settings, accelerator="cpu").parent)
     assert not same(exact, short)
     assert all(tensor.isfinite().all() and tensor.dtype == torch.float32 for tensor in short.values())
