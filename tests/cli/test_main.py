@@ -20,6 +20,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from scipy import ndimage
 
 from cohorts import LPS, SHAPE, bids, brain, lesion, participants, write
 from disk import full_disk
@@ -434,6 +435,18 @@ def test_a_file_of_a_cohort_that_cannot_be_used_is_named(run: Run, tmp_path: Pat
     assert "truncated gzip" in first
     assert f"{mask}: not on the grid of {data}/sub-03" in second
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_doubtful_of_a_volume_is_told_with_its_file(run: Run, tmp_path: Path) -> None:
+    data = bids(tmp_path / "data", 4)
+    mask = data / "derivatives/lesions/sub-03/anat/sub-03_label-lesion_mask.nii.gz"
+    write(mask, ndimage.gaussian_filter(lesion().astype(np.float32), 0.5))
+    told = run("prepare", data, "-o", tmp_path / "out", *FIT)
+    assert told.code == 0
+    assert told.err.splitlines() == [
+        "warning: sub-03/anat/sub-03_FLAIR.nii.gz: the lesion mask sub-03_label-lesion_mask.nii.gz holds "
+        "values between 0 and 1: cut at 0.5"
+    ]
 
 
 def test_a_split_without_lesion_is_told(run: Run, tmp_path: Path) -> None:

@@ -112,8 +112,9 @@ def prepare(
         counts = ", ".join(f"{count} {said[label]}" for label, count in totals["slices"].items() if count)
         typer.echo(f"{split}: {totals['volumes']} volumes; slices: {counts or 'none'}")
     for volume in manifest["volumes"]:
+        file = next(iter(volume["inputs"].values()))["path"]
         for warning in volume["facts"].get("warnings", []):
-            typer.echo(f"warning: {volume['subject']}: {warning}", err=True)
+            typer.echo(printable(f"warning: {file}: {warning}"), err=True)
     typer.echo(people_told(manifest["volumes"]))
     typer.echo(f"Prepared in {out}. Next: pseudohealthy train {out} -o RUN")
 
