@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A BIDS data set healed by Dask workers that SLURM starts.
 
-    pip install 'pseudohealthy[cluster]' dask-jobqueue
+    pip install '.[cluster]' dask-jobqueue   (in a clone of the repository)
     python cluster/dask_slurm.py STUDY STUDY/derivatives/pseudohealthy [options of pseudohealthy-bids]
 
 Run it where jobs can be submitted and which the compute nodes can reach, and leave it running (tmux, or a

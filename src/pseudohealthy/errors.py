@@ -26,6 +26,11 @@ class InputError(PseudohealthyError):
     exit_code = 2
 
 
+def install_command(extra: str) -> str:
+    """What installs an optional part of the package, which lies in no package index."""
+    return f"pip install '.[{extra}]' (in a clone of the repository)"
+
+
 def printable(text: object) -> str:
     """A message or a file's name as one line of text that a terminal, a table and JSON can hold.
 

@@ -32,7 +32,7 @@ from pseudohealthy.synthesis.naming import output_files
 from pseudohealthy.synthesis.sidecars import beside
 from tiny import TINY
 
-PROGRAM = [sys.executable, "-m", "pseudohealthy.cli.main"]
+PROGRAM = [sys.executable, "-m", "pseudohealthy"]
 COMMANDS = ["demo", "phantom", "prepare", "train", "synthesize", "evaluate", "export", "info"]
 FIT = ["--set", "field=[64, 48]"]
 SHORT = [f"--set={group}.{key}={value}" for group, values in TINY.items() for key, value in values.items()]
@@ -358,7 +358,7 @@ def test_a_head_with_its_skull_is_told_in_one_line(
     data = np.where(brain() > 0, brain(), noise).astype(np.float32)
     head = write(tmp_path / "head.nii", data, LPS @ np.diag([1.0, 1.0, 5.0, 1.0]))
     told = run("synthesize", head, "-o", tmp_path / "out", "--weights", weights)
-    refused(told, "head.nii: has its skull", "pip install 'pseudohealthy[skullstrip]'", "--brain-mask FILE")
+    refused(told, "head.nii: has its skull", "pip install '.[skullstrip]'", "--brain-mask FILE")
     assert not (tmp_path / "out").exists()
 
 

@@ -142,5 +142,5 @@ def test_nobody_at_the_address_is_told(tmp_path: Path, monkeypatch: pytest.Monke
 def test_without_dask_its_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     job = Job(tmp_path, tmp_path, tmp_path, "")
-    with pytest.raises(InputError, match=r"pip install 'pseudohealthy\[cluster\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[cluster\]'"):
         next(cluster.heal_on_dask([], job, "tcp://127.0.0.1:1"))

@@ -188,7 +188,7 @@ def test_a_backend_that_is_not_installed_is_told_with_its_extra(
     with pytest.raises(InputError) as told:
         Model.load(tmp_path, "cpu", name)
     assert str(told.value).startswith(f"backend {name}: ")
-    assert f"{package} not installed; `pip install 'pseudohealthy[{name}]'`" in str(told.value)
+    assert f"{package} not installed; pip install '.[{name}]'" in str(told.value)
     assert Model.load(tmp_path, "cpu", "auto").running(10_000)["name"] != name
 
 

@@ -126,7 +126,7 @@ def test_without_what_writes_onnx_one_line_says_what_to_do(
     with pytest.raises(InputError) as told:
         export(saved(tmp_path / "weights"), tmp_path / "out", "onnx")
     assert str(told.value) == (
-        "--format onnx: onnxscript not installed; `pip install 'pseudohealthy[onnxruntime]'`"
+        "--format onnx: onnxscript not installed; pip install '.[onnxruntime]' (in a clone of the repository)"
     )
     assert not (tmp_path / "out").exists()
 

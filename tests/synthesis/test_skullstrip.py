@@ -70,9 +70,9 @@ def test_without_hd_bet_one_line_says_what_to_do(tmp_path: Path, monkeypatch: py
         find_brain(volume, None, CPU)
     assert str(told.value) == (
         f"{tmp_path}/head.nii: has its skull or noise around it (what surrounds it is not one value, as "
-        "around a stripped brain); expected the brain alone, so `pip install 'pseudohealthy[skullstrip]'`, "
-        "which strips it, or "
-        "give the brain's mask (--brain-mask FILE; for a data set --brain-masks DIR)"
+        "around a stripped brain); expected the brain alone, so pip install '.[skullstrip]' (in a clone of "
+        "the repository), which strips it, or give the brain's mask (--brain-mask FILE; for a "
+        "data set --brain-masks DIR)"
     )
 
 

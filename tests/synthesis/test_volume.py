@@ -378,7 +378,7 @@ def test_a_head_without_its_mask_is_told(
     thick = np.diag([-1.0, -1.0, 5.0, 1.0])
     with pytest.raises(
         InputError,
-        match=r"head\.nii: has its skull or noise around it \(.*pip install 'pseudohealthy\[skullstrip\]'",
+        match=r"head\.nii: has its skull or noise around it \(.*pip install '\.\[skullstrip\]'",
     ):
         synthesize(write(tmp_path / "head.nii", in_a_head(), thick), fresh)
 

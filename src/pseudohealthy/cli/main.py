@@ -205,7 +205,7 @@ def synthesize(
     """Make the healthy image, the lesion's probability and mask, and the difference, on the image's own grid.
 
     Beside them come a page to look at (HTML, works offline), a panel (PNG) and a report of what made them
-    (JSON). A head with its skull is stripped first, which needs `pip install 'pseudohealthy[skullstrip]'`, or
+    (JSON). A head with its skull is stripped first, which needs `pip install '.[skullstrip]'` in a clone, or
     `--brain-mask`.
 
     Example: `pseudohealthy synthesize sub-01_FLAIR.nii.gz -o healthy/ --blend`

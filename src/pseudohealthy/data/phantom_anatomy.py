@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pseudohealthy.data.phantom_fields import Array, Frame, smooth_field
-from pseudohealthy.errors import InputError
+from pseudohealthy.errors import InputError, install_command
 
 CSF_SIGNAL = 0.26  # of white matter's: FLAIR suppresses fluid
 _MARGIN = 8  # voxels around the template, which is cut below
@@ -79,7 +79,7 @@ def template(spacing: float) -> Template:
     except ImportError as error:
         raise InputError(
             "phantoms are made of the MNI152 anatomy in nilearn, which is not installed: "
-            "pip install 'pseudohealthy[phantom]'"
+            f"{install_command('phantom')}"
         ) from error
     image = datasets.load_mni152_template(resolution=1)
     maps = (

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from pseudohealthy.errors import InputError, printable
+from pseudohealthy.errors import InputError, install_command, printable
 from pseudohealthy.experiment.participants import Job, failed_wholly, heal_subject
 from pseudohealthy.experiment.records import Record
 from pseudohealthy.experiment.selection import Subject
@@ -44,9 +44,7 @@ def _connected(address: str) -> Client:
     try:
         from distributed import Client  # noqa: PLC0415  (an extra)
     except ImportError as error:
-        raise InputError(
-            "--dask needs an extra; install it with: pip install 'pseudohealthy[cluster]'"
-        ) from error
+        raise InputError(f"--dask needs an extra; install it with: {install_command('cluster')}") from error
     try:
         return Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:  # a timeout is an OSError

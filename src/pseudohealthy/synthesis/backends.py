@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pseudohealthy.errors import InputError
+from pseudohealthy.errors import InputError, install_command
 
 if TYPE_CHECKING:
     import onnx
@@ -51,8 +51,7 @@ def checked(choice: Choice, device: torch.device) -> None:
     if not _installed(choice):
         missing = ", ".join(name for name in PACKAGES[choice] if not importlib.util.find_spec(name))
         raise InputError(
-            f"backend {choice}: {missing} not installed; `pip install 'pseudohealthy[{choice}]'`, or take "
-            "--backend torch"
+            f"backend {choice}: {missing} not installed; {install_command(choice)}, or take --backend torch"
         )
     if choice != "torch" and device.type != "cpu":
         raise InputError(

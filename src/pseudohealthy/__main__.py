@@ -1,0 +1,6 @@
+"""`python -m pseudohealthy`, which is the program of that name."""
+
+from pseudohealthy.cli.main import main
+
+if __name__ == "__main__":
+    main()
