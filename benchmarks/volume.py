@@ -25,7 +25,7 @@ from pseudohealthy.data.phantom_subject import phantom
 from pseudohealthy.data.volume import read_volume
 from pseudohealthy.methods.catalogue import build
 from pseudohealthy.report import figures, viewer
-from pseudohealthy.synthesis import volume
+from pseudohealthy.synthesis import sources, volume
 from pseudohealthy.synthesis.default import default_weights
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.training.checkpoint import save_weights
@@ -167,7 +167,7 @@ def _healed(image: Path, model: Model) -> Healing:
 
     with (
         tempfile.TemporaryDirectory() as out,
-        patch.object(volume, "read_volume", clocked(read_volume, reading)),
+        patch.object(sources, "read_volume", clocked(read_volume, reading)),
         patch.object(volume, "panel", clocked(figures.panel, drawing)),
         patch.object(volume, "viewer_html", clocked(viewer.viewer_html, drawing)),
     ):
