@@ -19,8 +19,8 @@ test-all: $(STAMP)-skullstrip test  ## and the long checks
 	$(PYTEST) -m slow
 
 lint: $(STAMP)
-	$(BIN)/ruff format --check src tests benchmarks cluster docs
-	$(BIN)/ruff check src tests benchmarks cluster docs
+	$(BIN)/ruff format --check src tests benchmarks cluster docs scripts
+	$(BIN)/ruff check src tests benchmarks cluster docs scripts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

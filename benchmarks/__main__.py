@@ -21,8 +21,8 @@ from benchmarks.formulas import widened
 from benchmarks.page import page
 from benchmarks.yardstick import Machine
 from pseudohealthy.errors import InputError
-from pseudohealthy.experiment.evaluate import provenance
 from pseudohealthy.files import write_json, write_text
+from pseudohealthy.provenance import provenance
 
 ROOT = Path(__file__).resolve().parents[1]
 SAME = ("machine", "processor", "device", "torch")  # of measurements that may stand beside each other

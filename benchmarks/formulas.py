@@ -14,7 +14,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from pseudohealthy.config import MethodName, PresetName, Settings, settings
-from pseudohealthy.methods.catalogue import build
+from pseudohealthy.methods.factory import build
 
 FIELD = (208, 160)
 PRESET: PresetName = "midl2019"

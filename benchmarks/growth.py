@@ -21,11 +21,11 @@ from benchmarks.formulas import widened
 from benchmarks.volume import fresh
 from pseudohealthy.config import preprocessing
 from pseudohealthy.data.cohort import read_cohort
-from pseudohealthy.data.phantom import make_phantoms
 from pseudohealthy.data.prepare import prepare
 from pseudohealthy.data.prepared import Prepared
+from pseudohealthy.phantom.dataset import make_phantoms
 from pseudohealthy.synthesis.model import Model
-from pseudohealthy.synthesis.volume import synthesize
+from pseudohealthy.synthesis.synthesize import synthesize
 from pseudohealthy.training.loop import train
 
 SPACING = 4.0  # mm: a thousand subjects in minutes
@@ -77,7 +77,7 @@ def measured(data: Path) -> dict[str, float]:
     """Seconds to prepare a cohort, of a training step on it and to heal a volume; peak memory in MB."""
     out = data.with_name(f"{data.name}-prepared")
     began = time.perf_counter()
-    settings = preprocessing("midl2019", {"field": [64, 48], "spacing": SPACING})
+    settings = preprocessing("midl2019", {"slice_shape": [64, 48], "spacing": SPACING})
     prepare(read_cohort([data]), out, settings)
     prepared = time.perf_counter() - began
     chosen = widened("judge", WIDTH, f"training.images={4 * STEPS}")

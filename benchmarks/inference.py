@@ -12,7 +12,7 @@ import torch
 from benchmarks.formulas import FIELD, forward, widened
 from benchmarks.yardstick import Machine, row
 from pseudohealthy.errors import InputError
-from pseudohealthy.methods.catalogue import build
+from pseudohealthy.methods.factory import build
 from pseudohealthy.synthesis import backends
 from pseudohealthy.synthesis.model import SLICES_AT_ONCE, SLICES_ON_CPU
 

@@ -16,9 +16,9 @@ from benchmarks.training import BATCH, stepping
 from benchmarks.yardstick import Beside, Machine, spread
 from pseudohealthy.errors import InputError
 from pseudohealthy.methods.base import Method
-from pseudohealthy.methods.catalogue import build
+from pseudohealthy.methods.factory import build
 from pseudohealthy.synthesis import backends
-from pseudohealthy.synthesis.default import default_weights
+from pseudohealthy.synthesis.bundled_weights import bundled_weights
 from pseudohealthy.synthesis.model import SLICES_ON_CPU, Model
 from pseudohealthy.training.weights import read_config
 
@@ -32,8 +32,8 @@ def rows(machine: Machine, width: int) -> Iterator[dict[str, Any]]:
     except InputError:
         return
     paper = build(widened("paired", width)).generators.eval()
-    package = Model.load(default_weights(), "cpu").networks
-    widths = read_config(default_weights())["settings"]["networks"]
+    package = Model.load(bundled_weights(), "cpu").networks
+    widths = read_config(bundled_weights())["settings"]["networks"]
     for letter, key in (("G", "width"), ("S", "segmentor_width")):
         for name, network, wide in (("", paper[letter], width), ("_embedded", package[letter], widths[key])):
             measured = _row(machine, network, forward("paired", wide)[letter])

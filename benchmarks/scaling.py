@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from benchmarks.yardstick import spread
-from pseudohealthy.data.phantom import make_phantoms
+from pseudohealthy.phantom.dataset import make_phantoms
 
 SUBJECTS = 8
 IMAGES, WIDTH = 160, 8

@@ -18,15 +18,15 @@ from benchmarks.formulas import FIELD, step, widened
 from benchmarks.yardstick import Machine, row, spread
 from pseudohealthy.config import MethodName, Settings, preprocessing, settings
 from pseudohealthy.data.cohort import read_cohort
-from pseudohealthy.data.phantom import make_phantoms
 from pseudohealthy.data.prepare import prepare
 from pseudohealthy.data.prepared import Prepared
-from pseudohealthy.data.slices import Batch, Need, Slices
 from pseudohealthy.methods.base import Method
-from pseudohealthy.methods.catalogue import build
-from pseudohealthy.training.allocator import memory_kept
+from pseudohealthy.methods.factory import build
+from pseudohealthy.phantom.dataset import make_phantoms
+from pseudohealthy.sampling.sampler import Batch, BatchSampler, Need
+from pseudohealthy.training.allocator import retain_freed_memory
 from pseudohealthy.training.loop import precision
-from pseudohealthy.training.run import Run
+from pseudohealthy.training.trainer import Run
 
 BATCH = 4  # the paper's
 LARGER = (16, 64)  # tried on a graphics card too
@@ -49,7 +49,7 @@ OPTIMISER = "Optimizer.step"  # what a profile calls all of it
 
 def rows(machine: Machine, width: int) -> Iterator[dict[str, Any]]:
     """A row a method, as shipped against eager fp32; on a graphics card the best batch size's."""
-    with memory_kept():
+    with retain_freed_memory():
         yield from _methods(machine, width)
 
 
@@ -86,7 +86,7 @@ def tried(machine: Machine, width: int) -> Iterator[dict[str, Any]]:
 def around(machine: Machine, width: int) -> Iterator[dict[str, Any]]:
     """What a paired step gains by memory kept, could gain by larger batches, and waits for data."""
     yield _memory(machine, width)
-    with memory_kept():
+    with retain_freed_memory():
         yield _twice_the_batch(machine, width)
         yield _waiting(machine, width)
 
@@ -96,7 +96,7 @@ def _memory(machine: Machine, width: int) -> dict[str, Any]:
     work, ratios = stepping(machine, widened("paired", width)), []
     for _ in range(machine.repeats // 2 + 1):
         plain = (machine.timed(work), machine.timed(work))[-1]
-        with memory_kept():
+        with retain_freed_memory():
             kept = (machine.timed(work), machine.timed(work))[-1]
         ratios.append(plain / kept)
     return {"name": f"memory_kept_w{width}_b{BATCH}", "times_as_fast": spread(ratios)}
@@ -122,7 +122,7 @@ def _waiting(machine: Machine, width: int) -> dict[str, Any]:
         make_phantoms(phantoms, patients=SUBJECTS, spacing=COARSE)
         prepare(read_cohort([phantoms]), prepared, preprocessing("default", {"spacing": COARSE}))
         default = settings("paired", "default")
-        slices = Slices(Prepared.open(prepared), "train", build(default).needs, default.training)
+        slices = BatchSampler(Prepared.open(prepared), "train", build(default).needs, default.training)
         work = stepping(machine, widened("paired", width))
         work()
         found = []
@@ -178,9 +178,9 @@ def noise(needs: frozenset[Need], shape: tuple[int, ...]) -> Batch:
         x_p=None if "holes" in needs else x,
         m_p=m if needs & {"lesion", "labelled"} else None,
         x_h=1 - x if "healthy" in needs else None,
-        m=m.flip(0) if needs & {"bank", "holes"} else None,
+        m=m.flip(0) if needs & {"library", "holes"} else None,
         labelled=torch.arange(len(x)) % 2 == 0 if "labelled" in needs else None,
-        x_k=1 - x if needs & {"kept", "negatives"} else None,
+        x_k=1 - x if needs & {"lesion_free", "negatives"} else None,
     )
 
 

@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 from benchmarks.formulas import forward, widened
 from benchmarks.yardstick import Machine, spread
 from pseudohealthy.config import preprocessing
-from pseudohealthy.data.phantom_subject import phantom
 from pseudohealthy.data.volume import read_volume
-from pseudohealthy.methods.catalogue import build
-from pseudohealthy.report import figures, viewer
-from pseudohealthy.synthesis import sources, volume
-from pseudohealthy.synthesis.default import default_weights
+from pseudohealthy.methods.factory import build
+from pseudohealthy.phantom.subject import phantom
+from pseudohealthy.report import figures
+from pseudohealthy.report.viewer import subject_page
+from pseudohealthy.synthesis import sources
+from pseudohealthy.synthesis import synthesize as synthesis
+from pseudohealthy.synthesis.bundled_weights import bundled_weights
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.training.checkpoint import save_weights
 from pseudohealthy.training.weights import read_config
@@ -44,7 +46,7 @@ def rows(machine: Machine, width: int, spacing: float = 1.0) -> Iterator[dict[st
         folder = Path(name)
         image = written(folder / "sub-01_FLAIR.nii.gz", spacing)
         yield _row(machine, image, fresh(folder / "weights", width), f"volume_w{width}")
-        yield _row(machine, image, default_weights(), "volume_embedded")
+        yield _row(machine, image, bundled_weights(), "volume_embedded")
         yield from cold(folder, machine.repeats, spacing)
 
 
@@ -168,11 +170,11 @@ def _healed(image: Path, model: Model) -> Healing:
     with (
         tempfile.TemporaryDirectory() as out,
         patch.object(sources, "read_volume", clocked(read_volume, reading)),
-        patch.object(volume, "panel", clocked(figures.panel, drawing)),
-        patch.object(volume, "viewer_html", clocked(viewer.viewer_html, drawing)),
+        patch.object(synthesis, "panel", clocked(figures.panel, drawing)),
+        patch.object(synthesis, "viewer_html", clocked(subject_page.viewer_html, drawing)),
     ):
         began = time.perf_counter()
-        made = volume.synthesize(image, model)
+        made = synthesis.synthesize(image, model)
         healed = time.perf_counter()
         made.save(Path(out), image.name)
         ended = time.perf_counter()

@@ -21,23 +21,23 @@ import torch
 RESULTS = Path(__file__).parents[1] / "results" / "ablations"
 # The default recipe as it was when the first were trained, narrower and shorter: an hour or two for all
 BASE = (
-    "losses.healthy=0",
+    "losses.healthy_identity=0",
     *(f"networks.{name}=8" for name in ("width", "segmentor_width", "discriminator_width")),
-    *("training.images=1000", "training.panel_every=500"),
+    *("training.images=1000", "training.preview_every=500"),
 )
 CHANGES = {
     "base": (),
-    "no_painted_lesions": ("losses.truth=0",),
-    "whole_image": ("networks.output=image",),
-    "nothing_left_for_S": ("losses.clean=0",),
-    "residual": ("networks.output=residual",),
-    "bounded_critics": ("networks.critic=sigmoid",),
+    "no_painted_lesions": ("losses.synthetic_supervision=0",),
+    "whole_image": ("networks.output_mode=image",),
+    "nothing_left_for_S": ("losses.residual_lesion=0",),
+    "residual": ("networks.output_mode=residual",),
+    "bounded_critics": ("networks.discriminator_activation=sigmoid",),
     "no_noise_before_R": ("losses.cycle_noise=0",),
-    "identity_not_asked_for": ("losses.outside=0",),
+    "identity_not_asked_for": ("losses.identity_outside_lesion=0",),
     "healthy_of_any_height": ("training.healthy_sampling=random",),
-    "varied_lesions": ("training.painted=varied",),
+    "varied_lesions": ("training.lesion_appearance=varied",),
     "deformed": ("training.augment=deform",),
-    "healthy_slices_stay": ("losses.healthy=10",),
+    "healthy_slices_stay": ("losses.healthy_identity=10",),
 }
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from pseudohealthy.errors import RESEARCH_USE
-from pseudohealthy.report.cells import NOTHING
-from pseudohealthy.report.headlines import goals, headlines
+from pseudohealthy.report.table1.cells import MISSING
+from pseudohealthy.report.table1.headlines import goals, headlines
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRST = ("lgg", "phantom")  # the order of the page
@@ -47,7 +47,7 @@ WHOLE = {
     "marked, ml": ("marked_ml", 1.0, 0),
     "beside lesions": ("false_ml_beside_lesions", 1.0, 1),
     "in slices without": ("false_ml_without_lesion", 1.0, 1),
-    "at the brain's ends": ("false_ml_at_the_ends", 1.0, 1),
+    "at the brain's edges": ("false_ml_at_the_ends", 1.0, 1),
     "Dice": ("dice", 1.0, 2),
     "changed in slices without": ("changed_without_lesion", 100.0, 1),
     "at the ends, %": ("changed_at_the_ends", 100.0, 1),
@@ -90,7 +90,7 @@ def ablations(folder: Path) -> list[str]:
     columns = {
         head: cells
         for head, keys in ABLATED.items()
-        if set(cells := [_value(scores, *keys) for scores in rows.values()]) != {NOTHING}
+        if set(cells := [_value(scores, *keys) for scores in rows.values()]) != {MISSING}
     }
     body = list(zip(rows, *columns.values(), strict=True))
     return ["## One change at a time", _markdown(("changed", *columns), body), *_notes(folder)]
@@ -145,7 +145,7 @@ def _value(scores: dict[str, Any], *keys: str) -> str:
     value: Any = scores
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
-    return NOTHING if value is None else f"{value:.3f}"
+    return MISSING if value is None else f"{value:.3f}"
 
 
 def readme(text: str, results: Path) -> str:

@@ -16,20 +16,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pseudohealthy.catalogue.rows import THRESHOLD_RULE
 from pseudohealthy.data.layouts import CohortVolume
 from pseudohealthy.data.mask import read_mask
 from pseudohealthy.data.prepared import Prepared
-from pseudohealthy.data.stack import Stack
 from pseudohealthy.data.volume import read_volume, write_volume
+from pseudohealthy.data.volume_slices import Stack
 from pseudohealthy.evaluation.contrast import residual_contrast
 from pseudohealthy.evaluation.controls import best_threshold, threshold_masks
 from pseudohealthy.evaluation.score import Scored, score, summarise, write_scores
-from pseudohealthy.experiment.cases import Case
-from pseudohealthy.experiment.evaluate import provenance
-from pseudohealthy.experiment.plan import THRESHOLD_RULE
-from pseudohealthy.synthesis.default import default_weights
+from pseudohealthy.evaluation.slice_set import SliceSet
+from pseudohealthy.provenance import provenance
+from pseudohealthy.synthesis.bundled_weights import bundled_weights
 from pseudohealthy.synthesis.model import Model
-from pseudohealthy.synthesis.volume import THRESHOLD
+from pseudohealthy.synthesis.synthesize import THRESHOLD
 
 RESULTS = Path(__file__).parents[1] / "results" / "volumes"
 STROKE = "sub-strokecase0009"
@@ -49,7 +49,7 @@ FILES = {
 }
 
 
-def pathological(name: str, image: Path, mask: Path, model: Model) -> Case:
+def pathological(name: str, image: Path, mask: Path, model: Model) -> SliceSet:
     """A volume's slices with lesion, as the model sees slices; its mask may be on another grid."""
     with tempfile.TemporaryDirectory() as folder:
         like = read_volume(image)
@@ -61,14 +61,14 @@ def pathological(name: str, image: Path, mask: Path, model: Model) -> Case:
     rows = np.flatnonzero(table["label"] == "pathological")
     names = np.full(len(rows), name)
     z, heights = (table[key].to_numpy()[rows] for key in ("z", "height"))
-    return Case(arrays["images"][rows], arrays["masks"][rows] > 0, names, names, z, heights)
+    return SliceSet(arrays["images"][rows], arrays["masks"][rows] > 0, names, names, z, heights)
 
 
-def scored(case: Case, model: Model, judges: dict[str, Model], threshold: float) -> pd.DataFrame:
+def scored(case: SliceSet, model: Model, judges: dict[str, Model], threshold: float) -> pd.DataFrame:
     """A row of measures for the case's volume."""
-    outputs = model.healthy(case.images)
+    outputs = model.synthesize(case.images)
     judged, judged_inputs = (
-        {name: judge.lesion(images) > THRESHOLD for name, judge in judges.items()}
+        {name: judge.segment(images) > THRESHOLD for name, judge in judges.items()}
         | {THRESHOLD_RULE: threshold_masks(images, case.brains, threshold)}
         for images in (outputs, case.images)
     )
@@ -80,7 +80,7 @@ def scored(case: Case, model: Model, judges: dict[str, Model], threshold: float)
             case.volumes,
             judged=judged,
             judged_inputs=judged_inputs,
-            found=model.lesion(case.images) > THRESHOLD,
+            found=model.segment(case.images) > THRESHOLD,
             z=case.z,
         )
     )
@@ -94,13 +94,13 @@ def main() -> None:
     parser.add_argument("volumes", type=Path)
     parser.add_argument("prepared", type=Path)
     parser.add_argument("--judge", action="append", required=True, metavar="NAME=FOLDER")
-    parser.add_argument("--weights", type=Path, default=default_weights())
+    parser.add_argument("--weights", type=Path, default=bundled_weights())
     asked = parser.parse_args()
     model = Model.load(asked.weights, "cpu")
     judges = {
         name: Model.load(Path(path), "cpu") for name, path in (each.split("=", 1) for each in asked.judge)
     }
-    validation = Case.of(Prepared.open(asked.prepared), "val")
+    validation = SliceSet.of(Prepared.open(asked.prepared), "val")
     threshold = best_threshold(validation.images, validation.masks, validation.brains)
     rows = []
     for name, (image, mask) in FILES.items():

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 from pseudohealthy.config import Settings
-from pseudohealthy.methods.catalogue import build
-from pseudohealthy.report.cells import cell
+from pseudohealthy.methods.factory import build
+from pseudohealthy.report.table1.cells import cell
 from pseudohealthy.training.checkpoint import load_weights, save_weights
 from pseudohealthy.training.weights import CARD, read_config
 
@@ -50,7 +50,7 @@ def embed(weights: Path, out: Path, scores: Mapping[str, Path]) -> None:
     config = read_config(weights)
     networks = build(Settings.model_validate(config["settings"])).generators
     load_weights(weights, networks)
-    x = torch.rand(2, 1, *config["preprocessing"]["field"], generator=torch.Generator().manual_seed(0))
+    x = torch.rand(2, 1, *config["preprocessing"]["slice_shape"], generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         full = networks["G"](x)
         save_weights(
@@ -58,7 +58,7 @@ def embed(weights: Path, out: Path, scores: Mapping[str, Path]) -> None:
         )
         load_weights(out, networks.float())
         lost = (networks["G"](x) - full).abs().max().item()
-    shutil.copy(weights / "familiar.json", out)
+    shutil.copy(weights / "training_distribution.json", out)
     head, rest = (out / CARD).read_text(encoding="utf-8").split("## Preprocessing", 1)
     words = WORDS.read_text(encoding="utf-8").strip()
     precision = (

@@ -19,17 +19,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pseudohealthy.data.cohort import read_cohort
-from pseudohealthy.data.grid import kept_slices
+from pseudohealthy.data.grid import training_slices
 from pseudohealthy.data.intensity import Intensity
 from pseudohealthy.data.layouts import CohortVolume
 from pseudohealthy.data.mask import read_mask
 from pseudohealthy.data.volume import read_volume
 from pseudohealthy.evaluation.segmentation import dice
-from pseudohealthy.experiment.evaluate import provenance
 from pseudohealthy.files import write_json
-from pseudohealthy.synthesis.default import default_weights
+from pseudohealthy.provenance import provenance
+from pseudohealthy.synthesis.bundled_weights import bundled_weights
 from pseudohealthy.synthesis.model import Model
-from pseudohealthy.synthesis.volume import synthesize
+from pseudohealthy.synthesis.synthesize import synthesize
 
 RESULTS = Path(__file__).parents[1] / "results" / "whole"
 
@@ -43,7 +43,7 @@ def scored(files: CohortVolume, model: Model) -> dict[str, float | str]:
     ml = float(np.prod(image.spacing)) / 1000
     ceiling = Intensity.of(image.data, model.preprocessing).ceiling
     clear = np.logical_not(lesion.any(axis=(0, 1)))
-    large = kept_slices(np.moveaxis(image.brain, 2, 0), "half_area")
+    large = training_slices(np.moveaxis(image.brain, 2, 0), "half_area")
 
     def marked(slices: NDArray[Any]) -> float:
         return float(np.count_nonzero((healed.mask & ~lesion)[..., slices])) * ml
@@ -64,7 +64,7 @@ def scored(files: CohortVolume, model: Model) -> dict[str, float | str]:
         "false_ml_at_the_ends": marked(clear & ~large),
         "changed_without_lesion": changed(clear & large),
         "changed_at_the_ends": changed(clear & ~large),
-        **{key: healed.report[key] for key in ("flicker", "brightness_flicker")},
+        **{key: healed.report[key] for key in ("through_plane_inconsistency", "brightness_inconsistency")},
     }
 
 
@@ -73,7 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bids", type=Path)
     parser.add_argument("name", help="of the folder under results/whole")
-    parser.add_argument("--weights", type=Path, default=default_weights())
+    parser.add_argument("--weights", type=Path, default=bundled_weights())
     asked = parser.parse_args()
     made_by = provenance()  # before anything is written
     model = Model.load(asked.weights, "cpu", "auto")

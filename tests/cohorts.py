@@ -13,7 +13,9 @@ from pseudohealthy.config import Preprocessing
 
 SHAPE = (48, 64, 20)  # columns, rows, slices: LPS, as BraTS and ISLES
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-FITTING = Preprocessing(field=(64, 48), clip="brain", centre="brain", slices="half_area")
+FITTING = Preprocessing(
+    slice_shape=(64, 48), clip_region="brain", crop_centre="brain", slice_selection="half_area"
+)
 HALF = range(4, 16)  # slices with half of the brain's largest area: 1 - (dz / 9)^2 >= 1/2
 KEPT = range(1, 19)  # and those with a tenth of it, where they are known to be healthy
 LESION_SLICES = range(8, 12)
@@ -92,7 +94,7 @@ def controls(root: Path, subjects: int, *, seed: int = 100) -> Path:
     return root
 
 
-def bank(root: Path, subjects: int) -> Path:
+def library(root: Path, subjects: int) -> Path:
     """Lesion masks sub-B01, sub-B02 ... without images."""
     for number in range(1, subjects + 1):
         name = f"sub-B{number:02d}/anat/sub-B{number:02d}"

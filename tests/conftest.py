@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cohorts import FITTING, bank, bids, participants
+from cohorts import FITTING, bids, library, participants
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.prepare import prepare
 from pseudohealthy.data.prepared import Prepared
@@ -34,11 +34,11 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def prepared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four patients (two of them for training) with masks, and a bank of two masks, prepared at 64 x 48."""
+    """Four patients (two of them for training) with masks, and two library masks, prepared at 64 x 48."""
     root = tmp_path_factory.mktemp("cohort")
     patients = bids(root / "patients", 4)
     participants(patients, "participant_id\tsplit", *(f"sub-{n:02d}\t{split}" for n, split in SPLITS))
-    prepare(read_cohort([patients, bank(root / "masks", 2)]), root / "prepared", FITTING)
+    prepare(read_cohort([patients, library(root / "masks", 2)]), root / "prepared", FITTING)
     return root / "prepared"
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from cohorts import FITTING
 from pseudohealthy.config import MethodName
-from pseudohealthy.methods.catalogue import build
+from pseudohealthy.methods.factory import build
 from pseudohealthy.training.checkpoint import save_weights
 from tiny import tiny
 
@@ -34,7 +34,7 @@ def saved(
         mirrored: G sees its input mirrored, too.
         preprocessing: what differs from `FITTING`.
     """
-    settings = tiny(method, "networks.output=residual", f"networks.mirrored_input={mirrored}")
+    settings = tiny(method, "networks.output_mode=residual", f"networks.mirrored_input={mirrored}")
     torch.manual_seed(0)
     networks = build(settings).generators
     if copying:

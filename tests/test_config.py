@@ -35,26 +35,26 @@ def test_the_papers_preset_weighs_the_losses_as_the_paper_does(
 ) -> None:
     losses = settings(method, "midl2019").losses
     assert (losses.cycle, losses.gan_image, getattr(losses, third)) == (cycle, gan_image, 10)
-    assert (losses.outside, losses.dice) == (0, "plain")
+    assert (losses.identity_outside_lesion, losses.dice) == (0, "plain")
 
 
 def test_the_papers_preset_trains_as_section_3_says() -> None:
     training = settings(preset="midl2019").training
     assert (training.learning_rate, training.betas, training.schedule) == (1e-4, (0.5, 0.999), "constant")
     assert (training.batch_size, training.images, training.epochs) == (4, None, 300)
-    assert (training.pool, training.augment, training.healthy_sampling) == (50, "none", "random")
+    assert (training.fake_pool_size, training.augment, training.healthy_sampling) == (50, "none", "random")
 
 
 def test_the_papers_networks_are_those_of_its_tables() -> None:
     networks = settings(preset="midl2019").networks
     assert (networks.width, networks.discriminator_width) == (32, 32)
-    assert (networks.norm, networks.output, networks.segmentor_residual) == ("instance", "image", "add")
+    assert (networks.norm, networks.output_mode, networks.segmentor_residual) == ("instance", "image", "add")
 
 
 def test_the_papers_preprocessing_is_that_of_section_5() -> None:
     paper = preprocessing("midl2019")
-    assert (paper.field, paper.spacing, paper.clip_percentile) == ((208, 160), 1, 99.5)
-    assert (paper.clip, paper.centre, paper.slices) == ("all", "image", "middle60")
+    assert (paper.slice_shape, paper.spacing, paper.clip_percentile) == ((208, 160), 1, 99.5)
+    assert (paper.clip_region, paper.crop_centre, paper.slice_selection) == ("all", "image", "middle60")
 
 
 def test_the_default_preset_differs_where_its_documents_say() -> None:
@@ -66,23 +66,23 @@ def test_the_default_preset_differs_where_its_documents_say() -> None:
         if value != paper[group][key]
     }
     assert differs == {
-        "networks.output": "gated",
-        "networks.critic": "linear",
-        "losses.outside": 2,
-        "losses.truth": 10,
-        "losses.clean": 5,
-        "losses.healthy": 10,
+        "networks.output_mode": "gated",
+        "networks.discriminator_activation": "linear",
+        "losses.identity_outside_lesion": 2,
+        "losses.synthetic_supervision": 10,
+        "losses.residual_lesion": 5,
+        "losses.healthy_identity": 10,
         "losses.cycle_noise": 0.02,
         "training.augment": "flip_gamma",
         "training.schedule": "linear",
         "training.learning_rate": 5e-4,
         "training.healthy_sampling": "height",
-        "training.pool": 0,
+        "training.fake_pool_size": 0,
         "training.ema": 0.99,
     }
     assert settings("unpaired").losses.gan_mask == 1
     chosen = preprocessing("default")
-    assert (chosen.clip, chosen.centre, chosen.slices) == ("brain", "brain", "half_area")
+    assert (chosen.clip_region, chosen.crop_centre, chosen.slice_selection) == ("brain", "brain", "half_area")
 
 
 def test_a_judge_weighs_its_only_loss_by_one() -> None:
@@ -93,8 +93,12 @@ def test_a_judge_weighs_its_only_loss_by_one() -> None:
 def test_cyclegan_is_that_of_zhu_2017_in_every_preset(preset: PresetName) -> None:
     chosen = settings("cyclegan", preset)
     training, losses = chosen.training, chosen.losses
-    assert (training.learning_rate, training.schedule, training.pool) == (2e-4, "linear", 50)
-    assert (training.betas, training.critic_steps, training.critic_steps_later) == ((0.5, 0.999), 1, None)
+    assert (training.learning_rate, training.schedule, training.fake_pool_size) == (2e-4, "linear", 50)
+    assert (training.betas, training.discriminator_steps, training.discriminator_steps_later) == (
+        (0.5, 0.999),
+        1,
+        None,
+    )
     assert (losses.cycle, losses.adversarial, losses.cyclegan_identity) == (10, "least_squares", 0)
     assert losses.gan_image / 2 == 1  # of the whole (D - 1)^2, where the paper's has a half
 
@@ -102,12 +106,16 @@ def test_cyclegan_is_that_of_zhu_2017_in_every_preset(preset: PresetName) -> Non
 def test_the_journal_versions_preset_is_that_of_section_3() -> None:
     chosen = settings("paired", "media2020")
     losses, training = chosen.losses, chosen.training
-    assert (chosen.networks.long_skips, chosen.networks.critic) == (True, "linear")
+    assert (chosen.networks.long_skips, chosen.networks.discriminator_activation) == (True, "linear")
     assert (losses.adversarial, losses.gradient_penalty, losses.segmentation) == ("wasserstein", 10, 10)
     assert [losses.gan_image * part for part in losses.gan_parts] == [2, 1]  # G(x_p), R(x_h, 0)
     assert [losses.cycle * part for part in losses.cycle_parts] == [20, 10, 10]  # P, H image, H mask
     assert (training.learning_rate, training.batch_size, training.epochs) == (1e-5, 4, 300)
-    assert (training.critic_steps, training.critic_steps_later, training.critic_epoch) == (10, 5, 25)
+    assert (
+        training.discriminator_steps,
+        training.discriminator_steps_later,
+        training.discriminator_epoch,
+    ) == (10, 5, 25)
     assert settings("unpaired", "media2020").losses.gan_mask == 1
 
 
@@ -136,51 +144,55 @@ def test_semi_supervised_training_weighs_both_kinds_of_masks_alike() -> None:
 def test_settings_of_an_older_version_are_still_read_and_mean_what_they_meant() -> None:
     results = Path(__file__).resolve().parents[1] / "results"
     old = read_yaml(results / "lgg_first_run/training/paired_settings.yaml")["settings"]
-    assert not {"critic_steps", "minutes", "keep_every"} & set(old["training"])
+    assert not {"discriminator_steps", "minutes", "snapshot_every"} & set(old["training"])
     read = validated(Settings, old)
-    assert (read.networks.long_skips, read.networks.critic, read.losses.adversarial) == (
+    assert (read.networks.long_skips, read.networks.discriminator_activation, read.losses.adversarial) == (
         False,
         "sigmoid",
         "least_squares",
     )
-    assert (read.training.critic_steps, read.training.labelled_share, read.training.minutes) == (1, 1, None)
+    assert (read.training.discriminator_steps, read.training.labelled_fraction, read.training.minutes) == (
+        1,
+        1,
+        None,
+    )
 
 
 def test_a_bounded_critic_is_refused_where_it_is_to_measure_a_distance() -> None:
     with pytest.raises(InputError) as failure:
         settings(preset="midl2019", overrides=["losses.adversarial=wasserstein"])
     assert str(failure.value).startswith(
-        "settings: losses.adversarial=wasserstein needs networks.critic=linear"
+        "settings: losses.adversarial=wasserstein needs networks.discriminator_activation=linear"
     )
 
 
 def test_painted_lesions_need_room_in_the_batch() -> None:
     with pytest.raises(InputError) as failure:
         settings(overrides=["training.batch_size=1"])
-    assert "training.inserted=0.5 of training.batch_size=1 is none" in str(failure.value)
+    assert "training.synthetic_fraction=0.5 of training.batch_size=1 is none" in str(failure.value)
     assert settings("judge", overrides=["training.batch_size=1"]).training.batch_size == 1
 
 
-@pytest.mark.parametrize("override", ["training.warm_up_images=8", "training.warm_up_share=0.2"])
+@pytest.mark.parametrize("override", ["training.warm_up_images=8", "training.warm_up_fraction=0.2"])
 def test_a_warm_up_needs_synthetic_lesions_and_is_nothing_to_other_methods(override: str) -> None:
     with pytest.raises(InputError) as failure:
         settings("unpaired", "midl2019", overrides=[override])
-    assert f"{override} needs losses.truth above 0" in str(failure.value)
+    assert f"{override} needs losses.synthetic_supervision above 0" in str(failure.value)
     for method in ("conditional_gan", "cyclegan", "inpainter", "judge"):
         settings(method, "midl2019", overrides=[override])
-    settings("unpaired", "midl2019", overrides=[override, "losses.truth=1"])
+    settings("unpaired", "midl2019", overrides=[override, "losses.synthetic_supervision=1"])
 
 
 def test_a_warm_up_cannot_be_the_whole_of_a_run() -> None:
-    with pytest.raises(InputError, match=r"training\.warm_up_share is 1"):
-        settings(overrides=["training.warm_up_share=1"])
+    with pytest.raises(InputError, match=r"training\.warm_up_fraction is 1"):
+        settings(overrides=["training.warm_up_fraction=1"])
 
 
 @pytest.mark.parametrize("name", ["gradient", "lesion_crop_adversarial"])
 def test_a_loss_on_synthetic_lesions_needs_those_lesions(name: str) -> None:
     with pytest.raises(InputError) as failure:
         settings("paired", "midl2019", overrides=[f"losses.{name}=0.5"])
-    assert f"losses.{name}=0.5 needs losses.truth above 0" in str(failure.value)
+    assert f"losses.{name}=0.5 needs losses.synthetic_supervision above 0" in str(failure.value)
     assert getattr(settings("cyclegan", "midl2019", overrides=[f"losses.{name}=0.5"]).losses, name) == 0.5
     assert getattr(settings("paired", overrides=[f"losses.{name}=0.5"]).losses, name) == 0.5
 
@@ -206,7 +218,7 @@ def test_method_and_preset_are_the_files_unless_they_are_named() -> None:
 def test_settings_written_out_and_read_back_are_the_same() -> None:
     chosen = settings("unpaired", "default", overrides=["training.images=null", "losses.dice=squared"])
     assert settings(values=chosen.model_dump(mode="json")) == chosen
-    grown = preprocessing(overrides=["field=[224, 176]"])
+    grown = preprocessing(overrides=["slice_shape=[224, 176]"])
     assert preprocessing("midl2019", grown.model_dump(mode="json")) == grown
 
 
@@ -245,9 +257,9 @@ def test_every_mistake_is_named_at_once() -> None:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("feild=[64, 48]", "feild is not a setting; did you mean field?"),
-        ("field=64", "field is 64: "),
-        ("field=[64]", "field.1 is "),
+        ("slice_shap=[64, 48]", "slice_shap is not a setting; did you mean slice_shape?"),
+        ("slice_shape=64", "slice_shape is 64: "),
+        ("slice_shape=[64]", "slice_shape.1 is "),
         ("spacing=0", "spacing is 0: "),
         ("clip_percentile=50", "clip_percentile is 50: "),
     ],
@@ -261,7 +273,7 @@ def test_a_mistake_in_preprocessing_is_named_too(override: str, said: str) -> No
 @pytest.mark.parametrize("field", [(208, 161), (200, 160), (16, 48), (0, 32), (-32, 32)])
 def test_a_field_that_the_networks_cannot_halve_is_refused(field: tuple[int, int]) -> None:
     with pytest.raises(InputError, match="multiples of 16, 32 or more"):
-        preprocessing(values={"field": field})
+        preprocessing(values={"slice_shape": field})
 
 
 def test_values_that_are_no_mapping_are_refused() -> None:

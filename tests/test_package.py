@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from cohorts import LPS, brain, lesion, write
 from conftest import ROOT
-from pseudohealthy.data.phantom_subject import phantom
 from pseudohealthy.evaluation.identity import identity
 from pseudohealthy.evaluation.segmentation import dice
+from pseudohealthy.phantom.subject import phantom
 
 DIGEST = ROOT / "tests/embedded_weights.json"  # with new weights: what the failing test found
 

@@ -6,7 +6,13 @@ from pseudohealthy.config import MethodName, PresetName, Settings, settings
 
 TINY = {
     "networks": {"width": 4, "segmentor_width": 4, "discriminator_width": 4},
-    "training": {"images": 16, "batch_size": 2, "checkpoint_every": 4, "panel_every": 8, "pool": 3},
+    "training": {
+        "images": 16,
+        "batch_size": 2,
+        "checkpoint_every": 4,
+        "preview_every": 8,
+        "fake_pool_size": 3,
+    },
 }
 
 

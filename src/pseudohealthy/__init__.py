@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from pseudohealthy.synthesis.backends import Choice
     from pseudohealthy.synthesis.sources import Source
-    from pseudohealthy.synthesis.volume import Synthesis
+    from pseudohealthy.synthesis.synthesize import Synthesis
 
 __version__ = "0.1.0"
 
@@ -46,16 +46,18 @@ def synthesize(
     Returns:
         `healthy`, `probability`, `mask` and `difference` on the image's own grid, `warnings` and a `report`;
         `save(folder, name)` writes them. To heal many images, load a `Model` once and use
-        `pseudohealthy.synthesis.volume.synthesize`.
+        `pseudohealthy.synthesis.synthesize.synthesize`.
 
     Raises:
         InputError: the image, a mask or the weights cannot be used, or are nothing that is taken.
     """
-    from pseudohealthy.synthesis import volume  # noqa: PLC0415  (torch takes seconds to import)
-    from pseudohealthy.synthesis.default import default_weights  # noqa: PLC0415
+    from pseudohealthy.synthesis.bundled_weights import bundled_weights  # noqa: PLC0415
     from pseudohealthy.synthesis.model import Model  # noqa: PLC0415
+    from pseudohealthy.synthesis.synthesize import (  # noqa: PLC0415  (torch takes seconds to import)
+        synthesize as synthesize_volume,
+    )
 
-    model = Model.load(Path(weights) if weights is not None else default_weights(), device, backend)
-    return volume.synthesize(
+    model = Model.load(Path(weights) if weights is not None else bundled_weights(), device, backend)
+    return synthesize_volume(
         image, model, spacing=spacing, brain_mask=brain_mask, blend=blend, lesion_mask=lesion_mask
     )

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pseudohealthy.errors import InputError
+from pseudohealthy.renamed import new_name
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -41,27 +42,28 @@ class Preprocessing(Frozen):
     """From a volume to slices (section 5).
 
     Attributes:
-        field: rows and columns of a slice, in pixels; multiples of 16 (the segmentor halves four times).
+        slice_shape: rows and columns of a slice, in pixels; multiples of 16 (the segmentor halves four
+            times).
         spacing: in-plane pixel size in mm; slices keep their thickness.
-        clip: which voxels the ceiling's percentile is taken over.
+        clip_region: which voxels the ceiling's percentile is taken over.
         clip_percentile: intensities above this percentile are clipped to it (V99.5).
-        centre: what the field is laid around: the image's centre, or the brain's bounding box.
-        slices: the middle 60 of a 1 mm volume, or every slice with at least half of the volume's largest
-            brain area (for thick slices).
+        crop_centre: what the crop is laid around: the image's centre, or the brain's bounding box.
+        slice_selection: the middle 60 of a 1 mm volume, or every slice with at least half of the volume's
+            largest brain area (for thick slices).
     """
 
-    field: tuple[int, int] = (208, 160)
+    slice_shape: tuple[int, int] = (208, 160)
     spacing: float = Field(1.0, gt=0)
-    clip: Literal["all", "brain"] = "all"
+    clip_region: Literal["all", "brain"] = "all"
     clip_percentile: float = Field(99.5, gt=50, le=100)
-    centre: Literal["image", "brain"] = "image"
-    slices: Literal["middle60", "half_area"] = "middle60"
+    crop_centre: Literal["image", "brain"] = "image"
+    slice_selection: Literal["middle60", "half_area"] = "middle60"
 
     @model_validator(mode="after")
-    def _field_fits_the_networks(self) -> Self:
-        if any(side < 32 or side % 16 for side in self.field):
+    def _slice_shape_fits_the_networks(self) -> Self:
+        if any(side < 32 or side % 16 for side in self.slice_shape):
             raise ValueError(
-                f"field is {self.field}, but rows and columns must be multiples of 16, 32 or more"
+                f"slice_shape is {self.slice_shape}, but rows and columns must be multiples of 16, 32 or more"
             )
         return self
 
@@ -74,12 +76,12 @@ class Networks(Frozen):
         segmentor_width: channels of S's first level.
         discriminator_width: channels after D's first convolution (Table 4: 32).
         norm: per channel, or over all axes as in the authors' later code.
-        output: G and R paint the whole image (Table 2), or what changes in their input, `x + delta`, or an
-            image and a gate that says where it takes the input's place.
+        output_mode: G and R paint the whole image (Table 2), or what changes in their input, `x + delta`, or
+            an image and a gate that says where it takes the input's place.
         segmentor_residual: how a level of S adds its input to its output.
         long_skips: G and R see their encoder's features again in the decoder, as in the journal version; the
             paper has none, since they let the lesion through.
-        critic: the last activation of the discriminators: bounded (Table 4), or none.
+        discriminator_activation: the last activation of the discriminators: bounded (Table 4), or none.
         mirrored_input: G (and CycleGAN's F) sees beside its input the same slice mirrored about the midline
             of its brain, where the other hemisphere shows what may be under a lesion; not in the paper.
     """
@@ -88,10 +90,10 @@ class Networks(Frozen):
     segmentor_width: int = Field(32, ge=4)
     discriminator_width: int = Field(32, ge=4)
     norm: Literal["instance", "layer"] = "instance"
-    output: Literal["image", "residual", "gated"] = "image"
+    output_mode: Literal["image", "residual", "gated"] = "image"
     segmentor_residual: Literal["add", "concatenate"] = "add"
     long_skips: bool = False
-    critic: Literal["sigmoid", "linear"] = "sigmoid"
+    discriminator_activation: Literal["sigmoid", "linear"] = "sigmoid"
     mirrored_input: bool = False
 
 
@@ -110,24 +112,26 @@ class Losses(Frozen):
         gradient_penalty: its weight.
         cyclegan_identity: of `|G(x_h) - x_h| + |F(x_p) - x_p|` (CycleGAN; Zhu 2017 has 5 for paintings).
         segmentation_cross_entropy: of the cross-entropy of S(x_p) and m_p beside L_Seg (judge).
-        healthy: of `|G(x_k) - x_k| - log(1 - S(x_k))` (paired, unpaired, semi-supervised), where x_k are
-            slices without a lesion from all over the brain: they are to stay as they are; not in the paper.
+        healthy_identity: of `|G(x_k) - x_k| - log(1 - S(x_k))` (paired, unpaired, semi-supervised), where x_k
+            are slices without a lesion from all over the brain: they are to stay as they are; not in the
+                paper.
         healthy_negatives: of `-log(1 - S(x_k))` (judge), where of three x_k two are healthy and one is from
-            the brain's ends. 0: a judge that has seen lesions only, and so looks for one in every slice.
-        outside: of `|(1 - m_p) (G(x_p) - x_p)|` (where x_p has its own mask), what the measure of identity
-            asks for, as a loss; not in the paper.
-        truth: of `|G(x_p) - x_h|`, over the image and again inside the lesion, where x_p is a healthy slice
-            x_h with a synthetic lesion; not in the paper. 0: no lesions are inserted.
+            the brain's edges. 0: a judge that has seen lesions only, and so looks for one in every slice.
+        identity_outside_lesion: of `|(1 - m_p) (G(x_p) - x_p)|` (where x_p has its own mask), what the
+            measure of identity asks for, as a loss; not in the paper.
+        synthetic_supervision: of `|G(x_p) - x_h|`, over the image and again inside the lesion, where x_p is a
+            healthy slice x_h with a synthetic lesion; not in the paper. 0: no lesions are inserted.
         gradient: of the difference between the gradients of G(x_p) and x_h inside that lesion, which asks for
             the tissue's texture; not in the paper.
         lesion_crop_adversarial: of an adversarial loss (hinge) on squares of 64 pixels round that lesion,
             where a discriminator D_l tells G(x_p) from x_h; not in the paper. 0: there is no D_l.
-        clean: of `-log(1 - S(G(x_p)))`, S held still: S is to find nothing in G's image; not in the paper.
+        residual_lesion: of `-log(1 - S(G(x_p)))`, S held still: S is to find nothing in G's image; not in the
+            paper.
         cycle_noise: standard deviation of noise on x~_h before R, which breaks the channel through which G
             could tell R what it has taken away; not in the paper.
         dice: denominators as they are, or squared (Milletari 2016).
-        mask_critic_input: what D_m is shown of S's output: the soft mask, the soft mask and real masks under
-            the same small noise, or a binary mask whose gradient passes straight through.
+        mask_discriminator_input: what D_m is shown of S's output: the soft mask, the soft mask and real masks
+            under the same small noise, or a binary mask whose gradient passes straight through.
     """
 
     cycle: float = Field(10.0, ge=0)
@@ -140,82 +144,83 @@ class Losses(Frozen):
     gradient_penalty: float = Field(10.0, ge=0)
     cyclegan_identity: float = Field(0.0, ge=0)
     segmentation_cross_entropy: float = Field(0.0, ge=0)
-    healthy: float = Field(0.0, ge=0)
+    healthy_identity: float = Field(0.0, ge=0)
     healthy_negatives: float = Field(0.0, ge=0)
-    outside: float = Field(0.0, ge=0)
-    truth: float = Field(0.0, ge=0)
+    identity_outside_lesion: float = Field(0.0, ge=0)
+    synthetic_supervision: float = Field(0.0, ge=0)
     gradient: float = Field(0.0, ge=0)
     lesion_crop_adversarial: float = Field(0.0, ge=0)
-    clean: float = Field(0.0, ge=0)
+    residual_lesion: float = Field(0.0, ge=0)
     cycle_noise: float = Field(0.0, ge=0)
     dice: Literal["plain", "squared"] = "plain"
-    mask_critic_input: Literal["soft", "noise", "straight_through"] = "soft"
+    mask_discriminator_input: Literal["soft", "noise", "straight_through"] = "soft"
 
 
 class Training(Frozen):
     """How long and how a method is trained (section 3).
 
     Attributes:
-        images: pathological images to see, a share `inserted` of them painted where `losses.truth` is
-            above 0; None: `epochs` passes over the pathological slices.
+        images: pathological images to see, a share `synthetic_fraction` of them with a synthetic lesion where
+            `losses.synthetic_supervision` is above 0; None: `epochs` passes over the pathological slices.
         epochs: used where `images` is None.
         minutes: of training, interruptions not counted; where given, they decide instead of `images`.
         warm_up_images: synthetic images that G sees before the two cycles, in a warm-up: G learns from them
             alone and S from masks and slices without a lesion, and nothing else learns but D_l, where there
             is one; counted apart from `images`. The learning rate is constant meanwhile; its schedule begins
             after it. Methods without S, which have nothing to learn alone, and the judge have no warm-up.
-        warm_up_share: share of `minutes` that the warm-up takes; where `minutes` decide, it does instead of
-            `warm_up_images`.
+        warm_up_fraction: share of `minutes` that the warm-up takes; where `minutes` decide, it does instead
+            of `warm_up_images`.
         batch_size: pathological images a step over all processes, and as many healthy ones.
         learning_rate: Adam's, at the start.
         betas: Adam's.
         schedule: constant, or falling linearly to 0 over the second half.
-        pool: past fakes the discriminators are shown from; 0: only the newest.
-        critic_steps: steps of each discriminator for one of the generators, each on a batch of its own.
-        critic_steps_later: the same from `critic_epoch` on; None: no change.
-        critic_epoch: passes over the pathological slices until then.
+        fake_pool_size: past fakes the discriminators are shown from; 0: only the newest.
+        discriminator_steps: steps of each discriminator for one of the generators, each on a batch of its
+            own.
+        discriminator_steps_later: the same from `discriminator_epoch` on; None: no change.
+        discriminator_epoch: passes over the pathological slices until then.
         ema: decay per step of the averaged weights.
         augment: none, or left-right flips of image and mask alike, and gamma of the image; `deform` also
             turns, scales, moves and bends both, and shades the image and puts noise on it.
-        labelled_share: share of the volumes with a mask whose masks are used, chosen by the seed; the others
-            count as volumes without a mask.
+        labelled_fraction: share of the volumes with a mask whose masks are used, chosen by the seed; the
+            others count as volumes without a mask.
         healthy_sampling: healthy slices drawn at random, or at heights like those of the pathological ones.
-        inserted: share of a batch's pathological images that are healthy slices with a synthetic lesion of a
-            real one's shape, where `losses.truth` asks for them.
-        painted: bright, at times with a dark core; `varied`: also cavities, and masses hardly
+        synthetic_fraction: share of a batch's pathological images that are healthy slices with a synthetic
+            lesion of a real one's shape, where `losses.synthetic_supervision` asks for them.
+        lesion_appearance: bright, at times with a dark core; `varied`: also cavities, and masses hardly
             brighter than tissue.
         precision: `auto` is bf16 where the processor multiplies bf16 natively, else fp32.
         seed: of initial weights, batches, augmentation and pool.
         checkpoint_every: images between two saved states.
-        panel_every: images between two sample panels.
-        keep_every: images between two weights that are kept, beside the last; None: none are. Of a judge the
-            averaged ones are kept, and the best on validation volumes is taken.
+        preview_every: images between two sample panels.
+        snapshot_every: images between two weights that are kept, beside the last; None: none are. Of a judge
+            the averaged ones are kept, and the best on validation volumes is taken.
     """
 
     images: int | None = Field(None, gt=0)
     epochs: int = Field(300, gt=0)
     minutes: float | None = Field(None, gt=0)
     warm_up_images: int = Field(0, ge=0)
-    warm_up_share: float = Field(0.0, ge=0, lt=1)
+    warm_up_fraction: float = Field(0.0, ge=0, lt=1)
     batch_size: int = Field(4, gt=0)
     learning_rate: float = Field(1e-4, gt=0)
     betas: tuple[Decay, Decay] = (0.5, 0.999)
     schedule: Literal["constant", "linear"] = "constant"
-    pool: int = Field(50, ge=0)
-    critic_steps: int = Field(1, gt=0)
-    critic_steps_later: int | None = Field(None, gt=0)
-    critic_epoch: int = Field(25, ge=0)
+    fake_pool_size: int = Field(50, ge=0)
+    discriminator_steps: int = Field(1, gt=0)
+    discriminator_steps_later: int | None = Field(None, gt=0)
+    discriminator_epoch: int = Field(25, ge=0)
     ema: Decay = 0.999
     augment: Literal["none", "flip_gamma", "deform"] = "none"
-    labelled_share: float = Field(1.0, ge=0, le=1)
+    labelled_fraction: float = Field(1.0, ge=0, le=1)
     healthy_sampling: Literal["random", "height"] = "random"
-    inserted: float = Field(0.5, gt=0, lt=1)
-    painted: Literal["bright", "varied"] = "bright"
+    synthetic_fraction: float = Field(0.5, gt=0, lt=1)
+    lesion_appearance: Literal["bright", "varied"] = "bright"
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     seed: int = Field(0, ge=0)
     checkpoint_every: int = Field(400, gt=0)
-    panel_every: int = Field(2000, gt=0)
-    keep_every: int | None = Field(None, gt=0)
+    preview_every: int = Field(2000, gt=0)
+    snapshot_every: int | None = Field(None, gt=0)
 
 
 class Settings(Frozen):
@@ -228,12 +233,13 @@ class Settings(Frozen):
     training: Training = Training()
 
     @model_validator(mode="after")
-    def _some_are_painted(self) -> Self:
-        painted = self.losses.truth and self.method in WITH_TRUTH
-        if painted and not round(self.training.inserted * self.training.batch_size):
+    def _some_lesions_are_synthetic(self) -> Self:
+        synthetic = self.losses.synthetic_supervision and self.method in WITH_TRUTH
+        if synthetic and not round(self.training.synthetic_fraction * self.training.batch_size):
             raise ValueError(
-                f"losses.truth needs painted images, but training.inserted={self.training.inserted} of "
-                f"training.batch_size={self.training.batch_size} is none; raise one of them"
+                f"losses.synthetic_supervision needs images with a synthetic lesion, but "
+                f"training.synthetic_fraction={self.training.synthetic_fraction} of training.batch_size="
+                f"{self.training.batch_size} is none; raise one of them"
             )
         return self
 
@@ -246,21 +252,22 @@ class Settings(Frozen):
         ]
         asked += [
             f"training.{name}={value}"
-            for name in ("warm_up_images", "warm_up_share")
+            for name in ("warm_up_images", "warm_up_fraction")
             if (value := getattr(self.training, name))
         ]
-        if asked and not self.losses.truth and self.method in WITH_TRUTH:
+        if asked and not self.losses.synthetic_supervision and self.method in WITH_TRUTH:
             raise ValueError(
-                f"{asked[0]} needs losses.truth above 0: without it there are no synthetic lesions, whose "
-                "truth is known"
+                f"{asked[0]} needs losses.synthetic_supervision above 0: without it there are no synthetic "
+                "lesions, whose truth is known"
             )
         return self
 
     @model_validator(mode="after")
-    def _critic_fits_its_loss(self) -> Self:
-        if self.losses.adversarial == "wasserstein" and self.networks.critic != "linear":
+    def _discriminator_fits_its_loss(self) -> Self:
+        if self.losses.adversarial == "wasserstein" and self.networks.discriminator_activation != "linear":
             raise ValueError(
-                "losses.adversarial=wasserstein needs networks.critic=linear: bounded critics measure nothing"
+                "losses.adversarial=wasserstein needs networks.discriminator_activation=linear: "
+                "bounded discriminators measure no distance"
             )
         return self
 
@@ -268,13 +275,13 @@ class Settings(Frozen):
 PREPROCESSING: Mapping[PresetName, Mapping[str, Any]] = {
     "midl2019": {},
     "media2020": {},
-    "default": {"clip": "brain", "centre": "brain", "slices": "half_area"},
+    "default": {"clip_region": "brain", "crop_centre": "brain", "slice_selection": "half_area"},
 }
 PRESETS: Mapping[PresetName, Mapping[str, Any]] = {
     "midl2019": {},
     # A critic that measures the distance to what the generators make now is shown no past fakes: no pool.
     "media2020": {
-        "networks": {"long_skips": True, "critic": "linear"},
+        "networks": {"long_skips": True, "discriminator_activation": "linear"},
         "losses": {
             "cycle_parts": (2.0, 1.0, 1.0),
             "gan_image": 2.0,
@@ -282,18 +289,23 @@ PRESETS: Mapping[PresetName, Mapping[str, Any]] = {
             "gan_mask": 1.0,
             "adversarial": "wasserstein",
         },
-        "training": {"learning_rate": 1e-5, "critic_steps": 10, "critic_steps_later": 5, "pool": 0},
+        "training": {
+            "learning_rate": 1e-5,
+            "discriminator_steps": 10,
+            "discriminator_steps_later": 5,
+            "fake_pool_size": 0,
+        },
     },
     # What was kept by measurement: docs/results.md.
     "default": {
-        "networks": {"output": "gated", "critic": "linear"},
-        "losses": {"truth": 10.0, "clean": 5.0, "cycle_noise": 0.02},
+        "networks": {"output_mode": "gated", "discriminator_activation": "linear"},
+        "losses": {"synthetic_supervision": 10.0, "residual_lesion": 5.0, "cycle_noise": 0.02},
         "training": {
             "augment": "flip_gamma",
             "schedule": "linear",
             "learning_rate": 5e-4,
             "healthy_sampling": "height",
-            "pool": 0,
+            "fake_pool_size": 0,
             "ema": 0.99,
         },
     },
@@ -307,9 +319,9 @@ METHODS: Mapping[MethodName, Mapping[str, Any]] = {
         "training": {
             "learning_rate": 2e-4,
             "schedule": "linear",
-            "pool": 50,
-            "critic_steps": 1,
-            "critic_steps_later": None,
+            "fake_pool_size": 50,
+            "discriminator_steps": 1,
+            "discriminator_steps_later": None,
         },
     },
     # Section 3: the paper raises lambda_2 where there are no pairs, to focus on synthesis.
@@ -324,15 +336,17 @@ METHODS: Mapping[MethodName, Mapping[str, Any]] = {
             "schedule": "linear",
             "ema": 0.995,
             "epochs": 30,
-            "keep_every": 1000,
+            "snapshot_every": 1000,
         },
     },
 }
 # What a preset asks of one method alone.
 PRESETS_OF_METHODS: Mapping[tuple[PresetName, MethodName], Mapping[str, Any]] = {
-    ("default", "paired"): {"losses": {"outside": 2.0, "healthy": 10.0}},
-    ("default", "semi_supervised"): {"losses": {"outside": 2.0, "gan_mask": 1.0, "healthy": 10.0}},
-    ("default", "unpaired"): {"losses": {"gan_mask": 1.0, "healthy": 10.0}},
+    ("default", "paired"): {"losses": {"identity_outside_lesion": 2.0, "healthy_identity": 10.0}},
+    ("default", "semi_supervised"): {
+        "losses": {"identity_outside_lesion": 2.0, "gan_mask": 1.0, "healthy_identity": 10.0}
+    },
+    ("default", "unpaired"): {"losses": {"gan_mask": 1.0, "healthy_identity": 10.0}},
 }
 
 
@@ -445,6 +459,8 @@ def _complaint(model: type[Frozen], details: Any) -> str:
         message = str(details["msg"]).removeprefix("Value error, ")
         between = details["type"] == "value_error" and not path  # settings that do not fit each other
         return message if between else f"{name} is {details['input']!r}: {message}"
+    if now := new_name(path[-2] if len(path) > 1 else "", path[-1]):
+        return f"`{name}` is now `{'.'.join([*path[:-1], now])}`"
     known = _keys(model, path[:-1])
     close = difflib.get_close_matches(path[-1], known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from pseudohealthy.errors import InputError, PseudohealthyError, printable
@@ -173,3 +174,16 @@ def _beside(path: Path) -> Iterator[Path]:
     finally:
         if part is not None:
             part.unlink(missing_ok=True)
+
+
+def as_tsv(table: pd.DataFrame) -> str:
+    """A table with its index as tab-separated text; n/a for nothing."""
+    return table.to_csv(sep="\t", na_rep="n/a", lineterminator="\n")
+
+
+def of_tsv(path: Path) -> pd.DataFrame:
+    """A table by volume that `as_tsv` wrote; a volume may be called NA."""
+    kinds = {"volume": str}
+    return pd.read_csv(
+        path, sep="\t", index_col="volume", dtype=kinds, keep_default_na=False, na_values=["n/a"]
+    )

@@ -12,7 +12,7 @@ from benchmarks.formulas import forward, learning, step, widened
 from benchmarks.training import noise, stepping
 from benchmarks.yardstick import Machine
 from pseudohealthy.config import MethodName
-from pseudohealthy.methods.catalogue import build
+from pseudohealthy.methods.factory import build
 
 WIDTH, FIELD, IMAGES = 4, (64, 48), 4
 
@@ -50,5 +50,5 @@ def test_a_batch_holds_what_the_method_asks_for_alone(method: MethodName) -> Non
     batch = noise(needs, (2, 1, *FIELD))
     assert (batch.x_p is None) == ("holes" in needs)
     assert (batch.labelled is not None) == ("labelled" in needs)
-    assert (batch.m is not None) == bool(needs & {"bank", "holes"})
-    assert (batch.x_k is not None) == bool(needs & {"kept", "negatives"})
+    assert (batch.m is not None) == bool(needs & {"library", "holes"})
+    assert (batch.x_k is not None) == bool(needs & {"lesion_free", "negatives"})

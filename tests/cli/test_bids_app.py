@@ -54,7 +54,7 @@ def run(*arguments: object) -> Ran:
 
 
 @dataclass(frozen=True)
-class Healed:
+class SliceInference:
     """A data set of ten good subjects, four broken ones and one without an image, and what became of it."""
 
     raw: Path
@@ -77,15 +77,15 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def healed(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Healed:
-    """Healed into the data set's own derivatives, which is the only place inside it that will do."""
+def healed(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> SliceInference:
+    """SliceInference into the data set's own derivatives, which is the only place inside it that will do."""
     raw = study(tmp_path_factory.mktemp("app") / "study", GOOD)
     reasons = break_images(raw)
     touch(raw, "derivatives/other/sub-01/anat/sub-01_desc-other_FLAIR.nii.gz")
     out = raw / "derivatives/pseudohealthy"
     before = tree(raw, out)
     ran = run(raw, out, "participant", "--weights", weights, "--device", "cpu")
-    return Healed(raw, out, weights, before, reasons, ran)
+    return SliceInference(raw, out, weights, before, reasons, ran)
 
 
 def plain(text: str) -> str:
@@ -102,7 +102,7 @@ def refused(ran: Ran, *words: str) -> None:
         assert word in ran.err
 
 
-def test_broken_subjects_leave_ten_results_and_a_reason_each(healed: Healed) -> None:
+def test_broken_subjects_leave_ten_results_and_a_reason_each(healed: SliceInference) -> None:
     assert healed.ran.code == 1
     done = [line for line in healed.ran.out.splitlines() if line.startswith("done: ")]
     assert len(done) == GOOD
@@ -118,7 +118,9 @@ def test_broken_subjects_leave_ten_results_and_a_reason_each(healed: Healed) -> 
     assert sorted(path.parents[1].name for path in images) == [f"sub-{n:02d}" for n in range(1, GOOD + 1)]
 
 
-def test_warnings_of_an_image_stand_on_the_screen_in_its_report_and_in_the_log(healed: Healed) -> None:
+def test_warnings_of_an_image_stand_on_the_screen_in_its_report_and_in_the_log(
+    healed: SliceInference,
+) -> None:
     reports = sorted(healed.out.glob("sub-*/anat/*_report.json"))
     warned = {
         path.name.partition("_")[0]: json.loads(path.read_text(encoding="utf-8"))["warnings"]
@@ -134,21 +136,21 @@ def test_warnings_of_an_image_stand_on_the_screen_in_its_report_and_in_the_log(h
     assert set(table.drop(list(warned))) == {"n/a"}
 
 
-def test_the_log_says_the_same(healed: Healed) -> None:
+def test_the_log_says_the_same(healed: SliceInference) -> None:
     table = healed.status().set_index("participant_id")
     assert (table["status"] == "done").sum() == GOOD
     for subject, reason in healed.reasons.items():
         assert table.loc[subject, "status"] == "failed"
         assert reason in str(table.loc[subject, "reason"])
-    assert list(table.loc[SKIPPED, ["image", "status"]]) == ["n/a", "skipped"]
+    assert list(table.loc[SKIPPED, ["image", "status"]]) == ["n/a", "no_image"]
     assert "no FLAIR image" in str(table.loc[SKIPPED, "reason"])
 
 
-def test_the_data_set_is_as_it_was(healed: Healed) -> None:
+def test_the_data_set_is_as_it_was(healed: SliceInference) -> None:
     assert tree(healed.raw, healed.out) == {**healed.before, "derivatives": "folder"}
 
 
-def test_a_rerun_keeps_what_is_done_and_tries_what_failed(healed: Healed) -> None:
+def test_a_rerun_keeps_what_is_done_and_tries_what_failed(healed: SliceInference) -> None:
     outputs = {name: at for name, at in tree(healed.out).items() if name.startswith("sub-")}
     again = healed.again()
     assert again.code == 1
@@ -156,7 +158,7 @@ def test_a_rerun_keeps_what_is_done_and_tries_what_failed(healed: Healed) -> Non
     assert {name: at for name, at in tree(healed.out).items() if name.startswith("sub-")} == outputs
 
 
-def test_the_official_validator_finds_no_error(healed: Healed) -> None:
+def test_the_official_validator_finds_no_error(healed: SliceInference) -> None:
     assert run(healed.raw, healed.out, "group").code == 0
     assert errors(healed.out) == []
 
@@ -193,7 +195,7 @@ def test_the_validator_does_find_errors(tmp_path: Path) -> None:
     assert any("banana" in error for error in errors(raw))
 
 
-def test_the_group_sees_who_is_done_and_who_is_not(healed: Healed) -> None:
+def test_the_group_sees_who_is_done_and_who_is_not(healed: SliceInference) -> None:
     told = run(healed.raw, healed.out, "group")
     assert told.code == 0
     said, _, names = told.err.rstrip("\n").partition(
@@ -379,7 +381,9 @@ def test_labels_are_taken_as_bids_apps_take_them(given: str, taken: str) -> None
     assert spread(given.split()) == taken.split()
 
 
-def test_on_a_terminal_a_bar_and_only_the_failures(healed: Healed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_terminal_a_bar_and_only_the_failures(
+    healed: SliceInference, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes the output for a terminal
     monkeypatch.setenv("COLUMNS", "120")
     told = healed.again("--participant-label", "01", "nan")
@@ -390,7 +394,7 @@ def test_on_a_terminal_a_bar_and_only_the_failures(healed: Healed, monkeypatch: 
     assert "2/2" in text
 
 
-def test_the_outputs_lie_on_the_input_s_grid(healed: Healed) -> None:
+def test_the_outputs_lie_on_the_input_s_grid(healed: SliceInference) -> None:
     import nibabel as nib
 
     given = nib.load(healed.raw / "sub-01/anat/sub-01_FLAIR.nii.gz")

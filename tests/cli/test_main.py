@@ -34,7 +34,7 @@ from tiny import TINY
 
 PROGRAM = [sys.executable, "-m", "pseudohealthy"]
 COMMANDS = ["demo", "phantom", "prepare", "train", "synthesize", "evaluate", "export", "info"]
-FIT = ["--set", "field=[64, 48]"]
+FIT = ["--set", "slice_shape=[64, 48]"]
 SHORT = [f"--set={group}.{key}={value}" for group, values in TINY.items() for key, value in values.items()]
 SHORT += ["--set", "training.images=4"]
 
@@ -151,11 +151,11 @@ def test_the_whole_chain_from_phantoms_to_scores(run: Run, tmp_path: Path) -> No
     made = run("phantom", "-o", phantoms, "--patients", 4, "--spacing", 6)
     assert made == (0, f"4 subjects in {phantoms}. Next: pseudohealthy prepare {phantoms} -o PREPARED\n", "")
 
-    prepare = ["prepare", phantoms, "-o", prepared, "--set", "spacing=6", "--set", "field=[48, 32]"]
+    prepare = ["prepare", phantoms, "-o", prepared, "--set", "spacing=6", "--set", "slice_shape=[48, 32]"]
     done = run(*prepare)
     assert (done.code, done.err) == (0, "")
     train, val, test, people, following = done.out.splitlines()
-    counts = r"volumes; slices: \d+ pathological, \d+ healthy, \d+ near the brain's ends"
+    counts = r"volumes; slices: \d+ pathological, \d+ healthy, \d+ near the brain's edges"
     for line, start in ((train, "train: 2"), (val, "val: 1"), (test, "test: 1")):
         assert re.fullmatch(f"{start} {counts}", line)
     assert people == "patients: 4 with a lesion mask, 0 without"
@@ -482,7 +482,7 @@ def test_what_is_no_prepared_cohort_is_told(run: Run, weights: Path, tmp_path: P
 def test_a_cohort_prepared_otherwise_than_the_models_is_told(
     run: Run, prepared_folder: Path, tmp_path: Path
 ) -> None:
-    other = saved(tmp_path / "other", clip="all")
+    other = saved(tmp_path / "other", clip_region="all")
     told = run("evaluate", prepared_folder, "-o", tmp_path / "out", "--weights", other)
     refused(told, "another way than the model's (clip is brain, not all)")
 

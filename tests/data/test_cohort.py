@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cohorts import bank, bids, brats, controls, isles, participants, touch
+from cohorts import bids, brats, controls, isles, library, participants, touch
 from pseudohealthy.data.cohort import Cohort, CohortVolume, chosen, read_cohort
 from pseudohealthy.errors import InputError
 
@@ -27,11 +27,11 @@ def test_a_layout_that_was_asked_for_is_the_only_one_looked_for(tmp_path: Path) 
     assert "BIDS" not in str(error.value)
 
 
-def test_patients_controls_and_a_bank_come_together(tmp_path: Path) -> None:
+def test_patients_controls_and_a_library_come_together(tmp_path: Path) -> None:
     folders = [
         bids(tmp_path / "ours", 2, masks=False),
         controls(tmp_path / "healthy", 2),
-        bank(tmp_path / "masks", 2),
+        library(tmp_path / "masks", 2),
     ]
     cohort = read_cohort(folders)
     assert cohort.name == "ours+healthy+masks"
@@ -40,8 +40,8 @@ def test_patients_controls_and_a_bank_come_together(tmp_path: Path) -> None:
         ("ours", "02", "patient", False, True),
         ("healthy", "H01", "control", False, True),
         ("healthy", "H02", "control", False, True),
-        ("masks", "B01", "bank", True, False),
-        ("masks", "B02", "bank", True, False),
+        ("masks", "B01", "library", True, False),
+        ("masks", "B02", "library", True, False),
     ]
 
 
@@ -122,10 +122,10 @@ def test_of_210_subjects_79_are_chosen_by_the_seed_alone() -> None:
     assert first.name == "HGG"
 
 
-def test_a_chosen_subject_keeps_its_volumes_and_a_bank_stays_whole(tmp_path: Path) -> None:
+def test_a_chosen_subject_keeps_its_volumes_and_a_library_stays_whole(tmp_path: Path) -> None:
     for name in ("sub-1/ses-1/anat/sub-1_ses-1", "sub-1/ses-2/anat/sub-1_ses-2", "sub-2/anat/sub-2"):
         touch(tmp_path / "data", f"{name}_FLAIR.nii.gz")
-    cohort = read_cohort([tmp_path / "data", bank(tmp_path / "masks", 2)])
+    cohort = read_cohort([tmp_path / "data", library(tmp_path / "masks", 2)])
     found = {tuple(subjects(chosen(cohort, 1, seed))) for seed in range(8)}
     assert found == {("1", "1", "B01", "B02"), ("2", "B01", "B02")}
     assert chosen(cohort, 2, 0) == cohort
@@ -176,12 +176,12 @@ def test_masks_given_as_a_folder_of_their_own_are_told_of(tmp_path: Path) -> Non
     study = bids(tmp_path / "study", 2)
     (study / "derivatives/lesions").rename(tmp_path / "lesions")
     cohort = read_cohort([study, tmp_path / "lesions"])
-    assert [v.group for v in cohort.volumes] == ["patient", "patient", "bank", "bank"]
+    assert [v.group for v in cohort.volumes] == ["patient", "patient", "library", "library"]
     assert cohort.notes == (
-        "lesions: masks without image, taken for a bank; 2 named as patients of study who have none: to use "
-        "them so, put them into study/derivatives",
+        "lesions: masks without image, taken for a library; 2 named as patients of study who have none: to "
+        "use them so, put them into study/derivatives",
     )
-    assert read_cohort([study, bank(tmp_path / "masks", 2)]).notes == ()
+    assert read_cohort([study, library(tmp_path / "masks", 2)]).notes == ()
 
 
 def test_words_for_controls_hold_for_all_folders_and_are_to_be_found(tmp_path: Path) -> None:
@@ -203,12 +203,12 @@ def test_images_that_are_named_otherwise_are_told_where_none_is_found(tmp_path: 
         read_cohort([tmp_path / "set"])
 
 
-def test_masks_of_the_images_are_no_bank_as_well(tmp_path: Path) -> None:
+def test_masks_of_the_images_are_no_library_as_well(tmp_path: Path) -> None:
     study = bids(tmp_path / "study", 2)
-    bank(study / "derivatives", 1)
+    library(study / "derivatives", 1)
     cohort = read_cohort([study, study / "derivatives/lesions"])
     assert [(v.subject, v.group) for v in cohort.volumes] == [("01", "patient"), ("02", "patient")]
-    assert cohort.notes[-1] == "lesions: 2 masks that belong to images of the cohort left out of the bank"
+    assert cohort.notes[-1] == "lesions: 2 masks that belong to images of the cohort left out of the library"
 
 
 def test_a_folder_of_derivatives_alone_is_told_what_it_holds(tmp_path: Path) -> None:

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pseudohealthy.config import Preprocessing
-from pseudohealthy.data.grid import Grid, end_slices, kept_slices
+from pseudohealthy.data.grid import Grid, edge_slices, training_slices
 from pseudohealthy.data.intensity import Intensity
 from pseudohealthy.data.volume import Volume, read_volume, volume_from_array
 from pseudohealthy.errors import InputError
 
-SMALL = Preprocessing(field=(48, 32))
-AROUND_BRAIN = Preprocessing(field=(48, 32), centre="brain")
+SMALL = Preprocessing(slice_shape=(48, 32))
+AROUND_BRAIN = Preprocessing(slice_shape=(48, 32), crop_centre="brain")
 
 # Which stored axis runs along x, y, z, and whether each grows to the right, anterior, superior.
 ORIENTATIONS = [
@@ -148,7 +148,7 @@ def test_resampled_pixels_are_those_of_nibabel(
         i, j, k = np.indices(shape)
         data = 100 + 2 * i - 1.5 * j + 7 * k
     image = volume(data, placed(rotation(degrees) @ np.diag(spacing) @ np.diag([-1, 1, 1])))
-    grid = laid(image, Preprocessing(field=(48, 32)))
+    grid = laid(image, Preprocessing(slice_shape=(48, 32)))
     stack = grid.to_canonical(image.data, order=order)
 
     target = canonical_affine(image, grid)
@@ -195,7 +195,7 @@ def test_what_is_smooth_survives_the_way_there_and_back(spacing: float) -> None:
     image = volume_from_array(
         blob((3, side, side), (1.0, side / 2, side / 2), spacing), (3.0, spacing, spacing)
     )
-    grid = laid(image, Preprocessing(field=(96, 80)))
+    grid = laid(image, Preprocessing(slice_shape=(96, 80)))
     back = grid.to_stored(grid.to_canonical(image.data))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -209,7 +209,7 @@ def test_what_is_smooth_survives_the_way_there_and_back(spacing: float) -> None:
 @pytest.mark.parametrize("spacing", [0.3, 0.45, 0.93, 1.0, 1.7])
 def test_a_constant_image_stays_constant_and_0_beyond_its_edge(spacing: float) -> None:
     image = volume(np.full((50, 50, 2), 7.0), placed(np.diag([spacing, spacing, 4])))
-    grid = laid(image, Preprocessing(field=(48, 48)))
+    grid = laid(image, Preprocessing(slice_shape=(48, 48)))
     stack = grid.to_canonical(image.data)
     mm = np.arange(48) - 24  # pixel 24 lies on voxel 25, whose edge to either side is the image's half
     inside = (mm >= -25.5 * spacing) & (mm <= 24.5 * spacing)
@@ -224,7 +224,7 @@ def test_downsampling_does_not_alias() -> None:
     """A pattern finer than a pixel must vanish, not turn into a coarse one that is not there."""
     checks = np.indices((4, 128, 128)).sum(axis=0) % 2 * 2.0 - 1
     image = volume((checks + 10).transpose(2, 1, 0), placed(np.diag([-0.45, -0.45, 5])))
-    stack = laid(image, Preprocessing(field=(32, 32))).to_canonical(image.data)
+    stack = laid(image, Preprocessing(slice_shape=(32, 32))).to_canonical(image.data)
     assert np.abs(stack[:, 4:-4, 4:-4] - 10).max() < 0.16
 
 
@@ -295,7 +295,7 @@ def test_cover_grows_the_field_until_it_holds_the_brain(settings: Preprocessing,
     grid = laid(image, settings, cover=True)
     assert grid.outside == 0
     # The brain is 70 mm; around the image's middle (60) it reaches 50 mm to one side.
-    reach = 100 if settings.centre == "image" else 70
+    reach = 100 if settings.crop_centre == "image" else 70
     assert all(side % 16 == 0 and reach <= side < reach + 17 for side in grid.shape[1:])
     if spacing == 1:
         assert grid.to_stored(grid.to_canonical(image.data)).tobytes() == image.data.tobytes()
@@ -350,7 +350,7 @@ def test_data_of_another_grid_is_refused() -> None:
     ("depth", "first", "last"), [(155, 47, 106), (153, 46, 105), (154, 47, 106), (60, 0, 59), (27, 0, 26)]
 )
 def test_middle_60(depth: int, first: int, last: int) -> None:
-    kept = kept_slices(np.ones((depth, 4, 4), dtype=bool), "middle60")
+    kept = training_slices(np.ones((depth, 4, 4), dtype=bool), "middle60")
     np.testing.assert_array_equal(np.flatnonzero(kept), np.arange(first, last + 1))
 
 
@@ -358,12 +358,12 @@ def test_half_of_the_largest_area() -> None:
     brain = np.zeros((6, 10, 10), dtype=bool)
     for z, area in enumerate((0, 3, 5, 10, 4, 6)):
         brain[z].flat[:area] = True
-    np.testing.assert_array_equal(np.flatnonzero(kept_slices(brain, "half_area")), [2, 3, 5])
-    assert not kept_slices(np.zeros((4, 5, 5), dtype=bool), "half_area").any()
-    np.testing.assert_array_equal(np.flatnonzero(end_slices(brain, "half_area")), [1, 4])
+    np.testing.assert_array_equal(np.flatnonzero(training_slices(brain, "half_area")), [2, 3, 5])
+    assert not training_slices(np.zeros((4, 5, 5), dtype=bool), "half_area").any()
+    np.testing.assert_array_equal(np.flatnonzero(edge_slices(brain, "half_area")), [1, 4])
     brain[1].flat[1:] = False  # a tenth of the largest is too small
-    np.testing.assert_array_equal(np.flatnonzero(end_slices(brain, "half_area")), [4])
-    assert not end_slices(brain, "middle60").any()
+    np.testing.assert_array_equal(np.flatnonzero(edge_slices(brain, "half_area")), [4])
+    assert not edge_slices(brain, "middle60").any()
 
 
 @pytest.mark.real_data
@@ -375,7 +375,7 @@ def test_real_volumes_come_back(real_data: Path) -> None:
     resampled = 0
     for path in paths:
         image = read_volume(path)
-        for settings in (Preprocessing(), Preprocessing(centre="brain")):
+        for settings in (Preprocessing(), Preprocessing(crop_centre="brain")):
             grid = Grid.of(image, settings, image.brain, cover=True)
             assert grid.outside == 0
             stack = grid.to_canonical(image.data)
@@ -397,7 +397,7 @@ def test_slices_of_a_real_brain_stand_upright(real_data: Path) -> None:
     """A brain is widest behind its middle and narrow at the top: rows run back, slices upwards."""
     for path in sorted((real_data / "volumes" / "brats2018").rglob("*_flair.nii.gz")):
         image = read_volume(path)
-        grid = Grid.of(image, Preprocessing(centre="brain"), image.brain)
+        grid = Grid.of(image, Preprocessing(crop_centre="brain"), image.brain)
         brain = grid.to_canonical(image.data) > 0
         area = brain.sum(axis=(1, 2))
         assert area[area > 0][-10:].mean() < area[area > 0].mean()

@@ -13,7 +13,7 @@ from pseudohealthy.data.volume import read_volume
 from pseudohealthy.errors import InputError
 
 ALL = Preprocessing()
-BRAIN = Preprocessing(clip="brain")
+BRAIN = Preprocessing(clip_region="brain")
 
 
 def test_ceiling_is_the_percentile_of_all_voxels_or_of_the_brain() -> None:
@@ -45,7 +45,7 @@ def test_nothing_to_scale_by_is_named(settings: Preprocessing) -> None:
 def test_a_brain_too_small_for_a_percentile_of_all_voxels_works_with_brain() -> None:
     data = np.zeros(1000)
     data[0] = 7
-    with pytest.raises(InputError, match="set clip=brain"):
+    with pytest.raises(InputError, match="set clip_region=brain"):
         Intensity.of(data, ALL)
     assert Intensity.of(data, BRAIN).ceiling == 7
 

@@ -56,7 +56,7 @@ def test_a_file_that_is_not_there_has_no_hash(volume: CohortVolume) -> None:
     [
         ({"seed": 1}, "seed"),
         ({"fractions": (0.5, 0.25, 0.25)}, "split fractions"),
-        ({"settings": {**SETTINGS, "clip": "brain"}}, "clip"),
+        ({"settings": {**SETTINGS, "clip_region": "brain"}}, "clip"),
         ({"group": "control"}, "files of here 01 pre"),
         ({"split": "test"}, "files of here 01 pre"),
         ({"inputs": {}}, "files of here 01 pre"),

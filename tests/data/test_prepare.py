@@ -15,13 +15,13 @@ from cohorts import (
     FITTING,
     KEPT,
     LPS,
-    bank,
     bids,
     brain,
     brats,
     controls,
     isles,
     lesion,
+    library,
     one_slice,
     participants,
     write,
@@ -31,7 +31,7 @@ from pseudohealthy.config import SPLITS
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.prepare import prepare
 from pseudohealthy.data.prepared import Prepared
-from pseudohealthy.data.stack import Stack
+from pseudohealthy.data.volume_slices import VolumeSlices
 from pseudohealthy.errors import RESEARCH_USE, InputError, PseudohealthyError
 
 
@@ -40,10 +40,14 @@ def test_each_layout_becomes_slices(tmp_path: Path, make: Any) -> None:
     cohort = read_cohort([make(tmp_path / "data", 5)])
     prepare(cohort, tmp_path / "out", FITTING)
     prepared = Prepared.open(tmp_path / "out")
-    assert prepared.slices.groupby("label").size().to_dict() == {"end": 30, "healthy": 40, "pathological": 20}
+    assert prepared.slices.groupby("label").size().to_dict() == {
+        "edge": 30,
+        "healthy": 40,
+        "pathological": 20,
+    }
     for volume in cohort.volumes:
         rows = prepared.slices[prepared.slices["subject"] == volume.subject]
-        stack = Stack.of(volume, FITTING)
+        stack = VolumeSlices.of(volume, FITTING)
         assert rows["z"].tolist() == list(KEPT)
         np.testing.assert_array_equal(prepared.images[rows["row"]], stack.arrays()["images"])
         np.testing.assert_array_equal(prepared.masks[rows["row"]], (lesion() > 0).T[KEPT.start : KEPT.stop])
@@ -66,11 +70,11 @@ def test_volumes_of_a_subject_share_a_split_and_splits_share_none(tmp_path: Path
     assert sum(totals["volumes"] for totals in manifest["totals"].values()) == 16
 
 
-def test_patients_without_masks_controls_and_a_bank(tmp_path: Path) -> None:
+def test_patients_without_masks_controls_and_a_library(tmp_path: Path) -> None:
     folders = [
         bids(tmp_path / "ours", 4, masks=False),
         controls(tmp_path / "healthy", 4),
-        bank(tmp_path / "masks", 2),
+        library(tmp_path / "masks", 2),
     ]
     manifest = prepare(read_cohort(folders), tmp_path / "out", FITTING)
     prepared = Prepared.open(tmp_path / "out")
@@ -78,19 +82,19 @@ def test_patients_without_masks_controls_and_a_bank(tmp_path: Path) -> None:
         "pathological": 0,
         "healthy": 24,
         "unlabelled": 24,
-        "end": 12,
+        "edge": 12,
     }
     assert prepared.slices.groupby(["group", "label"]).size().to_dict() == {
-        ("control", "end"): 24,
+        ("control", "edge"): 24,
         ("control", "healthy"): 48,
         ("patient", "unlabelled"): 48,
     }
     assert not prepared.masks.any()
-    assert prepared.bank is not None
-    assert prepared.bank_slices is not None
-    assert set(prepared.bank_slices["group"]) == {"bank"}
-    assert set(prepared.bank_slices["split"]) == {"train"}
-    np.testing.assert_array_equal(prepared.bank[:4], (lesion() > 0).T[8:12])
+    assert prepared.library is not None
+    assert prepared.library_slices is not None
+    assert set(prepared.library_slices["group"]) == {"library"}
+    assert set(prepared.library_slices["split"]) == {"train"}
+    np.testing.assert_array_equal(prepared.library[:4], (lesion() > 0).T[8:12])
 
 
 def test_volumes_of_one_slice_are_all_of_one_height_and_have_no_ends(tmp_path: Path) -> None:
@@ -114,11 +118,11 @@ def test_volumes_of_one_slice_are_all_of_one_height_and_have_no_ends(tmp_path: P
         np.testing.assert_allclose(prepared.images[row], expected, atol=1e-6)
 
 
-def test_masks_of_a_bank_that_are_not_for_training_stay_out(tmp_path: Path) -> None:
-    masks = bank(tmp_path / "masks", 2)
+def test_masks_of_a_library_that_are_not_for_training_stay_out(tmp_path: Path) -> None:
+    masks = library(tmp_path / "masks", 2)
     participants(masks, "participant_id\tsplit", "sub-B01\ttest", "sub-B02\ttrain")
     prepare(read_cohort([bids(tmp_path / "data", 3), masks]), tmp_path / "out", FITTING)
-    table = Prepared.open(tmp_path / "out").bank_slices
+    table = Prepared.open(tmp_path / "out").library_slices
     assert table is not None
     assert set(table["subject"]) == {"B02"}
 
@@ -162,7 +166,7 @@ def test_something_else_is_told_apart_and_left_alone(tmp_path: Path) -> None:
     data, out = bids(tmp_path / "data", 3), tmp_path / "out"
     prepare(read_cohort([data]), out, FITTING)
     before = {path: path.read_bytes() for path in out.iterdir()}
-    other = FITTING.model_copy(update={"clip": "all"})
+    other = FITTING.model_copy(update={"clip_region": "all"})
     changes: dict[str, dict[str, Any]] = {
         r'with other clip "brain" \(now "all"\); choose another folder': {"settings": other},
         r"with other seed 0 \(now 1\)": {"seed": 1},
@@ -249,7 +253,7 @@ def test_black_masks_of_controls_promise_no_lesion(tmp_path: Path) -> None:
         "pathological": 0,
         "healthy": 12,
         "unlabelled": 12,
-        "end": 6,
+        "edge": 6,
     }
 
 

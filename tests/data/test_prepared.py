@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cohorts import FITTING, bank, bids
+from cohorts import FITTING, bids, library
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.prepare import prepare
 from pseudohealthy.data.prepared import COLUMNS, Prepared
@@ -15,25 +15,29 @@ from pseudohealthy.errors import InputError
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three patients of 18 slices and two masks of a bank."""
-    cohort = read_cohort([bids(tmp_path / "data", 3), bank(tmp_path / "masks", 2)])
+    """Three patients of 18 slices and two masks of a library."""
+    cohort = read_cohort([bids(tmp_path / "data", 3), library(tmp_path / "masks", 2)])
     prepare(cohort, tmp_path / "prepared", FITTING)
     return tmp_path / "prepared"
 
 
 def test_opens_as_read_only_maps_of_what_the_manifest_says(folder: Path) -> None:
     prepared = Prepared.open(folder)
-    assert prepared.manifest["arrays"] == {"images": [54, 64, 48], "masks": [54, 64, 48], "bank": [8, 64, 48]}
+    assert prepared.manifest["arrays"] == {
+        "images": [54, 64, 48],
+        "masks": [54, 64, 48],
+        "library": [8, 64, 48],
+    }
     assert isinstance(prepared.images, np.memmap)
     assert prepared.images.dtype == np.float32
     assert prepared.masks.dtype == np.uint8
     with pytest.raises(ValueError, match="read-only"):
         prepared.images[0] = 0
     assert prepared.truth is None
-    assert prepared.bank is not None
-    assert prepared.bank_slices is not None
-    assert prepared.bank.shape == (8, 64, 48)
-    assert prepared.bank_slices["row"].tolist() == list(range(8))
+    assert prepared.library is not None
+    assert prepared.library_slices is not None
+    assert prepared.library.shape == (8, 64, 48)
+    assert prepared.library_slices["row"].tolist() == list(range(8))
 
 
 def test_names_that_look_like_numbers_stay_names(folder: Path) -> None:
@@ -46,7 +50,7 @@ def test_names_that_look_like_numbers_stay_names(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["images.npy", "masks.npy", "bank.npy", "slices.tsv", "bank.tsv", "manifest.json"]
+    "name", ["images.npy", "masks.npy", "library.npy", "slices.tsv", "library.tsv", "manifest.json"]
 )
 def test_a_missing_or_damaged_file_is_told_by_name(folder: Path, name: str) -> None:
     path = folder / name

@@ -94,8 +94,8 @@ def test_the_seed_alone_decides() -> None:
     assert {v.subject: v.split for v in with_splits(people, SHARES, seed=2)} != first
 
 
-def test_an_own_split_wins_and_a_bank_is_for_training() -> None:
-    own = [*volumes(5, split="test"), *volumes(4, "bank"), *volumes(1, "bank", source="b", split="val")]
+def test_an_own_split_wins_and_a_library_is_for_training() -> None:
+    own = [*volumes(5, split="test"), *volumes(4, "library"), *volumes(1, "library", source="b", split="val")]
     assert [v.split for v in with_splits(own, SHARES, seed=0)] == ["test"] * 5 + ["train"] * 4 + ["val"]
 
 

@@ -343,7 +343,7 @@ def test_array_becomes_a_volume_whose_canonical_stack_it_is(tmp_path: Path, shap
     assert volume.shape == shape[::-1]
     middle = volume.affine @ [*((n - 1) / 2 for n in volume.data.shape), 1]
     np.testing.assert_allclose(middle, [0, 0, 0, 1])
-    grid = Grid.of(volume, Preprocessing(field=(32, 32)), volume.brain)
+    grid = Grid.of(volume, Preprocessing(slice_shape=(32, 32)), volume.brain)
     stack = grid.to_canonical(volume.data)
     np.testing.assert_array_equal(stack[:, 13:20, 13:19], np.atleast_3d(array.T).T)
 

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import typer
 
+from pseudohealthy.bids_app.output_dataset import DESCRIPTION, DESCRIPTIONS
+from pseudohealthy.bids_app.records import TABLE
 from pseudohealthy.cli import bids_app, main
 from pseudohealthy.config import (
     METHODS,
@@ -29,10 +31,8 @@ from pseudohealthy.config import (
 )
 from pseudohealthy.data.manifest import FILE as MANIFEST
 from pseudohealthy.errors import RESEARCH_USE
-from pseudohealthy.experiment.derivative import DESCRIPTION, DESCRIPTIONS
-from pseudohealthy.experiment.plan import Data, Experiment, Phantoms
-from pseudohealthy.experiment.records import TABLE
-from pseudohealthy.report.content import HEADS
+from pseudohealthy.experiment.steps import Data, Experiment, Phantoms
+from pseudohealthy.report.table1.model import HEADS
 from pseudohealthy.synthesis.naming import output_files
 from pseudohealthy.training import loop
 

@@ -13,7 +13,7 @@ from pseudohealthy.evaluation.insertion import (
     insertion_recall,
     plan_insertions,
     pooled_recall,
-    void,
+    unreliable,
 )
 
 Array = NDArray[Any]
@@ -76,7 +76,7 @@ def test_the_lesion_comes_to_the_same_place_relative_to_the_brain() -> None:
     assert pair["rows"] == round(5 + 48 * 13.5 / 24 - 23.5)
     assert pair["cols"] == 5
     assert not pair["flipped"]
-    assert pair["kept"] == 1.0
+    assert pair["inside_brain"] == 1.0
 
 
 def test_a_lesion_is_mirrored_only_where_it_fits_better_so() -> None:
@@ -105,7 +105,9 @@ def test_at_least_90_percent_inside_the_brain_eroded_by_2_mm() -> None:
     assert len(plan(lesion, BRAIN, BRAIN)) == 1
     narrow = BRAIN.copy()
     narrow[11:49, 10] = narrow[11:49, 39] = False
-    assert plan(lesion, BRAIN, narrow)["kept"].tolist() == [1.0]  # 90 % inside the margin: just enough
+    assert plan(lesion, BRAIN, narrow)["inside_brain"].tolist() == [
+        1.0
+    ]  # 90 % inside the margin: just enough
     narrow[11:49, 11] = narrow[11:49, 38] = False
     assert plan(lesion, BRAIN, narrow).empty  # 80 %
 
@@ -209,7 +211,7 @@ def test_the_seed_decides_and_the_index_of_a_table_does_not() -> None:
         "rows",
         "cols",
         "flipped",
-        "kept",
+        "inside_brain",
         "height_difference",
     ]
     other = plan_insertions(masks, brains, donors, brains, recipients, spacing=1, seed=2)
@@ -276,7 +278,9 @@ def test_lesions_do_not_count_as_tissue() -> None:
     # Without care the donor's own lesion, more than half of its brain, would be the median.
     lesion = box(10, 40, 10, 39)
     donor = np.where(lesion, 0.8, 0.4 * BRAIN)[None]
-    pairs = pd.DataFrame([{"recipient": 0, "donor": 0, "rows": 0, "cols": 0, "flipped": False, "kept": 1.0}])
+    pairs = pd.DataFrame(
+        [{"recipient": 0, "donor": 0, "rows": 0, "cols": 0, "flipped": False, "inside_brain": 1.0}]
+    )
     recipient = np.where(box(10, 40, 10, 39), 0.9, 0.2 * BRAIN)[None]
     made, inserted = insert(
         recipient, BRAIN[None], donor, lesion[None], BRAIN[None], pairs=pairs, feather=0, avoid=lesion[None]
@@ -285,7 +289,9 @@ def test_lesions_do_not_count_as_tissue() -> None:
 
 
 def test_a_lesion_is_limited_to_the_recipients_brain_and_to_the_image() -> None:
-    pairs = pd.DataFrame([{"recipient": 0, "donor": 0, "rows": 0, "cols": -8, "flipped": False, "kept": 0.5}])
+    pairs = pd.DataFrame(
+        [{"recipient": 0, "donor": 0, "rows": 0, "cols": -8, "flipped": False, "inside_brain": 0.5}]
+    )
     stack = BRAIN[None]
     made, inserted = insert(0.5 * stack, stack, 0.5 * stack, LESION[None], stack, pairs=pairs)
     assert np.array_equal(inserted[0], box(20, 27, 10, 13))
@@ -299,7 +305,9 @@ def test_a_lesion_is_limited_to_the_recipients_brain_and_to_the_image() -> None:
 def test_the_pattern_of_a_mirrored_lesion_is_mirrored() -> None:
     donor = 0.5 * BRAIN[None]
     donor[0, 20:28, 14:22] = np.linspace(0.6, 0.9, 8)
-    pairs = pd.DataFrame([{"recipient": 0, "donor": 0, "rows": 2, "cols": 1, "flipped": True, "kept": 1.0}])
+    pairs = pd.DataFrame(
+        [{"recipient": 0, "donor": 0, "rows": 2, "cols": 1, "flipped": True, "inside_brain": 1.0}]
+    )
     stack = BRAIN[None]
     made, inserted = insert(0.5 * stack, stack, donor, LESION[None], stack, pairs=pairs, feather=0)
     assert np.array_equal(inserted[0], box(22, 29, 29, 36))
@@ -328,9 +336,9 @@ def test_recall_by_hand() -> None:
 
 
 def test_void_is_more_than_5_points_under_the_reference() -> None:
-    assert not void(0.85, 0.9)
-    assert not void(0.9, 0.95)
-    assert not void(0.99, 0.9)
-    assert void(0.849, 0.9)
-    assert void(float("nan"), 0.9)
-    assert void(0.9, float("nan"))
+    assert not unreliable(0.85, 0.9)
+    assert not unreliable(0.9, 0.95)
+    assert not unreliable(0.99, 0.9)
+    assert unreliable(0.849, 0.9)
+    assert unreliable(float("nan"), 0.9)
+    assert unreliable(0.9, float("nan"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pseudohealthy.evaluation.reconstruction import cycle, moved, obedience, quantised
+from pseudohealthy.evaluation.reconstruction import cycle, mask_control, moved, quantised
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -132,7 +132,7 @@ def test_moved_stays_in_the_brain_and_keeps_its_area() -> None:
 
 def test_obedience_by_hand() -> None:
     masks, places = boxes((0, 4), (0, 4), (0, 4)), boxes((12, 16), (2, 6), (12, 16))
-    table = obedience(
+    table = mask_control(
         boxes((0, 2), (0, 0), (0, 0)),
         boxes((12, 16), (1, 4), (0, 2)),
         boxes((0, 4), (0, 4), (0, 0)),
@@ -140,16 +140,18 @@ def test_obedience_by_hand() -> None:
         masks=masks,
         volumes=VOLUMES,
     )
-    assert table["obey.left_without_mask"].tolist() == [8 / 16, 0.0]
-    assert table["obey.moved_dice"].tolist() == pytest.approx([2 * 16 / (24 + 32), 2 * 8 / (12 + 16)])
+    assert table["mask_control.residual_without_mask"].tolist() == [8 / 16, 0.0]
+    assert table["mask_control.moved_mask_dice"].tolist() == pytest.approx(
+        [2 * 16 / (24 + 32), 2 * 8 / (12 + 16)]
+    )
     # b: 8 of 32 pixels. a: the old place outside the moved mask is columns 0 and 1, of which 1 is found.
-    assert table["obey.stayed"].tolist() == [8 / 32, 0.5]
+    assert table["mask_control.leak_at_original_site"].tolist() == [8 / 32, 0.5]
 
 
 def test_obedience_is_nan_where_there_is_nothing_to_compare() -> None:
     nothing, same = boxes((0, 0)), boxes((0, 4))
-    table = obedience(same, nothing, nothing, moved_masks=nothing, masks=nothing, volumes=["a"])
+    table = mask_control(same, nothing, nothing, moved_masks=nothing, masks=nothing, volumes=["a"])
     assert table.isna().all(axis=None)
-    table = obedience(nothing, same, same, moved_masks=same, masks=same, volumes=["a"])
-    assert table.loc["a", "obey.moved_dice"] == 1.0
-    assert table["obey.stayed"].isna().all()  # no old place but the new one
+    table = mask_control(nothing, same, same, moved_masks=same, masks=same, volumes=["a"])
+    assert table.loc["a", "mask_control.moved_mask_dice"] == 1.0
+    assert table["mask_control.leak_at_original_site"].isna().all()  # no old place but the new one

@@ -16,17 +16,17 @@ from pseudohealthy.evaluation.anomaly import anomaly
 from pseudohealthy.evaluation.checkerboard import checkerboard
 from pseudohealthy.evaluation.contrast import residual_contrast
 from pseudohealthy.evaluation.detection import detection
-from pseudohealthy.evaluation.flicker import flicker
 from pseudohealthy.evaluation.identity import volume_identity
 from pseudohealthy.evaluation.score import Scored, score, strict, summarise, write_scores
 from pseudohealthy.evaluation.segmentation import volume_dice
 from pseudohealthy.evaluation.statistics import interval
+from pseudohealthy.evaluation.through_plane import through_plane_inconsistency
 from pseudohealthy.evaluation.truth import volume_truth
 
 VOLUMES = np.array(["sub-2", "sub-1", "sub-2", "sub-3", "sub-1", "sub-2"])
 JUDGES = ("f_pre", "wide", "last")
 INTERVAL = {"mean", "std", "low", "high"}
-HEALTHINESS = INTERVAL | {"pooled", "rel", "panel_mean", "panel_worst", "members", "held_back"}
+HEALTHINESS = INTERVAL | {"pooled", "rel", "panel_mean", "panel_worst", "members", "held_out"}
 
 
 def cohort() -> Scored:
@@ -52,7 +52,7 @@ def cohort() -> Scored:
         brains=brains,
         judged=judged,
         judged_inputs=judged_inputs,
-        held_back="last",
+        held_out="last",
         found=masks * (rng.random(masks.shape) < 0.8),
         truth=truth,
         z=np.array([7, 3, 8, 3, 4, 9]),
@@ -89,13 +89,13 @@ def test_every_other_measure_is_that_of_the_whole_stack() -> None:
         residual_contrast(outputs, masks, scored.brains, VOLUMES, (1.0, 0.9)),
         anomaly(images, outputs, masks, scored.brains, VOLUMES),
         checkerboard(outputs, images, VOLUMES),
-        flicker(outputs, images, scored.brains, VOLUMES, scored.z),
+        through_plane_inconsistency(outputs, images, scored.brains, VOLUMES, scored.z),
         detection(scored.found, masks, VOLUMES, (1.0, 0.9)),
         dices.to_frame(),
     ]
     for measure in expected:
         pd.testing.assert_frame_equal(table[measure.columns], measure, check_names=False)
-    assert table["flicker"].notna().tolist() == [True, False, False]
+    assert table["through_plane_inconsistency"].notna().tolist() == [True, False, False]
 
 
 def test_healthiness_by_hand() -> None:
@@ -105,14 +105,14 @@ def test_healthiness_by_hand() -> None:
     judged_inputs = scored.masks > 0
     judged_inputs[:, 10] = False  # 10 voxels of each slice it does not find
     scored = dataclasses.replace(
-        scored, judged={"f_pre": judged}, judged_inputs={"f_pre": judged_inputs}, held_back=None
+        scored, judged={"f_pre": judged}, judged_inputs={"f_pre": judged_inputs}, held_out=None
     )
     table = score(scored)
     assert table["found.f_pre"].tolist() == [10, 0, 0]
     assert table["found_in_inputs.f_pre"].tolist() == [230, 160, 90]
     assert table["healthiness"].tolist() == pytest.approx([1 - (10 / 3) / (540 / 6), 1, 1])
     found = summarise(table)["healthiness"]
-    assert set(found) == HEALTHINESS - {"held_back"}
+    assert set(found) == HEALTHINESS - {"held_out"}
     assert found["pooled"] == pytest.approx(1 - 10 / 540)  # over what is there, not what the judge found
     assert found["rel"] == pytest.approx(1 - 10 / 480)
     assert np.average(table["healthiness"], weights=table["slices"]) == pytest.approx(found["pooled"])
@@ -127,7 +127,7 @@ def test_the_panel_has_every_judge_but_the_one_held_back() -> None:
     rel = {name: 1 - full.judged[name].sum() / full.judged_inputs[name].sum() for name in JUDGES}
     found = summarise(table)["healthiness"]
     assert set(found) == HEALTHINESS
-    assert found["held_back"] == pytest.approx(h["last"])
+    assert found["held_out"] == pytest.approx(h["last"])
     assert list(found["members"]) == ["f_pre", "wide"]
     for name in ("f_pre", "wide"):
         assert found["members"][name] == pytest.approx({"pooled": h[name], "rel": rel[name]})
@@ -136,11 +136,11 @@ def test_the_panel_has_every_judge_but_the_one_held_back() -> None:
     assert found["panel_worst"] == pytest.approx(min(h["f_pre"], h["wide"]))
     for name in ("f_pre", "wide"):
         assert table[f"found.{name}"].sum() == full.judged[name].sum()
-    assert table["held_back.last"].sum() == full.judged["last"].sum()
-    assert table["held_back_in_inputs.last"].sum() == full.judged_inputs["last"].sum()
-    whole = summarise(score(dataclasses.replace(full, held_back=None)))["healthiness"]
+    assert table["held_out.last"].sum() == full.judged["last"].sum()
+    assert table["held_out_in_inputs.last"].sum() == full.judged_inputs["last"].sum()
+    whole = summarise(score(dataclasses.replace(full, held_out=None)))["healthiness"]
     assert list(whole["members"]) == list(JUDGES)
-    assert "held_back" not in whole
+    assert "held_out" not in whole
 
 
 def test_balance_is_of_the_panel_and_the_normalised_identity() -> None:
@@ -203,7 +203,13 @@ def test_the_summary_has_an_interval_of_each_measure_in_its_group() -> None:
     assert summary["truth_phantom"]["rim"]["ssim"] == interval(table["truth_phantom.rim.ssim"], 5)
     assert set(summary) == {
         *("volumes", "slices", "identity", "identity_normalised", "psnr_outside", "mae_outside"),
-        *("residual_contrast", "anomaly_auprc", "anomaly_auprc_flair", "checkerboard", "flicker"),
+        *(
+            "residual_contrast",
+            "anomaly_auprc",
+            "anomaly_auprc_flair",
+            "checkerboard",
+            "through_plane_inconsistency",
+        ),
         *("segmentor_dice", "detection", "truth_phantom", "healthiness", "balance"),
     }
     assert set(summary["detection"]) == {"rate", "false_alarms_per_slice"}
@@ -229,7 +235,7 @@ def test_joined_with_measures_of_other_volumes_its_own_figures_stay() -> None:
         del summary[group]
     assert set(summary) == set(expected)
     assert (summary["volumes"], summary["slices"]) == (3, 6)
-    for name in ("pooled", "rel", "panel_mean", "panel_worst", "held_back", "mean"):
+    for name in ("pooled", "rel", "panel_mean", "panel_worst", "held_out", "mean"):
         assert summary["healthiness"][name] == pytest.approx(expected["healthiness"][name])
     assert summary["segmentor_dice"]["pooled"] == expected["segmentor_dice"]["pooled"]
 
@@ -237,7 +243,15 @@ def test_joined_with_measures_of_other_volumes_its_own_figures_stay() -> None:
 def test_what_is_not_given_is_absent() -> None:
     full = cohort()
     table = score(Scored(full.images, full.outputs, full.masks, full.volumes))
-    absent = ("truth", "found", "held_back", "segmentor", "detection", "flicker", "healthiness")
+    absent = (
+        "truth",
+        "found",
+        "held_out",
+        "segmentor",
+        "detection",
+        "through_plane_inconsistency",
+        "healthiness",
+    )
     assert not [name for name in table if str(name).startswith(absent)]
     assert not [name for name in summarise(table) if name.startswith(absent)]
     judged_only = score(dataclasses.replace(full, judged_inputs={}))
@@ -293,9 +307,9 @@ def test_unusable_arrays_are_refused_in_one_line() -> None:
             {"masks": full.masks * (VOLUMES != "sub-3")[:, None, None]},
             "volume sub-3: a slice has an empty mask",
         ),
-        ({"held_back": "f_pre"}, "held back, f_pre, is not one after the first"),
-        ({"held_back": "nobody"}, "held back, nobody, is not one"),
-        ({"judged": {}, "held_back": None}, r"judges of the inputs alone: \['f_pre', 'last', 'wide'\]"),
+        ({"held_out": "f_pre"}, "held back, f_pre, is not one after the first"),
+        ({"held_out": "nobody"}, "held back, nobody, is not one"),
+        ({"judged": {}, "held_out": None}, r"judges of the inputs alone: \['f_pre', 'last', 'wide'\]"),
     ]
     for change, message in cases:
         with pytest.raises(InputError, match=message) as caught:
@@ -304,7 +318,9 @@ def test_unusable_arrays_are_refused_in_one_line() -> None:
 
 
 def test_files_are_read_back_as_they_were(tmp_path: Path) -> None:
-    table = score(cohort()).drop(columns="flicker")  # of one volume only: NaN is the next test's
+    table = score(cohort()).drop(
+        columns="through_plane_inconsistency"
+    )  # of one volume only: NaN is the next test's
     summary = summarise(table)
     write_scores(tmp_path / "a" / "b", table, summary)
     assert json.loads((tmp_path / "a" / "b" / "summary.json").read_text()) == summary

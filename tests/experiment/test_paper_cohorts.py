@@ -10,17 +10,17 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from pseudohealthy.data.phantom import make_phantoms
-from pseudohealthy.experiment.plan import read_experiment
-from pseudohealthy.experiment.run import reproduce
+from pseudohealthy.experiment.runner import reproduce
+from pseudohealthy.experiment.steps import read_experiment
+from pseudohealthy.phantom.dataset import make_phantoms
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [
-    "preprocessing={spacing: 4, field: [64, 48]}",
+    "preprocessing={spacing: 4, slice_shape: [64, 48]}",
     "settings={networks: {width: 4, segmentor_width: 4, discriminator_width: 4}, training: {images: 8}}",
-    "settings.training.keep_every=8",
+    "settings.training.snapshot_every=8",
     "judges.narrow.networks.segmentor_width=4",
-    "judges.held_back.networks.segmentor_width=4",
+    "judges.held_out.networks.segmentor_width=4",
     "resegmentation_steps=2",
 ]
 FEWER = {"isles2015": [], "brats2018": ["data.choose=12"]}
@@ -89,7 +89,7 @@ def test_one_command_makes_a_table_of_one_slice_a_patient(
     smaller = [option for option in SMALL if not option.startswith("judges.narrow")]
     first = ["judges.first.networks.segmentor_width=4", "judges.other_seed.networks.segmentor_width=4"]
     fewer = [f"judges.{name}.training.images=8" for name in ("first", "other_seed", "lesion_slices_only")]
-    options = [*smaller, *first, *fewer, "judges.held_back.training.images=8"]
+    options = [*smaller, *first, *fewer, "judges.held_out.training.images=8"]
     experiment = read_experiment(ROOT / "configs/soop.yaml", options)
     results = reproduce(
         experiment, tmp_path / "out", folders=[single(tmp_path / "set", phantoms)], device="cpu"
@@ -97,9 +97,12 @@ def test_one_command_makes_a_table_of_one_slice_a_patient(
     table1 = json.loads((results / "table1.json").read_text(encoding="utf-8"))
     totals = table1["slices"]
     assert all(totals[split]["pathological"] and totals[split]["healthy"] for split in totals)
-    assert all(totals[split]["end"] == 0 for split in totals)
+    assert all(totals[split]["edge"] == 0 for split in totals)
     assert all(np.isfinite(facts["h_real_healthy"]) for facts in table1["judges"].values())
-    assert all(row["flicker"] is None or row["flicker"]["mean"] is None for row in table1["rows"])
+    assert all(
+        row["through_plane_inconsistency"] is None or row["through_plane_inconsistency"]["mean"] is None
+        for row in table1["rows"]
+    )
 
 
 @pytest.mark.slow

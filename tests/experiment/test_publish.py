@@ -10,21 +10,22 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from pseudohealthy.experiment.cases import Case
-from pseudohealthy.experiment.plan import Row, Step
+from pseudohealthy.catalogue.rows import Row
+from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.experiment.publish import CAPTIONS, draw_pictures, render
+from pseudohealthy.experiment.steps import Step
 from pseudohealthy.report.figures import contact_sheet
 from report.made_up import curves, table1, volumes
 
 STACKS = ("healthy", "reconstructed", "without mask", "with moved mask", "moved mask")
 
 
-def case() -> Case:
+def case() -> SliceSet:
     """Two volumes of one slice each."""
     images, names = np.ones((2, 32, 32), dtype=np.float32), np.array(["A", "B"])
     masks = np.zeros(images.shape, dtype=bool)
     masks[0, 4:8, 4:8] = masks[1, 4:12, 4:12] = True
-    return Case(images, masks, names, names, np.zeros(2, dtype=np.int64), np.zeros(2))
+    return SliceSet(images, masks, names, names, np.zeros(2, dtype=np.int64), np.zeros(2))
 
 
 def measured(out: Path, row: Row) -> Step:

@@ -12,12 +12,11 @@ import pandas as pd
 import pytest
 
 from benches import drawn
+from pseudohealthy.assessment.checkpoint_selection import RULE
 from pseudohealthy.errors import RESEARCH_USE
-from pseudohealthy.experiment.choose import RULE
-from pseudohealthy.experiment.plan import DONE, Experiment, Step, plan
-from pseudohealthy.experiment.references import as_tsv
 from pseudohealthy.experiment.results import by_volume, curves, table1
-from pseudohealthy.files import make_folder, write_json, write_text
+from pseudohealthy.experiment.steps import DONE, Experiment, Step, plan
+from pseudohealthy.files import as_tsv, make_folder, write_json, write_text
 
 METHODS = [
     {"method": "conditional_gan"},
@@ -40,7 +39,7 @@ class Finished:
     """An experiment all of whose steps are done, in files that a test may change."""
 
     def __init__(self, out: Path, seeds: tuple[int, ...] = (0,)) -> None:
-        given = {"name": "x", "methods": METHODS, "seeds": seeds, "judges": JUDGES, "held_back": "spare"}
+        given = {"name": "x", "methods": METHODS, "seeds": seeds, "judges": JUDGES, "held_out": "spare"}
         self.experiment, self.out = Experiment.model_validate(given), out
         self.steps = plan(self.experiment, "drawn")
         for number, step in enumerate(self.steps):
@@ -93,7 +92,7 @@ class Finished:
 def test_real_healthy_slices_stand_beside_what_is_healed(finished: Finished) -> None:
     """As the judges' own figures have it: the panel's mean and worst, and the one held back apart."""
     told = finished.table()["healthy_slices"]
-    assert told == pytest.approx({"pooled": 0.6, "panel_mean": 0.7, "panel_worst": 0.6, "held_back": 0.9})
+    assert told == pytest.approx({"pooled": 0.6, "panel_mean": 0.7, "panel_worst": 0.6, "held_out": 0.9})
 
 
 def judges(recall: float | None = 0.9) -> dict[str, dict[str, Any]]:
@@ -103,7 +102,7 @@ def judges(recall: float | None = 0.9) -> dict[str, dict[str, Any]]:
             "insertion_recall": recall,
             "dice_pooled": 0.8,
             "h_real_healthy": h,
-            "held_back": name == "spare",
+            "held_out": name == "spare",
         }
         for name, h in (("first", 0.6), ("other", 0.8), ("spare", 0.9))
     }
@@ -191,11 +190,11 @@ def test_void_healthiness_is_not_tested_and_is_named(finished: Finished) -> None
     """Identity does not need the judge: four tests are left in the family."""
     finished.recall("paired-default-s0-raw", 0.84)
     table = finished.table()
-    assert the_paired(table)["healthiness"]["void"] is True
-    assert row(table, "unpaired")["healthiness"]["void"] is False
+    assert the_paired(table)["healthiness"]["unreliable"] is True
+    assert row(table, "unpaired")["healthiness"]["unreliable"] is False
     (reason,) = table["not_tested"]
     assert reason.startswith("healthiness and balance of")
-    assert reason.endswith("void by the insertion check")
+    assert reason.endswith("unreliable by the insertion check")
     assert "paired" in reason
     assert table["statistics"]["paired"].keys() == {"identity"}
     assert table["statistics"]["paired"]["identity"]["p_holm"] == pytest.approx(4 * SIGNED_RANK)
@@ -225,16 +224,16 @@ def test_a_row_that_was_made_without_a_measure_is_named(finished: Finished) -> N
 
 
 @pytest.mark.parametrize(
-    ("recall", "reference", "void"),
+    ("recall", "reference", "unreliable"),
     [(0.85, 0.9, False), (0.84, 0.9, True), (1.0, 0.9, False), (None, 0.9, True), (0.9, None, True)],
 )
 def test_healthiness_is_void_by_the_judge_s_recall(
-    finished: Finished, recall: float | None, reference: float | None, void: bool
+    finished: Finished, recall: float | None, reference: float | None, unreliable: bool
 ) -> None:
     finished.recall("copy-raw", recall)
     finished.judged(judges=judges(reference))
     healthiness = row(finished.table(), "copy")["healthiness"]
-    assert healthiness["void"] is void
+    assert healthiness["unreliable"] is unreliable
     assert healthiness["insertion_recall"] == recall
 
 
@@ -278,7 +277,7 @@ def test_one_void_seed_makes_the_method_s_healthiness_void(tmp_path: Path) -> No
     table = finished.table()
     assert len(table["not_tested"]) == 1
     assert table["statistics"]["paired"].keys() == {"identity"}
-    assert row(table, "paired", preset="default", seed=0)["healthiness"]["void"] is False
+    assert row(table, "paired", preset="default", seed=0)["healthiness"]["unreliable"] is False
 
 
 def test_the_commit_is_that_of_all_steps_or_none(finished: Finished) -> None:
@@ -318,7 +317,7 @@ def test_a_row_s_figures_are_those_of_its_files(finished: Finished) -> None:
     assert paired["detection"] == {"by_size": by_size}
     assert paired["balance"]["mean"] == pytest.approx(0.7035)
     assert paired["texture"] == {"median": 0.21, "slices": 9, "low": None}, "not the mean over volumes"
-    for name in ("truth_phantom", "cycle", "obey", "segmentor_dice"):
+    for name in ("truth_phantom", "cycle", "mask_control", "segmentor_dice"):
         assert paired[name] is None
 
 
@@ -329,7 +328,7 @@ def test_the_table_says_what_made_it(finished: Finished) -> None:
     assert table["split"] == {"train": 0, "val": 2, "test": 4}
     assert table["slices"]["test"] == {"pathological": 7, "healthy": 8}
     assert (table["choice_rule"], table["research_use"]) == (RULE, RESEARCH_USE)
-    assert (table["held_back"], table["judge"]["dice_pooled"]) == ("spare", 0.8)
+    assert (table["held_out"], table["judge"]["dice_pooled"]) == ("spare", 0.8)
     assert [step["key"] for step in table["steps"]] == [step.key for step in finished.steps]
     assert len(table["rows"]) == 2 * len(METHODS) + 8
 

@@ -41,35 +41,38 @@ def test_the_settings_name_the_form() -> None:
 
 def test_least_squares_by_hand() -> None:
     D, form = slope(0.5), LeastSquares()
-    assert form.fooling(D, flat(0.4)).item() == pytest.approx((0.2 - 1) ** 2 / 2)
-    two = form.telling(D, flat(1.0), [flat(0.4), flat(0.6)])  # the real image counts once a fake
+    assert form.generator_loss(D, flat(0.4)).item() == pytest.approx((0.2 - 1) ** 2 / 2)
+    two = form.discriminator_loss(D, flat(1.0), [flat(0.4), flat(0.6)])  # the real image counts once a fake
     assert two.item() == pytest.approx((2 * (0.5 - 1) ** 2 + 0.2**2 + 0.3**2) / 2)
 
 
 def test_wasserstein_by_hand() -> None:
     D, form = slope(2), Wasserstein(10)
-    assert form.fooling(D, flat(0.4)).item() == pytest.approx(-0.8)
+    assert form.generator_loss(D, flat(0.4)).item() == pytest.approx(-0.8)
     penalty = (2 * 2 - 1) ** 2  # |(2, 2, 2, 2)| = 4
-    one = form.telling(D, flat(1.0), [flat(0.4)])
+    one = form.discriminator_loss(D, flat(1.0), [flat(0.4)])
     assert one.item() == pytest.approx(0.8 - 2 + 10 * penalty)
-    two = form.telling(D, flat(1.0), [flat(0.4), flat(0.6)])
+    two = form.discriminator_loss(D, flat(1.0), [flat(0.4), flat(0.6)])
     assert two.item() == pytest.approx(0.8 + 1.2 - 2 * 2 + 2 * 10 * penalty)
 
 
 def test_hinge_by_hand() -> None:
     D, form = slope(2), Hinge()
-    assert form.fooling(D, flat(0.4)).item() == pytest.approx(-0.8)
-    assert form.telling(D, flat(0.3), [flat(-0.2)]).item() == pytest.approx((1 - 0.6) + (1 - 0.4))
-    assert form.telling(D, flat(0.6), [flat(-0.6)]).item() == 0  # told well enough
-    two = form.telling(D, flat(0.3), [flat(-0.2), flat(0.1)])
+    assert form.generator_loss(D, flat(0.4)).item() == pytest.approx(-0.8)
+    assert form.discriminator_loss(D, flat(0.3), [flat(-0.2)]).item() == pytest.approx((1 - 0.6) + (1 - 0.4))
+    assert form.discriminator_loss(D, flat(0.6), [flat(-0.6)]).item() == 0  # told well enough
+    two = form.discriminator_loss(D, flat(0.3), [flat(-0.2), flat(0.1)])
     assert two.item() == pytest.approx(2 * 0.4 + 0.6 + 1.2)
 
 
 @pytest.mark.parametrize("form", [LeastSquares(), Wasserstein(10), Hinge()])
 def test_a_sample_of_no_share_does_not_matter_and_the_mean_is_over_all(form: Adversarial) -> None:
     D, share = slope(0.7), torch.tensor([1.0, 0.0]).view(-1, 1, 1, 1)
-    alone = form.fooling(D, flat(0.3)), form.telling(D, flat(0.9), [flat(0.3)])
-    both = form.fooling(D, flat(0.3, 5), share), form.telling(D, flat(0.9, 7), [flat(0.3, 5)], share)
+    alone = form.generator_loss(D, flat(0.3)), form.discriminator_loss(D, flat(0.9), [flat(0.3)])
+    both = (
+        form.generator_loss(D, flat(0.3, 5), share),
+        form.discriminator_loss(D, flat(0.9, 7), [flat(0.3, 5)], share),
+    )
     for ours, theirs in zip(both, alone, strict=True):
         assert ours.item() == pytest.approx(theirs.item() / 2)
 
@@ -98,7 +101,7 @@ def test_the_penalty_is_taken_between_real_and_fake_and_leaves_both_alone() -> N
 @pytest.mark.parametrize("norm", ["instance", "layer"])
 def test_the_real_discriminator_learns_a_slope_of_one_in_any_precision(norm: str) -> None:
     torch.manual_seed(0)
-    D = Discriminator(4, norm=norm, critic="linear")  # type: ignore[arg-type]
+    D = Discriminator(4, norm=norm, activation="linear")  # type: ignore[arg-type]
     real, fake = torch.rand(2, 1, 32, 32), torch.rand(2, 1, 32, 32)
     optimiser = torch.optim.Adam(D.parameters(), 1e-2)
     penalties = []

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from pseudohealthy.config import Losses, Networks
-from pseudohealthy.data.slices import Batch
 from pseudohealthy.methods.conditional_gan import ConditionalGAN
+from pseudohealthy.sampling.sampler import Batch
 
 TINY = Networks(width=4, discriminator_width=4)
 

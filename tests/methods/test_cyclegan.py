@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from pseudohealthy.config import Losses, Networks
-from pseudohealthy.data.slices import Batch
 from pseudohealthy.methods.cyclegan import CycleGAN
+from pseudohealthy.sampling.sampler import Batch
 
 TINY = Networks(width=4, discriminator_width=4)
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from pseudohealthy.config import Losses, Networks, settings
-from pseudohealthy.data.slices import Batch
-from pseudohealthy.methods.base import Terms
+from pseudohealthy.methods.base import LossTerms
 from pseudohealthy.methods.factorization import CROPS, Factorization, Supervision
 from pseudohealthy.methods.losses import gradient_l1_inside, l1, l1_inside, soft_dice
+from pseudohealthy.sampling.sampler import Batch
 
 TINY = Networks(width=4, segmentor_width=4, discriminator_width=4)
 
@@ -55,7 +55,7 @@ def one(x: Batch, place: int) -> Batch:
     return x.to(lambda part: part[place : place + 1])
 
 
-def detached(terms: Terms) -> dict[str, Tensor]:
+def detached(terms: LossTerms) -> dict[str, Tensor]:
     """The fakes as the training loop shows them to the discriminators."""
     return {name: fake.detach() for name, fake in terms.fakes.items()}
 
@@ -106,7 +106,7 @@ def test_the_wasserstein_form_by_hand() -> None:
 @pytest.mark.parametrize("form", ["least_squares", "wasserstein"])
 def test_semi_supervised_is_paired_for_the_labelled_and_unpaired_for_the_others(form: Any) -> None:
     """Each sample has its own share of the mean over the batch."""
-    losses = Losses(adversarial=form, gradient_penalty=0, outside=3)
+    losses = Losses(adversarial=form, gradient_penalty=0, identity_outside_lesion=3)
     semi = by_hand("semi_supervised", losses)
     x = batch()
     assert x.m_p is not None
@@ -114,7 +114,7 @@ def test_semi_supervised_is_paired_for_the_labelled_and_unpaired_for_the_others(
     both = semi.generator_terms(x)
     paired = by_hand("paired", losses).generator_terms(first)
     unpaired = by_hand("unpaired", losses).generator_terms(second)
-    for name, alone in (("L_Seg", paired), ("L_Outside", paired), ("L_GAN2", unpaired)):
+    for name, alone in (("L_Seg", paired), ("L_IdentityOutside", paired), ("L_GAN2", unpaired)):
         assert both.losses[name].item() == pytest.approx(alone.losses[name].item() / 2)
     of_critic = by_hand("unpaired", losses).discriminator_losses(second, detached(unpaired))["D_m"]
     assert semi.discriminator_losses(x, detached(both))["D_m"].item() == pytest.approx(of_critic.item() / 2)
@@ -124,8 +124,8 @@ def test_semi_supervised_is_paired_for_the_labelled_and_unpaired_for_the_others(
 def test_semi_supervised_with_one_kind_of_images_is_exactly_the_other_method(
     labelled: bool, supervision: Supervision
 ) -> None:
-    semi = Factorization(TINY, Losses(outside=1), supervision="semi_supervised")
-    other = Factorization(TINY, Losses(outside=1), supervision=supervision)
+    semi = Factorization(TINY, Losses(identity_outside_lesion=1), supervision="semi_supervised")
+    other = Factorization(TINY, Losses(identity_outside_lesion=1), supervision=supervision)
     other.load_state_dict(semi.state_dict(), strict=False)
     x = batch(labelled=(labelled, labelled))
     gradients = []
@@ -145,7 +145,7 @@ def test_only_masks_that_are_weighed_by_their_own_image_stay_out_of_the_pool() -
 
 
 def test_a_mask_that_is_not_to_be_used_does_not_matter() -> None:
-    method, x = by_hand("semi_supervised", Losses(outside=1)), batch()
+    method, x = by_hand("semi_supervised", Losses(identity_outside_lesion=1)), batch()
     assert x.m_p is not None
     assert x.m is not None
     m_p, m = x.m_p.clone(), x.m.clone()
@@ -204,7 +204,7 @@ def test_the_mask_goes_to_r_soft_and_attached() -> None:
 
 def test_unpaired_never_asks_for_the_images_own_mask() -> None:
     method = Factorization(TINY, Losses(), supervision="unpaired")
-    assert method.needs == {"healthy", "bank"}
+    assert method.needs == {"healthy", "library"}
     x = batch()
     method.generator_terms(Batch(x.x_p, None, x.x_h, x.m))
 
@@ -217,26 +217,28 @@ def test_a_batch_without_what_the_method_needs_is_refused() -> None:
 
 def test_outside_asks_g_to_change_nothing_beyond_the_lesion_and_lets_it_do_what_it_likes_inside() -> None:
     method = by_hand("paired")
-    assert "L_Outside" not in method.generator_terms(CASE).losses
-    method.losses = Losses(outside=5)
+    assert "L_IdentityOutside" not in method.generator_terms(CASE).losses
+    method.losses = Losses(identity_outside_lesion=5)
     m_p = torch.tensor([[1.0, 0.0], [1.0, 1.0]]).view(1, 1, 2, 2)
     terms = method.generator_terms(Batch(CASE.x_p, m_p, CASE.x_h))
-    assert terms.losses["L_Outside"].item() == pytest.approx(0.4 / 4)  # G(x_p) = .4 in one of four pixels
-    assert terms.weights["L_Outside"] == 5
+    assert terms.losses["L_IdentityOutside"].item() == pytest.approx(
+        0.4 / 4
+    )  # G(x_p) = .4 in one of four pixels
+    assert terms.weights["L_IdentityOutside"] == 5
 
 
 def known(size: int = 2) -> Batch:
     """A batch whose first image is a healthy one with a lesion put in."""
     x = batch(size=size)
     inserted = torch.tensor([True] + [False] * (size - 1))
-    return replace(x, inserted=inserted, truth=torch.rand(size, 1, 32, 32) * inserted.view(-1, 1, 1, 1))
+    return replace(x, synthetic=inserted, truth=torch.rand(size, 1, 32, 32) * inserted.view(-1, 1, 1, 1))
 
 
 @pytest.mark.parametrize("supervision", ["paired", "unpaired", "semi_supervised"])
 def test_the_truth_under_an_inserted_lesion_by_hand(supervision: Supervision) -> None:
-    method = by_hand(supervision, Losses(truth=7))
-    assert "inserted" in method.needs
-    assert "inserted" not in by_hand(supervision).needs
+    method = by_hand(supervision, Losses(synthetic_supervision=7))
+    assert "synthetic" in method.needs
+    assert "synthetic" not in by_hand(supervision).needs
     x = known()
     assert x.x_p is not None
     assert x.m_p is not None
@@ -244,8 +246,8 @@ def test_the_truth_under_an_inserted_lesion_by_hand(supervision: Supervision) ->
     gap = (0.5 * x.x_p - x.truth)[0].abs()  # G halves
     inside = (x.m_p[0] * gap).sum() / x.m_p[0].sum()
     terms = method.generator_terms(x)
-    assert terms.losses["L_Truth"].item() == pytest.approx((gap.mean() / 2 + inside / 2).item(), rel=1e-5)
-    assert terms.weights["L_Truth"] == 7
+    assert terms.losses["L_Synthetic"].item() == pytest.approx((gap.mean() / 2 + inside / 2).item(), rel=1e-5)
+    assert terms.weights["L_Synthetic"] == 7
 
 
 def test_gradients_under_a_synthetic_lesion_by_hand() -> None:
@@ -253,8 +255,8 @@ def test_gradients_under_a_synthetic_lesion_by_hand() -> None:
     assert x.x_p is not None
     assert x.m_p is not None
     assert x.truth is not None
-    assert "L_Gradient" not in by_hand("paired", Losses(truth=7)).generator_terms(x).losses
-    terms = by_hand("paired", Losses(truth=7, gradient=3)).generator_terms(x)
+    assert "L_Gradient" not in by_hand("paired", Losses(synthetic_supervision=7)).generator_terms(x).losses
+    terms = by_hand("paired", Losses(synthetic_supervision=7, gradient=3)).generator_terms(x)
     of_first = gradient_l1_inside(0.5 * x.x_p[:1], x.truth[:1], x.m_p[:1])  # G halves
     assert terms.losses["L_Gradient"].item() == pytest.approx(of_first.item() / 2, rel=1e-5)
     assert terms.weights["L_Gradient"] == 3
@@ -264,8 +266,8 @@ def test_gradients_under_a_synthetic_lesion_by_hand() -> None:
 def test_a_discriminator_of_crops_sees_synthetic_lesions_alone_beside_the_truth_of_their_place(
     supervision: Supervision,
 ) -> None:
-    assert "D_l" not in by_hand(supervision, Losses(truth=1)).discriminators
-    method = by_hand(supervision, Losses(truth=1, lesion_crop_adversarial=5))
+    assert "D_l" not in by_hand(supervision, Losses(synthetic_supervision=1)).discriminators
+    method = by_hand(supervision, Losses(synthetic_supervision=1, lesion_crop_adversarial=5))
     method.discriminators["D_l"] = Affine(0.5, 0, 0.1)
     x = known()
     terms = method.generator_terms(x)
@@ -283,7 +285,7 @@ def test_a_discriminator_of_crops_sees_synthetic_lesions_alone_beside_the_truth_
 
 
 def test_a_discriminator_of_crops_teaches_g_and_learns_itself() -> None:
-    losses = Losses(truth=1, lesion_crop_adversarial=1)
+    losses = Losses(synthetic_supervision=1, lesion_crop_adversarial=1)
     method = Factorization(TINY, losses, supervision="paired")
     x = known()
     method.discriminators.requires_grad_(False)
@@ -303,24 +305,24 @@ def of_warm_up(size: int = 2) -> Batch:
     """Synthetic lesions alone."""
     x = batch(3, size)
     truth = torch.rand(size, 1, 32, 32)
-    return Batch(x_p=x.x_p, m_p=x.m_p, inserted=torch.ones(size, dtype=torch.bool), truth=truth)
+    return Batch(x_p=x.x_p, m_p=x.m_p, synthetic=torch.ones(size, dtype=torch.bool), truth=truth)
 
 
 @pytest.mark.parametrize("supervision", ["paired", "unpaired", "semi_supervised"])
 def test_a_warm_up_by_hand(supervision: Supervision) -> None:
     """G learns from synthetic lesions; S from them without pairs, else from real images' own masks."""
-    method, synthetic, real = by_hand(supervision, Losses(truth=7)), of_warm_up(), batch(4)
+    method, synthetic, real = by_hand(supervision, Losses(synthetic_supervision=7)), of_warm_up(), batch(4)
     batches = (synthetic,) if supervision == "unpaired" else (synthetic, real)
     assert len(method.warm_up_needs) == len(batches)
     terms = method.warm_up_terms(*batches)
-    assert set(terms.losses) == {"L_Truth", "L_Seg"}
-    assert (terms.weights["L_Truth"], terms.weights["L_Seg"]) == (7, 10)
+    assert set(terms.losses) == {"L_Synthetic", "L_Seg"}
+    assert (terms.weights["L_Synthetic"], terms.weights["L_Seg"]) == (7, 10)
     assert synthetic.x_p is not None
     assert synthetic.m_p is not None
     assert synthetic.truth is not None
     made = 0.5 * synthetic.x_p  # G halves
     truth = l1(made, synthetic.truth) + l1_inside(made, synthetic.truth, synthetic.m_p)
-    assert terms.losses["L_Truth"].item() == pytest.approx(truth.item())
+    assert terms.losses["L_Synthetic"].item() == pytest.approx(truth.item())
     taught = batches[-1]
     assert taught.x_p is not None
     assert taught.m_p is not None
@@ -331,7 +333,14 @@ def test_a_warm_up_by_hand(supervision: Supervision) -> None:
 
 
 def test_in_a_warm_up_r_and_the_paper_s_discriminators_do_not_run() -> None:
-    losses = Losses(truth=1, healthy=2, clean=1, outside=1, gradient=1, lesion_crop_adversarial=1)
+    losses = Losses(
+        synthetic_supervision=1,
+        healthy_identity=2,
+        residual_lesion=1,
+        identity_outside_lesion=1,
+        gradient=1,
+        lesion_crop_adversarial=1,
+    )
     method = Factorization(TINY, losses, supervision="semi_supervised")
     ran: list[str] = []
     networks = {**method.generators, **method.discriminators}
@@ -349,7 +358,7 @@ def test_in_a_warm_up_r_and_the_paper_s_discriminators_do_not_run() -> None:
 
 def test_in_a_warm_up_s_sees_lesions_in_half_of_the_images_and_none_in_the_others() -> None:
     """The two terms are on average what they are over all images of both kinds."""
-    method = Factorization(TINY, Losses(truth=1, healthy=3), supervision="paired")
+    method = Factorization(TINY, Losses(synthetic_supervision=1, healthy_identity=3), supervision="paired")
     S, real, x_k = method.generators["S"], batch(4, 64), torch.rand(64, 1, 32, 32)
     synthetic = replace(of_warm_up(1), x_k=x_k)
     seen = []
@@ -364,20 +373,23 @@ def test_in_a_warm_up_s_sees_lesions_in_half_of_the_images_and_none_in_the_other
     dice = soft_dice(m[lesion], real.m_p[lesion]).item() * 2 * lesion.sum().item() / 64
     none = -(1 - m[~lesion]).log().mean().item() * 2 * (~lesion).sum().item() / 64
     assert terms.losses["L_Seg"].item() == pytest.approx(dice, rel=1e-4)
-    assert terms.losses["L_Healthy"].item() == pytest.approx(none, rel=1e-4)
-    assert terms.weights["L_Healthy"] == 3
+    assert terms.losses["L_HealthyIdentity"].item() == pytest.approx(none, rel=1e-4)
+    assert terms.weights["L_HealthyIdentity"] == 3
 
 
 @pytest.mark.parametrize("supervision", ["paired", "unpaired", "semi_supervised"])
 def test_without_synthetic_lesions_there_is_no_warm_up(supervision: Supervision) -> None:
     assert by_hand(supervision).warm_up_needs == ()
-    needs = by_hand(supervision, Losses(truth=1, healthy=1)).warm_up_needs
-    assert needs[0] == {"inserted", "kept"}
-    assert set.union(*map(set, needs)) <= by_hand(supervision, Losses(truth=1, healthy=1)).needs
+    needs = by_hand(supervision, Losses(synthetic_supervision=1, healthy_identity=1)).warm_up_needs
+    assert needs[0] == {"synthetic", "lesion_free"}
+    assert (
+        set.union(*map(set, needs))
+        <= by_hand(supervision, Losses(synthetic_supervision=1, healthy_identity=1)).needs
+    )
 
 
 def test_without_pairs_an_inserted_lesion_teaches_s_by_its_mask_and_the_others_by_d_m() -> None:
-    method, x = by_hand("unpaired", Losses(truth=1)), known()
+    method, x = by_hand("unpaired", Losses(synthetic_supervision=1)), known()
     both = method.generator_terms(x)
     paired = by_hand("paired").generator_terms(one(x, 0))
     unpaired = by_hand("unpaired").generator_terms(one(batch(), 1))
@@ -387,25 +399,25 @@ def test_without_pairs_an_inserted_lesion_teaches_s_by_its_mask_and_the_others_b
 
 @pytest.mark.parametrize("supervision", ["paired", "unpaired", "semi_supervised"])
 def test_a_slice_without_disease_is_to_stay_as_it_is(supervision: Supervision) -> None:
-    method = Factorization(TINY, Losses(healthy=3), supervision=supervision)
-    assert method.needs - Factorization(TINY, Losses(), supervision=supervision).needs == {"kept"}
+    method = Factorization(TINY, Losses(healthy_identity=3), supervision=supervision)
+    assert method.needs - Factorization(TINY, Losses(), supervision=supervision).needs == {"lesion_free"}
     x_k = torch.rand(2, 1, 32, 32)
     terms = method.generator_terms(replace(batch(), x_k=x_k))
     G, S = method.generators["G"], method.generators["S"]
     expected = (G(x_k) - x_k).abs().mean() - (1 - S(x_k)).log().mean()
-    assert terms.losses["L_Healthy"].item() == pytest.approx(expected.item(), rel=1e-4)
-    assert terms.weights["L_Healthy"] == 3
-    terms.losses["L_Healthy"].backward()
+    assert terms.losses["L_HealthyIdentity"].item() == pytest.approx(expected.item(), rel=1e-4)
+    assert terms.weights["L_HealthyIdentity"] == 3
+    terms.losses["L_HealthyIdentity"].backward()
     assert all(p.grad is not None for name in "GS" for p in method.generators[name].parameters())
 
 
 def test_asking_s_to_find_nothing_teaches_g_and_not_s() -> None:
-    method = Factorization(TINY, Losses(clean=1), supervision="paired")
+    method = Factorization(TINY, Losses(residual_lesion=1), supervision="paired")
     losses = method.generator_terms(batch()).losses
     S, G = method.generators["S"], method.generators["G"]
     found = S(G(batch().x_p))
-    assert losses["L_Clean"].item() == pytest.approx(-(1 - found).log().mean().item(), rel=1e-4)
-    losses["L_Clean"].backward()
+    assert losses["L_ResidualLesion"].item() == pytest.approx(-(1 - found).log().mean().item(), rel=1e-4)
+    losses["L_ResidualLesion"].backward()
     assert all(p.grad is None for p in S.parameters())
     assert all(p.grad is not None and p.grad.any() for p in G.parameters() if p.requires_grad)
     assert all(p.requires_grad for p in S.parameters())
@@ -426,6 +438,6 @@ def test_without_noise_nothing_is_drawn() -> None:
 
 
 def test_masks_that_are_weighed_by_their_own_image_are_never_past_ones() -> None:
-    assert by_hand("unpaired", Losses(truth=1)).unpooled == {"S(x_p)"}
+    assert by_hand("unpaired", Losses(synthetic_supervision=1)).unpooled == {"S(x_p)"}
     assert by_hand("semi_supervised").unpooled == {"S(x_p)"}
     assert not by_hand("unpaired").unpooled

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from pseudohealthy.config import Losses, Networks
-from pseudohealthy.data.slices import Batch
 from pseudohealthy.methods.inpainter import Inpainting
+from pseudohealthy.sampling.sampler import Batch
 
 
 def case() -> tuple[Tensor, Tensor]:

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from pseudohealthy.config import Losses, Networks, settings
-from pseudohealthy.data.slices import Batch
-from pseudohealthy.methods.base import Terms
+from pseudohealthy.methods.base import LossTerms
 from pseudohealthy.methods.judge import Judge
+from pseudohealthy.sampling.sampler import Batch
 
 EVERY_SLICE = Losses(segmentation=2, segmentation_cross_entropy=3, healthy_negatives=5)
 
@@ -90,7 +90,7 @@ def test_a_judge_of_lesions_alone_is_shown_no_other_slice_and_minimises_dice() -
     assert f_pre.needs == {"lesion"}
     assert drawn.x_p is not None
     assert drawn.m_p is not None
-    terms: Terms = f_pre.generator_terms(Batch(drawn.x_p, drawn.m_p))
+    terms: LossTerms = f_pre.generator_terms(Batch(drawn.x_p, drawn.m_p))
     assert terms.losses.keys() == {"L_Seg"}
     found = f_pre.generators["S"](drawn.x_p).detach().double()
     assert terms.total.item() == pytest.approx(dice(found, drawn.m_p), rel=1e-5)
@@ -102,7 +102,7 @@ def test_judges_see_every_slice_whatever_the_preset() -> None:
         losses = chosen.losses
         assert (losses.segmentation, losses.segmentation_cross_entropy, losses.healthy_negatives) == (1, 1, 1)
         assert (chosen.training.augment, chosen.training.learning_rate) == ("deform", 1e-3)
-        assert chosen.training.keep_every == 1000
+        assert chosen.training.snapshot_every == 1000
     for method in ("paired", "unpaired", "semi_supervised"):
         losses = settings(method).losses
         assert (losses.segmentation_cross_entropy, losses.healthy_negatives) == (0, 0)

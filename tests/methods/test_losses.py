@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pseudohealthy.methods.losses import as_shown, gradient_l1_inside, l1, least_squares, soft_dice
+from pseudohealthy.methods.losses import discriminator_input, gradient_l1_inside, l1, least_squares, soft_dice
 
 
 def image(*values: float) -> torch.Tensor:
@@ -52,7 +52,7 @@ def test_soft_dice_of_nothing_found_in_nothing_is_perfect() -> None:
 
 def test_a_straight_through_mask_is_binary_and_passes_its_gradient() -> None:
     m = torch.tensor([0.2, 0.7], requires_grad=True)
-    shown = as_shown(m, "straight_through")
+    shown = discriminator_input(m, "straight_through")
     assert shown.tolist() == pytest.approx([0, 1])
     (shown * torch.tensor([1.0, 3.0])).sum().backward()
     assert m.grad is not None
@@ -61,5 +61,5 @@ def test_a_straight_through_mask_is_binary_and_passes_its_gradient() -> None:
 
 def test_noise_hides_which_mask_is_binary() -> None:
     m = torch.zeros(1000)
-    assert as_shown(m, "soft") is m
-    assert as_shown(m, "noise").std().item() == pytest.approx(0.1, rel=0.1)
+    assert discriminator_input(m, "soft") is m
+    assert discriminator_input(m, "noise").std().item() == pytest.approx(0.1, rel=0.1)

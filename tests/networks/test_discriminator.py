@@ -34,7 +34,7 @@ def test_parameters_range_and_leak() -> None:
 
 def test_a_linear_critic_is_the_same_network_without_its_last_activation() -> None:
     torch.manual_seed(0)
-    bounded, linear = Discriminator(4), Discriminator(4, critic="linear")
+    bounded, linear = Discriminator(4), Discriminator(4, activation="linear")
     linear.load_state_dict(bounded.state_dict())
     x = 100 * torch.rand(2, 1, 48, 32)
     assert torch.equal(linear(x).sigmoid(), bounded(x))

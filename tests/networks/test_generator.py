@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pseudohealthy.networks.blocks import Norm
-from pseudohealthy.networks.generator import Generator, Output
+from pseudohealthy.networks.generator import Generator, OutputMode
 from tables import TABLE_2, parameters, rows
 
 
@@ -55,7 +55,7 @@ def test_nothing_of_a_slice_leaks_past_the_bottleneck() -> None:
 
 
 def test_a_residual_output_starts_near_its_input_and_stays_in_range() -> None:
-    network = Generator(4, inputs=2, output="residual")
+    network = Generator(4, inputs=2, output_mode="residual")
     x = torch.rand(2, 2, 32, 32)
     out = network(x)
     assert (out - x[:, :1]).abs().mean() < 0.1
@@ -63,7 +63,7 @@ def test_a_residual_output_starts_near_its_input_and_stays_in_range() -> None:
 
 
 def test_a_gated_output_is_its_input_where_the_gate_is_shut_and_the_painting_where_it_is_open() -> None:
-    network = Generator(4, inputs=2, output="gated")
+    network = Generator(4, inputs=2, output_mode="gated")
     x = torch.rand(2, 2, 32, 32)
     assert (network(x) - x[:, :1]).abs().mean() < 0.1
     bias = network.output.bias
@@ -99,7 +99,7 @@ def test_layer_norm_takes_all_axes_together() -> None:
 
 def test_a_saturated_voxel_that_is_pushed_up_can_come_down_again() -> None:
     """A clamp without a gradient would leave saturated lesions as they are."""
-    network = Generator(4, output="residual")
+    network = Generator(4, output_mode="residual")
     torch.nn.init.constant_(network.output.bias, 0.1)  # type: ignore[arg-type]
     out = network(torch.ones(1, 1, 32, 32))
     assert out.max() == 1
@@ -124,12 +124,12 @@ def test_long_skips_put_the_encoders_features_beside_the_decoders() -> None:
 
 
 @pytest.mark.parametrize("norm", ["instance", "layer"])
-@pytest.mark.parametrize("output", ["image", "residual", "gated"])
+@pytest.mark.parametrize("output_mode", ["image", "residual", "gated"])
 @pytest.mark.parametrize("long_skips", [False, True])
 def test_every_combination_of_options_gives_an_image_and_finite_gradients(
-    norm: Norm, output: Output, long_skips: bool
+    norm: Norm, output_mode: OutputMode, long_skips: bool
 ) -> None:
-    network = Generator(4, inputs=2, norm=norm, output=output, long_skips=long_skips)
+    network = Generator(4, inputs=2, norm=norm, output_mode=output_mode, long_skips=long_skips)
     out = network(torch.rand(2, 2, 32, 48))
     assert out.shape == (2, 1, 32, 48)
     assert 0 <= out.min() <= out.max() <= 1

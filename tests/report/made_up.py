@@ -48,9 +48,9 @@ def row(method: str, output: str = "raw", mask: str | None = None, **more: Any) 
             "panel_mean": healthiness - 0.0222,
             "panel_worst": healthiness - 0.0333,
             "rel": healthiness - 0.0444,
-            "held_back": {**measure(healthiness - 0.0555), "pooled": healthiness - 0.0566},
+            "held_out": {**measure(healthiness - 0.0555), "pooled": healthiness - 0.0566},
             "insertion_recall": 0.8764,
-            "void": False,
+            "unreliable": False,
             "members": {"seed_1": {"pooled": healthiness - 0.02}, "threshold": healthiness - 0.03},
         },
         "identity": measure(identity),
@@ -61,7 +61,7 @@ def row(method: str, output: str = "raw", mask: str | None = None, **more: Any) 
         "mae_outside": measure(0.00544, 0.0011),
         "residual_contrast": measure(-0.0004, 0.02),
         "checkerboard": measure(1.234),
-        "flicker": None,
+        "through_plane_inconsistency": None,
         **more,
     }
 
@@ -80,7 +80,9 @@ def trained(method: str, **more: Any) -> dict[str, Any]:
         truth_phantom=None,
         reseg_excess_auroc=measure(0.0711),
         cycle={"l1": measure(0.0213), "location_dice": measure(0.777)} if factorised else None,
-        obey={"left_without_mask": measure(0.0456), "moved_dice": measure(0.6123)} if factorised else {},
+        mask_control={"residual_without_mask": measure(0.0456), "moved_mask_dice": measure(0.6123)}
+        if factorised
+        else {},
         healthy_in={
             "mae": measure(0.0123),
             "ms_ssim": measure(0.987),
@@ -107,13 +109,13 @@ def table1() -> dict[str, Any]:
         *(row(name, "blend", "segmentor") for name in ("paired", "unpaired")),
         *(row(name, mask="true") for name in ("fill", "mirror")),
     ]
-    rows[0]["healthiness"].update(void=True, insertion_recall=0.1234)
+    rows[0]["healthiness"].update(unreliable=True, insertion_recall=0.1234)
     return {
         "commit": "0123456789abcdef",
         "config": "configs/made_up.yaml",
         "cohort": "made_up",
         "split": {"train": 68, "val": 12, "test": VOLUMES},
-        "preprocessing": {"field": [208, 160]},
+        "preprocessing": {"slice_shape": [208, 160]},
         "valid": True,
         "judge": {"dice_pooled": 0.8123, "dice_per_volume": 0.7891, "h_copy": 0.0481},
         "choice_rule": "the kept checkpoint with the highest identity + healthiness on validation",

@@ -20,7 +20,7 @@ def row(image: str, **values: Any) -> dict[str, Any]:
 class Page(HTMLParser):
     """Links, sources and tags of a page; it fails where a tag is closed that is not open."""
 
-    VOID = ("meta", "rect", "circle", "line", "br", "img")
+    UNRELIABLE = ("meta", "rect", "circle", "line", "br", "img")
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -33,11 +33,11 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.links += [value or "" for key, value in attrs if key in ("href", "src")]
-        if tag not in self.VOID:
+        if tag not in self.UNRELIABLE:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        if tag not in self.VOID:
+        if tag not in self.UNRELIABLE:
             assert self.open.pop() == tag
 
 

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pseudohealthy.report.viewer import KINDS, Kind, viewer_html
+from pseudohealthy.report.viewer.subject_page import KINDS, Kind, viewer_html
 from report import browser
 
 SHAPE = (30, 36, 24)

@@ -11,7 +11,7 @@ from cohorts import LPS
 from models import saved
 from patient import patient, reoriented
 from pseudohealthy.synthesis.model import Model
-from pseudohealthy.synthesis.volume import Synthesis, synthesize
+from pseudohealthy.synthesis.synthesize import Synthesis, synthesize
 
 
 @pytest.fixture(scope="module")

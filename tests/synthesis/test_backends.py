@@ -18,7 +18,7 @@ from pseudohealthy.errors import InputError
 from pseudohealthy.networks.midline import mirrored
 from pseudohealthy.synthesis import backends
 from pseudohealthy.synthesis.backends import PACKAGES, WORTH, Name, checked, facts, taken
-from pseudohealthy.synthesis.default import default_weights
+from pseudohealthy.synthesis.bundled_weights import bundled_weights
 from pseudohealthy.synthesis.model import Model
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -58,13 +58,13 @@ def test_a_tiny_model_gives_the_same(name: Name, mirrored: bool, tmp_path: Path)
     for slices in (1, 5):  # any number of them
         x = head(slices, 64, 48)
         for letter, ours, theirs in (
-            ("G", other.healthy(x), plain.healthy(x)),
-            ("S", other.lesion(x), plain.lesion(x)),
+            ("G", other.synthesize(x), plain.synthesize(x)),
+            ("S", other.segment(x), plain.segment(x)),
         ):
             assert ours.dtype == np.float32
             assert ours.shape == x.shape
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=WITHIN[precision][letter])
-    assert np.ptp(other.healthy(x) - x) > 1e-3
+    assert np.ptp(other.synthesize(x) - x) > 1e-3
 
 
 class Mirror(torch.nn.Module):
@@ -87,12 +87,12 @@ def test_a_brain_is_mirrored_about_the_same_column(name: Name) -> None:
 
 @pytest.mark.parametrize("name", CONVERTED)
 def test_the_embedded_model_gives_the_same(name: Name) -> None:
-    plain, other = Model.load(default_weights(), "cpu"), Model.load(default_weights(), "cpu", name)
+    plain, other = Model.load(bundled_weights(), "cpu"), Model.load(bundled_weights(), "cpu", name)
     x = head(3, 208, 160)
     precision = other.running(3)["precision"]
     for letter, ours, theirs in (
-        ("G", other.healthy(x), plain.healthy(x)),
-        ("S", other.lesion(x), plain.lesion(x)),
+        ("G", other.synthesize(x), plain.synthesize(x)),
+        ("S", other.segment(x), plain.segment(x)),
     ):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=WITHIN[precision][letter])
         assert np.ptp(theirs) > 0.5
@@ -103,7 +103,7 @@ def test_a_network_of_image_and_mask_gives_the_same_in_tiles(name: Name, tmp_pat
     saved(tmp_path, "inpainter")
     x = head(2, 96, 72)
     m = (x > 0.7).astype(np.float32)
-    ours, theirs = (Model.load(tmp_path, "cpu", each).inpainted(x, m) for each in (name, "torch"))
+    ours, theirs = (Model.load(tmp_path, "cpu", each).inpaint(x, m) for each in (name, "torch"))
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=WITHIN[facts(name)["precision"]]["S"])
 
 
@@ -111,9 +111,9 @@ def test_a_network_of_image_and_mask_gives_the_same_in_tiles(name: Name, tmp_pat
     importlib.util.find_spec("openvino") is None, reason="the extra openvino is not installed"
 )
 def test_half_precision_stays_within_what_is_said_of_it() -> None:
-    model = Model.load(default_weights(), "cpu")
+    model = Model.load(bundled_weights(), "cpu")
     x = head(1, 208, 160)
-    for letter, theirs in (("G", model.healthy(x)), ("S", model.lesion(x))):
+    for letter, theirs in (("G", model.synthesize(x)), ("S", model.segment(x))):
         run = backends._openvino(model.networks[letter], (208, 160), 1, "bf16")
         np.testing.assert_allclose(run(x[:, None])[:, 0], theirs, rtol=0, atol=WITHIN["bf16"][letter])
 
@@ -126,7 +126,7 @@ def test_openvino_is_pinned_only_where_it_has_all_the_cores(
     spare: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backends, "_cores", lambda: torch.get_num_threads() + spare)
-    network = Model.load(default_weights(), "cpu").networks["G"]
+    network = Model.load(bundled_weights(), "cpu").networks["G"]
     compiled = backends.to_openvino(network, (64, 48), 1)
     assert compiled.get_property("ENABLE_CPU_PINNING") == (spare == 0)
 

@@ -22,7 +22,7 @@ from pseudohealthy.errors import RESEARCH_USE, InputError, PseudohealthyError
 from pseudohealthy.networks.generator import Generator
 from pseudohealthy.networks.segmentor import Segmentor
 from pseudohealthy.synthesis.backends import OUTPUT, PACKAGES, to_onnx
-from pseudohealthy.synthesis.default import default_weights
+from pseudohealthy.synthesis.bundled_weights import bundled_weights
 from pseudohealthy.synthesis.export import LICENCE, export
 from pseudohealthy.synthesis.model import SLICES_ON_CPU, Model
 from pseudohealthy.training.weights import digest
@@ -55,7 +55,7 @@ def session(path: Path) -> Any:
 def onnx_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded weights, exported."""
     out = tmp_path_factory.mktemp("export") / "onnx"
-    written = export(default_weights(), out, "onnx")
+    written = export(bundled_weights(), out, "onnx")
     assert [path.name for path in written] == [
         "README.md",
         "generator.onnx",
@@ -70,7 +70,7 @@ def onnx_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_embedded_weights_give_the_same_in_another_runtime(
     onnx_files: Path, shape: tuple[int, int, int]
 ) -> None:
-    networks = Model.load(default_weights(), "cpu").networks
+    networks = Model.load(bundled_weights(), "cpu").networks
     x, m = slices(shape)[:, None], slices(shape, 1)[:, None]
     for letter, name in (("G", "generator"), ("S", "segmentor"), ("R", "reconstructor")):
         given = {"x": x, "m": m} if letter == "R" else {"x": x}
@@ -87,8 +87,8 @@ def test_a_file_says_what_it_is(onnx_files: Path) -> None:
         onnx.checker.check_model(onnx_files / f"{name}.onnx", full_check=True)
         told = session(onnx_files / f"{name}.onnx").get_modelmeta().custom_metadata_map
         assert (told["network"], told["method"]) == (letter, "paired")
-        assert told["weights_sha256"] == digest(default_weights())
-        assert json.loads(told["preprocessing"])["field"] == [208, 160]
+        assert told["weights_sha256"] == digest(bundled_weights())
+        assert json.loads(told["preprocessing"])["slice_shape"] == [208, 160]
         assert told["research_use"] == RESEARCH_USE
     readme = (onnx_files / "README.md").read_text()
     for said in ("`segmentor.onnx` (S): x, an axial", "208 x 160", RESEARCH_USE, "TCGA-LGG"):
@@ -99,7 +99,7 @@ def test_a_file_says_what_it_is(onnx_files: Path) -> None:
 @pytest.mark.parametrize(
     "network",
     [
-        Generator(4, norm="layer", output="gated", long_skips=True),
+        Generator(4, norm="layer", output_mode="gated", long_skips=True),
         Generator(4, mirrored_input=True),
         Segmentor(4, residual="concatenate"),
     ],
@@ -165,9 +165,9 @@ def test_a_bundle_gives_exactly_what_the_model_gives(bundle: Path) -> None:
     x = slices((SLICES_ON_CPU, 64, 48))
     G, S = loaded(bundle, "network_def", "model.pt"), loaded(bundle, "segmentor_def", "segmentor.pt")
     R = loaded(bundle, "reconstructor_def", "reconstructor.pt")
-    np.testing.assert_array_equal(ours(G, x[:, None])[:, 0], model.healthy(x))
-    np.testing.assert_array_equal(ours(S, x[:, None])[:, 0], model.lesion(x))
-    np.testing.assert_array_equal(ours(R, x[:, None], x[:, None])[:, 0], model.reconstructed(x, x))
+    np.testing.assert_array_equal(ours(G, x[:, None])[:, 0], model.synthesize(x))
+    np.testing.assert_array_equal(ours(S, x[:, None])[:, 0], model.segment(x))
+    np.testing.assert_array_equal(ours(R, x[:, None], x[:, None])[:, 0], model.reconstruct(x, x))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ignite") is None, reason="pytorch-ignite is not installed")
@@ -197,7 +197,7 @@ workflow.finalize()
     assert done.returncode == 0, done.stderr
     theirs = np.load(bundle / "predictions.npy")
     model = Model.load(bundle.parent / "weights", "cpu")
-    expected = model.healthy(np.array(Prepared.open(prepared_folder).images))
+    expected = model.synthesize(np.array(Prepared.open(prepared_folder).images))
     np.testing.assert_allclose(theirs, expected, rtol=0, atol=1e-6)
 
 
@@ -238,7 +238,7 @@ def test_the_metadata_is_true_of_the_network(bundle: Path) -> None:
                 "is_patch_data",
                 "channel_def",
             }
-    assert told["preprocessing"]["field"] == [64, 48]
+    assert told["preprocessing"]["slice_shape"] == [64, 48]
     assert told["weights_sha256"] == digest(bundle.parent / "weights")
     assert told["intended_use"] == RESEARCH_USE
 
@@ -250,7 +250,7 @@ def test_a_judges_bundle_is_about_its_segmentor(tmp_path: Path) -> None:
     assert "model.pt" in [path.name for path in written]
     x = slices((1, 64, 48))
     S = loaded(tmp_path / "out", "network_def", "model.pt")
-    np.testing.assert_array_equal(ours(S, x[:, None])[:, 0], Model.load(weights, "cpu").lesion(x))
+    np.testing.assert_array_equal(ours(S, x[:, None])[:, 0], Model.load(weights, "cpu").segment(x))
     assert RESEARCH_USE in (tmp_path / "out/docs/README.md").read_text()
 
 
@@ -260,7 +260,7 @@ def test_both_generators_of_cyclegan_are_in_its_bundle(tmp_path: Path) -> None:
     x = slices((1, 64, 48))
     F = loaded(tmp_path / "out", "backward_generator_def", "backward_generator.pt")
     theirs = ours(F, x[:, None])[:, 0]
-    np.testing.assert_array_equal(theirs, Model.load(weights, "cpu").reconstructed(x, None))
+    np.testing.assert_array_equal(theirs, Model.load(weights, "cpu").reconstruct(x, None))
 
 
 def test_an_inpainter_makes_no_bundle(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from models import saved
 from pseudohealthy.config import MethodName
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
-from pseudohealthy.methods.catalogue import build
+from pseudohealthy.methods.factory import build
 from pseudohealthy.synthesis.model import SLICES_AT_ONCE, Model
 from pseudohealthy.training.checkpoint import load_weights
 from pseudohealthy.training.loop import train
@@ -49,7 +49,7 @@ def test_a_loaded_model_gives_what_its_networks_give(trained: Path, prepared: Pr
     model = Model.load(trained, "cpu")
     x = np.array(prepared.images[: SLICES_AT_ONCE + 3])
     assert len(x) == SLICES_AT_ONCE + 3
-    for letter, ours in (("G", model.healthy(x)), ("S", model.lesion(x))):
+    for letter, ours in (("G", model.synthesize(x)), ("S", model.segment(x))):
         assert ours.dtype == np.float32
         np.testing.assert_allclose(ours, run(networks(trained)[letter], x), rtol=0, atol=1e-6)
         assert np.ptp(ours) > 0
@@ -73,7 +73,7 @@ def test_a_model_says_what_it_is(trained: Path, prepared: Prepared) -> None:
 def test_slices_larger_than_the_field_go_through_in_tiles(trained: Path) -> None:
     model = Model.load(trained, "cpu")
     x = np.random.default_rng(0).random((2, 96, 72), dtype=np.float32)
-    out = model.healthy(x)
+    out = model.synthesize(x)
     assert out.shape == x.shape
     corners = {(0, 0): np.s_[:, :32, :24], (32, 24): np.s_[:, -32:, -24:]}  # what one tile alone holds
     for (top, left), alone in corners.items():
@@ -90,30 +90,30 @@ def test_the_reconstructor_puts_disease_where_the_mask_says(trained: Path, prepa
     R = networks(trained)["R"]
     for mask in (m, 0.3 * m.astype(np.float32), np.zeros_like(x)):
         expected = R(torch.from_numpy(x)[:, None], torch.from_numpy(mask.astype(np.float32))[:, None])
-        ours = model.reconstructed(x, mask)
+        ours = model.reconstruct(x, mask)
         assert ours.dtype == np.float32
         np.testing.assert_allclose(ours, expected[:, 0].detach().numpy(), rtol=0, atol=1e-6)
-    assert np.abs(model.reconstructed(x, m) - model.reconstructed(x, np.zeros_like(x))).max() > 1e-6
+    assert np.abs(model.reconstruct(x, m) - model.reconstruct(x, np.zeros_like(x))).max() > 1e-6
 
 
 def test_image_and_mask_larger_than_the_field_are_cut_alike(trained: Path) -> None:
     model = Model.load(trained, "cpu")
     rng = np.random.default_rng(0)
     x, m = rng.random((2, 2, 96, 72), dtype=np.float32)
-    out = model.reconstructed(x, m)
+    out = model.reconstruct(x, m)
     assert out.shape == x.shape
-    alone = model.reconstructed(x[:, :64, :48], m[:, :64, :48])  # what the first tile alone holds
+    alone = model.reconstruct(x[:, :64, :48], m[:, :64, :48])  # what the first tile alone holds
     np.testing.assert_allclose(out[:, :32, :24], alone[:, :32, :24], rtol=0, atol=1e-6)
 
 
 def test_cyclegan_reconstructs_without_a_mask(tmp_path: Path) -> None:
     model = Model.load(saved(tmp_path, "cyclegan"), "cpu")
     x = np.random.default_rng(0).random((2, 64, 48), dtype=np.float32)
-    np.testing.assert_allclose(model.reconstructed(x, None), run(model.networks["F"], x), rtol=0, atol=1e-6)
-    assert np.array_equal(model.reconstructed(x, np.ones_like(x)), model.reconstructed(x, None))
-    assert not np.array_equal(model.reconstructed(x, None), model.healthy(x))
+    np.testing.assert_allclose(model.reconstruct(x, None), run(model.networks["F"], x), rtol=0, atol=1e-6)
+    assert np.array_equal(model.reconstruct(x, np.ones_like(x)), model.reconstruct(x, None))
+    assert not np.array_equal(model.reconstruct(x, None), model.synthesize(x))
     with pytest.raises(InputError, match="method cyclegan, which has no S"):
-        model.lesion(x)
+        model.segment(x)
 
 
 def test_inpainting_changes_the_inside_of_the_mask_alone_and_does_not_know_what_was_there(
@@ -123,11 +123,11 @@ def test_inpainting_changes_the_inside_of_the_mask_alone_and_does_not_know_what_
     x = np.random.default_rng(0).random((3, 96, 72), dtype=np.float32)
     m = np.zeros(x.shape, dtype=np.uint8)
     m[:, 20:50, 10:40] = 1
-    out = model.inpainted(x, m)
+    out = model.inpaint(x, m)
     assert out.dtype == np.float32
     assert np.array_equal(out[m == 0], x[m == 0])
     assert (out[m == 1] != x[m == 1]).mean() > 0.99
-    assert np.array_equal(model.inpainted(np.where(m, 1 - x, x), m), out)
+    assert np.array_equal(model.inpaint(np.where(m, 1 - x, x), m), out)
 
 
 @pytest.mark.parametrize("method", ["conditional_gan", "judge", "inpainter"])
@@ -135,33 +135,33 @@ def test_a_method_without_a_reconstructor_reconstructs_nothing(tmp_path: Path, m
     model = Model.load(saved(tmp_path, method), "cpu")
     x = np.zeros((1, 64, 48), dtype=np.float32)
     with pytest.raises(InputError, match=f"method {method}, which has no R"):
-        model.reconstructed(x, x)
+        model.reconstruct(x, x)
     if method != "inpainter":
         with pytest.raises(InputError, match=f"method {method}, which has no I"):
-            model.inpainted(x, x)
+            model.inpaint(x, x)
 
 
 def test_a_mask_that_is_missing_or_of_another_shape_is_refused(tmp_path: Path) -> None:
     model = Model.load(saved(tmp_path), "cpu")
     x = np.zeros((2, 64, 48), dtype=np.float32)
     with pytest.raises(InputError, match=r"a mask of the slices' shape \(2, 64, 48\) is needed, found none"):
-        model.reconstructed(x, None)
+        model.reconstruct(x, None)
     with pytest.raises(InputError, match=r"found one of \(1, 64, 48\)"):
-        model.reconstructed(x, x[:1])
+        model.reconstruct(x, x[:1])
 
 
 def test_the_field_is_the_models_own(tmp_path: Path) -> None:
-    model = Model.load(saved(tmp_path, field=(96, 80)), "cpu")
+    model = Model.load(saved(tmp_path, slice_shape=(96, 80)), "cpu")
     x = np.random.default_rng(0).random((2, 96, 80), dtype=np.float32)
-    np.testing.assert_allclose(model.lesion(x), run(model.networks["S"], x), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(model.segment(x), run(model.networks["S"], x), rtol=0, atol=1e-6)
 
 
 def test_a_judge_finds_lesions_and_heals_none(tmp_path: Path) -> None:
     model = Model.load(saved(tmp_path, "judge", finds=True), "cpu")
     x = np.zeros((1, 64, 48), dtype=np.float32)
-    assert model.lesion(x).min() > 0.99
+    assert model.segment(x).min() > 0.99
     with pytest.raises(InputError, match="method judge, which has no G"):
-        model.healthy(x)
+        model.synthesize(x)
 
 
 @pytest.mark.parametrize("folder", ["none", "model.safetensors"])
@@ -196,7 +196,7 @@ def test_a_config_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="tensors do not fit the networks"):
         Model.load(edited(tmp_path, lambda config: config["settings"]["networks"].update(width=8)))
     with pytest.raises(InputError, match="multiples of 16"):
-        Model.load(edited(tmp_path, lambda config: config["preprocessing"].update(field=[60, 48])))
+        Model.load(edited(tmp_path, lambda config: config["preprocessing"].update(slice_shape=[60, 48])))
 
 
 def edited(folder: Path, edit: Callable[[dict[str, Any]], object]) -> Path:

@@ -21,7 +21,7 @@ from pseudohealthy.data.volume import read_volume, volume_from_array
 from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.sources import EXPECTED, image_volume
-from pseudohealthy.synthesis.volume import Synthesis, synthesize
+from pseudohealthy.synthesis.synthesize import Synthesis, synthesize
 
 MM = (1.0, 1.0, 1.0)
 PARTS = ("healthy", "probability", "mask", "difference")

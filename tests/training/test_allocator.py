@@ -10,7 +10,7 @@ import pytest
 
 CODE = """
 import resource, torch
-from pseudohealthy.training.allocator import memory_kept
+from pseudohealthy.training.allocator import retain_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -20,7 +20,7 @@ def faults():
 
 torch.set_num_threads(1)
 print(faults())
-with memory_kept():
+with retain_freed_memory():
     faults()
     print(faults())
     kept = torch.ones(2**24)

@@ -19,7 +19,7 @@ from pseudohealthy.training.weights import digest, read_config
 
 CONFIG = {
     "settings": {"method": "paired", "preset": "default"},
-    "preprocessing": {"field": [208, 160]},
+    "preprocessing": {"slice_shape": [208, 160]},
     "data": {"cohort": "lgg", "train": 68},
     "images": 16,
     "averaged": False,

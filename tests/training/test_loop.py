@@ -24,13 +24,13 @@ from torch import Tensor
 
 from pseudohealthy.config import MethodName, PresetName, Settings
 from pseudohealthy.data.prepared import Prepared
-from pseudohealthy.data.slices import Batch, Slices
 from pseudohealthy.errors import InputError, PseudohealthyError
-from pseudohealthy.methods.catalogue import build
 from pseudohealthy.methods.conditional_gan import ConditionalGAN
+from pseudohealthy.methods.factory import build
+from pseudohealthy.sampling.sampler import Batch, BatchSampler
 from pseudohealthy.training.checkpoint import load_state, load_weights
 from pseudohealthy.training.loop import drawn, images_to_see, plan, precision, train
-from pseudohealthy.training.run import Run
+from pseudohealthy.training.trainer import Run
 from pseudohealthy.training.weights import read_config
 from tiny import tiny
 
@@ -80,9 +80,12 @@ def stop_at(image: int, prepared: Prepared, out: Path, settings: Settings) -> No
 
 RUNS = [
     *[tiny(method) for method in get_args(MethodName)],
-    tiny("semi_supervised", "training.labelled_share=0.5"),
+    tiny("semi_supervised", "training.labelled_fraction=0.5"),
     tiny("unpaired", "losses.lesion_crop_adversarial=0.5", "losses.gradient=5"),
-    *[tiny(method, "training.critic_steps=2", preset="media2020") for method in ("paired", "unpaired")],
+    *[
+        tiny(method, "training.discriminator_steps=2", preset="media2020")
+        for method in ("paired", "unpaired")
+    ],
 ]
 
 
@@ -90,7 +93,7 @@ RUNS = [
 def test_a_run_stopped_between_checkpoints_ends_with_the_weights_of_one_never_stopped(
     settings: Settings, prepared: Prepared, tmp_path: Path
 ) -> None:
-    update = {"images": 8, "checkpoint_every": 4, "panel_every": 1000}
+    update = {"images": 8, "checkpoint_every": 4, "preview_every": 1000}
     settings = settings.model_copy(update={"training": settings.training.model_copy(update=update)})
     train(prepared, tmp_path / "whole", settings, accelerator="cpu")
     stop_at(6, prepared, tmp_path / "stopped", settings)
@@ -107,7 +110,7 @@ def test_a_run_stopped_in_its_warm_up_or_behind_it_goes_on_as_one_never_stopped(
     method: MethodName, image: int, prepared: Prepared, tmp_path: Path
 ) -> None:
     """The warm-up ends at image 8; states are saved at 4 and 8, and four images later."""
-    options = ["training.warm_up_images=7", "training.images=8", "training.panel_every=1000"]
+    options = ["training.warm_up_images=7", "training.images=8", "training.preview_every=1000"]
     settings = tiny(method, *options, "losses.lesion_crop_adversarial=0.5")
     train(prepared, tmp_path / "whole", settings, accelerator="cpu")
     stop_at(image, prepared, tmp_path / "stopped", settings)
@@ -124,7 +127,7 @@ def test_a_run_stopped_in_its_warm_up_or_behind_it_goes_on_as_one_never_stopped(
 def test_a_warm_up_changes_what_comes_of_the_same_number_of_images_and_is_told_of(
     prepared: Prepared, tmp_path: Path
 ) -> None:
-    options = ["training.images=8", "training.panel_every=4", "training.keep_every=4"]
+    options = ["training.images=8", "training.preview_every=4", "training.snapshot_every=4"]
     without = tiny("paired", *options)
     warm = tiny("paired", *options, "training.warm_up_images=8")
     train(prepared, tmp_path / "without", without, accelerator="cpu")
@@ -155,7 +158,7 @@ def test_by_time_a_warm_up_ends_and_goes_on_by_the_clock(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pseudohealthy.training.loop.now", Watch())
-    options = ["training.minutes=0.2", "training.warm_up_share=0.5", "training.panel_every=1000"]
+    options = ["training.minutes=0.2", "training.warm_up_fraction=0.5", "training.preview_every=1000"]
     settings = tiny("unpaired", *options)
     stop_at(6, prepared, tmp_path / "run", settings)  # in the warm-up, saved at image 4
     train(prepared, tmp_path / "run", settings, accelerator="cpu")
@@ -217,7 +220,7 @@ def test_two_processes_have_the_gradients_of_one_within_rounding(
 def test_unpaired_training_does_not_depend_on_any_images_own_mask(
     prepared_folder: Path, tmp_path: Path
 ) -> None:
-    """Masks of the bank teach S; those of the images may be anything, in the warm-up too."""
+    """Masks of the library teach S; those of the images may be anything, in the warm-up too."""
     unpaired = tiny("unpaired", "training.warm_up_images=8", "losses.lesion_crop_adversarial=0.5")
     before = train(Prepared.open(prepared_folder), tmp_path / "before", unpaired, accelerator="cpu")
     corrupted = tmp_path / "corrupted"
@@ -236,10 +239,12 @@ def test_unpaired_training_does_not_depend_on_any_images_own_mask(
 def test_masks_that_semi_supervised_training_is_not_to_know_do_not_matter(
     prepared: Prepared, tmp_path: Path
 ) -> None:
-    options = ["training.labelled_share=0.5", "training.images=4", "losses.outside=1"]
+    options = ["training.labelled_fraction=0.5", "training.images=4", "losses.identity_outside_lesion=1"]
     settings = tiny("semi_supervised", *options, "training.warm_up_images=4")
-    own = replace(prepared, bank=None, bank_slices=None)  # the bank is of the same volumes
-    (known,) = set(Slices(own, "train", frozenset({"lesion"}), settings.training).pathological["subject"])
+    own = replace(prepared, library=None, library_slices=None)  # the library is of the same volumes
+    (known,) = set(
+        BatchSampler(own, "train", frozenset({"lesion"}), settings.training).pathological["subject"]
+    )
     masks = own.masks.copy()
     others = (own.slices["subject"] != known).to_numpy()
     masks[others] = np.random.default_rng(0).integers(0, 2, masks[others].shape)
@@ -255,7 +260,11 @@ def test_masks_that_semi_supervised_training_is_not_to_know_do_not_matter(
 def test_every_step_of_the_discriminators_in_a_run_has_a_batch_of_its_own(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = ["training.critic_steps=3", "training.critic_steps_later=2", "training.critic_epoch=1"]
+    options = [
+        "training.discriminator_steps=3",
+        "training.discriminator_steps_later=2",
+        "training.discriminator_epoch=1",
+    ]
     settings = tiny("conditional_gan", *options, preset="media2020")  # an epoch is 8 images, four steps
     seen: list[bytes] = []
     original = ConditionalGAN.discriminator_losses
@@ -279,7 +288,7 @@ def test_every_step_of_the_discriminators_in_a_run_has_a_batch_of_its_own(
 def test_kept_weights_are_those_of_their_image_whole_and_the_same_after_an_interruption(
     prepared: Prepared, tmp_path: Path
 ) -> None:
-    options = ["training.keep_every=6", "training.checkpoint_every=8", "training.panel_every=1000"]
+    options = ["training.snapshot_every=6", "training.checkpoint_every=8", "training.preview_every=1000"]
     settings = tiny("conditional_gan", *options)
     train(prepared, tmp_path / "whole", settings, accelerator="cpu")
     stop_at(14, prepared, tmp_path / "stopped", settings)
@@ -305,7 +314,7 @@ def test_kept_weights_are_those_of_their_image_whole_and_the_same_after_an_inter
 
 
 def test_of_a_judge_the_averaged_weights_are_kept(prepared: Prepared, tmp_path: Path) -> None:
-    train(prepared, tmp_path, tiny("judge", "training.keep_every=6"), accelerator="cpu")
+    train(prepared, tmp_path, tiny("judge", "training.snapshot_every=6"), accelerator="cpu")
     last = tmp_path / "snapshots/0000016"
     kept, averaged, raw = (
         load_file(folder / "model.safetensors")
@@ -319,7 +328,7 @@ def test_of_a_judge_the_averaged_weights_are_kept(prepared: Prepared, tmp_path: 
 def test_weights_that_cannot_be_kept_whole_are_not_kept_at_all(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = tiny("conditional_gan", "training.keep_every=2", "training.panel_every=1000")
+    settings = tiny("conditional_gan", "training.snapshot_every=2", "training.preview_every=1000")
 
     def full(*_: object) -> None:
         raise PseudohealthyError("no room for the last file")
@@ -343,7 +352,7 @@ class Watch:
 
 @pytest.mark.parametrize("ahead", [0, 3])
 def test_batches_drawn_ahead_are_those_drawn_when_asked_for(prepared: Prepared, ahead: int) -> None:
-    slices = Slices(prepared, "train", build(tiny("paired")).needs, tiny("paired").training)
+    slices = BatchSampler(prepared, "train", build(tiny("paired")).needs, tiny("paired").training)
     with contextlib.closing(drawn(slices.batch, 2, ahead)) as batches:
         for number in range(2, 12):
             found, expected = next(batches), slices.batch(number)
@@ -367,7 +376,7 @@ def test_minutes_end_a_run_at_a_whole_step_whose_weights_are_kept(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pseudohealthy.training.loop.now", Watch())
-    options = ["training.minutes=0.1", "training.keep_every=100", "training.checkpoint_every=100"]
+    options = ["training.minutes=0.1", "training.snapshot_every=100", "training.checkpoint_every=100"]
     settings = tiny("conditional_gan", *options)
     folder = train(prepared, tmp_path / "run", settings, accelerator="cpu")
     # six seconds, a step each; `images` would have been 16
@@ -386,7 +395,7 @@ def test_time_that_was_used_before_an_interruption_is_used(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pseudohealthy.training.loop.now", Watch())
-    settings = tiny("conditional_gan", "training.minutes=0.1", "training.panel_every=1000")
+    settings = tiny("conditional_gan", "training.minutes=0.1", "training.preview_every=1000")
     stop_at(6, prepared, tmp_path / "run", settings)
     assert load_state(tmp_path / "run/state.pt")["seconds"] == 2  # saved at image 4
     train(prepared, tmp_path / "run", settings, accelerator="cpu")
@@ -396,7 +405,7 @@ def test_time_that_was_used_before_an_interruption_is_used(
 
 
 def test_the_run_folder_says_what_was_done(prepared: Prepared, tmp_path: Path) -> None:
-    settings = tiny("paired", "training.images=80", "training.panel_every=40")
+    settings = tiny("paired", "training.images=80", "training.preview_every=40")
     folder = train(prepared, tmp_path / "run", settings, accelerator="cpu")
     written = yaml.safe_load((tmp_path / "run/settings.yaml").read_text())
     assert written == plan(prepared, settings, None, "cpu")
@@ -405,7 +414,7 @@ def test_the_run_folder_says_what_was_done(prepared: Prepared, tmp_path: Path) -
     assert [row["images"] for row in rows] == [40, 80]
     assert set(rows[0]) == {
         *("images", "L_CC", "L_GAN1", "L_Seg", "D_x"),
-        *("L_Truth", "L_Clean", "L_Outside", "L_Healthy"),
+        *("L_Synthetic", "L_ResidualLesion", "L_IdentityOutside", "L_HealthyIdentity"),
     }
     panels = sorted((tmp_path / "run/panels").iterdir())
     assert [panel.name for panel in panels] == ["0000040.png", "0000080.png"]
@@ -482,7 +491,7 @@ def test_how_often_a_run_is_saved_and_drawn_may_change_and_the_weights_do_not(
     settings = tiny("judge", "training.images=8")
     train(prepared, tmp_path / "whole", settings, accelerator="cpu")
     stop_at(6, prepared, tmp_path / "stopped", settings)
-    other = tiny("judge", "training.images=8", "training.panel_every=2", "training.checkpoint_every=3")
+    other = tiny("judge", "training.images=8", "training.preview_every=2", "training.checkpoint_every=3")
     train(prepared, tmp_path / "stopped", other, accelerator="cpu")
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
     assert (tmp_path / "stopped/panels/0000006.png").is_file()
@@ -535,15 +544,15 @@ def test_weights_of_a_run_fit_the_method_that_made_them(prepared: Prepared, tmp_
     assert same(dict(fresh.state_dict()), load_file(folder / "model.safetensors"))
 
 
-def test_controls_patients_without_masks_and_a_bank_are_enough_for_unpaired(tmp_path: Path) -> None:
-    from cohorts import FITTING, bank, bids, controls
+def test_controls_patients_without_masks_and_a_library_are_enough_for_unpaired(tmp_path: Path) -> None:
+    from cohorts import FITTING, bids, controls, library
     from pseudohealthy.data.cohort import read_cohort
     from pseudohealthy.data.prepare import prepare
 
-    parts = [bids(tmp_path / "p", 4, masks=False), controls(tmp_path / "c", 4), bank(tmp_path / "b", 3)]
+    parts = [bids(tmp_path / "p", 4, masks=False), controls(tmp_path / "c", 4), library(tmp_path / "b", 3)]
     prepare(read_cohort(parts), tmp_path / "prepared", FITTING)
     mixed = Prepared.open(tmp_path / "prepared")
-    assert set(pd.unique(mixed.slices["label"])) == {"unlabelled", "healthy", "end"}
+    assert set(pd.unique(mixed.slices["label"])) == {"unlabelled", "healthy", "edge"}
     assert train(mixed, tmp_path / "run", tiny("unpaired"), accelerator="cpu").is_dir()
     with pytest.raises(InputError, match="no pathological train slice"):
         train(mixed, tmp_path / "paired", tiny("paired"), accelerator="cpu")
@@ -552,7 +561,7 @@ def test_controls_patients_without_masks_and_a_bank_are_enough_for_unpaired(tmp_
 def test_weights_know_what_their_training_data_look_like(tmp_path: Path) -> None:
     from cohorts import FITTING, bids
     from pseudohealthy.data.cohort import read_cohort
-    from pseudohealthy.data.familiar import Reference
+    from pseudohealthy.data.out_of_distribution import Reference
     from pseudohealthy.data.prepare import prepare
 
     prepare(read_cohort([bids(tmp_path / "bids", 8)]), tmp_path / "prepared", FITTING)
@@ -562,4 +571,4 @@ def test_weights_know_what_their_training_data_look_like(tmp_path: Path) -> None
     reference = Reference.read(weights)
     assert reference is not None
     assert (reference.data, reference.volumes) == (cohort.manifest["key"], 5)
-    assert (tmp_path / "run/weights_ema/familiar.json").is_file()
+    assert (tmp_path / "run/weights_ema/training_distribution.json").is_file()

@@ -16,9 +16,9 @@ from pseudohealthy.cli.program import run as run_program
 from pseudohealthy.errors import RESEARCH_USE, InputError, printable
 
 if TYPE_CHECKING:
-    from pseudohealthy.experiment.participants import Job
-    from pseudohealthy.experiment.records import Record
-    from pseudohealthy.experiment.selection import Subject
+    from pseudohealthy.bids_app.participant import Job
+    from pseudohealthy.bids_app.records import Record
+    from pseudohealthy.bids_app.selection import Subject
 
 NAME = "pseudohealthy-bids"
 LEVELS = ("participant", "group")
@@ -122,8 +122,8 @@ def run(
     ] = False,
 ) -> None:
     """See `HELP`."""
-    from pseudohealthy.experiment.derivative import checked_place
-    from pseudohealthy.experiment.selection import Shard, select
+    from pseudohealthy.bids_app.output_dataset import checked_place
+    from pseudohealthy.bids_app.selection import Shard, select
 
     if shard and dask:
         raise InputError("--shard and --dask: expected one of them; Dask shares the subjects out itself")
@@ -137,13 +137,13 @@ def run(
             raise InputError("--shard and --dask are for the level participant; group is done at once")
         _group(bids_dir, out_dir, subjects)
         return
-    from pseudohealthy.experiment.participants import Job  # loads torch, when all arguments are right
-    from pseudohealthy.synthesis.default import default_weights
+    from pseudohealthy.bids_app.participant import Job  # loads torch, when all arguments are right
+    from pseudohealthy.synthesis.bundled_weights import bundled_weights
 
     job = Job.of(
         bids_dir,
         out_dir,
-        weights or default_weights(),
+        weights or bundled_weights(),
         device=device,
         backend=backend,
         blend=blend,
@@ -164,23 +164,23 @@ def _participants(
     jobs: int | None,
 ) -> int:
     """Heal the subjects, here or on a cluster; returns how many images failed."""
-    from pseudohealthy.experiment.cluster import heal_on_dask
-    from pseudohealthy.experiment.derivative import describe
-    from pseudohealthy.experiment.participants import heal_here, heal_side_by_side, jobs_for
-    from pseudohealthy.experiment.records import write_table
-    from pseudohealthy.experiment.selection import select
+    from pseudohealthy.bids_app.dask_executor import run_dask
+    from pseudohealthy.bids_app.output_dataset import describe
+    from pseudohealthy.bids_app.participant import jobs_for, run_pool, run_serial
+    from pseudohealthy.bids_app.records import write_table
+    from pseudohealthy.bids_app.selection import select
 
     describe(bids, out)
     if dask:
-        results = heal_on_dask(subjects, job, dask, typer.echo)
+        results = run_dask(subjects, job, dask, typer.echo)
     elif (at_once := min(jobs or jobs_for(len(subjects), job.device), len(subjects))) > 1:
-        results = heal_side_by_side(subjects, job, at_once)
+        results = run_pool(subjects, job, at_once)
     else:
-        results = heal_here(subjects, job)
+        results = run_serial(subjects, job)
     with contextlib.closing(results):  # at once, should this be interrupted
         counts = _told(results, len(subjects))
     table = write_table(out, select(bids))
-    told = [f"{count} {status}" for status, count in counts.items() if count or status != "skipped"]
+    told = [f"{count} {status}" for status, count in counts.items() if count or status != "no_image"]
     typer.echo(printable(", ".join(told) + f"; see {table}"))
     typer.echo(RESEARCH_USE)
     return counts["failed"]
@@ -192,14 +192,14 @@ def _told(results: Iterator[list[Record]], total: int) -> dict[str, int]:
 
     from pseudohealthy.cli.progress import steps
 
-    counts = {"done": 0, "kept": 0, "failed": 0, "skipped": 0}
+    counts = {"done": 0, "skipped": 0, "failed": 0, "no_image": 0}
     quiet = Console(stderr=True).is_terminal
     with steps("subjects") as progress:
         progress(0, total, "")
         for number, records in enumerate(results, 1):
             for record in records:
                 counts[record.status] += 1
-                if record.status in ("failed", "skipped"):
+                if record.status in ("failed", "no_image"):
                     typer.echo(f"{record.status}: {record.subject}: {record.reason}", err=True)
                 elif not quiet:
                     typer.echo(f"{record.status}: {record.name} ({record.seconds:.1f} s)")
@@ -210,9 +210,9 @@ def _told(results: Iterator[list[Record]], total: int) -> dict[str, int]:
 
 
 def _group(bids: Path, out: Path, subjects: Sequence[Subject]) -> None:
+    from pseudohealthy.bids_app.group import write_group
+    from pseudohealthy.bids_app.records import records
     from pseudohealthy.data.layouts import listed
-    from pseudohealthy.experiment.group import write_group
-    from pseudohealthy.experiment.records import records
 
     files = write_group(bids, out, subjects)
     found = records(out, subjects)

@@ -55,7 +55,7 @@ def phantom(
 ) -> None:
     """Make a BIDS data set of synthetic brains: FLAIR, lesion masks, and each brain's true healthy image."""
     from pseudohealthy.cli.progress import steps
-    from pseudohealthy.data.phantom import make_phantoms
+    from pseudohealthy.phantom.dataset import make_phantoms
 
     with steps("phantoms") as progress:
         make_phantoms(
@@ -89,7 +89,7 @@ def prepare(
     """Check every file of a cohort, split it by volume, and write slices that training can map into memory.
 
     A BIDS folder (masks under `derivatives/`, `label-lesion`), BraTS or ISLES 2015. A patient may lack a
-    mask; `group` in `participants.tsv` tells controls; a folder of masks alone is a bank of lesion shapes.
+    mask; `group` in `participants.tsv` tells controls; a folder of masks alone is a lesion-mask library.
     Whoever has no FLAIR image is left out. What was left out, taken for something or not understood is told
     first. Preparing the same again does nothing.
 
@@ -99,7 +99,7 @@ def prepare(
     from pseudohealthy.config import preprocessing
     from pseudohealthy.data.cohort import read_cohort
     from pseudohealthy.data.prepare import prepare as prepare_cohort
-    from pseudohealthy.data.totals import people_told
+    from pseudohealthy.data.split_totals import people_told
 
     settings = preprocessing(preset, overrides=overrides or [])
     cohort = read_cohort(folders, layout, words_of(controls))
@@ -108,7 +108,7 @@ def prepare(
     with steps("prepare") as progress:
         manifest = prepare_cohort(cohort, out, settings, seed=seed, fractions=fractions, progress=progress)
     for split, totals in manifest["totals"].items():
-        said = {label: label for label in totals["slices"]} | {"end": "near the brain's ends"}
+        said = {label: label for label in totals["slices"]} | {"edge": "near the brain's edges"}
         counts = ", ".join(f"{count} {said[label]}" for label, count in totals["slices"].items() if count)
         typer.echo(f"{split}: {totals['volumes']} volumes; slices: {counts or 'none'}")
     for volume in manifest["volumes"]:
@@ -155,9 +155,9 @@ def train(
     import torch
     import yaml
 
+    from pseudohealthy.assessment.judge_selection import VALIDATION, select_judge
     from pseudohealthy.config import read_yaml, settings
     from pseudohealthy.data.prepared import Prepared
-    from pseudohealthy.experiment.judge_selection import VALIDATION, select_judge
     from pseudohealthy.training.loop import is_first_process, plan
     from pseudohealthy.training.loop import train as run_training
 
@@ -211,16 +211,16 @@ def synthesize(
     Example: `pseudohealthy synthesize sub-01_FLAIR.nii.gz -o healthy/ --blend`
     """
     from pseudohealthy.data.volume import read_volume
-    from pseudohealthy.synthesis.default import default_weights
+    from pseudohealthy.synthesis.bundled_weights import bundled_weights
     from pseudohealthy.synthesis.model import Model
     from pseudohealthy.synthesis.naming import not_made_again, refuse_another_s, refuse_existing
-    from pseudohealthy.synthesis.volume import synthesize as run
+    from pseudohealthy.synthesis.synthesize import synthesize as run
 
     inputs = (image, brain_mask, lesion_mask)
     refuse_existing(out, image.name, overwrite=overwrite, inputs=inputs)
     refuse_another_s(out, image.name)
     volume = read_volume(image)
-    model = Model.load(weights or default_weights(), device, backend)
+    model = Model.load(weights or bundled_weights(), device, backend)
     result = run(volume, model, brain_mask=brain_mask, blend=blend, lesion_mask=lesion_mask)
     old = not_made_again(out, image.name, blend=blend)
     files = result.save(out, image.name, overwrite=overwrite)
@@ -259,7 +259,7 @@ def evaluate(
             help="Weights folder of a judge, for healthiness; several are a panel, the paper's first."
         ),
     ] = None,
-    held_back: Annotated[
+    held_out: Annotated[
         Path | None, typer.Option(help="Weights folder of a judge that is reported apart from the panel.")
     ] = None,
     split: Annotated[Literal["val", "test"], typer.Option(help="Choose on val; read test once.")] = "val",
@@ -284,12 +284,12 @@ def evaluate(
     Example: `pseudohealthy evaluate prepared/lgg --predictions filled/ --data lgg --judge runs/judge/best
     --compare scores -o filled_scores`
     """
+    from pseudohealthy.assessment.assess import HELD_OUT
+    from pseudohealthy.assessment.assess import evaluate as run
+    from pseudohealthy.assessment.predictions import evaluate_predictions
     from pseudohealthy.data.prepared import Prepared
-    from pseudohealthy.experiment.evaluate import HELD_BACK
-    from pseudohealthy.experiment.evaluate import evaluate as run
-    from pseudohealthy.experiment.predictions import evaluate_predictions
-    from pseudohealthy.report.tables import summary_lines
-    from pseudohealthy.synthesis.default import default_weights
+    from pseudohealthy.report.table1.tables import summary_lines
+    from pseudohealthy.synthesis.bundled_weights import bundled_weights
     from pseudohealthy.synthesis.model import Model
 
     if predictions is not None and weights is not None:
@@ -301,10 +301,10 @@ def evaluate(
     cohort = Prepared.open(prepared)
     names = ["judge", *(f"judge_{number}" for number in range(2, 1 + len(judge or [])))]
     judges = {name: Model.load(path, device) for name, path in zip(names, judge or [], strict=False)}
-    if held_back is not None:
+    if held_out is not None:
         if not judges:
             raise InputError("--held-back without --judge: it stands beside a panel of judges")
-        judges[HELD_BACK] = Model.load(held_back, device)
+        judges[HELD_OUT] = Model.load(held_out, device)
     if predictions is not None:
         summary = evaluate_predictions(
             cohort,
@@ -317,7 +317,7 @@ def evaluate(
             steps=resegmentation_steps,
         )
     else:
-        model = Model.load(weights or default_weights(), device)
+        model = Model.load(weights or bundled_weights(), device)
         summary = run(
             cohort, model, out, split=split, judges=judges, compare=compare, steps=resegmentation_steps
         )
@@ -355,13 +355,13 @@ def reproduce(
     Example: `pseudohealthy reproduce configs/lgg.yaml --data lgg -o runs/lgg
     --set settings.training.images=4000`
     """
-    from pseudohealthy.experiment.plan import read_experiment
-    from pseudohealthy.experiment.run import outlook
-    from pseudohealthy.experiment.run import reproduce as run
+    from pseudohealthy.experiment.runner import list_steps
+    from pseudohealthy.experiment.runner import reproduce as run
+    from pseudohealthy.experiment.steps import read_experiment
 
     chosen = read_experiment(experiment, overrides or [])
     if dry_run:
-        for line in outlook(chosen, out):
+        for line in list_steps(chosen, out):
             typer.echo(line)
         return
     folder = run(chosen, out, folders=data or [], results=results, device=device, jobs=jobs)
@@ -385,10 +385,10 @@ def export(
 
     Example: `pseudohealthy export --weights runs/paired/weights --format onnx -o onnx/`
     """
-    from pseudohealthy.synthesis.default import default_weights
+    from pseudohealthy.synthesis.bundled_weights import bundled_weights
     from pseudohealthy.synthesis.export import export as run
 
-    for path in run(weights or default_weights(), out, form):
+    for path in run(weights or bundled_weights(), out, form):
         typer.echo(str(path))
     typer.echo(RESEARCH_USE)
 
@@ -401,7 +401,7 @@ def info(
     ] = None,
 ) -> None:
     """Tell versions and what the weights are, without loading torch."""
-    from pseudohealthy.synthesis.default import describe
+    from pseudohealthy.synthesis.bundled_weights import describe
 
     facts = describe(weights)
     if as_json:

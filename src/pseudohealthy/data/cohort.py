@@ -38,7 +38,7 @@ class Cohort:
 
 
 def read_cohort(folders: Sequence[Path], layout: Layout = "auto", controls: Sequence[str] = ()) -> Cohort:
-    """The volumes of all folders: patients, healthy controls and banks of masks may each be a folder.
+    """The volumes of all folders: patients, healthy controls and lesion-mask libraries may each be a folder.
 
     Args:
         folders: one folder a data set; a data set is called by its folder's name.
@@ -69,7 +69,7 @@ def read_cohort(folders: Sequence[Path], layout: Layout = "auto", controls: Sequ
 
 
 def chosen(cohort: Cohort, count: int, seed: int) -> Cohort:
-    """So many of a cohort's subjects with an image, drawn at random with all their volumes; a bank stays.
+    """So many of a cohort's subjects with an image, drawn at random with all their volumes; a library stays.
 
     The paper used 79 of the 210 HGG volumes of BraTS 2018 and does not say which. Whoever was drawn is listed
     in the manifest that `prepare` writes.
@@ -155,22 +155,22 @@ def _expect_groups(controls: Sequence[str], words: Sequence[str]) -> None:
 
 
 def _without_own_masks(found: Sequence[DataSet]) -> list[DataSet]:
-    """The data sets, of each bank only masks that belong to none of the images.
+    """The data sets, of each library only masks that belong to none of the images.
 
-    A bank is for training, and a mask of a test patient has no place there.
+    A library is for training, and a mask of a test patient has no place there.
     """
     own = {volume.mask.resolve() for data in found for volume in data.volumes if volume.image and volume.mask}
     kept = []
     for data in found:
         twice = {v for v in data.volumes if v.image is None and v.mask and v.mask.resolve() in own}
-        note = f"{count_of(len(twice), 'mask')} that belong to images of the cohort left out of the bank"
+        note = f"{count_of(len(twice), 'mask')} that belong to images of the cohort left out of the library"
         volumes = tuple(volume for volume in data.volumes if volume not in twice)
         kept.append(replace(data, volumes=volumes, notes=(*data.notes, note)) if twice else data)
     return kept
 
 
 def _namesakes(found: Sequence[DataSet]) -> list[str]:
-    """A line for each bank that has masks of subjects who, in another data set, have no mask."""
+    """A line for each library that has masks of subjects who, in another data set, have no mask."""
     lacking = {
         (volume.subject, volume.session): volume.source
         for data in found
@@ -179,12 +179,12 @@ def _namesakes(found: Sequence[DataSet]) -> list[str]:
     }
     notes = []
     for data in found:
-        bank = [volume for volume in data.volumes if volume.image is None]
-        same = [volume for volume in bank if (volume.subject, volume.session) in lacking]
+        library = [volume for volume in data.volumes if volume.image is None]
+        same = [volume for volume in library if (volume.subject, volume.session) in lacking]
         if same:
             whose = lacking[same[0].subject, same[0].session]
             notes.append(
-                f"{same[0].source}: masks without image, taken for a bank; {len(same)} named as "
+                f"{same[0].source}: masks without image, taken for a library; {len(same)} named as "
                 f"patients of {whose} who have none: to use them so, put them into {whose}/derivatives"
             )
     return notes

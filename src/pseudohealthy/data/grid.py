@@ -21,7 +21,7 @@ LEAST_AREA = 0.1  # of the largest brain area: smaller slices are neither learnt
 
 
 @dataclass(frozen=True)
-class Line:
+class AxisSampling:
     """The field's pixels along one axis of a slice: pixel p lies at voxel `start + p * step`.
 
     Attributes:
@@ -36,9 +36,9 @@ class Line:
     pixels: int
     voxels: int
 
-    def inverse(self) -> Line:
+    def inverse(self) -> AxisSampling:
         """The image's voxels along the field: voxel v lies at pixel `-start / step + v / step`."""
-        return Line(-self.start / self.step, 1 / self.step, self.voxels, self.pixels)
+        return AxisSampling(-self.start / self.step, 1 / self.step, self.voxels, self.pixels)
 
     def inside(self) -> NDArray[np.bool_]:
         """(pixels,): centres that lie on the image, whose first and last voxel reach half a voxel further."""
@@ -65,8 +65,8 @@ class Grid:
     stored: tuple[int, ...]
     axes: tuple[int, ...]
     flipped: tuple[int, ...]
-    rows: Line
-    columns: Line
+    rows: AxisSampling
+    columns: AxisSampling
     outside: int
 
     @classmethod
@@ -126,7 +126,7 @@ class Grid:
         return np.flip(plane, self.flipped).transpose(np.argsort(self.axes))
 
 
-def kept_slices(brain: NDArray[np.bool_], rule: Literal["middle60", "half_area"]) -> NDArray[np.bool_]:
+def training_slices(brain: NDArray[np.bool_], rule: Literal["middle60", "half_area"]) -> NDArray[np.bool_]:
     """Which slices of a volume are used (section 5), (Z,).
 
     Args:
@@ -142,35 +142,39 @@ def kept_slices(brain: NDArray[np.bool_], rule: Literal["middle60", "half_area"]
     return keep
 
 
-def end_slices(brain: NDArray[np.bool_], rule: Literal["middle60", "half_area"]) -> NDArray[np.bool_]:
+def edge_slices(brain: NDArray[np.bool_], rule: Literal["middle60", "half_area"]) -> NDArray[np.bool_]:
     """Slices that `half_area` leaves out, and that are healed all the same, (Z,); none under `middle60`.
 
     Args:
         brain: (Z, H, W) canonical stack.
-        rule: see `kept_slices`.
+        rule: see `training_slices`.
     """
     area: NDArray[np.intp] = np.count_nonzero(brain, axis=(1, 2))
     large: NDArray[np.bool_] = area > LEAST_AREA * area.max(initial=0)
-    return large & ~kept_slices(brain, rule) & (rule == "half_area")
+    return large & ~training_slices(brain, rule) & (rule == "half_area")
 
 
-def _laid(brain: NDArray[np.bool_], axis: int, mm: float, settings: Preprocessing, *, cover: bool) -> Line:
+def _laid(
+    brain: NDArray[np.bool_], axis: int, mm: float, settings: Preprocessing, *, cover: bool
+) -> AxisSampling:
     """The field along `axis` (1 rows, 2 columns) of a canonical brain (Z, voxels, voxels) of `mm` a voxel."""
     voxels = brain.shape[axis]
     step = 1.0 if abs(mm - settings.spacing) <= _SAME_MM else settings.spacing / mm
     used = np.flatnonzero(brain.any(axis=(0, 3 - axis)))
     box = (used[0], used[-1]) if used.size else (0, voxels - 1)
-    first, last = box if settings.centre == "brain" else (0, voxels - 1)
+    first, last = box if settings.crop_centre == "brain" else (0, voxels - 1)
     middle = math.ceil((first + last) / 2)  # a whole voxel: where `step` is 1, all pixels lie on voxels
-    pixels = settings.field[axis - 1]
+    pixels = settings.slice_shape[axis - 1]
     while True:
-        line = Line(middle - step * (pixels // 2), step, pixels, voxels)
+        line = AxisSampling(middle - step * (pixels // 2), step, pixels, voxels)
         if not cover or line.inverse().inside()[[box[0], box[1]]].all():
             return line
         pixels += _SIDE
 
 
-def _sampled(planes: NDArray[Any], rows: Line, columns: Line, order: Literal[0, 1]) -> NDArray[np.float32]:
+def _sampled(
+    planes: NDArray[Any], rows: AxisSampling, columns: AxisSampling, order: Literal[0, 1]
+) -> NDArray[np.float32]:
     """`planes` (Z, voxels, voxels) at the pixels of `rows` and `columns`; 0 beyond them."""
     out = np.zeros((len(planes), rows.pixels, columns.pixels), dtype=np.float32)
     if rows.step == columns.step == 1:
@@ -196,7 +200,7 @@ def _sampled(planes: NDArray[Any], rows: Line, columns: Line, order: Literal[0, 
     return out
 
 
-def _overlap(line: Line) -> tuple[slice, slice]:
+def _overlap(line: AxisSampling) -> tuple[slice, slice]:
     """The pixels that lie on the image, and the voxels they lie on, of a line with step 1."""
     start = int(line.start)
     low, high = max(-start, 0), min(line.voxels - start, line.pixels)

@@ -44,12 +44,12 @@ class Intensity:
                 f"{name}: {negative:.0%} of its voxels that are not 0 are negative (z-scored?); expected a "
                 "brain above a background of 0, so give the image as it was before that normalisation"
             )
-        voxels = data[data > 0] if settings.clip == "brain" else data
+        voxels = data[data > 0] if settings.clip_region == "brain" else data
         ceiling = float(np.percentile(voxels, settings.clip_percentile)) if voxels.size else 0.0
         if not ceiling > 0:
             raise InputError(
                 f"{name}: {settings.clip_percentile:g} % of its voxels are 0 or less; expected a brain above "
-                "a background of 0, so check the file, or set clip=brain where the brain is small in it"
+                "a background of 0, so check the file, or set clip_region=brain if the brain is small in it"
             )
         return cls(ceiling)
 

@@ -16,7 +16,7 @@ from pseudohealthy.errors import InputError
 FORMAT = 2
 FILE = "manifest.json"
 
-Label = Literal["pathological", "healthy", "unlabelled", "end"]
+Label = Literal["pathological", "healthy", "unlabelled", "edge"]
 LABELS: tuple[Label, ...] = get_args(Label)
 
 
@@ -41,7 +41,7 @@ class InputRecord(TypedDict):
 class Facts(TypedDict):
     """What was measured of a volume; intensities in the file's units, voxels as stored."""
 
-    ceiling: float | None  # V99.5; None in a bank
+    ceiling: float | None  # V99.5; None in a library
     lesion_voxels: int
     saturated_lesion_share: float | None  # of the lesion's voxels, those above the ceiling; None without any
     brain_voxels_outside_field: int

@@ -26,8 +26,8 @@ from pseudohealthy.data.layouts import CohortVolume, listed
 from pseudohealthy.data.manifest import Facts, Manifest, VolumeRecord
 from pseudohealthy.data.prepared import ARRAYS, COLUMNS, Prepared
 from pseudohealthy.data.split import Fractions, with_splits
-from pseudohealthy.data.stack import Stack
-from pseudohealthy.data.totals import expect_enough, totals_of
+from pseudohealthy.data.split_totals import expect_enough, totals_of
+from pseudohealthy.data.volume_slices import VolumeSlices
 from pseudohealthy.errors import RESEARCH_USE, InputError, PseudohealthyError
 
 Progress = Callable[[int, int, str], None]  # steps done, steps in all, what comes next
@@ -45,7 +45,7 @@ def prepare(
     """Write the slices of a cohort to `out`; where `out` holds exactly these already, do nothing.
 
     Args:
-        cohort: what `read_cohort` found. Masks of a bank whose own split is not train are left out.
+        cohort: what `read_cohort` found. Masks of a library whose own split is not train are left out.
         out: a new or empty folder, or one that was prepared from the same files and settings.
         settings: the preprocessing.
         seed: of the split, for subjects that have none of their own.
@@ -59,7 +59,7 @@ def prepare(
     """
     out = out.resolve()
     volumes = [
-        v for v in with_splits(cohort.volumes, fractions, seed) if v.group != "bank" or v.split == "train"
+        v for v in with_splits(cohort.volumes, fractions, seed) if v.group != "library" or v.split == "train"
     ]
     steps = _Steps(volumes, progress or (lambda *_: None))
     inputs = [manifests.input_record(volume) for volume in steps.each("hash")]
@@ -144,7 +144,7 @@ def _checked(steps: _Steps, settings: Preprocessing) -> list[tuple[pd.DataFrame,
     found, failures = [], []
     for volume in steps.each("check"):
         try:
-            stack = Stack.of(volume, settings)
+            stack = VolumeSlices.of(volume, settings)
             found.append((stack.table, stack.facts))
         except InputError as error:
             failures.append(f"\n  {error}")
@@ -155,11 +155,11 @@ def _checked(steps: _Steps, settings: Preprocessing) -> list[tuple[pd.DataFrame,
 
 
 def _tables(records: Sequence[VolumeRecord], of_volumes: Sequence[pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """The rows of `slices`, and of `bank` where there is one, in the order of the arrays."""
-    parts: dict[str, list[pd.DataFrame]] = {"slices": [], "bank": []}
+    """The rows of `slices`, and of `library` where there is one, in the order of the arrays."""
+    parts: dict[str, list[pd.DataFrame]] = {"slices": [], "library": []}
     for record, table in zip(records, of_volumes, strict=True):
         whose = {name: record[name] or "n/a" for name in ("subject", "session", "source", "group", "split")}
-        parts["bank" if record["group"] == "bank" else "slices"].append(table.assign(**whose))
+        parts["library" if record["group"] == "library" else "slices"].append(table.assign(**whose))
     joined = {name: pd.concat(part, ignore_index=True) for name, part in parts.items() if part}
     return {
         name: table.assign(row=table.index)[list(COLUMNS)] for name, table in joined.items() if len(table)
@@ -170,8 +170,12 @@ def _shapes(
     tables: Mapping[str, pd.DataFrame], settings: Preprocessing, *, truth: bool
 ) -> dict[str, list[int]]:
     """Shape by name of the arrays that there will be."""
-    rows = {"images": "slices", "masks": "slices"} | ({"truth": "slices"} if truth else {}) | {"bank": "bank"}
-    return {name: [len(tables[rows[name]]), *settings.field] for name in rows if rows[name] in tables}
+    rows = (
+        {"images": "slices", "masks": "slices"}
+        | ({"truth": "slices"} if truth else {})
+        | {"library": "library"}
+    )
+    return {name: [len(tables[rows[name]]), *settings.slice_shape] for name in rows if rows[name] in tables}
 
 
 def _write_arrays(
@@ -189,7 +193,7 @@ def _write_arrays(
             header = {"descr": descr, "fortran_order": False, "shape": tuple(shapes[name])}
             np.lib.format.write_array_header_1_0(file, header)
         for volume in steps.each("write"):
-            for name, values in Stack.of(volume, settings).arrays().items():
+            for name, values in VolumeSlices.of(volume, settings).arrays().items():
                 if name in files:
                     files[name].write(values.astype(ARRAYS[name]).tobytes())
 

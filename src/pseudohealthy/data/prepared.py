@@ -1,7 +1,7 @@
 """A prepared cohort on disk: memory-mapped slices, their table, and the manifest of how they came about.
 
 A folder holds `images.npy` and `masks.npy`, (N, H, W), and `truth.npy` where every image has a truth;
-`slices.tsv`, a row for each slice; `bank.npy` and `bank.tsv`, masks without image, where there are any;
+`slices.tsv`, a row for each slice; `library.npy` and `library.tsv`, masks without image, where there are any;
 and `manifest.json`.
 """
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pseudohealthy.data.manifest import FILE, Manifest, read_manifest
 from pseudohealthy.errors import InputError
 
-ARRAYS = {"images": np.float32, "masks": np.uint8, "truth": np.float32, "bank": np.uint8}
+ARRAYS = {"images": np.float32, "masks": np.uint8, "truth": np.float32, "library": np.uint8}
 
 COLUMNS = {
     "row": int,  # of the slice in the arrays
@@ -28,10 +28,10 @@ COLUMNS = {
     "group": str,
     "split": str,
     "z": int,  # canonical slice index, from inferior
-    "height": float,  # 0 at the brain's lowest slice, 1 at its highest; a bank's: of the volume's slices
+    "height": float,  # 0 at the brain's lowest slice, 1 at its highest; a library's: of the volume's slices
     "label": str,  # unlabelled: of a patient without a mask; end: too small to be measured, without lesion
     "lesion_voxels": int,  # inside the field
-    "brain_voxels": int,  # inside the field; 0 in a bank
+    "brain_voxels": int,  # inside the field; 0 in a library
     "has_mask": bool,  # whether a mask was given; a control without one has black masks all the same
 }
 
@@ -44,18 +44,18 @@ class Prepared:
         images: `(N, H, W)` float32 in [0, 1]; row 0 anterior, column 0 the patient's right; a memory map.
         masks: `(N, H, W)` uint8, 1 is lesion; black for healthy and for unlabelled slices.
         truth: `(N, H, W)` float32, the images without their lesions; None unless every image has one.
-        bank: `(M, H, W)` uint8, lesion masks without image; None where there are none.
+        library: `(M, H, W)` uint8, lesion masks without image; None where there are none.
         slices: N rows, the columns `COLUMNS`.
-        bank_slices: M rows of the same columns, or None.
+        library_slices: M rows of the same columns, or None.
         manifest: how all this came about.
     """
 
     images: NDArray[np.float32]
     masks: NDArray[np.uint8]
     truth: NDArray[np.float32] | None
-    bank: NDArray[np.uint8] | None
+    library: NDArray[np.uint8] | None
     slices: pd.DataFrame
-    bank_slices: pd.DataFrame | None
+    library_slices: pd.DataFrame | None
     manifest: Manifest
 
     @classmethod
@@ -76,9 +76,11 @@ class Prepared:
             images=arrays["images"],
             masks=arrays["masks"],
             truth=arrays.get("truth"),
-            bank=arrays.get("bank"),
+            library=arrays.get("library"),
             slices=_table(folder / "slices.tsv", shapes["images"][0]),
-            bank_slices=_table(folder / "bank.tsv", shapes["bank"][0]) if "bank" in shapes else None,
+            library_slices=_table(folder / "library.tsv", shapes["library"][0])
+            if "library" in shapes
+            else None,
             manifest=manifest,
         )
 

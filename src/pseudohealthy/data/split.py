@@ -16,7 +16,7 @@ Fractions = tuple[float, float, float]  # train, val, test
 
 
 def with_splits(volumes: Sequence[CohortVolume], fractions: Fractions, seed: int) -> list[CohortVolume]:
-    """The volumes, each with a split; a data set's own split wins, and a bank is for training.
+    """The volumes, each with a split; a data set's own split wins, and a library is for training.
 
     Subjects without a split are shuffled within their data set, group, and whether they have a mask, so that
     each split gets its share of each kind; the volumes of one subject stay together.
@@ -27,7 +27,7 @@ def with_splits(volumes: Sequence[CohortVolume], fractions: Fractions, seed: int
     is_whole = len(fractions) == len(SPLITS) and math.isclose(sum(fractions), 1, abs_tol=1e-6)
     if not is_whole or min(fractions) < 0:
         raise InputError(f"split fractions {fractions}: expected shares of train, val and test that sum to 1")
-    unsplit = [volume for volume in volumes if volume.split is None and volume.group != "bank"]
+    unsplit = [volume for volume in volumes if volume.split is None and volume.group != "library"]
     masked = {volume.subject for volume in volumes if volume.mask}
     drawn: dict[str, Split] = {}
     for kind, members in grouped(unsplit, lambda v: f"{v.source} {v.group} {v.subject in masked}").items():

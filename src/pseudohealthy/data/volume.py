@@ -49,7 +49,7 @@ class Volume:
 
     @property
     def brain(self) -> NDArray[np.bool_]:
-        """(I, J, K): voxels above 0, which is the brain once `data.brain` has put it on a background of 0."""
+        """(I, J, K): voxels above 0, the brain, once skull detection has put it on a background of 0."""
         return self.data > 0
 
     @property

@@ -1,8 +1,8 @@
 """Known lesions put into slices: truth by transplantation, and the insertion check of a judge.
 
 A real lesion is put into a healthy slice, whose truth is then known; or into a method's outputs, where a
-judge must find it as it finds it in real healthy slices, else the method's healthiness is void. See section 6
-of docs/method.md.
+judge must find it as it finds it in real healthy slices, else the method's healthiness is unreliable. See
+section 6 of docs/method.md.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ COLUMNS = {  # of a plan
     "rows": np.intp,
     "cols": np.intp,
     "flipped": np.bool_,
-    "kept": np.float64,
+    "inside_brain": np.float64,
     "height_difference": np.float64,
 }
 _ROUNDING = 1e-9
@@ -113,7 +113,7 @@ def plan_insertions(
     Returns:
         A row a recipient, without those for which none fits: `recipient` and `donor` (places in the stacks),
         `rows` and `cols` (the shift, after mirroring about the middle of the box around the donor's brain if
-        `flipped`), `kept` (the share of the lesion inside the recipient's brain), `height_difference`
+        `flipped`), `inside_brain` (the share of the lesion inside the recipient's brain), `height_difference`
         (between both slices' heights, in [0, 0.1]).
 
     Raises:
@@ -211,8 +211,8 @@ def pooled_recall(judged: NDArray[Any], inserted: NDArray[Any]) -> float:
     return float(mean_over((judged > 0)[None], (inserted > 0)[None])[0])
 
 
-def void(recall: float, reference: float) -> bool:
-    """Is a method's healthiness void, its judge being blind in the method's outputs?
+def unreliable(recall: float, reference: float) -> bool:
+    """Is a method's healthiness unreliable, its judge being blind in the method's outputs?
 
     Args:
         recall: the judge's pooled recall of lesions put into the outputs.
@@ -272,7 +272,7 @@ def _best_fit(lesion: _Lesion, place: _Place) -> dict[str, Any] | None:
         fits = core >= KEPT - _ROUNDING and avoided <= OVERLAP + _ROUNDING
         if fits and core - avoided > best_score + _ROUNDING:
             kept = float(_at(place.brain, moved).mean())
-            best = {"rows": int(shift[0]), "cols": int(shift[1]), "flipped": flipped, "kept": kept}
+            best = {"rows": int(shift[0]), "cols": int(shift[1]), "flipped": flipped, "inside_brain": kept}
             best_score = core - avoided
     return best
 

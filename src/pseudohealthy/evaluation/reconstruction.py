@@ -106,7 +106,7 @@ def moved(masks: NDArray[Any], brains: NDArray[Any], volumes: ArrayLike) -> Mask
     return result
 
 
-def obedience(
+def mask_control(
     judged_without: NDArray[Any],
     judged_moved: NDArray[Any],
     judged: NDArray[Any],
@@ -126,19 +126,22 @@ def obedience(
         volumes: labels, (N,).
 
     Returns:
-        A row a volume, counts pooled over its slices. `obey.left_without_mask`: N(f_pre(R(x~, 0))) over
-        N(f_pre(x)), 0 where R obeys and 1 where it does not; `obey.moved_dice`: Dice of f_pre(R(x~, moved))
-        and the moved mask, 1 is ideal; `obey.stayed`: share of the old place, outside the moved mask, in
-        which f_pre(R(x~, moved)) still finds a lesion, 0 is ideal. NaN where there is nothing to compare.
+        A row a volume, counts pooled over its slices. `mask_control.residual_without_mask`: N(f_pre(R(x~,
+        0))) over N(f_pre(x)), 0 where R obeys and 1 where it does not; `mask_control.moved_mask_dice`: Dice
+        of f_pre(R(x~, moved)) and the moved mask, 1 is ideal; `mask_control.leak_at_original_site`: share of
+        the old place, outside the moved mask, in which f_pre(R(x~, moved)) still finds a lesion, 0 is ideal.
+        NaN where there is nothing to compare.
     """
 
     def measured(rows: Rows) -> dict[str, float]:
         without, shown, place = judged_without[rows] > 0, judged_moved[rows] > 0, moved_masks[rows] > 0
         found, old = np.count_nonzero(judged[rows] > 0), (masks[rows] > 0) & ~place
         return {
-            "obey.left_without_mask": np.count_nonzero(without) / found if found else float("nan"),
-            "obey.moved_dice": _dice(shown, place),
-            "obey.stayed": float(mean_over(shown[None], old[None])[0]),
+            "mask_control.residual_without_mask": np.count_nonzero(without) / found
+            if found
+            else float("nan"),
+            "mask_control.moved_mask_dice": _dice(shown, place),
+            "mask_control.leak_at_original_site": float(mean_over(shown[None], old[None])[0]),
         }
 
     return by_volume(volumes, measured)

@@ -19,17 +19,17 @@ from pseudohealthy.evaluation.by_volume import Rows, by_volume
 from pseudohealthy.evaluation.checkerboard import checkerboard
 from pseudohealthy.evaluation.contrast import residual_contrast
 from pseudohealthy.evaluation.detection import detection
-from pseudohealthy.evaluation.flicker import flicker
 from pseudohealthy.evaluation.healthiness import healthiness, panel, volume_healthiness
 from pseudohealthy.evaluation.identity import volume_identity
 from pseudohealthy.evaluation.segmentation import dice
 from pseudohealthy.evaluation.statistics import interval
 from pseudohealthy.evaluation.texture import TEXTURE
+from pseudohealthy.evaluation.through_plane import through_plane_inconsistency
 from pseudohealthy.evaluation.truth import volume_truth
 from pseudohealthy.files import make_folder, replace, write_json
 
 FOUND, IN_INPUTS = "found.", "found_in_inputs."
-HELD_BACK, HELD_BACK_IN_INPUTS = "held_back.", "held_back_in_inputs."
+HELD_OUT, HELD_OUT_IN_INPUTS = "held_out.", "held_out_in_inputs."
 BOTH, MARKED = "segmentor.both", "segmentor.marked"
 COUNTS = ("slices", "lesion_voxels", BOTH, MARKED)
 APART = (TEXTURE,)  # over all slices, not over the volumes' values: by `texture_over_slices`
@@ -49,7 +49,7 @@ class Scored:
         judged: f(x~) by a judge's name, what it finds in the outputs, > 0. The first is the paper's f_pre,
             and all are the panel; none: no healthiness.
         judged_inputs: f(x), as `judged`, of some of its judges or of none.
-        held_back: name of a judge of `judged`, not the first, that is reported apart from the panel.
+        held_out: name of a judge of `judged`, not the first, that is reported apart from the panel.
         found: S(x) > 1/2, > 0; None: no Dice or detection of the segmentor.
         truth: the healthy images, in [0, 1]; None: no error against a truth.
         z: index of each slice in its volume, (N,); None: no flicker.
@@ -67,7 +67,7 @@ class Scored:
     brains: NDArray[Any] | None = None
     judged: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     judged_inputs: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    held_back: str | None = None
+    held_out: str | None = None
     found: NDArray[Any] | None = None
     truth: NDArray[Any] | None = None
     z: NDArray[Any] | None = None
@@ -93,8 +93,8 @@ class Scored:
         judges = list(self.judged)
         if strange := self.judged_inputs.keys() - self.judged.keys():
             raise InputError(f"judges of the inputs alone: {sorted(strange)}; of the outputs: {judges}")
-        if self.held_back is not None and self.held_back not in judges[1:]:
-            raise InputError(f"the judge held back, {self.held_back}, is not one after the first of {judges}")
+        if self.held_out is not None and self.held_out not in judges[1:]:
+            raise InputError(f"the judge held back, {self.held_out}, is not one after the first of {judges}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +141,7 @@ MEASURES: tuple[tuple[str | None, Measure], ...] = (
     (None, lambda v: _only(residual_contrast(v.x_tilde, v.lesions, v.brains, v.labels, v.spacing))),
     (None, lambda v: _only(anomaly(v.x, v.x_tilde, v.lesions, v.brains, v.labels))),
     (None, lambda v: _only(checkerboard(v.x_tilde, v.x, v.labels))),
-    ("z", lambda v: _only(flicker(v.x_tilde, v.x, v.brains, v.labels, v.z))),
+    ("z", lambda v: _only(through_plane_inconsistency(v.x_tilde, v.x, v.brains, v.labels, v.z))),
     ("found", _segmentor),
     ("found", lambda v: _only(detection(v.found, v.lesions, v.labels, v.spacing))),
     ("truth", _truth),
@@ -153,11 +153,12 @@ def score(scored: Scored) -> pd.DataFrame:
 
     Returns:
         A row a volume, in order of first appearance, indexed by `volume`. Columns: `slices`, `lesion_voxels`;
-        those of `identity.volume_identity`, `contrast`, `anomaly`, `checkerboard`; with `z`, of `flicker`;
-        with `found`, `segmentor_dice` and its counts, and those of `detection.detection`; with `truth`, those
-        of `truth.volume_truth` after `truth_phantom.`; with `judged`, voxels that each judge finds in the
-        outputs (`found.NAME`) and in the inputs (`found_in_inputs.NAME`), of the one held back
-        `held_back.NAME` and `held_back_in_inputs.NAME`, `healthiness` by the first, and `balance`.
+        those of `identity.volume_identity`, `contrast`, `anomaly`, `checkerboard`; with `z`, of
+        `through_plane_inconsistency`; with `found`, `segmentor_dice` and its counts, and those of
+        `detection.detection`; with `truth`, those of `truth.volume_truth` after `truth_phantom.`; with
+        `judged`, voxels that each judge finds in the outputs (`found.NAME`) and in the inputs
+        (`found_in_inputs.NAME`), of the one held back `held_out.NAME` and `held_out_in_inputs.NAME`,
+        `healthiness` by the first, and `balance`.
 
     Raises:
         InputError: values outside [0, 1] or not finite; a slice without a lesion.
@@ -189,7 +190,7 @@ def summarise(table: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
         `volumes` and `slices` (numbers of those scored), and each measure as in `statistics.interval`; a dot
         in a column's name opens a group (`truth_phantom.inside.mae`). Besides its interval, `healthiness` has
         `pooled`, the paper's figure, and where the inputs were judged `rel`, both of the first judge; what
-        `healthiness.panel` gives; and the pooled value `held_back` of the judge held back. `segmentor_dice`
+        `healthiness.panel` gives; and the pooled value `held_out` of the judge held back. `segmentor_dice`
         has `pooled`.
     """
     counted = table.dropna(subset=["slices"])
@@ -258,10 +259,10 @@ def _judged(scored: Scored, rows: Rows) -> dict[str, float]:
     """Voxels that each judge finds; the one held back under a name of its own, so that no table loses it."""
     counts: dict[str, float] = {}
     for name, stack in scored.judged.items():
-        outside = name == scored.held_back
-        counts[(HELD_BACK if outside else FOUND) + name] = int((stack[rows] > 0).sum())
+        outside = name == scored.held_out
+        counts[(HELD_OUT if outside else FOUND) + name] = int((stack[rows] > 0).sum())
         if name in scored.judged_inputs:
-            place = HELD_BACK_IN_INPUTS if outside else IN_INPUTS
+            place = HELD_OUT_IN_INPUTS if outside else IN_INPUTS
             counts[place + name] = int((scored.judged_inputs[name][rows] > 0).sum())
     return counts
 
@@ -271,8 +272,8 @@ def _healthiness(counted: pd.DataFrame) -> dict[str, Any]:
     lesions = counted["lesion_voxels"]
     found: dict[str, Any] = panel(_columns(counted, FOUND), lesions, _columns(counted, IN_INPUTS))
     of_paper = next(iter(found["members"].values()))
-    for count in _columns(counted, HELD_BACK).values():
-        found["held_back"] = healthiness(count, lesions)
+    for count in _columns(counted, HELD_OUT).values():
+        found["held_out"] = healthiness(count, lesions)
     return {**of_paper, **found}
 
 
@@ -281,7 +282,7 @@ def _columns(table: pd.DataFrame, prefix: str) -> dict[str, pd.Series[float]]:
 
 
 def _is_count(column: str) -> bool:
-    return column in COUNTS or column.startswith((FOUND, IN_INPUTS, HELD_BACK, HELD_BACK_IN_INPUTS))
+    return column in COUNTS or column.startswith((FOUND, IN_INPUTS, HELD_OUT, HELD_OUT_IN_INPUTS))
 
 
 def _check_range(label: Any, name: str, values: NDArray[Any]) -> None:

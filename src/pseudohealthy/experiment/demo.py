@@ -11,24 +11,24 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from pseudohealthy.assessment.assess import evaluate
 from pseudohealthy.config import preprocessing, settings
 from pseudohealthy.data.cohort import read_cohort
-from pseudohealthy.data.phantom import make_phantoms
 from pseudohealthy.data.prepare import prepare
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import RESEARCH_USE, PseudohealthyError
-from pseudohealthy.experiment.evaluate import evaluate
 from pseudohealthy.files import replace
+from pseudohealthy.phantom.dataset import make_phantoms
 from pseudohealthy.report.figures import panel
 from pseudohealthy.synthesis.model import Model
-from pseudohealthy.synthesis.volume import synthesize
+from pseudohealthy.synthesis.synthesize import synthesize
 from pseudohealthy.training.loop import train
 
 PATIENTS, SEED, SPACING = 24, 0, 2.0
-PREPROCESSING = {"spacing": SPACING, "field": [96, 80]}
+PREPROCESSING = {"spacing": SPACING, "slice_shape": [96, 80]}
 SETTINGS: dict[str, Any] = {
     "networks": {"width": 12, "segmentor_width": 8, "discriminator_width": 8},
-    "training": {"images": 1600, "checkpoint_every": 400, "panel_every": 400},
+    "training": {"images": 1600, "checkpoint_every": 400, "preview_every": 400},
 }
 MOST_ERROR, LEAST_IDENTITY = 0.5, 0.90
 PANEL_ROWS = 3
@@ -80,13 +80,13 @@ def _draw(path: Path, prepared: Prepared, model: Model, subject: str) -> None:
     rows = table[(table["subject"] == subject) & (table["label"] == "pathological")]["row"].to_numpy()
     rows = rows[[len(rows) * (2 * nth + 1) // (2 * PANEL_ROWS) for nth in range(PANEL_ROWS)]]
     x, truth = prepared.images[rows], prepared.truth
-    healthy = model.healthy(x)
+    healthy = model.synthesize(x)
     columns = {
         "input": x,
         "healthy": healthy,
         "truth": x if truth is None else truth[rows],
         "difference": healthy - x,
-        "lesion probability": model.lesion(x),
+        "lesion probability": model.segment(x),
         "true lesion": prepared.masks[rows],
     }
     images = [list(row) for row in zip(*columns.values(), strict=True)]

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError, PseudohealthyError
-from pseudohealthy.experiment.cases import Case
-from pseudohealthy.experiment.plan import Experiment, Step
+from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.experiment.results import by_volume, curves, judge_curves, table1
+from pseudohealthy.experiment.steps import Experiment, Step
 from pseudohealthy.files import make_folder, replace, write_json
-from pseudohealthy.report.caption import validity
-from pseudohealthy.report.charts import distributions, identity_healthiness, validation_curves
 from pseudohealthy.report.figures import contact_sheet
-from pseudohealthy.report.html import report_html
-from pseudohealthy.report.names import distinct_names
-from pseudohealthy.report.tables import table1_latex, table1_markdown, table1_tsv
+from pseudohealthy.report.table1.caption import validity
+from pseudohealthy.report.table1.charts import distributions, identity_healthiness, validation_curves
+from pseudohealthy.report.table1.html_report import report_html
+from pseudohealthy.report.table1.row_labels import distinct_labels
+from pseudohealthy.report.table1.tables import table1_latex, table1_markdown, table1_tsv
 
 Stacks = dict[str, NDArray[np.floating]]
 
@@ -38,8 +38,8 @@ CAPTIONS = {
     "moved_mask": "R given S's mask, no mask, and the lesion moved to the other hemisphere (outlined).",
     "all_volumes": "All test volumes, each with the slice of its largest lesion (outlined), by lesion size.",
     "identity_healthiness": "Mean over volumes of every method, blend and control, with 95 % bootstrap "
-    "intervals; a crossed-out point's healthiness is void. What keeps the patient and removes the disease "
-    "lies above on the right.",
+    "intervals; a crossed-out point's healthiness is unreliable. What keeps the patient and removes the "
+    "disease lies above on the right.",
     "distributions": "A dot is a volume (the mean over seeds), boxes are quartiles; raw outputs, no oracles.",
     "validation_curves": "Kept checkpoints on validation volumes; a star is the chosen one.",
 }
@@ -51,7 +51,7 @@ def publish(
     """Write an experiment's results: figures in files, pictures, and what `render` makes of them.
 
     Files: `table1.json`, `volumes.tsv` (every value), `curves.tsv`, `judge_curves.tsv`, `pairs.tsv`
-    (inserted lesions), `pictures/*.png`; then tables, charts and `report.html`.
+    (inserted lesions), `pictures/*.png`; then tables, charts and `report.table1.html_report`.
 
     Raises:
         PseudohealthyError: the folder cannot be written to.
@@ -64,7 +64,7 @@ def publish(
     references = next(step for step in steps if step.kind == "references")
     pairs = (references.folder(out) / "pairs.tsv").read_text(encoding="utf-8")
     replace(folder / "pairs.tsv", lambda part: part.write_text(pairs, encoding="utf-8"))
-    draw_pictures(folder / "pictures", out, steps, Case.of(prepared, "test"))
+    draw_pictures(folder / "pictures", out, steps, SliceSet.of(prepared, "test"))
     render(folder)
 
 
@@ -102,7 +102,7 @@ def render(folder: Path) -> None:
     report_html(folder / "report.html", found, figures)
 
 
-def draw_pictures(folder: Path, out: Path, steps: Sequence[Step], case: Case) -> None:
+def draw_pictures(folder: Path, out: Path, steps: Sequence[Step], case: SliceSet) -> None:
     """Draw what the first seed's rows make of a case; pictures of an earlier time go.
 
     Args:
@@ -122,7 +122,7 @@ def draw_pictures(folder: Path, out: Path, steps: Sequence[Step], case: Case) ->
     inputs, lesions, names = case.images[shown], case.masks[shown], case.volumes[shown].tolist()
     few = sorted({round(share * (len(shown) - 1)) for share in QUANTILES})
     raw = [row for row in taken if row.output == "raw" and row.mask != "true"]
-    titles = dict(zip(raw, distinct_names([vars(row) for row in raw]), strict=True))
+    titles = dict(zip(raw, distinct_labels([vars(row) for row in raw]), strict=True))
     trained = [row for row in raw if row.preset is not None]
     healthy: Stacks = {"input": inputs} | {titles[row]: taken[row]["healthy"] for row in trained}
     everything = {"input": inputs} | {

@@ -10,25 +10,32 @@ from typing import Any
 
 import pandas as pd
 
+from pseudohealthy.assessment.checkpoint_selection import RULE
+from pseudohealthy.assessment.judge_selection import QUALITY, VALIDATION
+from pseudohealthy.assessment.measure import nested
+from pseudohealthy.catalogue.rows import Row
 from pseudohealthy.config import SPLITS
 from pseudohealthy.data.prepared import Prepared
-from pseudohealthy.evaluation.insertion import void
+from pseudohealthy.evaluation.insertion import unreliable
 from pseudohealthy.evaluation.score import strict, summarise
 from pseudohealthy.evaluation.statistics import TESTED, against_baselines, averaged_over_seeds
-from pseudohealthy.experiment.choose import RULE
-from pseudohealthy.experiment.evaluate import provenance
-from pseudohealthy.experiment.judge_selection import QUALITY, VALIDATION
-from pseudohealthy.experiment.measure import nested
-from pseudohealthy.experiment.plan import DONE, Experiment, Row, Step
-from pseudohealthy.experiment.references import of_tsv
-from pseudohealthy.report.paper import method_name
+from pseudohealthy.experiment.steps import DONE, Experiment, Step
+from pseudohealthy.files import of_tsv
+from pseudohealthy.provenance import provenance
+from pseudohealthy.report.table1.paper import method_name
 from pseudohealthy.training.loop import CLOCK
 
 JUDGED = ("healthiness", "balance")  # of TESTED, what rests on the judges
 CURVE = ["method", "preset", "seed", "images", "identity", "healthiness", "choice", "chosen"]
 JUDGE_CURVE = ["judge", "images", *QUALITY, "chosen"]
 PROPOSED, BASELINES = ("unpaired", "paired"), ("conditional_gan", "cyclegan")
-ONLY_SOME = ("truth_phantom", "cycle", "obey", "segmentor_dice", "detection")  # null in all other rows
+ONLY_SOME = (
+    "truth_phantom",
+    "cycle",
+    "mask_control",
+    "segmentor_dice",
+    "detection",
+)  # null in all other rows
 
 
 def read_table(step: Step, out: Path) -> pd.DataFrame:
@@ -60,7 +67,7 @@ def table1(experiment: Experiment, out: Path, steps: Sequence[Step], prepared: P
         "slices": {split: totals[split]["slices"] for split in SPLITS},
         "judge": first,
         **judges,
-        "held_back": experiment.held_back,
+        "held_out": experiment.held_out,
         "healthy_slices": _of_healthy_slices(judges["judges"]),
         "choice_rule": RULE,
         "statistics": tests,
@@ -74,13 +81,13 @@ def table1(experiment: Experiment, out: Path, steps: Sequence[Step], prepared: P
 def _of_healthy_slices(judges: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     """The healthiness of as many real healthy slices: what judges see where there is nothing to heal."""
     found = {name: facts["h_real_healthy"] for name, facts in judges.items()}
-    panel = [value for name, value in found.items() if not judges[name]["held_back"]]
-    (held_back,) = (value for name, value in found.items() if judges[name]["held_back"])
+    panel = [value for name, value in found.items() if not judges[name]["held_out"]]
+    (held_out,) = (value for name, value in found.items() if judges[name]["held_out"])
     return {
         "pooled": next(iter(found.values())),
         "panel_mean": sum(panel) / len(panel),
         "panel_worst": min(panel),
-        "held_back": held_back,
+        "held_out": held_out,
     }
 
 
@@ -140,7 +147,7 @@ def _row(step: Step, out: Path, reference_recall: float | None) -> dict[str, Any
         summary.setdefault(group, {}).update(values)
     recalls = [summary["healthiness"]["insertion_recall"], reference_recall]
     known = [math.nan if recall is None else recall for recall in recalls]
-    summary["healthiness"]["void"] = void(known[0], known[1])
+    summary["healthiness"]["unreliable"] = unreliable(known[0], known[1])
     summary.pop("insertion_recall", None)
     return {**_named(row), **_training(step, out), **dict.fromkeys(ONLY_SOME), **strict(summary)}
 
@@ -203,7 +210,8 @@ def _tests(
     """The proposed methods against the better baseline (section 6, Statistics), each averaged over seeds.
 
     Returns:
-        The tests by method and measure, and what could not be tested: healthiness and balance that are void,
+        The tests by method and measure, and what could not be tested: healthiness and balance that are
+            unreliable,
         or all of them where the judge may not be believed; a measure that a row was made without.
     """
     every_judged = " and ".join(JUDGED)
@@ -215,11 +223,11 @@ def _tests(
             for step, row in zip(measured, rows, strict=True)
             if (row["method"], row["preset"], row["output"]) == (method, presets.get(method), "raw")
         ]
-        is_void = any(row["healthiness"]["void"] for _, row in own)
-        if is_void and valid:
-            left_out.append(f"{every_judged} of {method_name(method)}: void by the insertion check")
+        is_unreliable = any(row["healthiness"]["unreliable"] for _, row in own)
+        if is_unreliable and valid:
+            left_out.append(f"{every_judged} of {method_name(method)}: unreliable by the insertion check")
         tables = [read_table(step, out) for step, _ in own]
-        believed = [name for name in TESTED if name not in JUDGED or (valid and not is_void)]
+        believed = [name for name in TESTED if name not in JUDGED or (valid and not is_unreliable)]
         for name in believed if own else ():
             if all(name in table for table in tables):
                 values[method, name] = averaged_over_seeds([table[name].dropna() for table in tables])

@@ -9,29 +9,33 @@ import torch
 from torch import Tensor, nn
 
 from pseudohealthy.config import Losses
-from pseudohealthy.methods.losses import Share, least_squares
+from pseudohealthy.methods.losses import SampleWeight, least_squares
 
 
 class Adversarial(ABC):
     """What the generators' side and a discriminator D minimise against each other."""
 
     @abstractmethod
-    def fooling(self, D: nn.Module, fake: Tensor, share: Share = 1.0) -> Tensor:
+    def generator_loss(self, D: nn.Module, fake: Tensor, share: SampleWeight = 1.0) -> Tensor:
         """The generators' side, for one kind of fake `(N, 1, H, W)`."""
 
     @abstractmethod
-    def telling(self, D: nn.Module, real: Tensor, fakes: Sequence[Tensor], share: Share = 1.0) -> Tensor:
+    def discriminator_loss(
+        self, D: nn.Module, real: Tensor, fakes: Sequence[Tensor], share: SampleWeight = 1.0
+    ) -> Tensor:
         """D's side, for each kind of fake beside the same real images, which count once a kind."""
 
 
 class LeastSquares(Adversarial):
     """Real is 1, fake is 0: `1/2 (D(fake) - 1)^2` against `1/2 (D(real) - 1)^2 + 1/2 D(fake)^2`."""
 
-    def fooling(self, D: nn.Module, fake: Tensor, share: Share = 1.0) -> Tensor:
+    def generator_loss(self, D: nn.Module, fake: Tensor, share: SampleWeight = 1.0) -> Tensor:
         """`1/2 (D(fake) - 1)^2`."""
         return least_squares(D(fake), 1, share) / 2
 
-    def telling(self, D: nn.Module, real: Tensor, fakes: Sequence[Tensor], share: Share = 1.0) -> Tensor:
+    def discriminator_loss(
+        self, D: nn.Module, real: Tensor, fakes: Sequence[Tensor], share: SampleWeight = 1.0
+    ) -> Tensor:
         """`1/2 (D(real) - 1)^2 + 1/2 D(fake)^2`, summed over the kinds of fakes."""
         of_real = len(fakes) * least_squares(D(real), 1, share)
         of_fakes = [least_squares(D(fake), 0, share) for fake in fakes]
@@ -49,12 +53,14 @@ class Wasserstein(Adversarial):
     def __init__(self, penalty: float) -> None:
         self.penalty = penalty
 
-    def fooling(self, D: nn.Module, fake: Tensor, share: Share = 1.0) -> Tensor:
+    def generator_loss(self, D: nn.Module, fake: Tensor, share: SampleWeight = 1.0) -> Tensor:
         """`-D(fake)`, a mean over patches."""
         loss: Tensor = -(share * D(fake)).mean()
         return loss
 
-    def telling(self, D: nn.Module, real: Tensor, fakes: Sequence[Tensor], share: Share = 1.0) -> Tensor:
+    def discriminator_loss(
+        self, D: nn.Module, real: Tensor, fakes: Sequence[Tensor], share: SampleWeight = 1.0
+    ) -> Tensor:
         """`D(fake) - D(real)` and the penalty, summed over the kinds of fakes."""
         of_real = (share * D(real)).mean()
         parts = [
@@ -67,18 +73,20 @@ class Wasserstein(Adversarial):
 class Hinge(Adversarial):
     """`-D(fake)` against `max(0, 1 - D(real)) + max(0, 1 + D(fake))` (Lim and Ye 2017)."""
 
-    def fooling(self, D: nn.Module, fake: Tensor, share: Share = 1.0) -> Tensor:
+    def generator_loss(self, D: nn.Module, fake: Tensor, share: SampleWeight = 1.0) -> Tensor:
         """`-D(fake)`, a mean over patches."""
         loss: Tensor = -(share * D(fake)).mean()
         return loss
 
-    def telling(self, D: nn.Module, real: Tensor, fakes: Sequence[Tensor], share: Share = 1.0) -> Tensor:
+    def discriminator_loss(
+        self, D: nn.Module, real: Tensor, fakes: Sequence[Tensor], share: SampleWeight = 1.0
+    ) -> Tensor:
         """`max(0, 1 - D(real)) + max(0, 1 + D(fake))`, summed over the kinds of fakes."""
         of_real = (share * (1 - D(real)).relu()).mean()
         return torch.stack([of_real + (share * (1 + D(fake)).relu()).mean() for fake in fakes]).sum()
 
 
-def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor, share: Share = 1.0) -> Tensor:
+def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor, share: SampleWeight = 1.0) -> Tensor:
     """`(|slope of D| - 1)^2` at a random point between each real and fake, a mean over samples.
 
     D's answer is the sum of its patches here, as in the well-known implementations. In fp32 whatever the

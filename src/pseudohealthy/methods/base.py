@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from pseudohealthy.data.slices import Batch, Need
+from pseudohealthy.sampling.sampler import Batch, Need
 
 
 @dataclass(frozen=True)
-class Terms:
+class LossTerms:
     """What the generators' side minimises in one step.
 
     Attributes:
@@ -43,7 +43,7 @@ class Method(nn.Module, ABC):
         generators: the networks that share one optimiser, by the paper's letter.
         discriminators: the networks that have one each, by the paper's symbol.
         warm_up_needs: what each batch of a step of the warm-up holds; none: the method has no warm-up. The
-            first batch is of synthetic lesions where it needs "inserted".
+            first batch is of synthetic lesions where it needs "synthetic".
         unpooled: fakes that are shown as they are made, never past ones in their place: those of which
             `discriminator_losses` weighs each sample by something of its own image.
         averaged: whether weights kept on the way are those averaged over steps, not the raw ones.
@@ -57,10 +57,10 @@ class Method(nn.Module, ABC):
     averaged: bool = False
 
     @abstractmethod
-    def generator_terms(self, batch: Batch) -> Terms:
+    def generator_terms(self, batch: Batch) -> LossTerms:
         """The generators' side of one step."""
 
-    def warm_up_terms(self, *batches: Batch) -> Terms:
+    def warm_up_terms(self, *batches: Batch) -> LossTerms:
         """The generators' side of one step of the warm-up, on a batch for each of `warm_up_needs`."""
         raise NotImplementedError(f"{type(self).__name__} has no warm-up")
 
@@ -80,7 +80,7 @@ class Method(nn.Module, ABC):
         return {}
 
 
-def asked_for(value: Tensor | None) -> Tensor:
+def require(value: Tensor | None) -> Tensor:
     """A part of the batch that the method's `needs` name."""
     if value is None:
         raise ValueError("the batch lacks a part that the method needs; draw it with the method's `needs`")

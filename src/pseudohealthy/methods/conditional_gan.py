@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from pseudohealthy.config import Losses, Networks
-from pseudohealthy.data.slices import Batch
-from pseudohealthy.methods import parts
+from pseudohealthy.methods import network_builders
 from pseudohealthy.methods.adversarial import adversarial
-from pseudohealthy.methods.base import Method, Terms, asked_for
+from pseudohealthy.methods.base import LossTerms, Method, require
+from pseudohealthy.sampling.sampler import Batch
 
 
 class ConditionalGAN(Method):
@@ -25,20 +25,20 @@ class ConditionalGAN(Method):
         super().__init__()
         self.losses, self.adversarial = losses, adversarial(losses)
         self.needs = frozenset({"healthy"})
-        self.generators = nn.ModuleDict({"G": parts.generator(networks)})
-        self.discriminators = parts.discriminators(networks, "D_x")
+        self.generators = nn.ModuleDict({"G": network_builders.generator(networks)})
+        self.discriminators = network_builders.discriminators(networks, "D_x")
 
     def fakes(self, batch: Batch) -> dict[str, Tensor]:
         """G(x_p)."""
-        return {"G(x_p)": self.generators["G"](asked_for(batch.x_p))}
+        return {"G(x_p)": self.generators["G"](require(batch.x_p))}
 
-    def generator_terms(self, batch: Batch) -> Terms:
+    def generator_terms(self, batch: Batch) -> LossTerms:
         """`L_GAN` alone."""
         fakes = self.fakes(batch)
-        loss = self.adversarial.fooling(self.discriminators["D_x"], fakes["G(x_p)"])
-        return Terms({"L_GAN": loss}, {"L_GAN": self.losses.gan_image}, fakes)
+        loss = self.adversarial.generator_loss(self.discriminators["D_x"], fakes["G(x_p)"])
+        return LossTerms({"L_GAN": loss}, {"L_GAN": self.losses.gan_image}, fakes)
 
     def discriminator_losses(self, batch: Batch, fakes: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """D_x's side of L_GAN."""
-        D_x, x_h = self.discriminators["D_x"], asked_for(batch.x_h)
-        return {"D_x": self.adversarial.telling(D_x, x_h, [fakes["G(x_p)"]])}
+        D_x, x_h = self.discriminators["D_x"], require(batch.x_h)
+        return {"D_x": self.adversarial.discriminator_loss(D_x, x_h, [fakes["G(x_p)"]])}

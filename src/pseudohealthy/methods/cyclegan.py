@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from pseudohealthy.config import Losses, Networks
-from pseudohealthy.data.slices import Batch
-from pseudohealthy.methods import parts
+from pseudohealthy.methods import network_builders
 from pseudohealthy.methods.adversarial import adversarial
-from pseudohealthy.methods.base import Method, Terms, asked_for
+from pseudohealthy.methods.base import LossTerms, Method, require
 from pseudohealthy.methods.losses import l1
+from pseudohealthy.sampling.sampler import Batch
 
 
 class CycleGAN(Method):
@@ -26,35 +26,38 @@ class CycleGAN(Method):
         super().__init__()
         self.losses, self.adversarial = losses, adversarial(losses)
         self.needs = frozenset({"healthy"})
-        self.generators = nn.ModuleDict({"G": parts.generator(networks), "F": parts.generator(networks)})
-        self.discriminators = parts.discriminators(networks, "D_x", "D_p")
+        self.generators = nn.ModuleDict(
+            {"G": network_builders.generator(networks), "F": network_builders.generator(networks)}
+        )
+        self.discriminators = network_builders.discriminators(networks, "D_x", "D_p")
 
     def fakes(self, batch: Batch) -> dict[str, Tensor]:
         """G(x_p) and F(x_h)."""
         G, F = self.generators["G"], self.generators["F"]
-        return {"G(x_p)": G(asked_for(batch.x_p)), "F(x_h)": F(asked_for(batch.x_h))}
+        return {"G(x_p)": G(require(batch.x_p)), "F(x_h)": F(require(batch.x_h))}
 
-    def generator_terms(self, batch: Batch) -> Terms:
+    def generator_terms(self, batch: Batch) -> LossTerms:
         """`lambda_1 L_CC + lambda_2 L_GAN`, and the identity term where the settings ask for it."""
         G, F = self.generators["G"], self.generators["F"]
         D_x, D_p = self.discriminators["D_x"], self.discriminators["D_p"]
-        x_p, x_h = asked_for(batch.x_p), asked_for(batch.x_h)
+        x_p, x_h = require(batch.x_p), require(batch.x_h)
         fakes = self.fakes(batch)
         x_tilde_h, x_tilde_p = fakes["G(x_p)"], fakes["F(x_h)"]
         losses = {
             "L_CC": l1(F(x_tilde_h), x_p) + l1(G(x_tilde_p), x_h),
-            "L_GAN": self.adversarial.fooling(D_x, x_tilde_h) + self.adversarial.fooling(D_p, x_tilde_p),
+            "L_GAN": self.adversarial.generator_loss(D_x, x_tilde_h)
+            + self.adversarial.generator_loss(D_p, x_tilde_p),
         }
         weights = {"L_CC": self.losses.cycle, "L_GAN": self.losses.gan_image}
         if self.losses.cyclegan_identity:
             losses["L_Identity"] = l1(G(x_h), x_h) + l1(F(x_p), x_p)
             weights["L_Identity"] = self.losses.cyclegan_identity
-        return Terms(losses, weights, fakes)
+        return LossTerms(losses, weights, fakes)
 
     def discriminator_losses(self, batch: Batch, fakes: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """D_x tells healthy slices from G's, D_p pathological ones from F's."""
         D_x, D_p = self.discriminators["D_x"], self.discriminators["D_p"]
         return {
-            "D_x": self.adversarial.telling(D_x, asked_for(batch.x_h), [fakes["G(x_p)"]]),
-            "D_p": self.adversarial.telling(D_p, asked_for(batch.x_p), [fakes["F(x_h)"]]),
+            "D_x": self.adversarial.discriminator_loss(D_x, require(batch.x_h), [fakes["G(x_p)"]]),
+            "D_p": self.adversarial.discriminator_loss(D_p, require(batch.x_p), [fakes["F(x_h)"]]),
         }

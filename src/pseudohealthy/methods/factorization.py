@@ -10,29 +10,29 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pseudohealthy.config import Losses, Networks
-from pseudohealthy.data.slices import Batch, Need
-from pseudohealthy.methods import parts
+from pseudohealthy.methods import network_builders
 from pseudohealthy.methods.adversarial import Hinge, adversarial
-from pseudohealthy.methods.base import Method, Terms, asked_for
+from pseudohealthy.methods.base import LossTerms, Method, require
 from pseudohealthy.methods.lesion_crops import lesion_crops
 from pseudohealthy.methods.losses import (
-    Share,
-    as_shown,
+    SampleWeight,
+    discriminator_input,
+    frozen,
     gradient_l1_inside,
-    held_still,
     l1,
     l1_inside,
     noise_like,
     soft_dice,
 )
 from pseudohealthy.networks.segmentor import Segmentor
+from pseudohealthy.sampling.sampler import Batch, Need
 
 Supervision = Literal["paired", "unpaired", "semi_supervised"]
 CROPS = "crops of G(x_p)"  # D_l's fakes
 NEEDS: Mapping[Supervision, frozenset[Need]] = {
     "paired": frozenset({"healthy", "lesion"}),
-    "unpaired": frozenset({"healthy", "bank"}),
-    "semi_supervised": frozenset({"healthy", "labelled", "bank"}),
+    "unpaired": frozenset({"healthy", "library"}),
+    "semi_supervised": frozenset({"healthy", "labelled", "library"}),
 }
 # What S learns from in the warm-up beside synthetic lesions
 OWN_MASKS: Mapping[Supervision, tuple[frozenset[Need], ...]] = {
@@ -57,42 +57,42 @@ class Factorization(Method):
         self.losses, self.supervision, self.adversarial = losses, supervision, adversarial(losses)
         self.hinge = Hinge()
         self.needs = NEEDS[supervision]
-        self.needs |= {"inserted"} if losses.truth else set()
-        self.needs |= {"kept"} if losses.healthy else set()
-        mixed = supervision == "semi_supervised" or (supervision == "unpaired" and "inserted" in self.needs)
+        self.needs |= {"synthetic"} if losses.synthetic_supervision else set()
+        self.needs |= {"lesion_free"} if losses.healthy_identity else set()
+        mixed = supervision == "semi_supervised" or (supervision == "unpaired" and "synthetic" in self.needs)
         if mixed:  # a past mask would be weighed as another image's
             self.unpooled = frozenset({"S(x_p)"})
         self.generators = nn.ModuleDict(
             {
-                "G": parts.generator(networks),
-                "R": parts.reconstructor(networks),
-                "S": parts.segmentor(networks),
+                "G": network_builders.generator(networks),
+                "R": network_builders.reconstructor(networks),
+                "S": network_builders.segmentor(networks),
             }
         )
         critics = ("D_x",) if supervision == "paired" else ("D_x", "D_m")
-        self.discriminators = parts.discriminators(networks, *critics)
+        self.discriminators = network_builders.discriminators(networks, *critics)
         if losses.lesion_crop_adversarial:
-            self.discriminators["D_l"] = parts.patch_discriminator(networks)
+            self.discriminators["D_l"] = network_builders.patch_discriminator(networks)
             self.unpooled |= {CROPS}  # each is shown beside the truth of its own place
-        if losses.truth:
-            of_synthetic: frozenset[Need] = frozenset({"inserted"})
-            of_synthetic |= {"kept"} if losses.healthy else set()
+        if losses.synthetic_supervision:
+            of_synthetic: frozenset[Need] = frozenset({"synthetic"})
+            of_synthetic |= {"lesion_free"} if losses.healthy_identity else set()
             self.warm_up_needs = (of_synthetic, *OWN_MASKS[supervision])
 
     def fakes(self, batch: Batch) -> dict[str, Tensor]:
         """G(x_p) and R(x_h, 0) for D_x; S(x_p) for D_m and crops of G(x_p) for D_l, where there are those."""
         G, R, S = (self.generators[name] for name in "GRS")
-        x_p, x_h = asked_for(batch.x_p), asked_for(batch.x_h)
+        x_p, x_h = require(batch.x_p), require(batch.x_h)
         made = {"G(x_p)": G(x_p), "R(x_h,0)": R(x_h, torch.zeros_like(x_h))}
         if "D_m" in self.discriminators:
             made["S(x_p)"] = S(x_p)
         return {**made, **self._crops(batch, made["G(x_p)"])}
 
-    def generator_terms(self, batch: Batch) -> Terms:
+    def generator_terms(self, batch: Batch) -> LossTerms:
         """`lambda_1 L_CC + lambda_2 L_GAN1`, and lambda_3 times L_Seg or L_GAN2."""
         G, R, S = (self.generators[name] for name in "GRS")
         D_x = self.discriminators["D_x"]
-        x_p, x_h = asked_for(batch.x_p), asked_for(batch.x_h)
+        x_p, x_h = require(batch.x_p), require(batch.x_h)
         m_h = torch.zeros_like(x_h)
         fakes = self.fakes(batch)
 
@@ -106,34 +106,34 @@ class Factorization(Method):
 
         image_p, image_h, mask_h = self.losses.cycle_parts
         gan_p, gan_h = self.losses.gan_parts
-        fooling = self.adversarial.fooling
+        generator_loss = self.adversarial.generator_loss
         losses = {
             "L_CC": image_p * l1(x_hat_p, x_p) + image_h * l1(x_hat_h, x_h) + mask_h * l1(m_hat_h, m_h),
-            "L_GAN1": gan_p * fooling(D_x, x_tilde_h) + gan_h * fooling(D_x, x_tilde),
+            "L_GAN1": gan_p * generator_loss(D_x, x_tilde_h) + gan_h * generator_loss(D_x, x_tilde),
             **self._mask_losses(batch, x_tilde_h, m_tilde_p),
             **self._synthetic_losses(batch, x_tilde_h, fakes),
             **self._clean_losses(x_tilde_h),
             **self._keeping_losses(batch),
         }
-        return Terms(losses, self._weights(), fakes)
+        return LossTerms(losses, self._weights(), fakes)
 
     def discriminator_losses(self, batch: Batch, fakes: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """D_x's side of L_GAN1 (real counted once a cycle), D_m's of L_GAN2, and D_l's of L_Crop."""
-        telling, losses = self.adversarial.telling, {}
+        discriminator_loss, losses = self.adversarial.discriminator_loss, {}
         if "G(x_p)" in fakes:
             images = [fakes["G(x_p)"], fakes["R(x_h,0)"]]
-            losses["D_x"] = telling(self.discriminators["D_x"], asked_for(batch.x_h), images)
+            losses["D_x"] = discriminator_loss(self.discriminators["D_x"], require(batch.x_h), images)
         if "S(x_p)" in fakes:
-            real, fake = self._shown(asked_for(batch.m)), self._shown(fakes["S(x_p)"])
-            losses["D_m"] = telling(self.discriminators["D_m"], real, [fake], 1 - self._own(batch))
+            real, fake = self._shown(require(batch.m)), self._shown(fakes["S(x_p)"])
+            losses["D_m"] = discriminator_loss(self.discriminators["D_m"], real, [fake], 1 - self._own(batch))
         if CROPS in fakes:
-            real = lesion_crops(asked_for(batch.truth), asked_for(batch.m_p))
-            losses["D_l"] = self.hinge.telling(
+            real = lesion_crops(require(batch.truth), require(batch.m_p))
+            losses["D_l"] = self.hinge.discriminator_loss(
                 self.discriminators["D_l"], real, [fakes[CROPS]], _synthetic(batch)
             )
         return losses
 
-    def warm_up_terms(self, *batches: Batch) -> Terms:
+    def warm_up_terms(self, *batches: Batch) -> LossTerms:
         """What G and S can be taught directly: no cycle, no R, no D_x and no D_m.
 
         Args:
@@ -141,95 +141,95 @@ class Factorization(Method):
                 but not for an unpaired method, real images with their masks, from which S learns.
         """
         synthetic, of_masks = batches[0], batches[-1]
-        x_tilde_h = self.generators["G"](asked_for(synthetic.x_p))
+        x_tilde_h = self.generators["G"](require(synthetic.x_p))
         fakes = self._crops(synthetic, x_tilde_h)
         losses = {
             **self._synthetic_losses(synthetic, x_tilde_h, fakes),
             **self._warm_up_of_segmentor(of_masks, synthetic.x_k),
         }
-        return Terms(losses, self._weights(), fakes)
+        return LossTerms(losses, self._weights(), fakes)
 
     def _warm_up_of_segmentor(self, batch: Batch, x_k: Tensor | None) -> dict[str, Tensor]:
-        """L_Seg, and S's part of L_Healthy in half of the images, drawn at random: S runs once, not twice."""
-        x, m_p, S = asked_for(batch.x_p), asked_for(batch.m_p), cast(Segmentor, self.generators["S"])
+        """L_Seg, and S's part of L_HealthyIdentity in a random half of the images: S runs once, not twice."""
+        x, m_p, S = require(batch.x_p), require(batch.m_p), cast(Segmentor, self.generators["S"])
         if x_k is None:
             return {"L_Seg": soft_dice(S(x), m_p, self.losses.dice, self._own(batch))}
         lesion = (noise_like(x[..., :1, :1]) > 0).to(x.dtype)
         logits = S.logits(lesion * x + (1 - lesion) * x_k)
         return {  # each weighs as if all the images were its own
             "L_Seg": soft_dice(logits.sigmoid(), m_p, self.losses.dice, 2 * lesion * self._own(batch)),
-            "L_Healthy": (2 * (1 - lesion) * F.softplus(logits)).mean(),
+            "L_HealthyIdentity": (2 * (1 - lesion) * F.softplus(logits)).mean(),
         }
 
     def _mask_losses(self, batch: Batch, x_tilde_h: Tensor, m_tilde_p: Tensor) -> dict[str, Tensor]:
         """L_Seg over the images with a mask of their own, L_GAN2 over those without."""
         own, losses = self._own(batch), {}
-        if self.supervision != "unpaired" or batch.inserted is not None:
-            m_p = asked_for(batch.m_p)
+        if self.supervision != "unpaired" or batch.synthetic is not None:
+            m_p = require(batch.m_p)
             losses["L_Seg"] = soft_dice(m_tilde_p, m_p, self.losses.dice, own)
-            if self.losses.outside:
+            if self.losses.identity_outside_lesion:
                 kept = own * (1 - m_p)
-                losses["L_Outside"] = l1(kept * x_tilde_h, kept * asked_for(batch.x_p))
+                losses["L_IdentityOutside"] = l1(kept * x_tilde_h, kept * require(batch.x_p))
         if "D_m" in self.discriminators:
             D_m = self.discriminators["D_m"]
-            losses["L_GAN2"] = self.adversarial.fooling(D_m, self._shown(m_tilde_p), 1 - own)
+            losses["L_GAN2"] = self.adversarial.generator_loss(D_m, self._shown(m_tilde_p), 1 - own)
         return losses
 
     def _synthetic_losses(
         self, batch: Batch, x_tilde_h: Tensor, fakes: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         """What is known of G's image under synthetic lesions, whose truth is there."""
-        if batch.inserted is None:
+        if batch.synthetic is None:
             return {}
-        known, m_p = _synthetic(batch), asked_for(batch.m_p)
-        made, truth = known * x_tilde_h, known * asked_for(batch.truth)
-        losses = {"L_Truth": l1(made, truth) + l1_inside(made, truth, m_p)}
+        known, m_p = _synthetic(batch), require(batch.m_p)
+        made, truth = known * x_tilde_h, known * require(batch.truth)
+        losses = {"L_Synthetic": l1(made, truth) + l1_inside(made, truth, m_p)}
         if self.losses.gradient:
             losses["L_Gradient"] = gradient_l1_inside(made, truth, m_p)
         if "D_l" in self.discriminators:
-            losses["L_Crop"] = self.hinge.fooling(self.discriminators["D_l"], fakes[CROPS], known)
+            losses["L_Crop"] = self.hinge.generator_loss(self.discriminators["D_l"], fakes[CROPS], known)
         return losses
 
     def _crops(self, batch: Batch, x_tilde_h: Tensor) -> dict[str, Tensor]:
         """What D_l is shown of G's image, where there is a D_l."""
         if "D_l" not in self.discriminators:
             return {}
-        return {CROPS: lesion_crops(x_tilde_h, asked_for(batch.m_p))}
+        return {CROPS: lesion_crops(x_tilde_h, require(batch.m_p))}
 
     def _clean_losses(self, x_tilde_h: Tensor) -> dict[str, Tensor]:
         """S is to find no disease in G's image."""
-        if not self.losses.clean:
+        if not self.losses.residual_lesion:
             return {}
         S = cast(Segmentor, self.generators["S"])
-        with held_still(S):
-            return {"L_Clean": F.softplus(S.logits(x_tilde_h)).mean()}  # -log(1 - S)
+        with frozen(S):
+            return {"L_ResidualLesion": F.softplus(S.logits(x_tilde_h)).mean()}  # -log(1 - S)
 
     def _keeping_losses(self, batch: Batch) -> dict[str, Tensor]:
         """A slice without disease is to stay as it is, and S is to find nothing there."""
         if batch.x_k is None:
             return {}
         x_k, S = batch.x_k, cast(Segmentor, self.generators["S"])
-        return {"L_Healthy": l1(self.generators["G"](x_k), x_k) + F.softplus(S.logits(x_k)).mean()}
+        return {"L_HealthyIdentity": l1(self.generators["G"](x_k), x_k) + F.softplus(S.logits(x_k)).mean()}
 
     def _weights(self) -> dict[str, float]:
         return {
             "L_CC": self.losses.cycle,
             "L_GAN1": self.losses.gan_image,
             "L_Seg": self.losses.segmentation,
-            "L_Outside": self.losses.outside,
+            "L_IdentityOutside": self.losses.identity_outside_lesion,
             "L_GAN2": self.losses.gan_mask,
-            "L_Truth": self.losses.truth,
+            "L_Synthetic": self.losses.synthetic_supervision,
             "L_Gradient": self.losses.gradient,
             "L_Crop": self.losses.lesion_crop_adversarial,
-            "L_Clean": self.losses.clean,
-            "L_Healthy": self.losses.healthy,
+            "L_ResidualLesion": self.losses.residual_lesion,
+            "L_HealthyIdentity": self.losses.healthy_identity,
         }
 
-    def _own(self, batch: Batch) -> Share:
+    def _own(self, batch: Batch) -> SampleWeight:
         """1 for an image that S learns from by its own mask, 0 for one that it does not."""
         if self.supervision == "paired":
             return 1.0
-        known = [part for part in (batch.labelled, batch.inserted) if part is not None]
+        known = [part for part in (batch.labelled, batch.synthetic) if part is not None]
         return torch.stack(known).any(0).float().view(-1, 1, 1, 1) if known else 0.0
 
     def _noisy(self, x: Tensor) -> Tensor:
@@ -238,9 +238,9 @@ class Factorization(Method):
         return x + noise * noise_like(x) if noise else x
 
     def _shown(self, m: Tensor) -> Tensor:
-        return as_shown(m, self.losses.mask_critic_input)
+        return discriminator_input(m, self.losses.mask_discriminator_input)
 
 
 def _synthetic(batch: Batch) -> Tensor:
     """`(N, 1, 1, 1)`: 1 for an image with a synthetic lesion, 0 for any other."""
-    return asked_for(batch.inserted).float().view(-1, 1, 1, 1)
+    return require(batch.synthetic).float().view(-1, 1, 1, 1)

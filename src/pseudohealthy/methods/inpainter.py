@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import nn
 
 from pseudohealthy.config import Losses, Networks
-from pseudohealthy.data.slices import Batch
-from pseudohealthy.methods import parts
-from pseudohealthy.methods.base import Method, Terms, asked_for
+from pseudohealthy.methods import network_builders
+from pseudohealthy.methods.base import LossTerms, Method, require
 from pseudohealthy.methods.losses import l1_inside
+from pseudohealthy.sampling.sampler import Batch
 
 
 class Inpainting(Method):
@@ -22,10 +22,10 @@ class Inpainting(Method):
     def __init__(self, networks: Networks, losses: Losses) -> None:  # noqa: ARG002
         super().__init__()
         self.needs = frozenset({"healthy", "holes"})
-        self.generators = nn.ModuleDict({"I": parts.inpainter(networks)})
+        self.generators = nn.ModuleDict({"I": network_builders.inpainter(networks)})
         self.discriminators = nn.ModuleDict()
 
-    def generator_terms(self, batch: Batch) -> Terms:
+    def generator_terms(self, batch: Batch) -> LossTerms:
         """`|I((1-m) x_h, m) - x_h|` inside the hole; outside, the input is known and nothing is learnt."""
-        x_h, m = asked_for(batch.x_h), asked_for(batch.m)
-        return Terms({"L_Hole": l1_inside(self.generators["I"](x_h, m), x_h, m)}, {"L_Hole": 1.0})
+        x_h, m = require(batch.x_h), require(batch.m)
+        return LossTerms({"L_Hole": l1_inside(self.generators["I"](x_h, m), x_h, m)}, {"L_Hole": 1.0})

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from pseudohealthy.config import Losses, Networks
-from pseudohealthy.data.slices import Batch
-from pseudohealthy.methods import parts
-from pseudohealthy.methods.base import Method, Terms, asked_for
+from pseudohealthy.methods import network_builders
+from pseudohealthy.methods.base import LossTerms, Method, require
 from pseudohealthy.methods.losses import soft_dice
 from pseudohealthy.networks.segmentor import Segmentor
+from pseudohealthy.sampling.sampler import Batch
 
 
 class Judge(Method):
@@ -30,22 +30,22 @@ class Judge(Method):
         super().__init__()
         self.losses = losses
         self.needs = frozenset({"lesion", "negatives"} if losses.healthy_negatives else {"lesion"})
-        self.generators = nn.ModuleDict({"S": parts.segmentor(networks)})
+        self.generators = nn.ModuleDict({"S": network_builders.segmentor(networks)})
         self.discriminators = nn.ModuleDict()
 
-    def generator_terms(self, batch: Batch) -> Terms:
+    def generator_terms(self, batch: Batch) -> LossTerms:
         """`L_Seg`, cross-entropy beside it, and `-log(1 - S(x_k))`, where the settings ask for them."""
         S = cast(Segmentor, self.generators["S"])
-        m_p = asked_for(batch.m_p)
-        logits = S.logits(asked_for(batch.x_p))
+        m_p = require(batch.m_p)
+        logits = S.logits(require(batch.x_p))
         losses = {"L_Seg": soft_dice(logits.sigmoid(), m_p, self.losses.dice)}
         if self.losses.segmentation_cross_entropy:
             losses["L_CrossEntropy"] = F.binary_cross_entropy_with_logits(logits, m_p)
         if self.losses.healthy_negatives:
-            losses["L_Negatives"] = F.softplus(S.logits(asked_for(batch.x_k))).mean()  # -log(1 - S)
+            losses["L_Negatives"] = F.softplus(S.logits(require(batch.x_k))).mean()  # -log(1 - S)
         weights = {
             "L_Seg": self.losses.segmentation,
             "L_CrossEntropy": self.losses.segmentation_cross_entropy,
             "L_Negatives": self.losses.healthy_negatives,
         }
-        return Terms(losses, weights)
+        return LossTerms(losses, weights)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 SMOOTH = 0.1
 MASK_NOISE = 0.1
 
-Share = Tensor | float
+SampleWeight = Tensor | float
 
 
 def l1(output: Tensor, target: Tensor) -> Tensor:
@@ -49,13 +49,13 @@ def gradient_l1_inside(output: Tensor, target: Tensor, m: Tensor) -> Tensor:
     return (total / count.clamp(min=1)).mean()
 
 
-def least_squares(judged: Tensor, target: float, share: Share = 1.0) -> Tensor:
+def least_squares(judged: Tensor, target: float, share: SampleWeight = 1.0) -> Tensor:
     """`(D(.) - target)^2`, a mean over patches; real is 1, fake is 0 (Mao 2017)."""
     return (share * (judged - target).square()).mean()
 
 
 def soft_dice(
-    m: Tensor, target: Tensor, form: Literal["plain", "squared"] = "plain", share: Share = 1.0
+    m: Tensor, target: Tensor, form: Literal["plain", "squared"] = "plain", share: SampleWeight = 1.0
 ) -> Tensor:
     """`1 - (2 sum(p m) + 0.1) / (sum p + sum m + 0.1)` of each sample `(N, 1, H, W)`, then their mean.
 
@@ -73,7 +73,7 @@ def soft_dice(
     return (share * (1 - dice)).mean()
 
 
-def as_shown(m: Tensor, form: Literal["soft", "noise", "straight_through"]) -> Tensor:
+def discriminator_input(m: Tensor, form: Literal["soft", "noise", "straight_through"]) -> Tensor:
     """A mask as D_m is shown it: soft and binary masks are told apart trivially, unless this hides it.
 
     "noise" puts the same small noise on real and inferred masks; "straight_through" shows the binary mask
@@ -95,7 +95,7 @@ def noise_like(x: Tensor) -> Tensor:
 
 
 @contextlib.contextmanager
-def held_still(network: nn.Module) -> Iterator[None]:
+def frozen(network: nn.Module) -> Iterator[None]:
     """What is computed meanwhile passes its gradient through `network`, which gets none itself."""
     learning = [p for p in network.parameters() if p.requires_grad]
     for parameter in learning:

@@ -67,7 +67,7 @@ class ResidualBlock(nn.Module):
         return out
 
 
-def clamped(x: Tensor) -> Tensor:
+def clamp_straight_through(x: Tensor) -> Tensor:
     """`x` within [0, 1], with the gradient of `x` itself.
 
     Saturated voxels, most of them lesion, would have none else, and a generator would stay a copy.

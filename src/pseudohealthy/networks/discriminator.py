@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pseudohealthy.networks.blocks import ConvBlock, Norm, initialise
 
-Critic = Literal["sigmoid", "linear"]
+Activation = Literal["sigmoid", "linear"]
 
 
 class Discriminator(nn.Module):
@@ -20,12 +20,14 @@ class Discriminator(nn.Module):
     Args:
         width: channels of the first convolution (32 in the paper, 2.70 M parameters).
         norm: "instance" per channel, or "layer" over all axes.
-        critic: the last activation: "sigmoid", in (0, 1), or "linear", unbounded.
+        activation: the last activation: "sigmoid", in (0, 1), or "linear", unbounded.
     """
 
-    def __init__(self, width: int = 32, *, norm: Norm = "instance", critic: Critic = "sigmoid") -> None:
+    def __init__(
+        self, width: int = 32, *, norm: Norm = "instance", activation: Activation = "sigmoid"
+    ) -> None:
         super().__init__()
-        self.bounded = critic == "sigmoid"
+        self.bounded = activation == "sigmoid"
         widths = (1, width, 4 * width, 8 * width, 16 * width)
         self.patches = nn.Sequential(
             *(

@@ -7,14 +7,21 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from pseudohealthy.networks.blocks import ConvBlock, Norm, ResidualBlock, UpBlock, clamped, initialise
+from pseudohealthy.networks.blocks import (
+    ConvBlock,
+    Norm,
+    ResidualBlock,
+    UpBlock,
+    clamp_straight_through,
+    initialise,
+)
 from pseudohealthy.networks.midline import mirrored
 
 RESIDUAL_BLOCKS = 6
 
 GATE_BIAS = -2.0  # an untrained gate shows an eighth of what is painted
 
-Output = Literal["image", "residual", "gated"]
+OutputMode = Literal["image", "residual", "gated"]
 
 
 class Generator(nn.Module):
@@ -26,7 +33,7 @@ class Generator(nn.Module):
         width: channels of the first convolution (32 in the paper, 1.96 M parameters).
         inputs: image channels; the reconstructor takes two.
         norm: "instance" per channel, or "layer" over all axes.
-        output: "image" paints the whole image; "residual" what is added to the input's first channel, so
+        output_mode: "image" paints the whole image; "residual" what is added to the input's first channel, so
             that the network need not learn first to copy; "gated" paints an image and a gate in [0, 1] that
             says how much of it is shown in place of that channel, so that texture goes too.
         long_skips: the encoder's features are put beside the decoder's of the same size.
@@ -40,12 +47,12 @@ class Generator(nn.Module):
         *,
         inputs: int = 1,
         norm: Norm = "instance",
-        output: Output = "image",
+        output_mode: OutputMode = "image",
         long_skips: bool = False,
         mirrored_input: bool = False,
     ) -> None:
         super().__init__()
-        self.form, self.long_skips, self.mirrored_input = output, long_skips, mirrored_input
+        self.form, self.long_skips, self.mirrored_input = output_mode, long_skips, mirrored_input
         beside = 2 if long_skips else 1
         self.encoder = nn.Sequential(
             ConvBlock(inputs + mirrored_input, width, 7, norm=norm),
@@ -57,16 +64,16 @@ class Generator(nn.Module):
             UpBlock(4 * width, 2 * width, norm=norm),
             UpBlock(beside * 2 * width, width, norm=norm),
         )
-        self.output = nn.Conv2d(beside * width, 2 if output == "gated" else 1, 3, padding=1)
+        self.output = nn.Conv2d(beside * width, 2 if output_mode == "gated" else 1, 3, padding=1)
         initialise(self)
-        if output == "gated" and self.output.bias is not None:
+        if output_mode == "gated" and self.output.bias is not None:
             nn.init.constant_(self.output.bias[1:], GATE_BIAS)
 
     def forward(self, x: Tensor) -> Tensor:
         """The image of `x`, `(N, 1, H, W)` in [0, 1]."""
         out: Tensor = self.output(self._decoded(x)).float()
         if self.form == "residual":
-            return clamped(x[:, :1] + out.tanh())
+            return clamp_straight_through(x[:, :1] + out.tanh())
         painted = out.sigmoid()
         if self.form == "gated":
             return torch.lerp(x[:, :1].float(), painted[:, :1], painted[:, 1:])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pseudohealthy.networks.blocks import Norm, clamped
+from pseudohealthy.networks.blocks import Norm, clamp_straight_through
 from pseudohealthy.networks.segmentor import Residual, Segmentor
 
 
@@ -31,4 +31,4 @@ class Inpainter(nn.Module):
         axes = (1, 2, 3)
         mean = around.sum(axes, keepdim=True) / (around > 0).sum(axes, keepdim=True).clamp(min=1)
         difference = 2 * self.body(torch.cat([around, m], dim=1)) - 1
-        return clamped(mean + difference)
+        return clamp_straight_through(mean + difference)

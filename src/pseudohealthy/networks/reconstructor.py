@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pseudohealthy.networks.blocks import Norm
-from pseudohealthy.networks.generator import Generator, Output
+from pseudohealthy.networks.generator import Generator, OutputMode
 
 
 class Reconstructor(nn.Module):
@@ -15,7 +15,7 @@ class Reconstructor(nn.Module):
     Args:
         width: channels of the first convolution (32 in the paper).
         norm: "instance" per channel, or "layer" over all axes.
-        output: "image" paints the whole image; "residual" what the lesion adds to `x~_h`; "gated" an
+        output_mode: "image" paints the whole image; "residual" what the lesion adds to `x~_h`; "gated" an
             image and where it is shown in place of `x~_h`.
         long_skips: as in the generator.
     """
@@ -25,11 +25,11 @@ class Reconstructor(nn.Module):
         width: int = 32,
         *,
         norm: Norm = "instance",
-        output: Output = "image",
+        output_mode: OutputMode = "image",
         long_skips: bool = False,
     ) -> None:
         super().__init__()
-        self.body = Generator(width, inputs=2, norm=norm, output=output, long_skips=long_skips)
+        self.body = Generator(width, inputs=2, norm=norm, output_mode=output_mode, long_skips=long_skips)
 
     def forward(self, x: Tensor, m: Tensor) -> Tensor:
         """The image `x` with disease where `m` says, `(N, 1, H, W)` in [0, 1]."""

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import numpy as np
 
-from pseudohealthy.report.cells import known, text
 from pseudohealthy.report.page import write_page
+from pseudohealthy.report.table1.cells import known, text
 
 HEADS: Mapping[str, str] = {
     "lesion_ml": "lesion, ml",

@@ -7,7 +7,7 @@ from typing import Any
 
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.files import write_text
-from pseudohealthy.report.cells import text
+from pseudohealthy.report.table1.cells import text
 
 FOLDERS = [Path(__file__).with_name(name) for name in ("templates", "static")]
 

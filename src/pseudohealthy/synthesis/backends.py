@@ -193,7 +193,7 @@ def to_openvino(
         settings: more of OpenVINO's.
     """
     examples = tuple(torch.zeros(1, 1, *field) for _ in range(inputs))
-    with _quiet(), _untold(), torch.no_grad():
+    with _quiet(), _telemetry_disabled(), torch.no_grad():
         openvino: Any = importlib.import_module("openvino")
         # What OpenVINO does by itself, without the check that doubles the time it takes
         traced = torch.jit.trace(network, examples, check_trace=False)
@@ -238,7 +238,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _untold() -> Iterator[None]:
+def _telemetry_disabled() -> Iterator[None]:
     """OpenVINO tells its makers of each conversion, unless its telemetry cannot be imported.
 
     A machine with patients' images tells nobody anything.

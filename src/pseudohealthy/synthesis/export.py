@@ -40,7 +40,7 @@ class Part:
 
     Attributes:
         name: of its files.
-        builder: in `methods.parts`.
+        builder: in `methods.network_builders`.
         inputs: how many stacks it takes.
         gives: what its output is.
     """
@@ -162,7 +162,7 @@ def _taken(part: Part) -> str:
 
 
 def _field(model: Model) -> str:
-    return " x ".join(map(str, model.preprocessing.field))
+    return " x ".join(map(str, model.preprocessing.slice_shape))
 
 
 def _card(weights: Path) -> str:
@@ -253,7 +253,10 @@ def _inference(model: Model, main: str, others: list[str]) -> dict[str, Any]:
     """Slices of a prepared cohort through the main network, and definitions of the others."""
 
     def definition(letter: str) -> dict[str, Any]:
-        return {"_target_": f"pseudohealthy.methods.parts.{PARTS[letter].builder}", "networks": "@networks"}
+        return {
+            "_target_": f"pseudohealthy.methods.network_builders.{PARTS[letter].builder}",
+            "networks": "@networks",
+        }
 
     return {
         "imports": ["$import numpy", "$import torch"],

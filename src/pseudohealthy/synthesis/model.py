@@ -13,9 +13,9 @@ from torch import nn
 
 from pseudohealthy.config import Preprocessing, Settings, validated
 from pseudohealthy.errors import InputError
-from pseudohealthy.methods.catalogue import build
+from pseudohealthy.methods.factory import build
 from pseudohealthy.synthesis import backends
-from pseudohealthy.synthesis.default import provenance
+from pseudohealthy.synthesis.bundled_weights import provenance
 from pseudohealthy.synthesis.tiles import by_tiles
 from pseudohealthy.training.checkpoint import load_weights
 from pseudohealthy.training.weights import read_config
@@ -70,7 +70,7 @@ class Model:
         """Name, version and precision of what runs the networks on so many slices at once, for reports."""
         return backends.facts(backends.taken(self.backend, self.device, slices))
 
-    def healthy(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def synthesize(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """G(x): slices `(N, H, W)` in [0, 1] as if healthy.
 
         Raises:
@@ -78,7 +78,7 @@ class Model:
         """
         return self._apply("G", x)
 
-    def lesion(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def segment(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """S(x): the probability of disease in slices `(N, H, W)`, in [0, 1].
 
         Raises:
@@ -86,7 +86,7 @@ class Model:
         """
         return self._apply("S", x)
 
-    def reconstructed(self, x: NDArray[np.float32], m: NDArray[Any] | None) -> NDArray[np.float32]:
+    def reconstruct(self, x: NDArray[np.float32], m: NDArray[Any] | None) -> NDArray[np.float32]:
         """R(x, m): healthy slices `(N, H, W)` in [0, 1] with disease where `m` says.
 
         CycleGAN's F(x) puts disease where it likes, and has no use for `m`.
@@ -96,7 +96,7 @@ class Model:
         """
         return self._apply("F", x) if "F" in self.networks else self._apply("R", x, _mask(m, x))
 
-    def inpainted(self, x: NDArray[np.float32], m: NDArray[Any]) -> NDArray[np.float32]:
+    def inpaint(self, x: NDArray[np.float32], m: NDArray[Any]) -> NDArray[np.float32]:
         """`m I((1-m) x, m) + (1-m) x`: slices `(N, H, W)` in [0, 1], filled in where `m` is 1.
 
         Raises:
@@ -125,14 +125,14 @@ class Model:
             return np.concatenate([out[:, 0]] * len(stacks))
 
         # One stack behind the other, so that tiles cut image and mask alike
-        return by_tiles(tile, np.concatenate(stacks), self.preprocessing.field)[: len(stacks[0])]
+        return by_tiles(tile, np.concatenate(stacks), self.preprocessing.slice_shape)[: len(stacks[0])]
 
     def _prepared(self, letter: str, inputs: int, slices: int) -> backends.Run:
         """A network as a function of stacks; made ready once."""
         name = backends.taken(self.backend, self.device, slices)
         if (letter, name) not in self._runs:
             self._runs[letter, name] = backends.prepared(
-                name, self.networks[letter], self.device, self.preprocessing.field, inputs
+                name, self.networks[letter], self.device, self.preprocessing.slice_shape, inputs
             )
         return self._runs[letter, name]
 

@@ -13,7 +13,7 @@ KEEPING = {M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 256 * 2**20, M_MMAP_MAX: 0}
 
 
 @contextlib.contextmanager
-def memory_kept() -> Iterator[None]:
+def retain_freed_memory() -> Iterator[None]:
     """Inside, the process keeps memory that is freed, where its C library knows how to (glibc).
 
     By default every large array is taken from the system and given back to it, so that each step of a

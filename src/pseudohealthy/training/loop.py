@@ -27,17 +27,17 @@ from torch import nn
 
 from pseudohealthy import __version__
 from pseudohealthy.config import Settings, Training, read_yaml, validated
-from pseudohealthy.data.familiar import Reference
 from pseudohealthy.data.layouts import listed
+from pseudohealthy.data.out_of_distribution import Reference
 from pseudohealthy.data.prepared import Prepared
-from pseudohealthy.data.slices import Batch, Slices
 from pseudohealthy.errors import InputError
 from pseudohealthy.files import folder_beside, make_folder, replace, write_json
-from pseudohealthy.methods.catalogue import build
-from pseudohealthy.training.allocator import memory_kept
+from pseudohealthy.methods.factory import build
+from pseudohealthy.sampling.sampler import Batch, BatchSampler
+from pseudohealthy.training.allocator import retain_freed_memory
 from pseudohealthy.training.checkpoint import load_state, load_weights, save_state, save_weights
 from pseudohealthy.training.progress import Bar, Metrics, sample_panel
-from pseudohealthy.training.run import Run, critic_steps
+from pseudohealthy.training.trainer import Run, discriminator_steps
 from pseudohealthy.training.weights import digest
 
 SETTINGS, STATE, METRICS, CLOCK = "settings.yaml", "state.pt", "metrics.jsonl", "clock.json"
@@ -45,7 +45,7 @@ WEIGHTS, AVERAGED, SNAPSHOTS = "weights", "weights_ema", "snapshots"
 LOG_EVERY = 40  # images
 PANEL_SLICES = 4
 # What may change between a run and its resumption: none of these decides the weights.
-FREE = ("version", "settings.training.panel_every", "settings.training.checkpoint_every")
+FREE = ("version", "settings.training.preview_every", "settings.training.checkpoint_every")
 
 T = TypeVar("T")
 now = time.monotonic
@@ -83,7 +83,7 @@ def train(
     fabric = _launch(settings, accelerator, devices)
     torch.manual_seed(settings.training.seed)
     method = build(settings)
-    slices = Slices(prepared, "train", method.needs, settings.training)
+    slices = BatchSampler(prepared, "train", method.needs, settings.training)
     if init is not None:
         load_weights(init, method.generators)
     run = Run(fabric, method, settings, images_to_see(settings.training, len(slices)))
@@ -96,7 +96,7 @@ def train(
         run.restore(load_state(out / STATE))
     if fabric.is_global_zero:
         _drop_later(out / SNAPSHOTS, run.images)
-    with memory_kept():
+    with retain_freed_memory():
         _loop(run, slices, prepared, out)
     if fabric.is_global_zero and "G" in method.generators:
         _describe(prepared, out)
@@ -125,7 +125,7 @@ def plan(
     """What a run would do, as it is written down before it starts; arguments as those of `train`."""
     with torch.device("meta"):
         method = build(settings)
-    slices = Slices(prepared, "train", method.needs, settings.training)
+    slices = BatchSampler(prepared, "train", method.needs, settings.training)
     networks = {**method.generators, **method.discriminators}
     return {
         "version": __version__,
@@ -154,7 +154,7 @@ def precision(training: Training, accelerator: str) -> str:
     return "bf16-mixed" if fast else "32-true"
 
 
-def _loop(run: Run, slices: Slices, prepared: Prepared, out: Path) -> None:
+def _loop(run: Run, slices: BatchSampler, prepared: Prepared, out: Path) -> None:
     """The steps that are left: of the warm-up, then of the method's own training."""
     metrics = Metrics(out / METRICS, run.seen) if run.fabric.is_global_zero else None
     began = now() - run.seconds
@@ -170,7 +170,7 @@ def _loop(run: Run, slices: Slices, prepared: Prepared, out: Path) -> None:
     if run.warming_up:
         views = [slices.for_warm_up(needs) for needs in run.method.warm_up_needs]
         steps(lambda number: [view.batch(number, run.part) for view in views], run.warm_up_step)
-    critics = slices.for_critics()
+    critics = slices.for_discriminators()
 
     def step(batches: Sequence[Batch], number: int) -> None:
         run.step(batches[0], number, _more(run, critics, number, run.images / len(slices)))
@@ -256,10 +256,10 @@ def _log(run: Run, metrics: Metrics | None, progress: Progress, bar: Bar) -> Non
 def _save_what_is_due(run: Run, prepared: Prepared, out: Path, progress: Progress) -> None:
     """Panels, weights that are kept, and the state to go on from."""
     training = run.training
-    if progress.due(training.panel_every):
+    if progress.due(training.preview_every):
         name = f"warm_up_{progress.images:07d}" if progress.warm_up else f"{progress.images:07d}"
         _sample(run, prepared, out / "panels" / f"{name}.png")
-    if training.keep_every and not progress.warm_up and progress.due(training.keep_every):
+    if training.snapshot_every and not progress.warm_up and progress.due(training.snapshot_every):
         _keep(run, prepared, out / SNAPSHOTS / f"{run.images:07d}")
     if progress.due(training.checkpoint_every):
         _save(run, prepared, out)
@@ -281,11 +281,11 @@ def _ahead(device: torch.device) -> int:
     return min(8, os.cpu_count() or 1) if device.type == "cuda" else 0
 
 
-def _more(run: Run, critics: Slices, number: int, epoch: float) -> list[Callable[[], Batch]]:
+def _more(run: Run, critics: BatchSampler, number: int, epoch: float) -> list[Callable[[], Batch]]:
     """Where the batches of the discriminators' further steps come from: each has one of its own."""
     training = run.training
-    most = max(training.critic_steps, training.critic_steps_later or 0)
-    steps = critic_steps(training, epoch) if run.method.discriminators else 1
+    most = max(training.discriminator_steps, training.discriminator_steps_later or 0)
+    steps = discriminator_steps(training, epoch) if run.method.discriminators else 1
 
     def draw(nth: int) -> Batch:
         return critics.batch(number * most + nth, run.part).to(run.fabric.to_device)
@@ -345,7 +345,7 @@ def _config(run: Run, prepared: Prepared, *, averaged: bool) -> dict[str, Any]:
 def _sample(run: Run, prepared: Prepared, path: Path) -> None:
     table = prepared.slices
     split = "val" if ((table["split"] == "val") & (table["label"] == "pathological")).any() else "train"
-    slices = Slices(prepared, split, frozenset(), run.training)  # type: ignore[arg-type]
+    slices = BatchSampler(prepared, split, frozenset(), run.training)  # type: ignore[arg-type]
     rows = slices.evenly(PANEL_SLICES)
     x = torch.from_numpy(prepared.images[rows])[:, None].to(run.fabric.device)
     images = {"input": x}

@@ -65,10 +65,10 @@ def test_takes_nothing_else_for_a_lesion_mask(tmp_path: Path, other: str) -> Non
 
 
 @pytest.mark.parametrize("folder", ["derivatives/masks/", ""])
-def test_a_folder_of_masks_alone_is_a_bank(tmp_path: Path, folder: str) -> None:
+def test_a_folder_of_masks_alone_is_a_library(tmp_path: Path, folder: str) -> None:
     touch(tmp_path, f"{folder}sub-07/anat/sub-07_label-lesion_mask.nii.gz")
     (volume,) = bids.read(tmp_path, "here").volumes
-    assert (volume.subject, volume.group, volume.image) == ("07", "bank", None)
+    assert (volume.subject, volume.group, volume.image) == ("07", "library", None)
     assert volume.mask is not None
 
 
@@ -163,11 +163,11 @@ def test_linked_subjects_are_read_and_dead_links_told(tmp_path: Path) -> None:
     )
 
 
-def test_a_bank_with_other_images_is_told(tmp_path: Path) -> None:
+def test_a_library_with_other_images_is_told(tmp_path: Path) -> None:
     touch(tmp_path, "sub-07/anat/sub-07_label-lesion_mask.nii.gz", "sub-07/anat/sub-07_T2-flair.nii.gz")
     found = bids.read(tmp_path, "here")
-    assert [v.group for v in found.volumes] == ["bank"]
-    assert found.notes[0] == "no FLAIR image, so 1 mask taken for a bank of masks without image"
+    assert [v.group for v in found.volumes] == ["library"]
+    assert found.notes[0] == "no FLAIR image, so 1 mask taken for a lesion-mask library without image"
     assert "may be FLAIR images: sub-07/anat/sub-07_T2-flair.nii.gz" in found.notes[1]
 
 

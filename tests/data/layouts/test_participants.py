@@ -183,6 +183,6 @@ def test_an_empty_column_of_groups_hides_no_other(tmp_path: Path) -> None:
     assert "diagnosis (stroke, HC) found, not read; `group` expected" in note
 
 
-def test_groups_of_a_bank_mean_nothing(tmp_path: Path) -> None:
+def test_groups_of_a_library_mean_nothing(tmp_path: Path) -> None:
     participants(tmp_path, "participant_id\tgroup\tdx", "sub-1\t1\tHC", "sub-2\t2\tMS")
     assert read_participants(tmp_path, TWO, with_groups=False).notes == ()

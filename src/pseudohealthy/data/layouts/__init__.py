@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 from pseudohealthy.config import Split
 from pseudohealthy.errors import InputError
 
-Group = Literal["patient", "control", "bank"]
+Group = Literal["patient", "control", "library"]
 MASK = re.compile(r"mask|lesion|tumou?r|label|roi|seg", re.IGNORECASE)  # in the name of what may be one
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
@@ -25,8 +25,8 @@ class CohortVolume:
 
     Attributes:
         subject: whose it is; the volumes of one subject never part between splits.
-        group: patient, healthy control, or bank (a lesion mask from elsewhere, without image).
-        image: the skull-stripped FLAIR image; None in a bank.
+        group: patient, healthy control, or library (a lesion mask from elsewhere, without image).
+        image: the skull-stripped FLAIR image; None in a library.
         mask: the lesion mask; None where there is none.
         truth: the image without its lesion, which only phantoms have.
         split: the data set's own split; None where it leaves that open.

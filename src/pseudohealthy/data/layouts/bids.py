@@ -36,8 +36,8 @@ def read(folder: Path, source: str, controls: Sequence[str] = ()) -> DataSet:
 
     `participants.tsv` may give each subject a `split` (train, val, test) and a `group`; of its words those in
     `controls` are healthy controls, or those that are known where `controls` is empty. A folder with lesion
-    masks and no image is a bank of masks. Links to folders are followed. What has no image, and what has no
-    split where others have one, is left out and told.
+    masks and no image is a lesion-mask library. Links to folders are followed. What has no image, and what
+    has no split where others have one, is left out and told.
 
     Raises:
         InputError: a session with several images or masks, an image in another subject's folder, or a
@@ -59,7 +59,7 @@ def read(folder: Path, source: str, controls: Sequence[str] = ()) -> DataSet:
         volumes.append(
             CohortVolume(
                 subject=key[0],
-                group=people.groups.get(key[0], "patient") if images else "bank",
+                group=people.groups.get(key[0], "patient") if images else "library",
                 image=at_most_one(images.get(key, []), "FLAIR image", whose),
                 mask=at_most_one(masks.of.get(key, []), "lesion mask", whose),
                 truth=at_most_one(truths.get(key, []), "healthy truth", whose),
@@ -69,7 +69,7 @@ def read(folder: Path, source: str, controls: Sequence[str] = ()) -> DataSet:
                 folder=folder,
             )
         )
-    left = _left_out(folder, tree, keys, people) if images else _of_bank(folder, tree, len(keys))
+    left = _left_out(folder, tree, keys, people) if images else _of_library(folder, tree, len(keys))
     dead = (f"links or folders that cannot be opened: {within(folder, tree.dead)}",) if tree.dead else ()
     unsplit = _without_split(people, {subject for subject, _ in keys})
     notes = (*people.notes, *unsplit, *left, *masks.notes, *unread(folder, tree, volumes), *dead)
@@ -120,13 +120,13 @@ def _left_out(folder: Path, tree: Tree, keys: Iterable[Key], people: Participant
     return [f"no FLAIR image, left out: {listed(in_order)}", *_images_alike(folder, of_these)]
 
 
-def _of_bank(folder: Path, tree: Tree, masks: int) -> list[str]:
+def _of_library(folder: Path, tree: Tree, masks: int) -> list[str]:
     """Lines for a folder of masks that has other images too, which may have been meant as the masks' own."""
     others = [path for path in tree.volumes if kind_of(inside(path, folder)) == Kind.OTHER]
     if not others:
         return []
-    bank = f"no FLAIR image, so {count_of(masks, 'mask')} taken for a bank of masks without image"
-    return [bank, *_images_alike(folder, others)]
+    library = f"no FLAIR image, so {count_of(masks, 'mask')} taken for a lesion-mask library without image"
+    return [library, *_images_alike(folder, others)]
 
 
 def _without_split(people: Participants, subjects: set[str]) -> list[str]:

@@ -73,7 +73,7 @@ def kind_of(path: Path) -> Kind:
 
 
 def masks_of(folder: Path, tree: Tree, images: Mapping[Key, list[Path]]) -> Masks:
-    """The lesion masks of the images, or all where there is no image: those of a bank."""
+    """The lesion masks of the images, or all where there is no image: those of a library."""
     found, notes = _by_session(folder, tree.volumes), list[str]()
     if images:
         if not found:

@@ -79,7 +79,7 @@ def read_participants(
         folder: the data set.
         subjects: those that have files, without `sub-`.
         controls: words for healthy controls in the column `group`; none: those that are known.
-        with_groups: whether groups mean anything; in a bank of masks they do not.
+        with_groups: whether groups mean anything; in a lesion-mask library they do not.
 
     Raises:
         InputError: a table that cannot be read, or contradicts itself, or groups that are not understood.

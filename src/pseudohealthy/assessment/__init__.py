@@ -1,0 +1,1 @@
+"""What is measured, on which slices, and of whose outputs: networks and arrays meet here."""

@@ -1,0 +1,1 @@
+"""A whole BIDS data set: every image processed, recorded and reported on."""

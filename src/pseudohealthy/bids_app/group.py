@@ -1,0 +1,155 @@
+"""A healed data set as one table and one page: lesions, anomaly scores, and whom to look at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pseudohealthy.bids_app.records import Record, records, write_table
+from pseudohealthy.bids_app.selection import Subject, select, session
+from pseudohealthy.errors import InputError, printable
+from pseudohealthy.files import replace, write_json
+from pseudohealthy.report.cohort import cohort_html
+
+FAR = 3.5  # Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993)
+FEWEST = 5  # images, below which nobody is far from the others
+TO_SIGMA = {"median": 1.4826, "mean": 1.2533}  # of absolute deviations, to a normal's standard deviation
+COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "participant_id": {"Description": "the subject"},
+    "session_id": {"Description": "the session"},
+    "image": {"Description": "the image's path in the data set"},
+    "lesion_ml": {"Description": "volume of the lesion mask", "Units": "mL"},
+    "brain_ml": {"Description": "volume of the brain in the image", "Units": "mL"},
+    "lesion_percent": {"Description": "lesion volume, of the brain's", "Units": "percent"},
+    "anomaly_mean": {
+        "Description": "mean over the brain of |input - as if healthy|, on the network's scale from 0 to 1"
+    },
+    "anomaly_p99": {"Description": "its 99th percentile over the brain"},
+    "lesion_ml_z": {"Description": f"robust z of lesion_ml over these images; n/a for fewer than {FEWEST}"},
+    "anomaly_mean_z": {"Description": "robust z of anomaly_mean over these images"},
+    "outlier": {"Description": f"measures whose robust z is above {FAR} or below -{FAR}: look at this image"},
+    "warnings": {"Description": "what the program found unusual about the image"},
+}
+MEASURES = ("lesion_ml", "anomaly_mean")
+
+
+def write_group(bids: Path, out: Path, subjects: Sequence[Subject]) -> dict[str, Path]:
+    """Write `group_lesions.tsv`, what its columns mean (`.json`), and the page `group_report.html`.
+
+    Args:
+        bids: the data set.
+        out: the derivatives that the level `participant` made of it.
+        subjects: whom to report on; those that failed or were not tried are named on the page.
+
+    Returns:
+        The files, by what they are.
+
+    Raises:
+        InputError: none of the subjects has been healed.
+        PseudohealthyError: the disk is full.
+    """
+    found = records(out, subjects)
+    done = [record for record in found.values() if record and record.finished(out)]
+    if not done:
+        raise InputError(
+            f"{out}: none of {len(subjects)} subjects is healed there; run the level participant first"
+        )
+    table = cohort_table(out, done)
+    missing = {name: _why(record) for name, record in found.items() if record not in done}
+    files = {
+        "table": out / "group_lesions.tsv",
+        "columns": out / "group_lesions.json",
+        "page": out / "group_report.html",
+    }
+    replace(files["table"], lambda part: table.to_csv(part, sep="\t", index=False, na_rep="n/a"))
+    write_json(files["columns"], COLUMNS)
+    known = table.astype(object).where(table.notna(), None)
+    rows = [{str(key): value for key, value in row.items()} for row in known.to_dict("records")]
+    pages = {record.name: _page(record) for record in done}
+    title = printable(f"{bids.resolve().name}: {len(done)} images")
+    cohort_html(files["page"], title, rows, pages, missing=missing, measures=MEASURES)
+    return {**files, "status": write_table(out, select(bids))}
+
+
+def cohort_table(out: Path, done: Sequence[Record]) -> pd.DataFrame:
+    """A row for each healed image, with the columns of `COLUMNS`; NaN where a report tells nothing."""
+    table = pd.DataFrame([_row(record, _report(out, record)) for record in done])
+    for measure in MEASURES:
+        table[f"{measure}_z"] = robust_z(table[measure]).round(2)
+    far = {measure: table[f"{measure}_z"].abs() > FAR for measure in MEASURES}
+    table["outlier"] = [
+        ", ".join(name for name in MEASURES if far[name].loc[at]) or None for at in table.index
+    ]
+    return table[list(COLUMNS)]
+
+
+def robust_z(values: pd.Series[float]) -> pd.Series[float]:
+    """Distance of each value from the median, in robust standard deviations (1.4826 MAD).
+
+    Where more than half of the values are equal (no lesion, say) the MAD is 0, and 1.2533 times the mean
+    absolute deviation stands for it, as Iglewicz and Hoaglin advise; where all are equal all are 0.
+
+    Args:
+        values: any unit; NaN stays NaN.
+
+    Returns:
+        NaN for all where fewer than `FEWEST` are known.
+    """
+    if values.notna().sum() < FEWEST:
+        return values * np.nan
+    deviation = values - values.median()
+    scale = TO_SIGMA["median"] * deviation.abs().median() or TO_SIGMA["mean"] * deviation.abs().mean()
+    return deviation / scale if scale else deviation
+
+
+def _row(record: Record, report: Mapping[str, Any]) -> dict[str, Any]:
+    lesion, brain = _number(report.get("lesion_ml")), _number(report.get("brain_ml"))
+    anomaly = report.get("anomaly")
+    scores = anomaly if isinstance(anomaly, Mapping) else {}
+    return {
+        "participant_id": record.subject,
+        "session_id": session(record.name),
+        "image": record.image,
+        "lesion_ml": lesion,
+        "brain_ml": brain,
+        "lesion_percent": round(100 * lesion / brain, 3) if brain else np.nan,
+        "anomaly_mean": _number(scores.get("mean")),
+        "anomaly_p99": _number(scores.get("p99")),
+        "warnings": "; ".join(" ".join(line.split()) for line in report.get("warnings", ())) or None,
+    }
+
+
+def _report(out: Path, record: Record) -> dict[str, Any]:
+    """The run report of an image.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    path = record.paths(out)["report"]
+    try:
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: cannot be read as a run report ({error}); remove it and run the level participant again"
+        ) from error
+    return report
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else np.nan
+
+
+def _page(record: Record) -> str:
+    """What to look at of an image, inside OUT_DIR."""
+    return record.files["page"]
+
+
+def _why(record: Record | None) -> str:
+    if record is None:
+        return "not tried yet"
+    return record.reason or "its files are no longer all there; run the level participant again"

@@ -1,0 +1,1 @@
+"""What there is, as tables that need no torch: methods, measures, the rows of Table 1."""

@@ -1,0 +1,226 @@
+"""Whether an image looks like those a model was trained on: six figures of its contrast beside theirs.
+
+`python -m pseudohealthy.data.out_of_distribution PREPARED WEIGHTS` writes the figures of a prepared cohort's
+training volumes beside the weights trained on them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from pseudohealthy.config import Frozen, validated
+from pseudohealthy.errors import InputError
+from pseudohealthy.files import write_json
+
+if TYPE_CHECKING:  # it brings pandas along, which healing a volume does not need
+    from pseudohealthy.data.prepared import Prepared
+
+FILE, FORMAT = "training_distribution.json", 1
+SLICES = 24  # of a volume, at most
+RIM_MM, CORTEX_MM, WHITE_MM = (0, 3), (3, 8), (15, 25)  # below the brain's surface, within the slice
+FINE, COARSE = 1.5, 4.0  # pixels: standard deviations of the blurs that detail is what is left of
+# An image so many times farther than the farthest training volume is unlike them. LGG's 68 reach 4.8, so the
+# limit is 5.9; its 42 others reach 5.1; BraTS, ISLES, OpenMS 4.1; T1, T2, PD, CT-like, inverted: from 6.8.
+MARGIN = 1.25
+
+# What a figure above the training data's shows; one below it, or of a lesion, is no sign of another contrast.
+SIGNS = {
+    "level": "most of its tissue is about as bright as its brightest",
+    "rim": "the surface of its brain is not dark",
+    "white": "it is brighter deep inside than at the cortex",
+    "flatness": "its tissue has little contrast",
+    "noise": "its detail is as strong as its coarse contrast",
+    "sulci": "its fine structures are bright, not dark",
+}
+
+Array = NDArray[np.float32]
+
+
+class Spread(Frozen):
+    """One figure over the training volumes."""
+
+    median: float
+    deviation: float
+
+
+class Reference(Frozen):
+    """The training volumes' figures.
+
+    Attributes:
+        format: of the file.
+        data: the prepared cohort's key.
+        volumes: how many of them.
+        figures: by name, as in `SIGNS`.
+        farthest: the largest distance of one of them from the others.
+        limit: the distance above which an image is unlike them.
+    """
+
+    format: int
+    data: str
+    volumes: int
+    figures: dict[str, Spread]
+    farthest: float
+    limit: float
+
+    @classmethod
+    def of(cls, prepared: Prepared) -> Self:
+        """From the training volumes of a prepared cohort, each left out once."""
+        table, spacing = prepared.slices, prepared.manifest["settings"]["spacing"]
+        train = table[(table["split"] == "train") & (table["label"] != "edge")].groupby(
+            ["source", "subject", "session"]
+        )
+        found = [figures(prepared.images[rows["row"].to_numpy()], spacing) for _, rows in train]
+        values = np.array([list(each.values()) for each in found if np.isfinite(list(each.values())).all()])
+        if len(values) < 3:
+            raise InputError(f"{len(values)} training volumes have a brain large enough; expected 3 or more")
+        farthest = max(
+            _distance(one, _spread(np.delete(values, nth, axis=0))) for nth, one in enumerate(values)
+        )
+        return cls(
+            format=FORMAT,
+            data=prepared.manifest["key"],
+            volumes=len(values),
+            figures=_spread(values),
+            farthest=round(farthest, 3),
+            limit=round(MARGIN * farthest, 3),
+        )
+
+    def write(self, folder: Path) -> None:
+        """Put it beside the weights in a folder."""
+        write_json(folder / FILE, self.model_dump(mode="json"))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """The reference beside the weights in `folder`; None where there is none, as beside older weights.
+
+        Raises:
+            InputError: a file that is none.
+        """
+        path = folder / FILE
+        if not path.exists():
+            return None
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read ({error}); remove it, or write it again") from error
+        reference = validated(cls, values, str(path))
+        if reference.format != FORMAT or list(reference.figures) != list(SIGNS):
+            raise InputError(f"{path}: of another version; remove it, or write it again")
+        return reference
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How far an image is from the training data.
+
+    Attributes:
+        distance: sum over the figures of the deviations by which it lies above their median.
+        limit: the distance above which it is unlike them.
+        signs: what speaks for another contrast, the clearest first; empty within the limit.
+    """
+
+    distance: float
+    limit: float
+    signs: tuple[str, ...]
+
+
+def likeness(x: Array, spacing: float, reference: Reference) -> Likeness | None:
+    """Compare the slices of a volume, `(N, H, W)` in [0, 1] and 0 around the brain, with the training data.
+
+    Returns:
+        None where the brain is too small to be measured.
+    """
+    found = figures(x, spacing)
+    if not np.isfinite(list(found.values())).all():
+        return None
+    above = _above(np.array(list(found.values())), reference.figures)
+    distance = float(above.sum())
+    far = [
+        name for name, value in sorted(zip(SIGNS, above, strict=True), key=lambda pair: -pair[1]) if value > 1
+    ]
+    signs = tuple(SIGNS[name] for name in far) if distance > reference.limit else ()
+    return Likeness(round(distance, 3), reference.limit, signs)
+
+
+def figures(x: Array, spacing: float) -> dict[str, float]:
+    """The figures `SIGNS` of slices `(N, H, W)` in [0, 1], 0 around the brain; NaN where it is too small.
+
+    Args:
+        x: kept slices of one volume, of which 24 evenly spread ones are used.
+        spacing: pixel size in mm.
+    """
+    x = np.asarray(x[np.unique(np.linspace(0, len(x) - 1, SLICES).round().astype(int))], dtype=np.float32)
+    brain = x > 0
+    depth = np.stack([ndimage.distance_transform_edt(np.pad(one, 1))[1:-1, 1:-1] * spacing for one in brain])
+    inside = depth > COARSE
+    rim, cortex, white = (x[(depth > low) & (depth <= high)] for low, high in (RIM_MM, CORTEX_MM, WHITE_MM))
+    if min(rim.size, cortex.size, white.size) == 0:
+        return dict.fromkeys(SIGNS, float("nan"))
+    level = float(np.median(x[brain]))
+    smooth = _blurred(x, brain, COARSE)[inside]
+    fine, coarse = (x - _blurred(x, brain, FINE))[inside], x[inside] - smooth
+    with np.errstate(divide="ignore", invalid="ignore"):  # an image without any contrast
+        values = (
+            level,
+            np.median(rim) / level,
+            np.log(np.median(white) / np.median(cortex)),
+            -np.log(coarse.std() / level),
+            np.log(coarse.std() / smooth.std()),
+            ((fine - fine.mean()) ** 3).mean() / fine.std() ** 3,
+        )
+    return dict(zip(SIGNS, map(float, values), strict=True))
+
+
+def _blurred(x: Array, brain: NDArray[np.bool_], deviation: float) -> Array:
+    """Slices blurred by a Gaussian of so many pixels, from the brain alone."""
+    sigma = (0, deviation, deviation)
+    share = ndimage.gaussian_filter(brain.astype(np.float32), sigma)
+    blurred = ndimage.gaussian_filter(x, sigma) / np.maximum(share, np.float32(1e-3))
+    return np.asarray(blurred, dtype=np.float32)
+
+
+def _spread(values: NDArray[np.float64]) -> dict[str, Spread]:
+    """Of the figures `(volumes, 6)`."""
+    columns = zip(np.median(values, axis=0), values.std(axis=0), strict=True)
+    return {
+        name: Spread(median=round(float(median), 4), deviation=round(float(deviation), 4))
+        for name, (median, deviation) in zip(SIGNS, columns, strict=True)
+    }
+
+
+def _above(values: NDArray[np.float64], spread: Mapping[str, Spread]) -> NDArray[np.float64]:
+    median, deviation = (
+        np.array([getattr(spread[name], key) for name in SIGNS]) for key in Spread.model_fields
+    )
+    above: NDArray[np.float64] = np.maximum((values - median) / np.maximum(deviation, 1e-6), 0)
+    return above
+
+
+def _distance(values: NDArray[np.float64], spread: Mapping[str, Spread]) -> float:
+    return float(_above(values, spread).sum())
+
+
+def write_reference(folder: Path, prepared: Prepared) -> Reference:
+    """Put the reference of a prepared cohort beside the weights trained on it."""
+    reference = Reference.of(prepared)
+    reference.write(folder)
+    return reference
+
+
+if __name__ == "__main__":
+    from pseudohealthy.data.prepared import Prepared
+
+    cohort, weights = map(Path, sys.argv[1:])
+    try:
+        print(write_reference(weights, Prepared.open(cohort)).model_dump_json(indent=1))
+    except InputError as error:
+        sys.exit(f"pseudohealthy: {error}")

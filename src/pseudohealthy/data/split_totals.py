@@ -1,0 +1,76 @@
+"""How much each split holds, and whether that is enough."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pseudohealthy.config import SPLITS, Split
+from pseudohealthy.data.layouts import Group, listed
+from pseudohealthy.data.manifest import LABELS, SplitTotals, VolumeRecord
+from pseudohealthy.data.split import Fractions
+from pseudohealthy.errors import InputError
+
+
+def totals_of(split: Split, records: Sequence[VolumeRecord]) -> SplitTotals:
+    """Sums over the records of a split that have an image."""
+    of_split = [record for record in records if record["split"] == split and record["group"] != "library"]
+    facts = [record["facts"] for record in of_split]
+    lesion = sum(fact["lesion_voxels"] for fact in facts)
+    saturated = sum((fact["saturated_lesion_share"] or 0) * fact["lesion_voxels"] for fact in facts)
+    return {
+        "subjects": list(dict.fromkeys(record["subject"] for record in of_split)),
+        "volumes": len(of_split),
+        "slices": {label: sum(fact["slices"][label] for fact in facts) for label in LABELS},
+        "saturated_lesion_share": saturated / lesion if lesion else None,
+    }
+
+
+def people_told(records: Sequence[VolumeRecord]) -> str:
+    """How many patients have a lesion mask, whose are empty, and how many have none; how many controls."""
+    subjects: dict[Group, set[str]] = {}
+    for record in records:
+        subjects.setdefault(record["group"], set()).add(record["subject"])
+    patients = subjects.get("patient", set())
+    masked = {record["subject"] for record in records if "mask" in record["inputs"]} & patients
+    marked = {record["subject"] for record in records if record["facts"]["lesion_voxels"]}
+    empty = sorted(masked - marked)
+    of_which = f" ({len(empty)} of them empty, taken for no lesion: {listed(empty)})" if empty else ""
+    told = f"patients: {len(masked)} with a lesion mask{of_which}, {len(patients - masked)} without"
+    controls, library = (len(subjects.get(group, ())) for group in ("control", "library"))
+    return (
+        told
+        + (f"; controls: {controls}" if controls else "")
+        + (f"; library: masks of {library}" if library else "")
+    )
+
+
+def expect_enough(totals: Mapping[Split, SplitTotals], fractions: Fractions, *, masks: bool) -> None:
+    """Make sure that there is something to train on and something to measure on.
+
+    Args:
+        totals: of each split.
+        fractions: of the splits; one of 0 may be empty.
+        masks: whether any image has a mask, so that validation and test are expected to show a lesion.
+
+    Raises:
+        InputError: what is missing, and where.
+    """
+    for split, fraction in zip(SPLITS, fractions, strict=True):
+        found = totals[split]["slices"]
+        volumes = f"its {totals[split]['volumes']} volumes"
+        if not any(found.values()):
+            if fraction > 0:
+                raise InputError(f"the {split} split is empty; give more subjects, or a share of 0")
+        elif split == "train":
+            if not found["pathological"] + found["unlabelled"]:
+                raise InputError(
+                    f"no lesion slice in the train split: {volumes} are all healthy; add patients"
+                )
+            if not found["healthy"]:
+                raise InputError(
+                    f"no healthy slice in the train split: {volumes} have none; add healthy controls"
+                )
+        elif masks and not found["pathological"]:
+            raise InputError(
+                f"no lesion slice in the {split} split: {volumes} show none; take another seed or split"
+            )

@@ -1,0 +1,54 @@
+"""The networks of Tables 2-4 as the settings want them, for every method alike."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from pseudohealthy.config import Networks
+from pseudohealthy.networks.discriminator import Discriminator
+from pseudohealthy.networks.generator import Generator
+from pseudohealthy.networks.inpainter import Inpainter
+from pseudohealthy.networks.patch_discriminator import PatchDiscriminator
+from pseudohealthy.networks.reconstructor import Reconstructor
+from pseudohealthy.networks.segmentor import Segmentor
+
+
+def generator(networks: Networks) -> Generator:
+    """G, and CycleGAN's F."""
+    return Generator(
+        networks.width,
+        norm=networks.norm,
+        output_mode=networks.output_mode,
+        long_skips=networks.long_skips,
+        mirrored_input=networks.mirrored_input,
+    )
+
+
+def reconstructor(networks: Networks) -> Reconstructor:
+    """R."""
+    return Reconstructor(
+        networks.width, norm=networks.norm, output_mode=networks.output_mode, long_skips=networks.long_skips
+    )
+
+
+def segmentor(networks: Networks) -> Segmentor:
+    """S, and the judge."""
+    return Segmentor(networks.segmentor_width, norm=networks.norm, residual=networks.segmentor_residual)
+
+
+def inpainter(networks: Networks) -> Inpainter:
+    """I, of S's width."""
+    return Inpainter(networks.segmentor_width, norm=networks.norm, residual=networks.segmentor_residual)
+
+
+def discriminators(networks: Networks, *symbols: str) -> nn.ModuleDict:
+    """D_x and the like, one each."""
+    width, norm, activation = networks.discriminator_width, networks.norm, networks.discriminator_activation
+    return nn.ModuleDict(
+        {symbol: Discriminator(width, norm=norm, activation=activation) for symbol in symbols}
+    )
+
+
+def patch_discriminator(networks: Networks) -> PatchDiscriminator:
+    """D_l."""
+    return PatchDiscriminator(networks.discriminator_width)

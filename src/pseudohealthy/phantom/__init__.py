@@ -1,0 +1,1 @@
+"""The embedded data set: synthetic patients whose true healthy image is known."""

@@ -1,0 +1,59 @@
+"""Names of version 0.1 and what they are called now, so that an old file is answered with the new name.
+
+The program itself knows the new names only; `scripts/migrate_0_1.py` rewrites old files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+# Settings, by group; "" is the experiment's own level
+SETTINGS: Mapping[str, Mapping[str, str]] = {
+    "": {"held_back": "held_out"},
+    "networks": {"output": "output_mode", "critic": "discriminator_activation"},
+    "losses": {
+        "truth": "synthetic_supervision",
+        "clean": "residual_lesion",
+        "outside": "identity_outside_lesion",
+        "healthy": "healthy_identity",
+        "mask_critic_input": "mask_discriminator_input",
+    },
+    "training": {
+        "inserted": "synthetic_fraction",
+        "painted": "lesion_appearance",
+        "pool": "fake_pool_size",
+        "critic_steps": "discriminator_steps",
+        "critic_steps_later": "discriminator_steps_later",
+        "critic_epoch": "discriminator_epoch",
+        "labelled_share": "labelled_fraction",
+        "warm_up_share": "warm_up_fraction",
+        "keep_every": "snapshot_every",
+        "panel_every": "preview_every",
+    },
+    "preprocessing": {
+        "field": "slice_shape",
+        "clip": "clip_region",
+        "centre": "crop_centre",
+        "slices": "slice_selection",
+    },
+}
+# Keys of results, reports and tables
+RESULTS: Mapping[str, str] = {
+    "held_back": "held_out",
+    "held_back_in_inputs": "held_out_in_inputs",
+    "void": "unreliable",
+    "flicker": "through_plane_inconsistency",
+    "brightness_flicker": "brightness_inconsistency",
+    "obey": "mask_control",
+    "left_without_mask": "residual_without_mask",
+    "moved_dice": "moved_mask_dice",
+    "stayed": "leak_at_original_site",
+    "familiar": "out_of_distribution",
+    "end": "edge",
+    "kept": "inside_brain",
+}
+
+
+def new_name(group: str, name: str) -> str | None:
+    """What a setting of version 0.1 is called now; None where it has kept its name or never was one."""
+    return SETTINGS.get(group, {}).get(name)

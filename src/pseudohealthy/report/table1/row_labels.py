@@ -1,0 +1,71 @@
+"""What a row of Table 1 is called, and where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pseudohealthy.report.table1.cells import known
+from pseudohealthy.report.table1.paper import method_name, method_order
+
+MASKS: Mapping[str, str] = {"segmentor": "S's mask", "true": "true mask"}
+PRESETS = ("midl2019", "media2020", "default")
+
+Row = Mapping[str, Any]
+
+
+def sort_key(row: Row) -> tuple[int, str, int, bool, str, int]:
+    """By method in the paper's order, preset, raw before blend, mask, seed."""
+    preset = row.get("preset")
+    place = PRESETS.index(preset) if preset in PRESETS else len(PRESETS)
+    seed = row.get("seed")
+    return (
+        method_order(str(row["method"])),
+        str(row["method"]),
+        place,
+        row.get("output") == "blend",
+        str(row.get("mask") or ""),
+        int(seed) if seed is not None and known(seed) else -1,
+    )
+
+
+def ordered(rows: Sequence[Row]) -> list[Row]:
+    """Rows as they stand in a table."""
+    return sorted(rows, key=sort_key)
+
+
+def row_label(row: Row) -> str:
+    """Method, blend if it is one, and whose mask."""
+    return ", ".join([method_name(str(row["method"])), *_what(row)])
+
+
+def distinct_labels(rows: Sequence[Row]) -> list[str]:
+    """Names as of `row_label`, with preset and seed of those methods that have several."""
+    several = {key: _methods_with_several(rows, key) for key in ("preset", "seed")}
+    return [_distinct(row, several) for row in rows]
+
+
+def _distinct(row: Row, several: Mapping[str, set[str]]) -> str:
+    method = str(row["method"])
+    forms = {"preset": "{}", "seed": "seed {}"}
+    told = [key for key in forms if method in several[key] and known(row.get(key))]
+    return ", ".join([method_name(method), *(forms[key].format(row[key]) for key in told), *_what(row)])
+
+
+def _what(row: Row) -> list[str]:
+    """The kind of output and the mask that went into it, where there is something to say."""
+    mask = MASKS.get(str(row.get("mask")))
+    if row.get("output") == "blend":
+        return [f"blend with {mask}" if mask else "blend"]
+    return [mask] if mask else []
+
+
+def _methods_with_several(rows: Sequence[Row], key: str) -> set[str]:
+    pairs = {(str(row["method"]), row[key]) for row in rows if known(row.get(key))}
+    methods = [method for method, _ in pairs]
+    return {method for method in methods if methods.count(method) > 1}
+
+
+def is_oracle(row: Row) -> bool:
+    """It was given the true mask."""
+    return row.get("mask") == "true"

@@ -1,0 +1,1 @@
+"""One subject's page, which works offline."""

@@ -1,0 +1,178 @@
+"""One subject's page: four linked views that work offline, numbers, and a mosaic for print."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from pseudohealthy.errors import InputError
+from pseudohealthy.report.page import write_page
+from pseudohealthy.report.viewer.nifti_embed import Embedded
+
+Kind = Literal["input", "healthy", "difference", "probability"]
+
+FOLDER = Path(__file__).parent
+KINDS: tuple[Kind, ...] = ("input", "healthy", "difference", "probability")
+# parts of its largest value to which a volume is rounded; the second where a page would be large otherwise
+LEVELS: dict[Kind, int] = {"difference": 1000, "probability": 1000}
+LARGE_LEVELS: dict[Kind, int] = {**LEVELS, "input": 32767, "healthy": 32767}
+LARGE = 50_000_000  # characters of all volumes
+LESION = 0.5  # probability above which a voxel counts, as in the lesion volume
+_FLICKER = {
+    "through_plane_inconsistency": "Flicker from slice to slice, of voxels",
+    "brightness_inconsistency": "Flicker from slice to slice, of slices' brightness",
+}
+_APART = (  # not provenance
+    *("lesion_ml", "brain_ml", "anomaly", *_FLICKER),
+    *("warnings", "research_use", "files"),
+)
+
+
+def viewer_html(
+    path: Path,
+    title: str,
+    volumes: Mapping[Kind, Path],
+    facts: Mapping[str, Any],
+    mosaic: Path | bytes | None = None,
+) -> None:
+    """Write one HTML file that holds a viewer (NiiVue) and the volumes, and needs neither network nor server.
+
+    Input and healthy image are in it as stored, difference and probability rounded to 1/1000 of their largest
+    value. A skull-stripped volume of 240 x 240 x 155 voxels takes 10 to 20 MB. Of a whole head with noise all
+    around (`LARGE`) input and healthy image are rounded too, if of more than 16 bits, to 1/32767 of their
+    largest value, and the page takes about 50 MB. It says what was rounded to what.
+
+    Args:
+        path: of the HTML file.
+        title: such as the input's name.
+        volumes: NIfTI files on one grid.
+        facts: the run report. `lesion_ml`, `brain_ml`, `anomaly` (parts of the intensity range),
+            `through_plane_inconsistency` and `brightness_inconsistency` (over the input's) become the table
+            of numbers, `warnings` (a sequence) stand at the top, all others are provenance.
+        mosaic: PNG for print, and for browsers without WebGL 2.
+
+    Raises:
+        InputError: a volume or the mosaic cannot be read, or the volumes are not on one grid.
+        PseudohealthyError: the file cannot be written.
+    """
+    embedded = _embedded(volumes)
+    _check_grids(volumes, embedded)
+    write_page(
+        path,
+        "viewer.html.jinja",
+        title=title,
+        warnings=list(facts.get("warnings") or ()),
+        numbers=_numbers(facts),
+        provenance=list(_flat({key: value for key, value in facts.items() if key not in _APART})),
+        mosaic=None if mosaic is None else _encoded(mosaic),
+        volumes={kind: each.text for kind, each in embedded.items()},
+        steps={kind: f"{each.step:.2g}" for kind, each in embedded.items() if each.step},
+        settings=_settings(embedded),
+        scripts={name: _static(name) for name in ("niivue.umd.js", "viewer.js")},
+        licence=_static("niivue.LICENSE.txt"),
+    )
+
+
+def _embedded(volumes: Mapping[Kind, Path]) -> dict[Kind, Embedded]:
+    def of(levels: Mapping[Kind, int]) -> dict[Kind, Embedded]:
+        with ThreadPoolExecutor(len(KINDS)) as pool:  # gzip leaves the other threads free
+            return dict(
+                zip(
+                    KINDS,
+                    pool.map(lambda kind: Embedded.of(volumes[kind], levels.get(kind)), KINDS),
+                    strict=True,
+                )
+            )
+
+    embedded = of(LEVELS)
+    if sum(len(each.text) for each in embedded.values()) <= LARGE:
+        return embedded
+    return of(LARGE_LEVELS)
+
+
+def _check_grids(volumes: Mapping[Kind, Path], embedded: Mapping[Kind, Embedded]) -> None:
+    first = embedded["input"]
+    for kind in KINDS:
+        other = embedded[kind]
+        if other.data.shape != first.data.shape or not np.allclose(other.affine, first.affine, atol=1e-3):
+            raise InputError(
+                f"{volumes[kind]}: not on the grid of {volumes['input']}; expected the volumes of one run"
+            )
+
+
+def _settings(embedded: Mapping[Kind, Embedded]) -> dict[str, Any]:
+    """How the views begin: the grey window, the largest difference in colour, the cross-hairs in mm."""
+    x, probability = embedded["input"].data, embedded["probability"].data
+    bright, changes = x[x > 0], np.abs(embedded["difference"].data)
+    affine = embedded["input"].affine
+    voxel = _middle(probability > LESION if (probability > LESION).any() else x > 0)
+    return {
+        "window": [min(0.0, _percentile(x, 0.5)), _percentile(bright, 99.5) or 1.0],
+        "largest": _percentile(changes[changes > 0], 99.5) or 1.0,
+        "start": (affine[:3, :3] @ voxel + affine[:3, 3]).tolist(),
+        "to_voxel": np.linalg.inv(affine)[:3].tolist(),
+    }
+
+
+def _middle(mask: NDArray[np.bool_]) -> NDArray[np.int_]:
+    """Of the largest connected part, the voxel nearest to its centre, which itself may lie outside."""
+    labels, _ = ndimage.label(mask)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    part = np.argwhere(labels == sizes.argmax())
+    nearest: NDArray[np.int_] = part[((part - part.mean(axis=0)) ** 2).sum(axis=1).argmin()]
+    return nearest
+
+
+def _percentile(values: Any, percent: float) -> float:
+    return float(f"{np.percentile(values, percent):.3g}") if values.size else 0.0
+
+
+def _numbers(facts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Rows of what, how much in ml, how much in %."""
+    lesion, brain = facts.get("lesion_ml"), facts.get("brain_ml")
+    share = f"{100 * lesion / brain:.2f} % of the brain" if lesion is not None and brain else "–"
+    rows = [("Lesion: probability above 0.5", "–" if lesion is None else f"{lesion:.2f} ml", share)]
+    if brain is not None:
+        rows.append(("Brain", f"{brain:.1f} ml", "100 %"))
+    anomaly = facts.get("anomaly")
+    parts = anomaly if isinstance(anomaly, Mapping) else {} if anomaly is None else {"mean": anomaly}
+    for name, value in ((name, value) for name, value in parts.items() if value is not None):
+        rows.append(
+            (f"Change within the brain: {_spaced(name)}", "–", f"{100 * value:.2f} % of the intensity range")
+        )
+    flickers = ((words, facts.get(key)) for key, words in _FLICKER.items())
+    rows += [(words, "–", f"{100 * ratio:.0f} % of the input's own") for words, ratio in flickers if ratio]
+    return rows
+
+
+def _flat(facts: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in facts.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{_spaced(key)}, ")
+        else:
+            yield above + _spaced(key), "–" if value is None else str(value)
+
+
+def _spaced(name: str) -> str:
+    return str(name).replace("_", " ")
+
+
+def _encoded(mosaic: Path | bytes) -> str:
+    if isinstance(mosaic, bytes):
+        return base64.b64encode(mosaic).decode("ascii")
+    try:
+        return _encoded(mosaic.read_bytes())
+    except OSError as error:
+        raise InputError(f"{mosaic}: the mosaic cannot be read ({error.strerror}); draw it again") from error
+
+
+def _static(name: str) -> str:
+    return (FOLDER / "static" / name).read_text(encoding="utf-8")

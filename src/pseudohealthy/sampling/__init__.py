@@ -1,0 +1,1 @@
+"""What a method draws its batches from."""

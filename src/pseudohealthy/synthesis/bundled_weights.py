@@ -1,0 +1,70 @@
+"""The weights that come with the package, and what is installed; told without loading torch."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+from pseudohealthy import __version__
+from pseudohealthy.data.out_of_distribution import Reference
+from pseudohealthy.errors import RESEARCH_USE, InputError
+from pseudohealthy.training.weights import CONFIG, digest, read_config
+
+LIBRARIES = ("torch", "numpy", "nibabel", "lightning-fabric", "nilearn")
+
+
+def bundled_weights() -> Path:
+    """The folder of the embedded weights."""
+    return Path(__file__).parent / "weights" / "lgg-paired"
+
+
+def describe(weights: Path | None = None) -> dict[str, Any]:
+    """Versions, and the method, data and digest of a weights folder (None: the embedded one).
+
+    Raises:
+        InputError: not a weights folder.
+    """
+    folder = weights or bundled_weights()
+    return {
+        "version": __version__,
+        "python": platform.python_version(),
+        "libraries": {name: _version(name) for name in LIBRARIES},
+        "weights": {"folder": str(folder), **provenance(folder)},
+        "research_use": RESEARCH_USE,
+    }
+
+
+def provenance(folder: Path) -> dict[str, Any]:
+    """Method, preset, images, data and SHA-256 of a weights folder, for reports.
+
+    With them `training_distribution`, the figures of the training data, where the folder has them.
+
+    Raises:
+        InputError: not a weights folder.
+    """
+    config = read_config(folder)
+    reference = Reference.read(folder)
+    try:
+        return {
+            "method": config["settings"]["method"],
+            "preset": config["settings"]["preset"],
+            "images": config["images"],
+            "data": config["data"],
+            "averaged": config["averaged"],
+            "sha256": digest(folder),
+            **({} if reference is None else {"training_distribution": reference.model_dump(mode="json")}),
+        }
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder / CONFIG}: incomplete ({error}); expected one as training writes it"
+        ) from error
+
+
+def _version(library: str) -> str | None:
+    try:
+        return installed(library)
+    except PackageNotFoundError:
+        return None

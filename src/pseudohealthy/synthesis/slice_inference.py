@@ -1,0 +1,93 @@
+"""A brain's slices through the networks, and back onto its volume's grid."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pseudohealthy.data.grid import LEAST_AREA, Grid
+from pseudohealthy.data.intensity import Intensity
+from pseudohealthy.data.volume import Volume
+from pseudohealthy.errors import InputError
+from pseudohealthy.synthesis import run_report
+from pseudohealthy.synthesis.model import Model
+from pseudohealthy.synthesis.skull_stripping import Brain
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class SliceInference:
+    """A brain's canonical slices `(Z, H, W)`, before and after the networks.
+
+    Attributes:
+        x: input, in [0, 1].
+        x_tilde: as if healthy.
+        m_tilde: probability of disease.
+        brain: of the slices.
+        done: (Z,), slices that the networks saw.
+        grid: way back.
+        intensity: way back.
+        alone: the brain.
+        seconds: the networks took.
+    """
+
+    x: Array
+    x_tilde: Array
+    m_tilde: Array
+    brain: NDArray[np.bool_]
+    done: NDArray[np.bool_]
+    grid: Grid
+    intensity: Intensity
+    alone: Volume
+    seconds: float
+
+    @classmethod
+    def of(cls, alone: Volume, model: Model) -> Self:
+        """Through the networks: a brain on a background of 0.
+
+        Raises:
+            InputError: there is none.
+        """
+        settings, name = model.preprocessing, alone.name
+        grid = Grid.of(alone, settings, alone.brain, cover=True)
+        intensity = Intensity.of(alone.data, settings, name=name)
+        x = grid.to_canonical(intensity.normalised(alone.data))
+        brain = grid.to_canonical(alone.brain, order=0) > 0
+        area = np.count_nonzero(brain, axis=(1, 2))
+        done = area > LEAST_AREA * area.max()
+        if not done.any():
+            raise InputError(f"{name}: no brain found; expected a skull-stripped image on a background of 0")
+        began = time.perf_counter()
+        x_tilde, m_tilde = x.copy(), np.zeros_like(x)
+        x_tilde[done], m_tilde[done] = model.synthesize(x[done]), model.segment(x[done])
+        seconds = round(time.perf_counter() - began, 3)
+        return cls(
+            x, np.where(brain, x_tilde, x), m_tilde * brain, brain, done, grid, intensity, alone, seconds
+        )
+
+    def on_grid_of(self, volume: Volume, brain: Brain) -> tuple[Array, Array]:
+        """Healthy image in the volume's units, and probability, `(I, J, K)`."""
+        inside = brain.alone.brain
+        change = np.where(inside, self.grid.to_stored(self.x_tilde - self.x), 0)
+        restored = self.intensity.restored(brain.alone.data, change) + np.float32(brain.background)
+        probability = np.clip(self.grid.to_stored(self.m_tilde), 0, 1) * inside
+        return np.where(change == 0, volume.data, restored), probability
+
+    def facts(self) -> dict[str, Any]:
+        """How much changed in the slices that the networks saw; whether all flicker."""
+        seen = self.brain & self.done[:, None, None]
+        flicker = run_report.through_plane_change(self.x, self.x_tilde, self.brain)
+        return {"anomaly": run_report.change(self.x, self.x_tilde, seen), **flicker}
+
+    def pictures(self, weight: Array | None) -> dict[str, Array]:
+        """The columns of the panel, of which the blend is one where there is its weight `(I, J, K)`."""
+        change = self.x_tilde - self.x
+        columns = {"input": self.x, "healthy": self.x_tilde}
+        if weight is not None:
+            columns["blend"] = self.x + self.grid.to_canonical(weight) * change
+        return {**columns, "difference": change, "lesion probability": self.m_tilde}

@@ -1,0 +1,283 @@
+"""What changes while a method trains, and one step of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from pseudohealthy.config import Settings, Training
+from pseudohealthy.errors import InputError, PseudohealthyError
+from pseudohealthy.methods.base import LossTerms, Method
+from pseudohealthy.sampling.sampler import Batch
+from pseudohealthy.training.fake_pool import FakePool
+
+FORMAT = 1  # of the state
+POOL_STREAM = 100
+WARM_UP_STREAM = 200
+
+
+class Run:
+    """All that changes while a method trains, and one step of it.
+
+    Args:
+        fabric: device, precision and processes.
+        method: with fresh or given weights.
+        settings: how it is trained.
+        total: images to see; None: as many as `training.minutes` allow.
+    """
+
+    def __init__(self, fabric: Fabric, method: Method, settings: Settings, total: int | None) -> None:
+        self.fabric, self.settings, self.training, self.total = fabric, settings, settings.training, total
+        card = fabric.device.type == "cuda"
+        self.method: Method = method.to(fabric.device)
+        if card:
+            # as its matrix units want it; torch's own types do not know the argument
+            self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        average = get_ema_multi_avg_fn(self.training.ema)
+        self.averaged = AveragedModel(method.generators, multi_avg_fn=average)
+        players = {"generators": method.generators, **method.discriminators}
+        self.optimisers = {
+            name: torch.optim.Adam(
+                player.parameters(), self.training.learning_rate, self.training.betas, fused=card or None
+            )
+            for name, player in players.items()
+        }
+        self.pools: dict[str, FakePool] = {}
+        self.sums: dict[str, Tensor] = {}  # of the losses of `steps` steps, since they were last asked for
+        self.steps = 0
+        self.images = 0
+        self.warm_up_images = 0  # of the warm-up, which is not among `images`
+        self.seconds = 0.0  # of training, told by the loop
+        share = self.training.batch_size // fabric.world_size
+        self.part = slice(fabric.global_rank * share, (fabric.global_rank + 1) * share)
+
+    @property
+    def share(self) -> float:
+        """How much of the run behind its warm-up is done, by images or by time; 1 or more: all of it."""
+        if self.total is None:
+            warm_up = self._warm_up_seconds
+            left = 60 * cast(float, self.training.minutes) - warm_up
+            return max(0.0, (self.seconds - warm_up) / left)
+        return self.images / self.total
+
+    @property
+    def done(self) -> bool:
+        """Whether the run is at its end."""
+        return self.share >= 1
+
+    @property
+    def warming_up(self) -> bool:
+        """Whether the next step is one of the warm-up."""
+        if not self.method.warm_up_needs:
+            return False
+        if self.total is None:
+            return self.seconds < self._warm_up_seconds
+        return self.warm_up_images < self.training.warm_up_images
+
+    @property
+    def _warm_up_seconds(self) -> float:
+        """Where `training.minutes` decide."""
+        share = self.training.warm_up_fraction if self.method.warm_up_needs else 0.0
+        return share * 60 * cast(float, self.training.minutes)
+
+    @property
+    def seen(self) -> dict[str, int]:
+        """Images seen, and those of the warm-up where it is not over or there was one."""
+        warm_up = {"warm_up_images": self.warm_up_images} if self.warm_up_images else {}
+        return {"images": self.images, **warm_up}
+
+    def warm_up_step(self, batches: Sequence[Batch], number: int) -> None:
+        """One step of the warm-up, in which no discriminator learns but one of synthetic lesions.
+
+        Args:
+            batches: one for each of the method's `warm_up_needs`.
+            number: of the step, in the warm-up.
+        """
+        self._seed(number, WARM_UP_STREAM)
+        rate = learning_rate(self.training, self.share)
+        terms = self._learn(lambda: self.method.warm_up_terms(*batches), rate)
+        self._discriminator_step(batches[0], terms.fakes, (number,), rate, of=1)
+        self.steps += 1
+        self.warm_up_images += self.training.batch_size
+
+    def step(self, batch: Batch, number: int, more: Sequence[Callable[[], Batch]] = ()) -> None:
+        """One step of the generators' side, then those of each discriminator.
+
+        Args:
+            batch: what both sides see.
+            number: of the step.
+            more: where the batches of the discriminators' further steps come from, one each.
+        """
+        self._seed(number)
+        rate = learning_rate(self.training, self.share)
+        terms = self._learn(lambda: self.method.generator_terms(batch), rate)
+        self._discriminator_step(batch, terms.fakes, (number,), rate, of=1 + len(more))
+        for nth, draw in enumerate(more, 1):
+            other = draw()
+            with torch.no_grad(), self.fabric.autocast():
+                fakes = self.method.fakes(other)
+            self._discriminator_step(other, fakes, (number, nth), rate, of=1 + len(more))
+        self.steps += 1
+        self.images += self.training.batch_size
+
+    def losses(self) -> dict[str, float]:
+        """Mean losses since they were last asked for, over all processes.
+
+        Raises:
+            PseudohealthyError: one of them is not a number.
+        """
+        means = {name: _mean(self.fabric, total / self.steps).item() for name, total in self.sums.items()}
+        self.sums, self.steps = {}, 0
+        self._refuse_broken(means)
+        return means
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs to go on as if never stopped.
+
+        Raises:
+            PseudohealthyError: a loss is no longer a number, so that the state is not worth saving.
+        """
+        self._refuse_broken({name: total.item() for name, total in self.sums.items()})
+        return {
+            **self.seen,
+            "seconds": self.seconds,
+            "method": self.method.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+            "pools": {name: pool.state() for name, pool in self.pools.items()},
+            "sums": self.sums,
+            "steps": self.steps,
+            "format": FORMAT,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state, whose tensors are on the CPU.
+
+        Raises:
+            InputError: another version of the program saved it in another form.
+        """
+        if state.get("format") != FORMAT:
+            raise InputError(f"the saved state is of format {state.get('format')}, not {FORMAT}; start anew")
+        self.images, self.seconds = state["images"], state.get("seconds", 0.0)
+        self.warm_up_images = state.get("warm_up_images", 0)
+        self.method.load_state_dict(state["method"])
+        self.averaged.load_state_dict(state["averaged"])
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+        for name, kept in state["pools"].items():
+            self._pool(name).restore([self.fabric.to_device(fake) for fake in kept])
+        self.sums = {name: self.fabric.to_device(value) for name, value in state["sums"].items()}
+        self.steps = state["steps"]
+
+    def _refuse_broken(self, losses: Mapping[str, float]) -> None:
+        broken = [name for name, value in losses.items() if not np.isfinite(value)]
+        if broken:
+            where = (
+                f"{self.warm_up_images} of the warm-up"
+                if self.warm_up_images and not self.images
+                else f"{self.images}"
+            )
+            raise PseudohealthyError(
+                f"{broken[0]} is no longer a number at image {where}; "
+                "lower training.learning_rate or use training.precision=32-true"
+            )
+
+    def _seed(self, *numbers: int) -> None:
+        """What a step draws depends on the run's seed and on the step alone."""
+        sequence = np.random.SeedSequence([self.training.seed, *numbers])
+        torch.manual_seed(int(sequence.generate_state(1)[0]))
+
+    def _learn(self, terms_of: Callable[[], LossTerms], rate: float) -> LossTerms:
+        """The generators' side of a step."""
+        self.method.discriminators.requires_grad_(False)
+        with self.fabric.autocast():
+            terms = terms_of()
+        self._optimizer_step("generators", terms.total, rate)
+        self.averaged.update_parameters(self.method.generators)
+        self.method.discriminators.requires_grad_(True)
+        self._add(terms.losses)
+        return terms
+
+    def _discriminator_step(
+        self, batch: Batch, fakes: Mapping[str, Tensor], number: tuple[int, ...], rate: float, *, of: int
+    ) -> None:
+        """One of `of` steps of each discriminator."""
+        shown = self._through_pool(fakes, number)
+        with self.fabric.autocast():
+            opposing = self.method.discriminator_losses(batch, shown)
+        for name, loss in opposing.items():
+            self._optimizer_step(name, loss, rate)
+        self._add({name: loss / of for name, loss in opposing.items()})
+
+    def _add(self, losses: Mapping[str, Tensor]) -> None:
+        """Count the losses of a step for the log."""
+        for name, loss in losses.items():
+            self.sums[name] = self.sums.get(name, torch.zeros_like(loss.detach())) + loss.detach()
+
+    def _optimizer_step(self, name: str, loss: Tensor, rate: float) -> None:
+        optimiser = self.optimisers[name]
+        optimiser.zero_grad()
+        self.fabric.backward(loss)
+        parameters = optimiser.param_groups[0]["params"]
+        _average_gradients(self.fabric, parameters)
+        optimiser.param_groups[0]["lr"] = rate
+        optimiser.step()
+
+    def _through_pool(self, fakes: Mapping[str, Tensor], number: tuple[int, ...]) -> dict[str, Tensor]:
+        """Each kind of fake through its pool; every process keeps the same pool of all processes' fakes.
+
+        Those that the method wants unpooled stay as they are, in the order of the batch.
+        """
+        shown = {}
+        for place, (name, fake) in enumerate(fakes.items()):
+            if name in self.method.unpooled:
+                shown[name] = fake.detach()
+                continue
+            rng = np.random.default_rng([self.training.seed, POOL_STREAM + place, *number])
+            every = _gathered(self.fabric, fake.detach())
+            shown[name] = self._pool(name).exchange(every, rng)[self.part]
+        return shown
+
+    def _pool(self, name: str) -> FakePool:
+        return self.pools.setdefault(name, FakePool(self.training.fake_pool_size))
+
+
+def learning_rate(training: Training, share: float) -> float:
+    """Constant, or falling linearly to 0 over the second half of the run, of which `share` is done."""
+    if training.schedule == "constant":
+        return training.learning_rate
+    return training.learning_rate * min(1.0, 2 * (1 - share))
+
+
+def discriminator_steps(training: Training, epoch: float) -> int:
+    """Steps of each discriminator for one of the generators, after so many passes over the slices."""
+    if training.discriminator_steps_later is not None and epoch >= training.discriminator_epoch:
+        return training.discriminator_steps_later
+    return training.discriminator_steps
+
+
+def _average_gradients(fabric: Fabric, parameters: Iterable[Tensor]) -> None:
+    """The mean gradient of all processes, in one message: losses are means, so it is the whole batch's."""
+    if fabric.world_size == 1:
+        return
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    mean = _mean(fabric, torch.cat([gradient.flatten() for gradient in gradients]))
+    first = 0
+    for gradient in gradients:
+        gradient.copy_(mean[first : first + gradient.numel()].view_as(gradient))
+        first += gradient.numel()
+
+
+def _mean(fabric: Fabric, value: Tensor) -> Tensor:
+    return cast(Tensor, fabric.all_reduce(value, reduce_op="mean"))
+
+
+def _gathered(fabric: Fabric, value: Tensor) -> Tensor:
+    """`(N, ...)` of every process, one after the other; Fabric leaves one process's own as it is."""
+    return cast(Tensor, fabric.all_gather(value)).reshape(-1, *value.shape[1:])

@@ -1,0 +1,232 @@
+"""Other contrasts are told from FLAIR, and FLAIR of other patients is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from pseudohealthy.config import preprocessing
+from pseudohealthy.data.cohort import read_cohort
+from pseudohealthy.data.grid import Grid, training_slices
+from pseudohealthy.data.intensity import Intensity
+from pseudohealthy.data.out_of_distribution import (
+    FILE,
+    MARGIN,
+    SIGNS,
+    Reference,
+    figures,
+    likeness,
+    write_reference,
+)
+from pseudohealthy.data.prepared import Prepared
+from pseudohealthy.data.volume import Volume, read_volume
+from pseudohealthy.errors import InputError
+from pseudohealthy.synthesis.bundled_weights import bundled_weights
+
+Stack = NDArray[np.float32]
+SIDE = 96
+
+
+def slices(seed: int = 0, *, white: float = 1.0, rim: float = 0.5, noise: float = 0.05) -> Stack:
+    """(3, 96, 96): discs of 80 mm with dark grooves, the core `white` and the rim `rim` times as bright."""
+    rng = np.random.default_rng(seed)
+    y, x = np.indices((SIDE, SIDE)) - (SIDE - 1) / 2
+    depth = 40 - np.hypot(y, x)
+    angle = np.arctan2(y, x)
+    one = np.where(np.sin(24 * angle) > 0.9, 0.3, 0.6) * np.where(depth > 12, white, 1)
+    one = np.where(depth < 2, rim * 0.6, one)
+    volume = one + rng.normal(0, noise, (3, SIDE, SIDE)) + rng.normal(0, 0.02)
+    return np.where(depth > 0, volume.clip(0.01, 1), 0).astype(np.float32)
+
+
+def cohort(number: int = 6) -> Prepared:
+    """Prepared in memory: `number` training volumes and one for validation, which is of another kind."""
+    images = np.concatenate([*(slices(seed) for seed in range(number)), 1 - slices(99)])
+    subjects = np.repeat([f"S{n}" for n in range(number + 1)], 3)
+    table = pd.DataFrame({"row": np.arange(len(images)), "subject": subjects})
+    table["split"] = np.where(table["subject"] == f"S{number}", "val", "train")
+    table = table.assign(source="here", session="n/a", label="healthy")
+    manifest: Any = {"settings": {"spacing": 1.0}, "key": "abc"}
+    return Prepared(images, np.zeros(images.shape, np.uint8), None, None, table, None, manifest)
+
+
+def test_a_volume_like_the_training_volumes_is_familiar_and_others_are_not() -> None:
+    reference = Reference.of(cohort())
+    assert (reference.volumes, reference.data) == (6, "abc")
+    same = likeness(slices(50), 1.0, reference)
+    assert same is not None
+    assert same.signs == ()
+    for other, sign in (
+        (slices(50, white=1.4), "white"),
+        (slices(50, rim=1.5), "rim"),
+        (slices(50, noise=0.2), "noise"),
+        (np.where(slices(50) > 0, 0.9 - 0.5 * slices(50), 0).astype(np.float32), "sulci"),
+        (np.where(slices(50) > 0, 0.8 + 0.1 * slices(50), 0).astype(np.float32), "flatness"),
+    ):
+        found = likeness(other, 1.0, reference)
+        assert found is not None
+        assert found.distance > reference.limit
+        assert SIGNS[sign] in found.signs
+
+
+def test_figures_are_those_counted_by_hand() -> None:
+    found = figures(slices(noise=0), 1.0)
+    assert list(found) == list(SIGNS)
+    assert found["level"] == pytest.approx(np.median(slices(noise=0)[slices(noise=0) > 0]))
+    assert found["white"] == pytest.approx(0, abs=1e-3)
+    assert figures(slices(noise=0, white=1.3), 1.0)["white"] == pytest.approx(np.log(1.3), rel=0.01)
+    bright, dark = figures(1.2 * slices(noise=0), 1.0), figures(slices(noise=0), 1.0)
+    for name in set(SIGNS) - {"level"}:
+        assert bright[name] == pytest.approx(dark[name], rel=1e-3, abs=1e-4)
+
+
+def test_mirrored_slices_have_the_same_figures() -> None:
+    once, twice = figures(slices(), 1.0), figures(slices()[:, ::-1, ::-1], 1.0)
+    assert twice == pytest.approx(once, rel=1e-4)
+
+
+def test_slices_at_the_ends_of_the_brain_are_not_compared() -> None:
+    known = cohort()
+    ends = known.slices.iloc[:3].assign(label="edge", row=range(len(known.images), len(known.images) + 3))
+    images = np.concatenate([known.images, 1 - slices(7)])
+    table = pd.concat([known.slices, ends], ignore_index=True)
+    assert Reference.of(replace(known, images=images, slices=table)) == Reference.of(known)
+
+
+def test_the_limit_is_above_the_farthest_volume_from_the_others() -> None:
+    prepared = cohort()
+    reference = Reference.of(prepared)
+    assert reference.limit == pytest.approx(MARGIN * reference.farthest, abs=1e-3)
+    own = [likeness(prepared.images[3 * n : 3 * n + 3], 1.0, reference) for n in range(6)]
+    assert all(each is not None and each.distance <= reference.limit for each in own)
+    strange = replace(prepared, images=np.concatenate([slices(7, rim=0.9), prepared.images[3:]]))
+    assert Reference.of(strange).farthest > 2 * reference.farthest
+
+
+def test_too_small_a_brain_and_one_without_contrast_are_not_compared() -> None:
+    reference = Reference.of(cohort())
+    small = np.zeros((2, 40, 40), dtype=np.float32)
+    small[:, 10:30, 10:30] = slices()[:2, 38:58, 38:58]
+    assert likeness(small, 1.0, reference) is None
+    flat = (slices() > 0).astype(np.float32)
+    assert likeness(flat, 1.0, reference) is None
+
+
+def test_too_few_volumes_make_no_reference() -> None:
+    with pytest.raises(InputError, match="2 training volumes have a brain large enough; expected 3"):
+        Reference.of(cohort(2))
+
+
+def test_a_reference_is_written_beside_the_weights_and_read_again(tmp_path: Path) -> None:
+    assert Reference.read(tmp_path) is None
+    written = write_reference(tmp_path, cohort())
+    assert Reference.read(tmp_path) == written
+    (tmp_path / FILE).write_text(json.dumps({**written.model_dump(), "format": 2}))
+    with pytest.raises(InputError, match=r"training_distribution\.json: of another version"):
+        Reference.read(tmp_path)
+    (tmp_path / FILE).write_text("{")
+    with pytest.raises(InputError, match=r"training_distribution\.json: cannot be read"):
+        Reference.read(tmp_path)
+    (tmp_path / FILE).write_text('{"limitt": 1}')
+    with pytest.raises(InputError, match="limitt is not a setting; did you mean limit"):
+        Reference.read(tmp_path)
+
+
+def test_the_embedded_reference_is_of_the_embedded_weights_data() -> None:
+    reference = Reference.read(bundled_weights())
+    config = json.loads((bundled_weights() / "config.json").read_text())
+    assert reference is not None
+    assert (reference.data, reference.volumes) == (config["data"]["key"], config["data"]["train"])
+
+
+def kept(image: Volume) -> Stack:
+    """The slices that would be trained on."""
+    settings = preprocessing("default")
+    grid = Grid.of(image, settings, image.brain, cover=True)
+    x = grid.to_canonical(Intensity.of(image.data, settings).normalised(image.data))
+    brain = grid.to_canonical(image.brain, order=0) > 0
+    return (x * brain)[training_slices(brain, settings.slice_selection)]
+
+
+def inverted(image: Volume) -> Volume:
+    top = image.data.max()
+    return replace(image, data=np.where(image.brain, top - image.data, 0).astype(np.float32))
+
+
+def distances(images: Iterator[Volume]) -> NDArray[np.float64]:
+    reference = Reference.read(bundled_weights())
+    assert reference is not None
+    found = [likeness(kept(image), 1.0, reference) for image in images]
+    return np.array([np.nan if each is None else each.distance for each in found])
+
+
+def limit() -> float:
+    reference = Reference.read(bundled_weights())
+    assert reference is not None
+    return reference.limit
+
+
+@pytest.mark.real_data
+def test_the_test_patients_are_familiar_and_their_negatives_are_not(real_data: Path) -> None:
+    patients = [volume for volume in read_cohort([real_data / "lgg"]).volumes if volume.split == "test"]
+    images = [read_volume(volume.image) for volume in patients if volume.image]
+    assert len(images) == 30
+    assert np.count_nonzero(distances(iter(images)) <= limit()) >= 29
+    assert (distances(map(inverted, images[::3])) > limit()).all()
+
+
+@pytest.mark.real_data
+def test_flair_of_other_diseases_is_familiar_and_its_negative_is_not(real_data: Path) -> None:
+    paths = sorted((real_data / "volumes").rglob("*[fF][lL][aA][iI][rR].nii.gz"))
+    images = [read_volume(path) for path in paths if "head" not in path.name]
+    assert len(images) == 5
+    assert (distances(iter(images)) <= limit()).all()
+    assert (distances(map(inverted, images)) > limit()).all()
+
+
+def other_contrasts() -> Iterator[Volume]:
+    """T1 (MNI152), and from its tissue maps T2, PD, and CT: sharp, smooth and without any tissue contrast."""
+    from nilearn.datasets import load_mni152_template
+
+    folder = Path(nibabel.__file__).parents[1] / "nilearn/datasets/data"
+    gm, wm = (
+        nibabel.load(folder / f"mni_icbm152_{name}_tal_nlin_sym_09a_converted.nii.gz").get_fdata() / 255
+        for name in ("gm", "wm")
+    )
+    template = load_mni152_template(resolution=1)
+    t1 = np.asarray(template.dataobj, dtype=np.float32)
+    brain = t1 > 0
+    t1 = np.where(brain, t1 / t1.max(), 0)
+    if gm.shape != t1.shape:
+        pytest.skip("the template is on another grid than the tissue maps")
+    rng = np.random.default_rng(0)
+    csf, noise = (1 - gm - wm).clip(0), rng.normal(0, 1, t1.shape)
+    ct = 8 + 30 * gm + 22 * wm + 4 * noise
+    contrasts = [
+        t1,
+        t1 + 0.05 * noise,
+        110 * gm + 75 * wm + 255 * csf + 5 * noise,
+        120 * gm + 100 * wm + 130 * csf + 5 * noise,
+        ct,
+        ndimage.gaussian_filter(ct, 1),
+        35 + 3 * noise,
+    ]
+    for data in contrasts:
+        held = np.where(brain, np.maximum(data, 1e-3), 0).astype(np.float32)
+        yield Volume(held, np.asarray(template.affine), None, held.shape, None)
+
+
+@pytest.mark.real_data
+def test_other_contrasts_are_not_familiar() -> None:
+    found = distances(other_contrasts())
+    assert (found > limit()).all(), found

@@ -1,0 +1,96 @@
+"""Names to methods."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+import torch
+
+from pseudohealthy.config import MethodName, PresetName, settings
+from pseudohealthy.methods.factory import build
+from pseudohealthy.sampling.sampler import Batch
+from tiny import tiny
+
+WIDTHS = ["networks.width=4", "networks.segmentor_width=8", "networks.discriminator_width=16"]
+FIRST = {"G": 4, "R": 4, "F": 4, "S": 8, "I": 8}
+NETWORKS: dict[MethodName, tuple[str, set[str]]] = {
+    "conditional_gan": ("G", {"D_x"}),
+    "cyclegan": ("GF", {"D_x", "D_p"}),
+    "unpaired": ("GRS", {"D_x", "D_m"}),
+    "paired": ("GRS", {"D_x"}),
+    "semi_supervised": ("GRS", {"D_x", "D_m"}),
+    "inpainter": ("I", set()),
+    "judge": ("S", set()),
+}
+
+
+@pytest.mark.parametrize("name", get_args(MethodName))
+def test_each_method_has_its_networks_of_the_given_widths(name: MethodName) -> None:
+    method = build(settings(name, overrides=WIDTHS))
+    letters, discriminators = NETWORKS[name]
+    assert set(method.generators) == set(letters)
+    assert set(method.discriminators) == discriminators
+    for letter, network in method.generators.items():
+        assert next(network.parameters()).shape[0] == FIRST[letter]
+    assert all(next(network.parameters()).shape[0] == 16 for network in method.discriminators.values())
+
+
+@pytest.mark.parametrize("preset", ["midl2019", "media2020"])
+@pytest.mark.parametrize("name", get_args(MethodName))
+def test_gradients_reach_every_network_from_its_own_side_alone(name: MethodName, preset: PresetName) -> None:
+    torch.manual_seed(0)
+    method = build(tiny(name, preset=preset))
+    x_p, x_h, x_k = torch.rand(3, 2, 1, 32, 32)
+    m_p, m = (torch.rand(2, 2, 1, 32, 32) > 0.7).float()
+    batch = Batch(x_p, m_p, x_h, m, torch.tensor([True, False]), x_k=x_k if name == "judge" else None)
+    terms = method.generator_terms(batch)
+    assert set(terms.fakes) == set(method.fakes(batch))
+    method.discriminators.requires_grad_(False)
+    method.generator_terms(batch).total.backward()
+    reached(method.generators)
+    method.generators.zero_grad()
+    method.discriminators.requires_grad_(True)
+    losses = method.discriminator_losses(batch, {name: fake.detach() for name, fake in terms.fakes.items()})
+    assert set(losses) == set(method.discriminators)
+    for loss in losses.values():
+        loss.backward()
+    reached(method.discriminators)
+    assert all(parameter.grad is None for parameter in method.generators.parameters())
+
+
+EVERYTHING = [
+    "networks.mirrored_input=true",
+    "losses.gradient=1",
+    "losses.lesion_crop_adversarial=1",
+    "losses.mask_discriminator_input=noise",
+]
+
+
+@pytest.mark.parametrize("name", get_args(MethodName))
+def test_what_a_method_computes_stays_on_its_device(name: MethodName) -> None:
+    with torch.device("meta"):  # whose tensors meet no other device's
+        method = build(tiny(name, *EVERYTHING))
+        x_p, m_p, x_h, m, truth, x_k = torch.rand(6, 2, 1, 64, 48)
+        labelled, inserted = torch.ones(2, 2, dtype=torch.bool)
+    known = inserted if "synthetic" in method.needs else None
+    batch = Batch(x_p, m_p, x_h, m, labelled, known, truth, x_k)
+    sides = [method.generator_terms(batch)]
+    if method.warm_up_needs:
+        sides.append(method.warm_up_terms(*(batch for _ in method.warm_up_needs)))
+    for terms in sides:
+        terms.total.backward()
+        fakes = {made: fake.detach() for made, fake in terms.fakes.items()}
+        for loss in method.discriminator_losses(batch, fakes).values():
+            loss.backward()
+    assert all(parameter.grad is not None for parameter in method.generators.parameters())
+
+
+def reached(networks: torch.nn.ModuleDict) -> None:
+    """Every parameter has a gradient; a constant that a linear critic adds to all answers cannot have one."""
+    for name, parameter in networks.named_parameters():
+        linear = name.startswith("D_") and not networks[name.split(".")[0]].bounded
+        if not (linear and name.endswith("output.1.bias")):
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
+            assert parameter.grad.abs().sum() > 0, name

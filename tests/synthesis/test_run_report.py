@@ -1,0 +1,91 @@
+"""The report's figures, against counts by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pseudohealthy.config import Preprocessing
+from pseudohealthy.data.out_of_distribution import SIGNS
+from pseudohealthy.synthesis.run_report import change, out_of_distribution, through_plane_change, unsteady
+
+
+def test_change_is_counted_in_the_brain_alone() -> None:
+    x = np.zeros((1, 10, 10), dtype=np.float32)
+    x_tilde = x + np.linspace(0, -0.99, 100, dtype=np.float32).reshape(x.shape)
+    brain = np.ones(x.shape, dtype=np.bool_)
+    assert change(x, x_tilde, brain) == {"mean": 0.495, "p99": pytest.approx(0.9801, abs=1e-4)}
+    brain[0, 5:] = False
+    assert change(x, x_tilde, brain)["mean"] == pytest.approx(0.245)
+
+
+def test_flicker_is_that_of_neighbouring_slices_in_the_brain() -> None:
+    x = np.array([0.1, 0.3, 0.1, 0.1], dtype=np.float32)[:, None, None] * np.ones((4, 2, 2), np.float32)
+    brain = np.ones(x.shape, dtype=np.bool_)
+    assert through_plane_change(x, x, brain) == {
+        "through_plane_inconsistency": 1,
+        "brightness_inconsistency": 1,
+    }
+    jagged = np.array([0.1, 0.5, 0.1, 0.1], dtype=np.float32)[:, None, None] * np.ones((4, 2, 2), np.float32)
+    assert through_plane_change(x, jagged, brain)["through_plane_inconsistency"] == pytest.approx(
+        (0.8 + 0.4) / (0.4 + 0.2)
+    )
+    brain[0] = False
+    assert through_plane_change(x, jagged, brain)["through_plane_inconsistency"] == pytest.approx(2)
+    brain[3] = False
+    assert through_plane_change(x, jagged, brain) == {
+        "through_plane_inconsistency": None,
+        "brightness_inconsistency": None,
+    }
+
+
+def test_brightness_that_flickers_is_warned_of() -> None:
+    assert unsteady(None) == unsteady(1.1) == ()
+    (told,) = unsteady(2.34)
+    assert "2.3 times as much as the input's" in told
+
+
+def reference(limit: float) -> dict[str, object]:
+    figures = {name: {"median": -10.0, "deviation": 1.0} for name in SIGNS}
+    return {"format": 1, "data": "abc", "volumes": 7, "figures": figures, "farthest": 1.0, "limit": limit}
+
+
+def volume() -> np.ndarray[tuple[int, int, int], np.dtype[np.float32]]:
+    disc = np.hypot(*(np.indices((80, 80)) - 39.5)) < 36
+    noise = np.random.default_rng(0).uniform(0.3, 0.7, (4, 80, 80))
+    return np.where(disc, noise, 0).astype(np.float32)
+
+
+def test_what_is_too_far_from_the_training_data_is_warned_of() -> None:
+    x = volume()
+    told, warnings = out_of_distribution(x, x > 0, Preprocessing(), reference(5))
+    assert isinstance(told, dict)
+    assert told["distance"] > told["limit"] == 5
+    assert len(warnings) == 1
+    assert warnings[0].endswith("Is it a FLAIR?")
+    assert "the 7 volumes" in warnings[0]
+    assert out_of_distribution(x, x > 0, Preprocessing(), reference(1000))[1] == ()
+
+
+def test_only_the_brain_in_slices_as_trained_on_is_compared() -> None:
+    x = volume()
+    brain = x > 0
+    settings = Preprocessing(slice_selection="half_area")
+    expected = out_of_distribution(x[:3], brain[:3], settings, reference(5))
+    brain[3, 20:] = False  # too small a slice
+    assert out_of_distribution(x, brain, settings, reference(5)) == expected
+    assert (
+        out_of_distribution(np.where(brain, x, 0.9).astype(np.float32), brain, settings, reference(5))
+        == expected
+    )
+
+
+def test_where_nothing_can_be_compared_that_is_said() -> None:
+    x = volume()
+    told, warnings = out_of_distribution(x, x > 0, Preprocessing(), None)
+    assert (told, warnings) == ("not compared: the weights carry no figures of their training data", ())
+    small = x[:, 30:50, 30:50]
+    assert (
+        out_of_distribution(small, small > 0, Preprocessing(), reference(5))[0]
+        == "not compared: the brain is too small"
+    )

@@ -1,0 +1,68 @@
+"""The way through the networks and back, step by step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cohorts import brain, write
+from models import saved
+from pseudohealthy.data.grid import LEAST_AREA
+from pseudohealthy.data.skull_detection import SkullEvidence, brain_alone
+from pseudohealthy.data.volume import Volume, read_volume
+from pseudohealthy.errors import InputError
+from pseudohealthy.synthesis.model import Model
+from pseudohealthy.synthesis.skull_stripping import Brain
+from pseudohealthy.synthesis.slice_inference import SliceInference
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Model:
+    return Model.load(saved(tmp_path / "weights"), "cpu")
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Volume:
+    return read_volume(write(tmp_path / "scan.nii", (brain() + 500).astype(np.float32)))
+
+
+def test_the_networks_see_the_brain_in_slices_with_enough_of_it(model: Model, volume: Volume) -> None:
+    healed = SliceInference.of(brain_alone(volume, SkullEvidence.at(volume)), model)
+    inside = brain().transpose(2, 1, 0) > 0
+    area = inside.sum(axis=(1, 2))
+    np.testing.assert_array_equal(healed.brain, inside)
+    np.testing.assert_array_equal(healed.done, area > LEAST_AREA * area.max())
+    np.testing.assert_array_equal(healed.x_tilde[~inside], 0)
+    np.testing.assert_array_equal(healed.m_tilde[~healed.done], 0)
+    seen = healed.x[healed.done]
+    np.testing.assert_array_equal(healed.m_tilde[healed.done], model.segment(seen) * inside[healed.done])
+
+
+def test_the_background_comes_back(model: Model, volume: Volume) -> None:
+    alone = brain_alone(volume, SkullEvidence.at(volume))
+    healed = SliceInference.of(alone, model)
+    healthy, probability = healed.on_grid_of(volume, Brain(alone, 500.0, "absent"))
+    change = (healed.x_tilde - healed.x).transpose(2, 1, 0) * healed.intensity.ceiling
+    low = volume.data - 500 <= healed.intensity.ceiling
+    np.testing.assert_allclose(healthy[low], (volume.data + change)[low], atol=1e-3)
+    np.testing.assert_array_equal(healthy[brain() == 0], 500)
+    np.testing.assert_array_equal(probability, healed.m_tilde.transpose(2, 1, 0))
+
+
+def test_a_blend_is_shown_where_there_is_one(model: Model, volume: Volume) -> None:
+    healed = SliceInference.of(brain_alone(volume, SkullEvidence.at(volume)), model)
+    assert list(healed.pictures(None)) == ["input", "healthy", "difference", "lesion probability"]
+    weight = np.zeros(volume.data.shape, dtype=np.float32)
+    weight[:24] = 1
+    shown = healed.pictures(weight)
+    assert list(shown) == ["input", "healthy", "blend", "difference", "lesion probability"]
+    np.testing.assert_allclose(shown["blend"][:, :, :24], healed.x_tilde[:, :, :24], atol=1e-6)
+    np.testing.assert_array_equal(shown["blend"][:, :, 24:], healed.x[:, :, 24:])
+
+
+def test_no_brain_is_told(model: Model, volume: Volume) -> None:
+    alone = brain_alone(volume, SkullEvidence.at(volume), np.zeros(volume.data.shape, dtype=np.bool_))
+    with pytest.raises(InputError, match=r"scan\.nii: .*expected a brain above a background of 0"):
+        SliceInference.of(alone, model)

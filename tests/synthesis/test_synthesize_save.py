@@ -1,0 +1,145 @@
+"""What is saved of a volume, and under which names."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from models import saved
+from patient import flair
+from pseudohealthy import __version__
+from pseudohealthy.errors import RESEARCH_USE, InputError
+from pseudohealthy.synthesis.model import Model
+from pseudohealthy.synthesis.naming import output_files, with_sidecars
+from pseudohealthy.synthesis.sidecars import beside
+from pseudohealthy.synthesis.synthesize import Synthesis, synthesize
+
+
+def test_the_saved_volumes_lie_on_the_inputs_grid(tmp_path: Path, result: Synthesis) -> None:
+    files = result.save(tmp_path / "new/out", "sub-01_ses-1_FLAIR.nii.gz")
+    given = nib.load(tmp_path / "sub-01_ses-1_FLAIR.nii.gz")
+    for kind in ("healthy", "difference", "probability", "mask"):
+        written = nib.load(files[kind])
+        for key in ("sform_code", "qform_code", "xyzt_units", "srow_x", "quatern_b", "pixdim"):
+            np.testing.assert_array_equal(written.header[key], given.header[key])
+        np.testing.assert_array_equal(written.affine, given.affine)
+        np.testing.assert_array_equal(written.get_fdata(dtype=np.float32), getattr(result, kind))
+        assert written.get_data_dtype() == (np.uint8 if kind == "mask" else np.float32)
+
+
+def test_panel_and_report_are_saved_too(tmp_path: Path, result: Synthesis) -> None:
+    files = result.save(tmp_path / "out", "sub-01_ses-1_FLAIR.nii.gz")
+    images = [files[kind] for kind in ("healthy", "difference", "probability", "mask")]
+    written = [*files.values(), *map(beside, images)]
+    assert sorted(tmp_path.joinpath("out").iterdir()) == sorted(written)
+    with Image.open(files["panel"]) as panel:
+        assert panel.format == "PNG"
+        assert panel.info["Description"] == RESEARCH_USE
+    report = json.loads(files["report"].read_text())
+    assert report == {**result.report, "files": {kind: path.name for kind, path in files.items()}}
+
+
+def test_a_panel_is_drawn_of_an_image_without_lesion(tmp_path: Path) -> None:
+    model = Model.load(saved(tmp_path / "m", finds=False), "cpu")
+    found = synthesize(flair(tmp_path / "scan.nii"), model)
+    assert not found.mask.any()
+    found.draw(tmp_path / "panel.png", "scan")
+    with Image.open(tmp_path / "panel.png") as panel:
+        assert panel.height > panel.width / 4 * 3  # three rows of four upright slices
+
+
+def test_files_that_are_there_are_replaced_only_on_request(tmp_path: Path, result: Synthesis) -> None:
+    files = output_files(tmp_path, "scan.nii")
+    files["report"].write_text("mine")
+    with pytest.raises(InputError, match=r"report\.json: exists already; .* --overwrite"):
+        result.save(tmp_path, "scan.nii")
+    assert not files["healthy"].exists()
+    assert files["report"].read_text() == "mine"
+    result.save(str(tmp_path), "scan.nii", overwrite=True)
+    assert json.loads(files["report"].read_text())["version"] == __version__
+    with pytest.raises(InputError, match="exists already"):
+        result.save(tmp_path, "scan.nii")
+    result.save(tmp_path, "other.nii")
+
+
+def test_a_run_without_a_blend_leaves_none_of_an_earlier_run(tmp_path: Path, fresh: Model) -> None:
+    image = flair(tmp_path / "scan_FLAIR.nii")
+    with_blend = synthesize(image, fresh, blend=True)
+    without = synthesize(image, fresh)
+    first = with_blend.save(tmp_path / "out", image.name)
+    with pytest.raises(InputError, match="exists already"):
+        without.save(tmp_path / "out", image.name)
+    assert first["blended"].exists()
+    files = without.save(tmp_path / "out", image.name, overwrite=True)
+    written = with_sidecars(files).values()
+    assert sorted(tmp_path.joinpath("out").iterdir()) == sorted(written)
+    for path in written:
+        path.unlink()
+    first["blended"].touch()
+    with pytest.raises(InputError, match=r"desc-blend_FLAIR\.nii\.gz: exists already"):
+        without.save(tmp_path / "out", image.name)
+
+
+def test_an_input_in_the_place_of_an_output_is_not_replaced(tmp_path: Path, fresh: Model) -> None:
+    image = flair(tmp_path / "scan_desc-pseudohealthy_FLAIR.nii.gz")
+    before = image.read_bytes()
+    with pytest.raises(InputError, match="would be replaced by what is made of it"):
+        synthesize(image, fresh).save(tmp_path, image.name, overwrite=True)
+    assert image.read_bytes() == before
+
+
+def test_any_name_can_be_saved(tmp_path: Path, fresh: Model) -> None:
+    name = "t\udceate \x1b[31m\n_FLAIR.nii.gz"
+    shown = r"t\xeate \x1b[31m\n_FLAIR.nii.gz"
+    result = synthesize(flair(tmp_path / name), fresh)
+    files = result.save(tmp_path / "out", name)
+    assert all(path.is_file() for path in with_sidecars(files).values())
+    report = json.loads(files["report"].read_text())
+    assert report["input"] == shown
+    assert report["files"]["healthy"] == r"t\xeate \x1b[31m\n_desc-pseudohealthy_FLAIR.nii.gz"
+    assert json.loads(beside(files["mask"]).read_text())["Sources"] == [shown]
+    assert shown in files["page"].read_text(encoding="utf-8")
+
+
+def test_a_title_tells_images_of_one_name_apart(tmp_path: Path, result: Synthesis) -> None:
+    files = result.save(tmp_path / "out", "sub-01_FLAIR.nii", title="sub-01/ses-1/anat/sub-01_FLAIR.nii")
+    assert json.loads(files["report"].read_text())["input"] == "sub-01/ses-1/anat/sub-01_FLAIR.nii"
+    assert "<title>sub-01/ses-1/anat/sub-01_FLAIR.nii" in files["page"].read_text()
+
+
+def test_two_runs_at_once_leave_the_files_of_one(tmp_path: Path, fresh: Model) -> None:
+    image = flair(tmp_path / "scan.nii")
+    results = [synthesize(image, fresh, blend=blend) for blend in (True, False)] * 2
+    with ThreadPoolExecutor(len(results)) as pool:
+        saved_at_once = [
+            pool.submit(each.save, tmp_path / "out", image.name, overwrite=True) for each in results
+        ]
+    last = [each.result() for each in saved_at_once]
+    report = json.loads(last[0]["report"].read_text())
+    there = {path.name for path in (tmp_path / "out").iterdir()}
+    assert there == {path.name for path in with_sidecars(_files(tmp_path / "out", report)).values()}
+    assert ("blended" in report["files"]) == ("blend" in report)
+
+
+def _files(out: Path, report: dict[str, Any]) -> dict[str, Path]:
+    return {kind: out / name for kind, name in report["files"].items()}
+
+
+def test_the_sidecars_name_their_sources_as_asked(tmp_path: Path, result: Synthesis) -> None:
+    files = result.save(tmp_path / "out", "sub-01_FLAIR.nii", sources={"image": "bids:raw:sub-01_FLAIR.nii"})
+    for kind in ("healthy", "difference", "probability", "mask"):
+        facts = json.loads(beside(files[kind]).read_text())
+        assert facts["Sources"] == ["bids:raw:sub-01_FLAIR.nii"]
+        assert facts.get("SkullStripped", True) is True
+    beside(files["mask"]).unlink()
+    for path in files.values():
+        path.unlink()
+    with pytest.raises(InputError, match=r"FLAIR\.json: exists already"):
+        result.save(tmp_path / "out", "sub-01_FLAIR.nii")
