@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cohorts import FITTING, bids, library, participants
+from fixtures.cohorts import FITTING, bids, library, participants
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.prepare import prepare
 from pseudohealthy.data.prepared import Prepared

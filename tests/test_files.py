@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from disk import full_disk
+from fixtures.full_disk import full_disk
 from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.files import inside, locked, replace, write_json, write_text
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cohorts import LPS, brain, lesion, write
 from conftest import ROOT
+from fixtures.cohorts import LPS, brain, lesion, write
 from pseudohealthy.evaluation.identity import identity
 from pseudohealthy.evaluation.segmentation import dice
 from pseudohealthy.phantom.subject import phantom

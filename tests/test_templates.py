@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from models import saved
+from fixtures.bids_studies import study
+from fixtures.models import saved
 from pseudohealthy.cli.bids_app import app
-from studies import study
 
 ROOT = Path(__file__).resolve().parents[1]
 ARRAY, DASK = ROOT / "cluster/slurm_array.sh", ROOT / "cluster/dask_slurm.py"

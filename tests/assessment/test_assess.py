@@ -14,8 +14,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from cohorts import FITTING, bids, controls, participants
-from models import saved
+from fixtures.cohorts import FITTING, bids, controls, participants
+from fixtures.models import saved
 from pseudohealthy import __version__
 from pseudohealthy.assessment.assess import evaluate
 from pseudohealthy.data.cohort import read_cohort
@@ -248,7 +248,7 @@ def test_a_judge_is_valid_if_it_finds_the_lesions_of_the_inputs(
         other[:, : round(marked * x.shape[1])] = 1
         return masks if len(x) == len(rows) else other
 
-    knows = type("Oracle", (), {"lesion": lesion, "preprocessing": oracle.preprocessing})()
+    knows = type("Oracle", (), {"segment": lesion, "preprocessing": oracle.preprocessing})()
     knows.provenance = oracle.provenance
     right = evaluate(with_truth, models["fresh"], tmp_path, judges={"judge": knows})
     assert right["valid"] is True

@@ -9,8 +9,9 @@ from typing import Any, cast
 import pytest
 from torch import nn
 
-from benches import AREA, drawn
-from models import saved
+from fixtures.drawn_cohort import AREA, drawn
+from fixtures.models import saved
+from fixtures.rule_models import judge
 from pseudohealthy.assessment.checkpoint_selection import choose
 from pseudohealthy.config import MethodName
 from pseudohealthy.data.prepared import Prepared
@@ -22,7 +23,6 @@ from pseudohealthy.experiment.steps import Experiment, plan
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.training.checkpoint import save_weights
 from pseudohealthy.training.weights import read_config
-from rules import judge
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benches import AREA, SHAPE, drawn
-from cohorts import FITTING, one_slice
-from models import saved
+from fixtures.cohorts import FITTING, one_slice
+from fixtures.drawn_cohort import AREA, SHAPE, drawn
+from fixtures.models import saved
+from fixtures.rule_models import judge
+from fixtures.tiny_settings import tiny
 from pseudohealthy.assessment.judge_selection import select_judge
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.prepare import prepare
@@ -25,8 +27,6 @@ from pseudohealthy.synthesis.model import Model
 from pseudohealthy.training.checkpoint import save_weights
 from pseudohealthy.training.loop import train
 from pseudohealthy.training.weights import read_config
-from rules import judge
-from tiny import tiny
 
 PIXELS = SHAPE[0] * SHAPE[1]
 

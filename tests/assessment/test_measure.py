@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 import torch
 
-from benches import AREA, drawn
-from models import saved
+from fixtures.drawn_cohort import AREA, drawn
+from fixtures.models import saved
+from fixtures.rule_models import bright, copied, dimmed, judge, painted, ruled
 from pseudohealthy.assessment.measure import Measured, measure, nested
 from pseudohealthy.assessment.predictors import Predictor
 from pseudohealthy.assessment.protocol import EvaluationProtocol, insertion_check
@@ -23,7 +24,6 @@ from pseudohealthy.evaluation.reconstruction import moved
 from pseudohealthy.evaluation.score import summarise
 from pseudohealthy.evaluation.texture import texture, texture_over_slices
 from pseudohealthy.synthesis.model import Model
-from rules import bright, copied, dimmed, judge, painted, ruled
 
 SLICES, PIXELS = 7, 64 * 48
 VOLUMES = ["T1", "T2", "T3", "T4"]

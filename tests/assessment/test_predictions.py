@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cohorts import FITTING, bids, brats, isles, lesion, participants, write
-from models import saved
+from fixtures.cohorts import FITTING, bids, brats, isles, lesion, participants, write
+from fixtures.models import saved
 from pseudohealthy.assessment.predictions import evaluate_predictions
 from pseudohealthy.config import preprocessing
 from pseudohealthy.data.cohort import read_cohort

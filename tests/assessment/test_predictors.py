@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from benches import drawn
+from fixtures.drawn_cohort import drawn
+from fixtures.rule_models import bright, copied, dimmed, ruled
 from pseudohealthy.assessment.predictors import Memory, Predictor
 from pseudohealthy.catalogue.rows import Row
 from pseudohealthy.evaluation import controls
 from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.synthesis.model import Model
-from rules import bright, copied, dimmed, ruled
 
 SPACING = (1.0, 2.0)
 THRESHOLD = 0.82

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benches import AREA, PATIENTS, Drawn, drawn, rows_of_split, without
+from fixtures.drawn_cohort import AREA, PATIENTS, Drawn, drawn, rows_of_split, without
+from fixtures.rule_models import judge
 from pseudohealthy.assessment.protocol import (
     EvaluationProtocol,
     insertion_check,
@@ -22,7 +23,6 @@ from pseudohealthy.assessment.protocol import (
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.texture import texture, texture_over_slices
-from rules import judge
 
 JUDGES = {"first": judge(0.6), "none": judge(2.0), "all": judge(0.0), "spare": judge(0.86)}
 TWO = (Drawn("T1", "test", (1,), (3,), 0.8), Drawn("T2", "test", (3,), (1,), 0.84))

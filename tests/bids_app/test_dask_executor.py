@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from models import saved
+from fixtures.bids_studies import SKIPPED, break_images, study
+from fixtures.models import saved
 from pseudohealthy.bids_app import dask_executor
 from pseudohealthy.bids_app.output_dataset import describe
 from pseudohealthy.bids_app.participant import Job
 from pseudohealthy.bids_app.selection import select
 from pseudohealthy.errors import InputError
-from studies import SKIPPED, break_images, study
 
 SUBJECTS = 12
 PATIENCE = 180  # seconds; what is waited for comes within a few on an idle machine

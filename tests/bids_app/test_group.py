@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cohorts import touch
+from fixtures.cohorts import touch
 from pseudohealthy.bids_app.group import COLUMNS, robust_z, write_group
 from pseudohealthy.bids_app.records import InputFingerprint, Record, outputs_of
 from pseudohealthy.bids_app.selection import select

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from cohorts import touch
-from disk import full_disk
+from fixtures.cohorts import touch
+from fixtures.full_disk import full_disk
 from pseudohealthy import __version__
 from pseudohealthy.bids_app.output_dataset import checked_place, describe, uri
 from pseudohealthy.errors import InputError, PseudohealthyError

@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
-from cohorts import brain, write
-from disk import full_disk
-from models import saved
+from fixtures.bids_studies import SLICES, image, study
+from fixtures.cohorts import brain, write
+from fixtures.full_disk import full_disk
+from fixtures.models import saved
 from pseudohealthy.bids_app import participant
 from pseudohealthy.bids_app.output_dataset import describe
 from pseudohealthy.bids_app.participant import Job, failure_records, process_subject, run_serial
@@ -27,7 +28,6 @@ from pseudohealthy.bids_app.records import read_record
 from pseudohealthy.bids_app.selection import Subject, select
 from pseudohealthy.errors import InputError, printable
 from pseudohealthy.synthesis.synthesize import Synthesis
-from studies import SLICES, image, study
 
 ONE = "sub-01/anat/sub-01_FLAIR.nii.gz"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cohorts import touch
-from disk import full_disk
+from fixtures.cohorts import touch
+from fixtures.full_disk import full_disk
 from pseudohealthy.bids_app.records import (
     InputFingerprint,
     Record,

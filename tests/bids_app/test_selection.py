@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cohorts import touch
+from fixtures.cohorts import touch
 from pseudohealthy.bids_app.selection import Shard, Subject, mask_of, select, session
 from pseudohealthy.errors import InputError
 

@@ -21,12 +21,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cohorts import touch
-from models import saved
+from fixtures.bids_studies import SKIPPED, break_images, image, study, tree
+from fixtures.cohorts import touch
+from fixtures.models import saved
 from pseudohealthy import __version__
 from pseudohealthy.cli.bids_app import EXITS, main, spread
 from pseudohealthy.errors import RESEARCH_USE
-from studies import SKIPPED, break_images, image, study, tree
 
 PROGRAM = [sys.executable, "-m", "pseudohealthy.cli.bids_app"]
 GOOD = 10

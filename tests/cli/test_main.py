@@ -22,15 +22,15 @@ import torch
 import yaml
 from scipy import ndimage
 
-from cohorts import LPS, SHAPE, bids, brain, lesion, participants, write
-from disk import full_disk
-from models import saved
+from fixtures.cohorts import LPS, SHAPE, bids, brain, lesion, participants, write
+from fixtures.full_disk import full_disk
+from fixtures.models import saved
+from fixtures.tiny_settings import TINY
 from pseudohealthy import __version__
 from pseudohealthy.cli.main import EXITS, main
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.synthesis.naming import output_files
 from pseudohealthy.synthesis.sidecars import beside
-from tiny import TINY
 
 PROGRAM = [sys.executable, "-m", "pseudohealthy"]
 COMMANDS = ["demo", "phantom", "prepare", "train", "synthesize", "evaluate", "export", "info"]

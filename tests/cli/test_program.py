@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from studies import study
+from fixtures.bids_studies import study
 
 MAIN = "pseudohealthy.cli.main"
 APP = "pseudohealthy.cli.bids_app"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cohorts import bids, brats, controls, isles, library, participants, touch
+from fixtures.cohorts import bids, brats, controls, isles, library, participants, touch
 from pseudohealthy.data.cohort import Cohort, CohortVolume, chosen, read_cohort
 from pseudohealthy.errors import InputError
 

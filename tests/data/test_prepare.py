@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cohorts import (
+from fixtures.cohorts import (
     FITTING,
     KEPT,
     LPS,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cohorts import FITTING, bids, library
+from fixtures.cohorts import FITTING, bids, library
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.prepare import prepare
 from pseudohealthy.data.prepared import COLUMNS, Prepared

@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cohorts import FITTING, HALF, KEPT, LESION_SLICES, LPS, brain, lesion, write
-from patient import reoriented
+from fixtures.cohorts import FITTING, HALF, KEPT, LESION_SLICES, LPS, brain, lesion, write
+from fixtures.patient import reoriented
 from pseudohealthy.config import SPLITS, preprocessing
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.layouts import CohortVolume, Group

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benches import BOX, HEIGHTS, Drawn, drawn, rows_of_split, without
+from fixtures.drawn_cohort import BOX, HEIGHTS, Drawn, drawn, rows_of_split, without
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.slice_set import SliceSet, volume_names

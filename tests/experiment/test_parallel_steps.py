@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from models import saved
+from fixtures.bids_studies import break_images, study
+from fixtures.models import saved
 from pseudohealthy.bids_app.output_dataset import describe
 from pseudohealthy.bids_app.participant import (
     MEMORY,
@@ -25,7 +26,6 @@ from pseudohealthy.bids_app.records import read_record
 from pseudohealthy.bids_app.selection import select
 from pseudohealthy.errors import PseudohealthyError
 from pseudohealthy.processes import processes
-from studies import break_images, study
 
 SUBJECTS = 4
 

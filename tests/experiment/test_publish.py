@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from fixtures.results import curves, table1, volumes
 from pseudohealthy.catalogue.rows import Row
 from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.experiment.publish import CAPTIONS, draw_pictures, render
 from pseudohealthy.experiment.steps import Step
 from pseudohealthy.report.figures import contact_sheet
-from report.made_up import curves, table1, volumes
 
 STACKS = ("healthy", "reconstructed", "without mask", "with moved mask", "moved mask")
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benches import drawn
+from fixtures.drawn_cohort import drawn
 from pseudohealthy.assessment.checkpoint_selection import RULE
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.experiment.results import by_volume, curves, table1

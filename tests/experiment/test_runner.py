@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cohorts import bids, participants
+from fixtures.cohorts import bids, participants
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.experiment.publish import render
 from pseudohealthy.experiment.runner import list_steps, prepared_cohort, reproduce

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from fixtures.paper_tables import Row, parameters, rows
 from pseudohealthy.networks.discriminator import Discriminator
-from tables import Row, parameters, rows
 
 IN = "InstanceNorm2d"
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from fixtures.paper_tables import TABLE_2, parameters, rows
 from pseudohealthy.networks.blocks import Norm
 from pseudohealthy.networks.generator import Generator, OutputMode
-from tables import TABLE_2, parameters, rows
 
 
 def test_every_row_of_table_2() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from fixtures.paper_tables import rows
 from pseudohealthy.networks.inpainter import Inpainter
 from pseudohealthy.networks.segmentor import Segmentor
-from tables import rows
 
 
 def test_it_has_the_structure_of_s_and_gives_an_image() -> None:

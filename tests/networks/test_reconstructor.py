@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from fixtures.paper_tables import TABLE_2, rows
 from pseudohealthy.networks.reconstructor import Reconstructor
-from tables import TABLE_2, rows
 
 
 def test_table_3_is_table_2_with_two_inputs_and_one_image_out() -> None:

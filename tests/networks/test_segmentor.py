@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from fixtures.paper_tables import Row, parameters, rows
 from pseudohealthy.networks.segmentor import Level, Segmentor
-from tables import Row, parameters, rows
 
 IN, LEAKY = "InstanceNorm2d", "LeakyReLU"
 

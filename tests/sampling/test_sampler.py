@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from fixtures.tiny_settings import tiny
 from pseudohealthy.config import MethodName, Training
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
 from pseudohealthy.methods.factory import build
 from pseudohealthy.sampling.sampler import Batch, BatchSampler, Need
-from tiny import tiny
 
 ALL: frozenset[Need] = frozenset({"lesion", "healthy", "library"})
 SEMI: frozenset[Need] = frozenset({"labelled", "healthy", "library"})

@@ -7,9 +7,9 @@ from pathlib import Path
 import nibabel as nib
 import pytest
 
-from cohorts import LPS
-from models import saved
-from patient import patient, reoriented
+from fixtures.cohorts import LPS
+from fixtures.models import saved
+from fixtures.patient import patient, reoriented
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.synthesize import Synthesis, synthesize
 

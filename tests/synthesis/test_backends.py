@@ -13,7 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from models import saved
+from fixtures.models import saved
 from pseudohealthy.errors import InputError
 from pseudohealthy.networks.midline import mirrored
 from pseudohealthy.synthesis import backends

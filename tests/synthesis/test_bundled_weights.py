@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import saved
+from fixtures.models import saved
 from pseudohealthy import __version__
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.synthesis.bundled_weights import bundled_weights, describe

@@ -15,8 +15,8 @@ import torch
 from monai.bundle import ConfigParser, verify_net_in_out
 from numpy.typing import NDArray
 
-from disk import full_disk
-from models import saved
+from fixtures.full_disk import full_disk
+from fixtures.models import saved
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import RESEARCH_USE, InputError, PseudohealthyError
 from pseudohealthy.networks.generator import Generator

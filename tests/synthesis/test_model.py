@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cohorts import FITTING
-from models import saved
+from fixtures.cohorts import FITTING
+from fixtures.models import saved
+from fixtures.tiny_settings import tiny
 from pseudohealthy.config import MethodName
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
@@ -22,7 +23,6 @@ from pseudohealthy.methods.factory import build
 from pseudohealthy.synthesis.model import SLICES_AT_ONCE, Model
 from pseudohealthy.training.checkpoint import load_weights
 from pseudohealthy.training.loop import train
-from tiny import tiny
 
 SETTINGS = tiny("paired", "training.images=4")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cohorts import touch
+from fixtures.cohorts import touch
 from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis.naming import (
     not_made_again,

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cohorts import brain, write
-from models import saved
+from fixtures.cohorts import brain, write
+from fixtures.models import saved
 from pseudohealthy.data.grid import LEAST_AREA
 from pseudohealthy.data.skull_detection import SkullEvidence, brain_alone
 from pseudohealthy.data.volume import Volume, read_volume

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cohorts import LPS, SHAPE, brain, write
-from models import saved
-from patient import flair, patient, reoriented
+from fixtures.cohorts import LPS, SHAPE, brain, write
+from fixtures.models import saved
+from fixtures.patient import flair, patient, reoriented
 from pseudohealthy import __version__
 from pseudohealthy.data.grid import LEAST_AREA
 from pseudohealthy.data.out_of_distribution import SIGNS

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from cohorts import LPS, lesion, write
-from patient import flair, patient, reoriented
+from fixtures.cohorts import LPS, lesion, write
+from fixtures.patient import flair, patient, reoriented
 from pseudohealthy.data.volume import volume_from_array
 from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis.blend import soft_mask

@@ -22,6 +22,7 @@ import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
+from fixtures.tiny_settings import tiny
 from pseudohealthy.config import MethodName, PresetName, Settings
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError, PseudohealthyError
@@ -32,7 +33,6 @@ from pseudohealthy.training.checkpoint import load_state, load_weights
 from pseudohealthy.training.loop import drawn, images_to_see, plan, precision, train
 from pseudohealthy.training.trainer import Run
 from pseudohealthy.training.weights import read_config
-from tiny import tiny
 
 PROGRAM = [sys.executable, "-m", "pseudohealthy.cli.main"]
 
@@ -545,7 +545,7 @@ def test_weights_of_a_run_fit_the_method_that_made_them(prepared: Prepared, tmp_
 
 
 def test_controls_patients_without_masks_and_a_library_are_enough_for_unpaired(tmp_path: Path) -> None:
-    from cohorts import FITTING, bids, controls, library
+    from fixtures.cohorts import FITTING, bids, controls, library
     from pseudohealthy.data.cohort import read_cohort
     from pseudohealthy.data.prepare import prepare
 
@@ -559,7 +559,7 @@ def test_controls_patients_without_masks_and_a_library_are_enough_for_unpaired(t
 
 
 def test_weights_know_what_their_training_data_look_like(tmp_path: Path) -> None:
-    from cohorts import FITTING, bids
+    from fixtures.cohorts import FITTING, bids
     from pseudohealthy.data.cohort import read_cohort
     from pseudohealthy.data.out_of_distribution import Reference
     from pseudohealthy.data.prepare import prepare

@@ -11,13 +11,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from fixtures.tiny_settings import tiny
 from pseudohealthy.config import MethodName, PresetName, Settings
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import PseudohealthyError
 from pseudohealthy.methods.factory import build
 from pseudohealthy.sampling.sampler import BatchSampler
 from pseudohealthy.training.trainer import Run, discriminator_steps, learning_rate
-from tiny import tiny
 
 
 def started(settings: Settings, total: int | None = 100) -> Run:

@@ -26,8 +26,7 @@ from pseudohealthy.evaluation.segmentation import dice, volume_dice
 from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.evaluation.texture import TEXTURE, texture, texture_over_slices, volume_texture
 from pseudohealthy.provenance import provenance
-from pseudohealthy.synthesis.model import Model
-from pseudohealthy.synthesis.synthesize import THRESHOLD
+from pseudohealthy.synthesis.model import THRESHOLD, Model
 
 SEED = 0  # of what is drawn to measure with
 HELD_OUT = "held_out"

@@ -13,8 +13,7 @@ from pseudohealthy.evaluation.balance import harmonic_mean
 from pseudohealthy.evaluation.healthiness import healthiness
 from pseudohealthy.evaluation.identity import identity
 from pseudohealthy.evaluation.slice_set import SliceSet
-from pseudohealthy.synthesis.model import Model
-from pseudohealthy.synthesis.synthesize import THRESHOLD
+from pseudohealthy.synthesis.model import THRESHOLD, Model
 from pseudohealthy.training.loop import SNAPSHOTS, WEIGHTS
 from pseudohealthy.training.weights import read_config
 

@@ -15,8 +15,7 @@ from pseudohealthy.evaluation.healthiness import healthiness, healthiness_of_hea
 from pseudohealthy.evaluation.score import strict
 from pseudohealthy.evaluation.segmentation import cross_entropy, dice
 from pseudohealthy.files import make_folder, replace, write_json
-from pseudohealthy.synthesis.model import Model
-from pseudohealthy.synthesis.synthesize import THRESHOLD
+from pseudohealthy.synthesis.model import THRESHOLD, Model
 from pseudohealthy.training.loop import AVERAGED, SNAPSHOTS
 from pseudohealthy.training.weights import read_config
 

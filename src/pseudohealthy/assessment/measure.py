@@ -21,8 +21,7 @@ from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.evaluation.texture import TEXTURE, texture, texture_over_slices, volume_texture
 from pseudohealthy.evaluation.through_plane import through_plane_inconsistency
 from pseudohealthy.evaluation.truth import volume_truth
-from pseudohealthy.synthesis.model import Model
-from pseudohealthy.synthesis.synthesize import THRESHOLD
+from pseudohealthy.synthesis.model import THRESHOLD, Model
 
 Stack = NDArray[np.float32]
 Found = NDArray[np.bool_]
@@ -183,7 +182,9 @@ def _reconstruction(
         out: Found = bench.first_judge.segment(images) > THRESHOLD
         return out
 
-    m_tilde = predictor.memory.of(own, "lesion", x.images) if "S" in own.networks else np.zeros_like(x.images)
+    m_tilde = (
+        predictor.memory.of(own, "segment", x.images) if "S" in own.networks else np.zeros_like(x.images)
+    )
     again = own.reconstruct(x_tilde, m_tilde)
     rounded = own.reconstruct(quantised(x_tilde, QUANTISATION_SEED), m_tilde)
     table = cycle(

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from pseudohealthy.catalogue.rows import Row
 from pseudohealthy.evaluation import controls
 from pseudohealthy.evaluation.slice_set import SliceSet
-from pseudohealthy.synthesis.model import Model
-from pseudohealthy.synthesis.synthesize import THRESHOLD
+from pseudohealthy.synthesis.model import THRESHOLD, Model
 
 Stack = NDArray[np.float32]
 
@@ -24,7 +23,7 @@ class Memory:
     def __init__(self) -> None:
         self._kept: dict[tuple[int, str, int], tuple[Model, Stack, Stack]] = {}
 
-    def of(self, model: Model, output: Literal["healthy", "lesion"], x: Stack) -> Stack:
+    def of(self, model: Model, output: Literal["synthesize", "segment"], x: Stack) -> Stack:
         """The model's output for these slices, worked out once; not to be written to."""
         key = id(model), output, id(x)
         if key not in self._kept:
@@ -78,7 +77,7 @@ class Predictor:
             "threshold_fill": lambda: controls.fill(x, controls.threshold_masks(x, brains, self.threshold)),
             "inpainter": lambda: _model(self.own).inpaint(x, self._masks(case).astype(np.float32)),
         }
-        return makers.get(self.row.method, lambda: self.memory.of(_model(self.own), "healthy", x))()
+        return makers.get(self.row.method, lambda: self.memory.of(_model(self.own), "synthesize", x))()
 
     def _masks(self, case: SliceSet) -> NDArray[np.bool_]:
         """The true lesion for an oracle, else what S finds: the row's own S, where it has one."""
@@ -90,7 +89,7 @@ class Predictor:
         return found
 
     def _found(self, model: Model, case: SliceSet) -> NDArray[np.bool_]:
-        found: NDArray[np.bool_] = (self.memory.of(model, "lesion", case.images) > THRESHOLD) & case.brains
+        found: NDArray[np.bool_] = (self.memory.of(model, "segment", case.images) > THRESHOLD) & case.brains
         return found
 
 

@@ -24,8 +24,7 @@ from pseudohealthy.evaluation.segmentation import dice, volume_dice
 from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.evaluation.texture import texture, texture_over_slices
 from pseudohealthy.files import as_tsv, write_arrays, write_json, write_text
-from pseudohealthy.synthesis.model import Model
-from pseudohealthy.synthesis.synthesize import THRESHOLD
+from pseudohealthy.synthesis.model import THRESHOLD, Model
 
 FEATHER = 2.0  # mm
 LEAST_SUBJECTS = 2  # for what is learnt on some and measured on others

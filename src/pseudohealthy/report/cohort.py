@@ -11,7 +11,7 @@ from urllib.parse import quote
 import numpy as np
 
 from pseudohealthy.report.page import write_page
-from pseudohealthy.report.table1.cells import known, text
+from pseudohealthy.report.table1.cells import is_measured, text
 
 HEADS: Mapping[str, str] = {
     "lesion_ml": "lesion, ml",
@@ -61,7 +61,7 @@ def cohort_html(
     Raises:
         PseudohealthyError: the file cannot be written.
     """
-    shown = [key for key in HEADS if any(known(row[key]) for row in rows)]
+    shown = [key for key in HEADS if any(is_measured(row[key]) for row in rows)]
     drawn = [histogram(HEADS[key], rows, key) for key in measures if key in shown]
     write_page(
         path,
@@ -80,12 +80,12 @@ def cohort_html(
 
 def histogram(name: str, rows: Sequence[Row], key: str) -> Histogram:
     """The known values of a measure in equal bins; the highest bar fills the height."""
-    values = [float(row[key]) for row in rows if known(row[key])]
+    values = [float(row[key]) for row in rows if is_measured(row[key])]
     counts, edges = np.histogram(values, bins=min(BINS, 2 * int(np.ceil(np.sqrt(len(values))))))
     low, span = edges[0], edges[-1] - edges[0]
     step, most = WIDTH / len(counts), int(counts.max())
     heights = [HEIGHT * float(count) / most for count in counts]
     bars = [(step * nth, HEIGHT - height, step, height) for nth, height in enumerate(heights) if height]
-    far = [float(row[key]) for row in rows if known(row[key]) and key in str(row["outlier"])]
+    far = [float(row[key]) for row in rows if is_measured(row[key]) and key in str(row["outlier"])]
     marks = [WIDTH * float((value - low) / span) for value in far]
     return Histogram(name, bars, text(float(low)), text(float(edges[-1])), most, marks)

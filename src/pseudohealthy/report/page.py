@@ -9,7 +9,7 @@ from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.files import write_text
 from pseudohealthy.report.table1.cells import text
 
-FOLDERS = [Path(__file__).with_name(name) for name in ("templates", "static")]
+FOLDERS = [Path(__file__).with_name("templates"), Path(__file__).parent / "viewer" / "static"]
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:

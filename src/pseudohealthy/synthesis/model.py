@@ -20,6 +20,7 @@ from pseudohealthy.synthesis.tiles import by_tiles
 from pseudohealthy.training.checkpoint import load_weights
 from pseudohealthy.training.weights import read_config
 
+THRESHOLD = 0.5  # of the segmentor's probability, above which a voxel is lesion
 SLICES_AT_ONCE = 8  # on a graphics card
 SLICES_ON_CPU = 2  # more no longer fit into a core's cache, and take longer
 

@@ -24,7 +24,7 @@ from pseudohealthy.report.figures import panel
 from pseudohealthy.report.viewer.subject_page import viewer_html
 from pseudohealthy.synthesis import run_report
 from pseudohealthy.synthesis.blend import DILATION_MM, EDGE_MM, blended, soft_mask
-from pseudohealthy.synthesis.model import Model
+from pseudohealthy.synthesis.model import THRESHOLD, Model
 from pseudohealthy.synthesis.naming import not_made_again, output_files, output_stem, refuse_existing
 from pseudohealthy.synthesis.sidecars import DESCRIPTIONS, beside, sidecar
 from pseudohealthy.synthesis.skull_stripping import find_brain
@@ -32,7 +32,6 @@ from pseudohealthy.synthesis.slice_inference import SliceInference
 from pseudohealthy.synthesis.sources import Source, image_volume, mask_source
 from pseudohealthy.synthesis.user_mask import UserMask, on_grid
 
-THRESHOLD = 0.5
 PANEL_ROWS = 3
 
 Array = NDArray[np.float32]

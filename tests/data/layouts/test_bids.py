@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cohorts import participants, touch
+from fixtures.cohorts import participants, touch
 from pseudohealthy.data.layouts import bids
 from pseudohealthy.errors import InputError
 

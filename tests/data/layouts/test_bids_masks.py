@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cohorts import touch
+from fixtures.cohorts import touch
 from pseudohealthy.data.layouts import DataSet, bids
 from pseudohealthy.data.layouts.bids_masks import Kind, kind_of
 

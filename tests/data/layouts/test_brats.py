@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cohorts import touch
+from fixtures.cohorts import touch
 from pseudohealthy.data.layouts import brats
 from pseudohealthy.errors import InputError
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cohorts import isles as make_isles
-from cohorts import touch
+from fixtures.cohorts import isles as make_isles
+from fixtures.cohorts import touch
 from pseudohealthy.data.layouts import isles
 from pseudohealthy.errors import InputError
 

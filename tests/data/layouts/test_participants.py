@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cohorts import participants
+from fixtures.cohorts import participants
 from pseudohealthy.data.layouts.participants import Participants, read_participants
 from pseudohealthy.errors import InputError
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cohorts import touch
+from fixtures.cohorts import touch
 from pseudohealthy.data.layouts.tree import Tree, is_absent
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from fixtures.results import table1
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.report.table1.caption import caption, title, validity
-from report.made_up import table1
 
 
 def test_the_caption_says_how_it_was_measured() -> None:

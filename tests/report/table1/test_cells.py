@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pseudohealthy.report.table1.cells import cell, central, leaf, measures
+from pseudohealthy.report.table1.cells import cell, get_path, measures, point_estimate
 
 FULL = {"mean": 0.87654, "std": 0.03149, "low": 0.8611, "high": 0.8888}
 
@@ -49,9 +49,9 @@ def test_a_mark_stands_behind_the_spread_and_never_behind_nothing() -> None:
 
 def test_paths_lead_to_values_or_to_nothing() -> None:
     row = {"cycle": {"l1": FULL}, "mask_control": None, "dice": 0.7}
-    assert leaf(row, "cycle.l1.mean") == 0.87654
+    assert get_path(row, "cycle.l1.mean") == 0.87654
     for path in ("cycle.l2", "mask_control.moved", "dice.mean", "none.at.all"):
-        assert leaf(row, path) is None
+        assert get_path(row, path) is None
     assert dict(measures(row)) == {"cycle.l1": FULL, "mask_control": None, "dice": 0.7}
     texture = {"median": 0.5, "low": None, "high": None, "slices": 3}
     assert dict(measures({"texture": texture})) == {"texture": texture}
@@ -59,6 +59,11 @@ def test_paths_lead_to_values_or_to_nothing() -> None:
 
 
 def test_the_pooled_value_stands_for_a_measure() -> None:
-    assert central({"mean": 0.5, "pooled": 0.25}) == 0.25
-    assert central({"median": 0.5, "low": 0.1}) == 0.5
-    assert central({"mean": 0.5, "pooled": None}) == central({"mean": 0.5}) == central(0.5) == 0.5
+    assert point_estimate({"mean": 0.5, "pooled": 0.25}) == 0.25
+    assert point_estimate({"median": 0.5, "low": 0.1}) == 0.5
+    assert (
+        point_estimate({"mean": 0.5, "pooled": None})
+        == point_estimate({"mean": 0.5})
+        == point_estimate(0.5)
+        == 0.5
+    )

@@ -11,9 +11,9 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from fixtures.results import curves, one_volume, row, table1, volumes
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.report.table1.charts import distributions, identity_healthiness, validation_curves
-from report.made_up import curves, one_volume, row, table1, volumes
 
 
 @pytest.fixture

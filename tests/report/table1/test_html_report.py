@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fixtures.results import one_volume, row, table1
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.report.figures import contact_sheet
 from pseudohealthy.report.table1.html_report import report_html
-from report.made_up import one_volume, row, table1
 
 NO_END = {"meta", "img", "br", "link", "input", "hr"}
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from fixtures.results import measure, one_volume, row, table1, trained
 from pseudohealthy.report.table1.model import Table, main_table, parts, provenance
-from report.made_up import measure, one_volume, row, table1, trained
 
 
 def by_title(values: dict[str, Any]) -> dict[str, Table]:

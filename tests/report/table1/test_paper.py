@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pseudohealthy.report.table1.paper import COLUMNS, METHODS, TABLE_1, method_name, method_order
 
-SPECIFICATION = Path(__file__).parents[2] / "docs" / "method.md"
+SPECIFICATION = Path(__file__).parents[3] / "docs" / "method.md"
 
 
 def test_the_figures_are_those_of_the_specification() -> None:

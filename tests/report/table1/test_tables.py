@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from fixtures.results import one_volume, row, table1
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.report.table1.tables import summary_lines, table1_latex, table1_markdown, table1_tsv
-from report.made_up import one_volume, row, table1
 
 
 def markdown_tables(text: str) -> dict[str, list[dict[str, str]]]:

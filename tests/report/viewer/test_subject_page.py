@@ -13,10 +13,10 @@ import nibabel
 import numpy as np
 import pytest
 
+from fixtures.page_visits import SHAPE, affine, arrays, stored, toy_page
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.report.viewer import subject_page
 from pseudohealthy.report.viewer.subject_page import KINDS, Kind, viewer_html
-from report.visit import SHAPE, affine, arrays, stored, toy_page
 
 
 class Parsed(HTMLParser):

@@ -10,9 +10,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from pseudohealthy.report.viewer.subject_page import KINDS, Kind
-from report import browser
-from report.visit import (
+from fixtures import browser
+from fixtures.page_visits import (
     MOUSE,
     Arrays,
     Picture,
@@ -36,6 +35,7 @@ from report.visit import (
     toy_page,
     view,
 )
+from pseudohealthy.report.viewer.subject_page import KINDS, Kind
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import Any
 
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.report.table1 import paper
-from pseudohealthy.report.table1.cells import central, known, leaf, text
+from pseudohealthy.report.table1.cells import get_path, is_measured, point_estimate, text
 from pseudohealthy.report.table1.model import STAR, UNRELIABLE
 from pseudohealthy.report.table1.test_summary import tests_made
 
@@ -24,8 +24,8 @@ TEXTURE = (
 )
 MARKS = (
     f"{STAR} better than the baseline of its test at 5 %. {UNRELIABLE} healthiness and balance are "
-    "unreliable: lesions put into this method's outputs are not found by the judge as in real slices. ↑ higher is better, "
-    "↓ lower is better."
+    "unreliable: lesions put into this method's outputs are not found by the judge as in real slices. "
+    "↑ higher is better, ↓ lower is better."
 )
 BESIDE = (
     f"The paper's columns quote {paper.SOURCE}. Its data ({paper.DATA}), preprocessing and judge are not "
@@ -54,7 +54,7 @@ def validity(table1: Mapping[str, Any]) -> str:
     reason = table1.get("invalid_reason")
     if not reason:
         keys = ("dice_pooled", "h_copy", "h_real_healthy")
-        dice, copy, healthy = (text(central(leaf(table1, f"judge.{key}"))) for key in keys)
+        dice, copy, healthy = (text(point_estimate(get_path(table1, f"judge.{key}"))) for key in keys)
         reason = (
             f"the judge's pooled Dice is {dice}, its h(copy) {copy} and its h(real healthy) {healthy}, "
             "outside of what section 6 of docs/method.md asks for"
@@ -71,7 +71,7 @@ def caption(table1: Mapping[str, Any]) -> list[str]:
     """
     return [
         _what(table1),
-        f"{_identity(leaf(table1, 'preprocessing.slice_shape'))} {HEALTHINESS} {TEXTURE}",
+        f"{_identity(get_path(table1, 'preprocessing.slice_shape'))} {HEALTHINESS} {TEXTURE}",
         _judge(table1),
         " ".join([*tests_made(table1), MARKS]),
         *_versions(table1),
@@ -81,8 +81,8 @@ def caption(table1: Mapping[str, Any]) -> list[str]:
 
 
 def _what(table1: Mapping[str, Any]) -> str:
-    number = leaf(table1, "split.test")
-    volumes = f"{number} test volumes" if known(number) else "the test volumes"
+    number = get_path(table1, "split.test")
+    volumes = f"{number} test volumes" if is_measured(number) else "the test volumes"
     if number == 1:
         return "Measures of 1 volume, which says nothing of spread."
     return f"Mean ± standard deviation over {volumes} [95 % bootstrap interval]."
@@ -119,7 +119,7 @@ def _judge(table1: Mapping[str, Any]) -> str:
         "h_copy": "h(copy)",
         "h_real_healthy": "h(real healthy)",
     }
-    values = {name: central(leaf(table1, f"judge.{key}")) for key, name in names.items()}
+    values = {name: point_estimate(get_path(table1, f"judge.{key}")) for key, name in names.items()}
     figures = ", ".join(f"{name} {text(value)}" for name, value in values.items())
     losses = ", ".join(f"{loss:.2f} on {data}" for data, loss in paper.JUDGE_DICE_LOSS.items())
     return f"Judge f_pre: {figures} (the paper's judge: Dice loss {losses})."

@@ -18,38 +18,38 @@ def cell(value: Any, mark: str = "") -> str:
         mark: set behind the mean and its spread, such as a star.
     """
     if not isinstance(value, Mapping):
-        return text(value) + mark if known(value) else MISSING
+        return text(value) + mark if is_measured(value) else MISSING
     mean: Any
     spread: Any
     mean, spread, pooled = (value.get(key) for key in ("mean", "std", "pooled"))
     mean = value.get("median") if mean is None else mean
-    if not known(mean):
-        return f"pooled {text(pooled)}{mark}" if known(pooled) else MISSING
-    places = _places(max(abs(mean), spread if known(spread) else 0))
+    if not is_measured(mean):
+        return f"pooled {text(pooled)}{mark}" if is_measured(pooled) else MISSING
+    places = _places(max(abs(mean), spread if is_measured(spread) else 0))
     line = _fixed(mean, places)
-    if known(spread):
+    if is_measured(spread):
         line += f" ± {_fixed(spread, places)}"
     line += mark
-    if known(value.get("low")) and known(value.get("high")):
+    if is_measured(value.get("low")) and is_measured(value.get("high")):
         line += f" [{_fixed(value['low'], places)}, {_fixed(value['high'], places)}]"
-    return line + (f", pooled {text(pooled)}" if known(pooled) else "")
+    return line + (f", pooled {text(pooled)}" if is_measured(pooled) else "")
 
 
 def text(value: Any) -> str:
     """One value: floats with three places, fewer from 10 on, more below 0.01."""
-    if not known(value):
+    if not is_measured(value):
         return MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
     return _fixed(value, _places(value)) if isinstance(value, float) else str(value)
 
 
-def known(value: Any) -> bool:
+def is_measured(value: Any) -> bool:
     """Neither None nor NaN."""
     return value is not None and not (isinstance(value, float) and math.isnan(value))
 
 
-def leaf(row: Mapping[str, Any], path: str) -> Any:
+def get_path(row: Mapping[str, Any], path: str) -> Any:
     """What lies at a dotted path; None where there is nothing."""
     value: Any = row
     for key in path.split("."):
@@ -57,11 +57,11 @@ def leaf(row: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-def central(value: Any) -> Any:
+def point_estimate(value: Any) -> Any:
     """A measure's pooled value, else its mean or median; a number as it is."""
     if not isinstance(value, Mapping):
         return value
-    return next((value[key] for key in ("pooled", "mean", "median") if known(value.get(key))), None)
+    return next((value[key] for key in ("pooled", "mean", "median") if is_measured(value.get(key))), None)
 
 
 def measures(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

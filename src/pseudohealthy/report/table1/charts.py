@@ -12,7 +12,7 @@ import pandas as pd
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.files import replace
 from pseudohealthy.report.table1.caption import title, validity
-from pseudohealthy.report.table1.cells import known, leaf
+from pseudohealthy.report.table1.cells import get_path, is_measured
 from pseudohealthy.report.table1.label_placement import Label, place
 from pseudohealthy.report.table1.model import is_unreliable
 from pseudohealthy.report.table1.paper import CONTROLS
@@ -74,7 +74,7 @@ def identity_healthiness(path: Path, table1: Mapping[str, Any]) -> None:
         PseudohealthyError: it cannot be written.
     """
     rows = [row for row in ordered(table1.get("rows") or []) if not is_oracle(row)]
-    rows = [row for row in rows if all(known(leaf(row, f"{key}.mean")) for key in SHOWN)]
+    rows = [row for row in rows if all(is_measured(get_path(row, f"{key}.mean")) for key in SHOWN)]
     warning = INVALID if validity(table1) else ""
     figure = _figure(
         10, 6, f"{title(table1)}{warning}\nbars: 95 % intervals; hollow: blend; ×: unreliable healthiness"
@@ -87,7 +87,7 @@ def identity_healthiness(path: Path, table1: Mapping[str, Any]) -> None:
     for number, (name, row) in enumerate(zip(names, rows, strict=True), 1):
         _point(axis, row, f"{number:2d}  {name}")
     _legend(figure, axis)
-    places = [[leaf(row, f"{key}.mean") for key in SHOWN] for row in rows]
+    places = [[get_path(row, f"{key}.mean") for key in SHOWN] for row in rows]
     place(axis, [Label(str(number), x, y) for number, (x, y) in enumerate(places, 1)])
     _save(figure, path)
 
@@ -121,7 +121,7 @@ def _by_row(table: pd.DataFrame, keys: Sequence[str]) -> list[tuple[dict[str, An
     """Each row of Table 1 that a long table holds, in order: what it is, its name, its part of the table."""
     there = [key for key in keys if key in table]
     found: list[Any] = list(table.groupby(there, dropna=False, sort=False))
-    groups = {tuple(value if known(value) else None for value in group): part for group, part in found}
+    groups = {tuple(value if is_measured(value) else None for value in group): part for group, part in found}
     rows = ordered([dict(zip(there, group, strict=True)) for group in groups])
     names = distinct_labels(rows)
     return [(dict(row), name, groups[tuple(row.values())]) for row, name in zip(rows, names, strict=True)]
@@ -149,8 +149,8 @@ def _strip(axis: Any, height: int, values: Any, colour: str) -> None:
 
 def _point(axis: Any, row: Mapping[str, Any], name: str) -> None:
     colour, marker = _style(row["method"])
-    x, y = (leaf(row, f"{key}.mean") for key in SHOWN)
-    bars = {f"{way}err": _bar(leaf(row, key)) for way, key in zip("xy", SHOWN, strict=True)}
+    x, y = (get_path(row, f"{key}.mean") for key in SHOWN)
+    bars = {f"{way}err": _bar(get_path(row, key)) for way, key in zip("xy", SHOWN, strict=True)}
     hollow = row.get("output") == "blend"
     axis.errorbar(
         x,

@@ -8,7 +8,15 @@ from itertools import groupby
 from typing import Any
 
 from pseudohealthy.report.table1 import paper
-from pseudohealthy.report.table1.cells import MISSING, cell, central, known, leaf, measures, text
+from pseudohealthy.report.table1.cells import (
+    MISSING,
+    cell,
+    get_path,
+    is_measured,
+    measures,
+    point_estimate,
+    text,
+)
 from pseudohealthy.report.table1.row_labels import Row, distinct_labels, is_oracle, ordered, row_label
 from pseudohealthy.report.table1.test_summary import tests_made
 
@@ -200,10 +208,10 @@ def judges_table(table1: Mapping[str, Any]) -> Table:
 
 def members_table(named: Sequence[Named]) -> Table:
     """Pooled healthiness by each judge of the panel."""
-    members = {name: leaf(row, "healthiness.members") or {} for name, row in named}
+    members = {name: get_path(row, "healthiness.members") or {} for name, row in named}
     judges = list(dict.fromkeys(judge for each in members.values() for judge in each))
     body = [
-        [name, *(text(central(each.get(judge))) for judge in judges)]
+        [name, *(text(point_estimate(each.get(judge))) for judge in judges)]
         for name, each in members.items()
         if each
     ]
@@ -226,7 +234,7 @@ def secondary_tables(named: Sequence[Named]) -> Iterator[Table]:
 def training_table(rows: Sequence[Row]) -> Table:
     """What each row's training took."""
     keys = ("preset", "seed", "images", "width", "device", "hours")
-    trained = [row for row in rows if is_method(row) or known(row.get("hours"))]
+    trained = [row for row in rows if is_method(row) or is_measured(row.get("hours"))]
     body = [
         [name, *(text(row.get(key)) for key in keys)]
         for name, row in zip(map(row_label, trained), trained, strict=True)
@@ -251,7 +259,9 @@ def _measured(row: Row) -> list[str]:
     unreliable = UNRELIABLE if is_unreliable(row) else ""
     healthiness = dict(row.get("healthiness") or {})
     pooled = healthiness.pop("pooled", None)
-    further = [central(healthiness.get(key)) for key in ("rel", "panel_mean", "panel_worst", "held_out")]
+    further = [
+        point_estimate(healthiness.get(key)) for key in ("rel", "panel_mean", "panel_worst", "held_out")
+    ]
     return [
         cell(row.get("identity"), _star(row, "identity")),
         cell(healthiness, _star(row, "healthiness") + unreliable),
@@ -264,7 +274,7 @@ def _measured(row: Row) -> list[str]:
 
 def is_unreliable(row: Row) -> bool:
     """The judge does not find lesions known to be in this row's outputs, so its healthiness says nothing."""
-    return bool(leaf(row, "healthiness.unreliable"))
+    return bool(get_path(row, "healthiness.unreliable"))
 
 
 def _reported(row: Row) -> list[str]:
@@ -273,21 +283,21 @@ def _reported(row: Row) -> list[str]:
 
 
 def _star(row: Row, measure: str) -> str:
-    return STAR if leaf(row, f"star.{measure}") else ""
+    return STAR if get_path(row, f"star.{measure}") else ""
 
 
 def _tests(row: Row) -> dict[str, dict[str, Any]]:
     """What a row tells of its comparisons, by measure."""
-    adjusted = {measure: leaf(row, f"p_holm.{measure}") for measure in TESTED}
+    adjusted = {measure: get_path(row, f"p_holm.{measure}") for measure in TESTED}
     return {
-        measure: {"p_holm": p, "star": leaf(row, f"star.{measure}")}
+        measure: {"p_holm": p, "star": get_path(row, f"star.{measure}")}
         for measure, p in adjusted.items()
-        if known(p)
+        if is_measured(p)
     }
 
 
 def _probability(value: Any) -> str:
-    return f"{value:.2g}" if known(value) else MISSING
+    return f"{value:.2g}" if is_measured(value) else MISSING
 
 
 def _secondary(row: Row) -> dict[str, Any]:

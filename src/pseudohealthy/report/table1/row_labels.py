@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pseudohealthy.report.table1.cells import known
+from pseudohealthy.report.table1.cells import is_measured
 from pseudohealthy.report.table1.paper import method_name, method_order
 
 MASKS: Mapping[str, str] = {"segmentor": "S's mask", "true": "true mask"}
@@ -25,7 +25,7 @@ def sort_key(row: Row) -> tuple[int, str, int, bool, str, int]:
         place,
         row.get("output") == "blend",
         str(row.get("mask") or ""),
-        int(seed) if seed is not None and known(seed) else -1,
+        int(seed) if seed is not None and is_measured(seed) else -1,
     )
 
 
@@ -48,7 +48,7 @@ def distinct_labels(rows: Sequence[Row]) -> list[str]:
 def _distinct(row: Row, several: Mapping[str, set[str]]) -> str:
     method = str(row["method"])
     forms = {"preset": "{}", "seed": "seed {}"}
-    told = [key for key in forms if method in several[key] and known(row.get(key))]
+    told = [key for key in forms if method in several[key] and is_measured(row.get(key))]
     return ", ".join([method_name(method), *(forms[key].format(row[key]) for key in told), *_what(row)])
 
 
@@ -61,7 +61,7 @@ def _what(row: Row) -> list[str]:
 
 
 def _methods_with_several(rows: Sequence[Row], key: str) -> set[str]:
-    pairs = {(str(row["method"]), row[key]) for row in rows if known(row.get(key))}
+    pairs = {(str(row["method"]), row[key]) for row in rows if is_measured(row.get(key))}
     methods = [method for method, _ in pairs]
     return {method for method in methods if methods.count(method) > 1}
 

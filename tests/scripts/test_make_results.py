@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MAKE = runpy.run_path(str(ROOT / "docs/make_results.py"))
+MAKE = runpy.run_path(str(ROOT / "scripts/make_results.py"))
 
 
 def test_the_results_page_and_the_readme_say_what_the_results_files_say() -> None:

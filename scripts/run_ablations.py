@@ -1,6 +1,6 @@
 """Trains a method with one setting changed at a time, and scores each on the validation patients.
 
-    python docs/make_ablations.py PREPARED RUNS JUDGE JUDGE... [--jobs 2]
+    python scripts/run_ablations.py PREPARED RUNS JUDGE JUDGE... [--jobs 2]
 
 PREPARED is a prepared cohort, RUNS a folder for the trainings, which go on where they were, and each JUDGE a
 folder of weights. Scores go to `results/ablations/NAME`; `make results` makes the table of them.

@@ -1,6 +1,6 @@
 """Scores weights on whole validation volumes: what is marked and changed where nothing is?
 
-    python docs/make_whole.py BIDS_DIR NAME [--weights FOLDER]
+    python scripts/score_whole_volumes.py BIDS_DIR NAME [--weights FOLDER]
 
 The measures of Table 1 look at slices of at least half the largest area, and S's at slices with a lesion. A
 person sends whole volumes, of which every slice counts; they must be stored as axial slices. Scores go to

@@ -1,6 +1,6 @@
 """Writes the embedded weights: a trained folder in half precision, with a card made from its scores.
 
-    python docs/make_weights.py RUN/weights SCORES_VAL src/pseudohealthy/synthesis/weights/NAME [SCORES_TEST]
+    python scripts/make_bundled_weights.py RUN/weights SCORES_VAL FOLDER_OF_WEIGHTS [SCORES_TEST]
 
 SCORES are folders of `pseudohealthy evaluate`, or a `table1.json` with the run's row; the words about data
 and failures are in `results/weights_card.md`.

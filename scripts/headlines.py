@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pseudohealthy.report.table1 import paper
 from pseudohealthy.report.table1.caption import validity
-from pseudohealthy.report.table1.cells import MISSING, cell, central, known, leaf, text
+from pseudohealthy.report.table1.cells import MISSING, cell, get_path, is_measured, point_estimate, text
 from pseudohealthy.report.table1.model import STAR, TESTED, UNRELIABLE, Table, is_method
 from pseudohealthy.report.table1.row_labels import Row, distinct_labels, is_oracle, ordered
 from pseudohealthy.report.table1.tables import markdown
@@ -98,7 +98,7 @@ def headlines(table1: Mapping[str, Any]) -> str:
     if healthy := table1.get("healthy_slices"):
         values = {key: text(value) for key, value in healthy.items()}
         panel = f"{values['panel_mean']}, {values['panel_worst']}"
-        texture = text(leaf(table1, "texture_of_healthy_slices.median"))
+        texture = text(get_path(table1, "texture_of_healthy_slices.median"))
         judged = (values["pooled"], panel, values["held_out"])
         cells = ("real healthy slices", MISSING, *judged, MISSING, texture)
         body.append([*cells, *[MISSING] * (len(HEADS) - len(cells))])
@@ -123,31 +123,34 @@ def _shown(row: Row) -> bool:
 
 
 def _numbers(row: Row) -> list[str]:
-    mark = UNRELIABLE if leaf(row, "healthiness.unreliable") else ""
-    stars = {key: STAR if leaf(row, f"star.{key}") else "" for key in TESTED}
+    mark = UNRELIABLE if get_path(row, "healthiness.unreliable") else ""
+    stars = {key: STAR if get_path(row, f"star.{key}") else "" for key in TESTED}
     identity, balance = (row.get(key) or {} for key in ("identity", "balance"))
-    panel = (text(leaf(row, f"healthiness.panel_{which}")) + mark for which in ("mean", "worst"))
+    panel = (text(get_path(row, f"healthiness.panel_{which}")) + mark for which in ("mean", "worst"))
     return [
         cell({key: identity.get(key) for key in ("mean", "std")}, stars["identity"]),
-        text(leaf(row, "healthiness.pooled")) + stars["healthiness"] + mark,
+        text(get_path(row, "healthiness.pooled")) + stars["healthiness"] + mark,
         ", ".join(panel),
-        text(leaf(row, "healthiness.held_out")) + mark,
+        text(get_path(row, "healthiness.held_out")) + mark,
         cell({key: balance.get(key) for key in ("mean", "std")}, stars["balance"] + mark),
-        text(leaf(row, "texture.median")),
-        text(leaf(row, "healthiness.insertion_recall")),
-        text(central(leaf(row, "reseg_excess_auroc"))),
-        f"{text(leaf(row, 'truth_transplant.inside.psnr.mean'))} dB",
+        text(get_path(row, "texture.median")),
+        text(get_path(row, "healthiness.insertion_recall")),
+        text(point_estimate(get_path(row, "reseg_excess_auroc"))),
+        f"{text(get_path(row, 'truth_transplant.inside.psnr.mean'))} dB",
     ]
 
 
 def _goals(table1: Mapping[str, Any], asked: Mapping[str, tuple[Goal, ...]]) -> Iterator[list[str]]:
-    yield from (_line(f"the judge: {goal.words}", leaf(table1, goal.path), goal) for goal in asked["judge"])
+    yield from (
+        _line(f"the judge: {goal.words}", get_path(table1, goal.path), goal) for goal in asked["judge"]
+    )
     raw = [row for row in table1.get("rows") or [] if row.get("output") != "blend" and not is_oracle(row)]
     rows = {row["method"]: row for row in reversed(raw)}
     for method in (name for name in BOTH if name in rows):
         name, row = paper.method_name(method), rows[method]
         yield from (
-            _line(f"{name}: {goal.words}", central(leaf(row, goal.path)), goal) for goal in asked[method]
+            _line(f"{name}: {goal.words}", point_estimate(get_path(row, goal.path)), goal)
+            for goal in asked[method]
         )
         yield from _balance(name, row, [each for each in raw if each["method"] in paper.CONTROLS])
     if "paired" in rows:
@@ -157,32 +160,32 @@ def _goals(table1: Mapping[str, Any], asked: Mapping[str, tuple[Goal, ...]]) -> 
 
 def _balance(name: str, row: Row, controls: Sequence[Row]) -> Iterator[list[str]]:
     """Balance against both baselines, tested, and in the mean against controls without the true mask."""
-    star = leaf(row, "star.balance")
+    star = get_path(row, "star.balance")
     found = MISSING if star is None else "yes" if star else "no"
     missed = "not measured" if star is None else MISSING if star else "no star"
     yield [f"{name}: balance", "ahead of both baselines, at 5 %", found, missed]
-    others = [value for each in controls if known(value := leaf(each, "balance.mean"))]
+    others = [value for each in controls if is_measured(value := get_path(each, "balance.mean"))]
     words = f"{name}: balance, ahead of every control without the true mask"
     best = max(others) if others else None
-    yield _line(words, leaf(row, "balance.mean") if others else None, Goal(words, "balance.mean", best))
+    yield _line(words, get_path(row, "balance.mean") if others else None, Goal(words, "balance.mean", best))
 
 
 def _truth(name: str, row: Row, fills: Sequence[Row]) -> Iterator[list[str]]:
     """Truth inside transplanted lesions against the best of what fills S's mask, and of a constant."""
     for measure, margin in (("psnr", PSNR_MARGIN), ("ssim", 0.0)):
         path = f"truth_transplant.inside.{measure}.mean"
-        others = [value for other in fills if known(value := leaf(other, path))]
+        others = [value for other in fills if is_measured(value := get_path(other, path))]
         if others:
             ahead = f"ahead by {margin:g} dB of" if margin else "ahead of"
             rivals = f"{', '.join(FILLS[:-1])} and {FILLS[-1]}"
             words = f"{name}: {measure.upper()} inside transplants, {ahead} {rivals}"
-            yield _line(words, leaf(row, path), Goal(words, path, max(others) + margin))
+            yield _line(words, get_path(row, path), Goal(words, path, max(others) + margin))
 
 
 def _line(words: str, found: Any, goal: Goal) -> list[str]:
     bounds = [(sign, bound) for sign, bound in (("≥", goal.least), ("≤", goal.most)) if bound is not None]
     asked = ", ".join(f"{sign} {text(bound)}" for sign, bound in bounds) or MISSING
-    if not known(found) or not bounds:
+    if not is_measured(found) or not bounds:
         return [words, asked, MISSING, "not measured"]
     value = abs(found) if goal.size else found
     missed = max(bound - value if sign == "≥" else value - bound for sign, bound in bounds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pseudohealthy.report.table1.headlines import goals, headlines
+from scripts.headlines import goals, headlines
 
 CONTROLS = "proposed (paired): balance, ahead of every control without the true mask"
 

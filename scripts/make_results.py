@@ -15,7 +15,7 @@ from typing import Any
 
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.report.table1.cells import MISSING
-from pseudohealthy.report.table1.headlines import goals, headlines
+from scripts.headlines import goals, headlines
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRST = ("lgg", "phantom")  # the order of the page

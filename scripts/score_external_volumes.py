@@ -1,6 +1,6 @@
 """Scores weights, untouched, on volumes of other scanners and diseases: does it travel?
 
-    python docs/make_travel.py VOLUMES PREPARED --judge NAME=FOLDER ... [--weights FOLDER]
+    python scripts/score_external_volumes.py VOLUMES PREPARED --judge NAME=FOLDER ... [--weights FOLDER]
 
 VOLUMES holds images with masks as FILES names them, PREPARED is the prepared cohort of the weights, whose
 validation slices give the threshold rule its threshold. The first judge is the paper's. Scores go to
@@ -21,15 +21,14 @@ from pseudohealthy.data.layouts import CohortVolume
 from pseudohealthy.data.mask import read_mask
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.data.volume import read_volume, write_volume
-from pseudohealthy.data.volume_slices import Stack
+from pseudohealthy.data.volume_slices import VolumeSlices
 from pseudohealthy.evaluation.contrast import residual_contrast
 from pseudohealthy.evaluation.controls import best_threshold, threshold_masks
 from pseudohealthy.evaluation.score import Scored, score, summarise, write_scores
 from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.provenance import provenance
 from pseudohealthy.synthesis.bundled_weights import bundled_weights
-from pseudohealthy.synthesis.model import Model
-from pseudohealthy.synthesis.synthesize import THRESHOLD
+from pseudohealthy.synthesis.model import THRESHOLD, Model
 
 RESULTS = Path(__file__).parents[1] / "results" / "volumes"
 STROKE = "sub-strokecase0009"
@@ -56,7 +55,7 @@ def pathological(name: str, image: Path, mask: Path, model: Model) -> SliceSet:
         resampled = Path(folder) / "mask.nii.gz"
         write_volume(resampled, read_mask(mask, like, resample=True).voxels, like, mask=True)
         files = CohortVolume(name, "patient", image, resampled, None, "test", "volumes", None, image.parent)
-        stack = Stack.of(files, model.preprocessing)
+        stack = VolumeSlices.of(files, model.preprocessing)
     table, arrays = stack.table, stack.arrays()
     rows = np.flatnonzero(table["label"] == "pathological")
     names = np.full(len(rows), name)

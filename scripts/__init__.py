@@ -1,0 +1,1 @@
+"""What makes results and documents out of trainings and results files."""
