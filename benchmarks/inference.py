@@ -1,4 +1,4 @@
-"""G and S on slices, by every backend that is installed."""
+"""Generator and segmentor on slices, by every backend that is installed."""
 
 from __future__ import annotations
 
@@ -32,14 +32,16 @@ def rows(machine: Machine, width: int) -> Iterator[dict[str, Any]]:
         return lambda: np.concatenate([run(part) for part in parts])
 
     for letter in "GS":
-        eager = each(backends.prepared("torch", networks[letter], machine.device, FIELD, 1))
+        eager = each(backends.compile_network("torch", networks[letter], machine.device, FIELD, 1))
         for name in get_args(backends.Name) if on_cpu else ("torch",):
             try:
-                backends.checked(name, machine.device)
+                backends.validate(name, machine.device)
             except InputError:
                 continue
             began = time.perf_counter()
-            run = backends.prepared(cast(backends.Name, name), networks[letter], machine.device, FIELD, 1)
+            run = backends.compile_network(
+                cast(backends.Name, name), networks[letter], machine.device, FIELD, 1
+            )
             converting = time.perf_counter() - began
             measured = row(
                 f"{letter}_{name}_w{width}",
@@ -50,7 +52,7 @@ def rows(machine: Machine, width: int) -> Iterator[dict[str, Any]]:
             )
             yield {
                 **measured,
-                **backends.facts(cast(backends.Name, name)),
+                **backends.describe(cast(backends.Name, name)),
                 "name": measured["name"],
                 "converting_seconds": round(converting, 2),
                 "differs_by": float(np.abs(each(run)() - eager()).max()),

@@ -26,9 +26,12 @@ LAYOUTS = (torch.contiguous_format, torch.channels_last)
 
 
 def rows(machine: Machine, width: int) -> Iterator[dict[str, Any]]:
-    """G and S, as wide as the paper's and the package's, by OpenVINO's own clocks; on a CPU that has it."""
+    """Generator and segmentor, as wide as the paper's and the package's, by OpenVINO's own clocks.
+
+    On a CPU that has it.
+    """
     try:
-        backends.checked("openvino", machine.device)
+        backends.validate("openvino", machine.device)
     except InputError:
         return
     paper = build(widened("paired", width)).generators.eval()

@@ -17,7 +17,7 @@ from fixtures.models import saved
 from pseudohealthy.errors import InputError
 from pseudohealthy.networks.midline import mirrored
 from pseudohealthy.synthesis import backends
-from pseudohealthy.synthesis.backends import PACKAGES, WORTH, Name, checked, facts, taken
+from pseudohealthy.synthesis.backends import PACKAGES, WORTH, Name, describe, select, validate
 from pseudohealthy.synthesis.bundled_weights import bundled_weights
 from pseudohealthy.synthesis.model import Model
 
@@ -54,7 +54,7 @@ def head(slices: int, height: int, width: int) -> NDArray[np.float32]:
 def test_a_tiny_model_gives_the_same(name: Name, mirrored: bool, tmp_path: Path) -> None:
     saved(tmp_path, mirrored=mirrored)
     plain, other = Model.load(tmp_path, "cpu"), Model.load(tmp_path, "auto", name)
-    precision = other.running(1)["precision"]
+    precision = other.describe_backend(1)["precision"]
     for slices in (1, 5):  # any number of them
         x = head(slices, 64, 48)
         for letter, ours, theirs in (
@@ -81,7 +81,7 @@ def test_a_brain_is_mirrored_about_the_same_column(name: Name) -> None:
     for shift, each in enumerate(x):
         each[:] = np.roll(each, 7 * shift, axis=2)
         each[..., :10] = 0
-    theirs = backends.prepared(name, Mirror(), CPU, (208, 160), 1)(x)
+    theirs = backends.compile_network(name, Mirror(), CPU, (208, 160), 1)(x)
     np.testing.assert_allclose(theirs, mirrored(torch.from_numpy(x)).numpy(), rtol=2**-8, atol=0)
 
 
@@ -89,7 +89,7 @@ def test_a_brain_is_mirrored_about_the_same_column(name: Name) -> None:
 def test_the_embedded_model_gives_the_same(name: Name) -> None:
     plain, other = Model.load(bundled_weights(), "cpu"), Model.load(bundled_weights(), "cpu", name)
     x = head(3, 208, 160)
-    precision = other.running(3)["precision"]
+    precision = other.describe_backend(3)["precision"]
     for letter, ours, theirs in (
         ("G", other.synthesize(x), plain.synthesize(x)),
         ("S", other.segment(x), plain.segment(x)),
@@ -104,7 +104,7 @@ def test_a_network_of_image_and_mask_gives_the_same_in_tiles(name: Name, tmp_pat
     x = head(2, 96, 72)
     m = (x > 0.7).astype(np.float32)
     ours, theirs = (Model.load(tmp_path, "cpu", each).inpaint(x, m) for each in (name, "torch"))
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=WITHIN[facts(name)["precision"]]["S"])
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=WITHIN[describe(name)["precision"]]["S"])
 
 
 @pytest.mark.skipif(
@@ -134,14 +134,14 @@ def test_openvino_is_pinned_only_where_it_has_all_the_cores(
 @pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None, reason="the extra openvino is not installed"
 )
-def test_openvino_tells_nobody_that_it_was_used(tmp_path: Path) -> None:
+def test_openvino_reports_nothing_to_its_makers(tmp_path: Path) -> None:
     weights = saved(tmp_path / "weights")
     code = f"""
 import sys
 from pathlib import Path
 import numpy as np
 from pseudohealthy.synthesis.model import Model
-Model.load(Path({str(weights)!r}), "cpu", "openvino").healthy(np.zeros((1, 64, 48), np.float32))
+Model.load(Path({str(weights)!r}), "cpu", "openvino").synthesize(np.zeros((1, 64, 48), np.float32))
 print([name for name in sys.modules if name.startswith("openvino_telemetry")])
 """
     home = tmp_path / "home"
@@ -157,51 +157,51 @@ print([name for name in sys.modules if name.startswith("openvino_telemetry")])
     assert list(home.iterdir()) == []
 
 
-def test_auto_takes_the_first_that_is_worth_its_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_selects_the_first_that_is_worth_its_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = ("torch", *PACKAGES["onnxruntime"])
     installed(monkeypatch, *runtime, *PACKAGES["openvino"])
-    assert taken("auto", CPU, 1) == "torch"
-    assert taken("auto", CPU, WORTH["openvino"] - 1) == "torch"
-    assert taken("auto", CPU, WORTH["openvino"]) == "openvino"
-    assert taken("auto", CUDA, 1000) == "torch"
+    assert select("auto", CPU, 1) == "torch"
+    assert select("auto", CPU, WORTH["openvino"] - 1) == "torch"
+    assert select("auto", CPU, WORTH["openvino"]) == "openvino"
+    assert select("auto", CUDA, 1000) == "torch"
     installed(monkeypatch, *runtime)
-    assert taken("auto", CPU, WORTH["onnxruntime"] - 1) == "torch"
-    assert taken("auto", CPU, WORTH["onnxruntime"]) == "onnxruntime"
+    assert select("auto", CPU, WORTH["onnxruntime"] - 1) == "torch"
+    assert select("auto", CPU, WORTH["onnxruntime"]) == "onnxruntime"
     installed(monkeypatch, "torch", "onnxruntime")
-    assert taken("auto", CPU, 1000) == "torch"
+    assert select("auto", CPU, 1000) == "torch"
 
 
-def test_what_is_asked_for_by_name_is_taken() -> None:
+def test_a_backend_requested_by_name_is_selected() -> None:
     for name in PACKAGES:
-        assert taken(name, CPU, 1) == name
+        assert select(name, CPU, 1) == name
 
 
 @pytest.mark.parametrize(
     ("name", "package"),
     [("onnxruntime", "onnxscript"), ("onnxruntime", "onnxruntime"), ("openvino", "openvino")],
 )
-def test_a_backend_that_is_not_installed_is_told_with_its_extra(
+def test_the_message_for_a_backend_that_is_not_installed_names_its_extra(
     name: Name, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved(tmp_path)
     installed(monkeypatch, *({"torch", *PACKAGES[name]} - {package}))
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as refused:
         Model.load(tmp_path, "cpu", name)
-    assert str(told.value).startswith(f"backend {name}: ")
-    assert f"{package} not installed; pip install '.[{name}]'" in str(told.value)
-    assert Model.load(tmp_path, "cpu", "auto").running(10_000)["name"] != name
+    assert str(refused.value).startswith(f"backend {name}: ")
+    assert f"{package} not installed; pip install '.[{name}]'" in str(refused.value)
+    assert Model.load(tmp_path, "cpu", "auto").describe_backend(10_000)["name"] != name
 
 
 @pytest.mark.parametrize("name", CONVERTED)
-def test_a_graphics_card_has_no_use_for_the_others(name: Name) -> None:
+def test_the_other_backends_are_refused_on_a_graphics_card(name: Name) -> None:
     with pytest.raises(InputError, match=f"backend {name} with device cuda: it is used on the CPU"):
-        checked(name, CUDA)
-    checked("auto", CUDA)
-    checked("torch", CUDA)
+        validate(name, CUDA)
+    validate("auto", CUDA)
+    validate("torch", CUDA)
 
 
 @pytest.mark.parametrize("name", CONVERTED)
-def test_a_network_that_cannot_be_converted_is_told_in_one_line(name: Name) -> None:
+def test_a_network_that_cannot_be_converted_is_refused_in_one_line(name: Name) -> None:
     class Odd(torch.nn.Module):
         def forward(self, _: Any) -> Any:
             raise RuntimeError("no such thing\nand more")
@@ -209,8 +209,8 @@ def test_a_network_that_cannot_be_converted_is_told_in_one_line(name: Name) -> N
     with pytest.raises(
         InputError, match=rf"^backend {name}: it cannot take this network \(.*\); take torch$"
     ):
-        backends.prepared(name, Odd(), CPU, (64, 48), 1)
+        backends.compile_network(name, Odd(), CPU, (64, 48), 1)
 
 
-def test_facts_name_version_and_precision() -> None:
-    assert facts("torch") == {"name": "torch", "version": torch.__version__, "precision": "f32"}
+def test_a_description_holds_name_version_and_precision() -> None:
+    assert describe("torch") == {"name": "torch", "version": torch.__version__, "precision": "f32"}

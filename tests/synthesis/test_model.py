@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from fixtures.cohorts import FITTING
 from fixtures.models import saved
 from fixtures.tiny_settings import tiny
+from pseudohealthy.catalogue.methods import Ability
 from pseudohealthy.config import MethodName
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
@@ -55,7 +56,7 @@ def test_a_loaded_model_gives_what_its_networks_give(trained: Path, prepared: Pr
         assert np.ptp(ours) > 0
 
 
-def test_a_model_says_what_it_is(trained: Path, prepared: Prepared) -> None:
+def test_a_model_describes_itself(trained: Path, prepared: Prepared) -> None:
     model = Model.load(trained, "cpu")
     assert model.settings == SETTINGS
     assert model.preprocessing == FITTING
@@ -70,7 +71,7 @@ def test_a_model_says_what_it_is(trained: Path, prepared: Prepared) -> None:
     assert averaged == [False, True]
 
 
-def test_slices_larger_than_the_field_go_through_in_tiles(trained: Path) -> None:
+def test_slices_larger_than_in_training_go_through_in_tiles(trained: Path) -> None:
     model = Model.load(trained, "cpu")
     x = np.random.default_rng(0).random((2, 96, 72), dtype=np.float32)
     out = model.synthesize(x)
@@ -96,7 +97,7 @@ def test_the_reconstructor_puts_disease_where_the_mask_says(trained: Path, prepa
     assert np.abs(model.reconstruct(x, m) - model.reconstruct(x, np.zeros_like(x))).max() > 1e-6
 
 
-def test_image_and_mask_larger_than_the_field_are_cut_alike(trained: Path) -> None:
+def test_image_and_mask_larger_than_in_training_are_cut_alike(trained: Path) -> None:
     model = Model.load(trained, "cpu")
     rng = np.random.default_rng(0)
     x, m = rng.random((2, 2, 96, 72), dtype=np.float32)
@@ -112,7 +113,9 @@ def test_cyclegan_reconstructs_without_a_mask(tmp_path: Path) -> None:
     np.testing.assert_allclose(model.reconstruct(x, None), run(model.networks["F"], x), rtol=0, atol=1e-6)
     assert np.array_equal(model.reconstruct(x, np.ones_like(x)), model.reconstruct(x, None))
     assert not np.array_equal(model.reconstruct(x, None), model.synthesize(x))
-    with pytest.raises(InputError, match="method cyclegan, which has no S"):
+    with pytest.raises(
+        InputError, match="method cyclegan, which has no segmentor but generator, backward generator"
+    ):
         model.segment(x)
 
 
@@ -134,10 +137,10 @@ def test_inpainting_changes_the_inside_of_the_mask_alone_and_does_not_know_what_
 def test_a_method_without_a_reconstructor_reconstructs_nothing(tmp_path: Path, method: MethodName) -> None:
     model = Model.load(saved(tmp_path, method), "cpu")
     x = np.zeros((1, 64, 48), dtype=np.float32)
-    with pytest.raises(InputError, match=f"method {method}, which has no R"):
+    with pytest.raises(InputError, match=f"method {method}, which has no reconstructor"):
         model.reconstruct(x, x)
     if method != "inpainter":
-        with pytest.raises(InputError, match=f"method {method}, which has no I"):
+        with pytest.raises(InputError, match=f"method {method}, which has no inpainter"):
             model.inpaint(x, x)
 
 
@@ -150,18 +153,32 @@ def test_a_mask_that_is_missing_or_of_another_shape_is_refused(tmp_path: Path) -
         model.reconstruct(x, x[:1])
 
 
-def test_the_field_is_the_models_own(tmp_path: Path) -> None:
+def test_the_slice_shape_is_the_model_s_own(tmp_path: Path) -> None:
     model = Model.load(saved(tmp_path, slice_shape=(96, 80)), "cpu")
     x = np.random.default_rng(0).random((2, 96, 80), dtype=np.float32)
     np.testing.assert_allclose(model.segment(x), run(model.networks["S"], x), rtol=0, atol=1e-6)
 
 
-def test_a_judge_finds_lesions_and_heals_none(tmp_path: Path) -> None:
+def test_a_judge_segments_lesions_and_synthesizes_nothing(tmp_path: Path) -> None:
     model = Model.load(saved(tmp_path, "judge", finds=True), "cpu")
     x = np.zeros((1, 64, 48), dtype=np.float32)
     assert model.segment(x).min() > 0.99
-    with pytest.raises(InputError, match="method judge, which has no G"):
+    with pytest.raises(InputError, match="method judge, which has no generator but segmentor"):
         model.synthesize(x)
+
+
+@pytest.mark.parametrize(
+    ("method", "able"),
+    [
+        ("unpaired", {"synthesize", "segment", "reconstruct"}),
+        ("cyclegan", {"synthesize", "reconstruct"}),
+        ("inpainter", {"inpaint"}),
+        ("judge", {"segment"}),
+    ],
+)
+def test_a_model_can_do_what_its_networks_do(tmp_path: Path, method: MethodName, able: set[str]) -> None:
+    model = Model.load(saved(tmp_path, method), "cpu")
+    assert {ability for ability in get_args(Ability) if model.can(ability)} == able
 
 
 @pytest.mark.parametrize("folder", ["none", "model.safetensors"])

@@ -7,13 +7,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from pseudohealthy.synthesis.tiles import OVERLAP, Stack, by_tiles, starts
+from pseudohealthy.synthesis.tiles import OVERLAP, Slices, by_tiles, starts
 
 FIELD = (64, 48)
 SIZES = [(64, 48), (64, 49), (65, 48), (80, 64), (96, 128), (127, 97), (208, 176), (64, 300)]
 
 
-def image(size: tuple[int, int], slices: int = 2) -> Stack:
+def image(size: tuple[int, int], slices: int = 2) -> Slices:
     return np.random.default_rng(0).random((slices, *size), dtype=np.float32)
 
 
@@ -37,7 +37,7 @@ def test_what_is_done_to_each_pixel_is_done_to_the_whole(size: tuple[int, int]) 
 def test_every_tile_has_the_fields_size_and_all_slices(size: tuple[int, int]) -> None:
     shapes = set()
 
-    def note(tiles: Stack) -> Stack:
+    def note(tiles: Slices) -> Slices:
         shapes.add(tiles.shape)
         assert tiles.flags.c_contiguous
         return tiles
@@ -70,7 +70,7 @@ def test_tiles_that_disagree_leave_no_seam(size: tuple[int, int]) -> None:
     """Each tile is all 0 or all 1, in turn: the worst that networks can do."""
     count = 0
 
-    def disagree(tiles: Stack) -> Stack:
+    def disagree(tiles: Slices) -> Slices:
         nonlocal count
         count += 1
         return np.full_like(tiles, count % 2)
@@ -91,7 +91,7 @@ def test_what_depends_on_the_place_in_the_tile_leaves_no_seam() -> None:
         assert np.abs(np.diff(out, axis=axis)).max() <= within + 2 / OVERLAP
 
 
-@pytest.mark.parametrize("field", [(32, 32), (48, 32)])
-def test_the_smallest_fields_are_tiled_too(field: tuple[int, int]) -> None:
+@pytest.mark.parametrize("shape", [(32, 32), (48, 32)])
+def test_the_smallest_tiles_work_too(shape: tuple[int, int]) -> None:
     x = image((77, 61))
-    np.testing.assert_allclose(by_tiles(lambda tiles: tiles, x, field), x, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(by_tiles(lambda tiles: tiles, x, shape), x, rtol=0, atol=1e-6)

@@ -17,6 +17,14 @@ ABILITIES: Mapping[str, Ability] = {
     "F": "reconstruct",  # CycleGAN's second generator
     "I": "inpaint",  # the inpainter
 }
+# What messages and exported files call a network
+NETWORK_NAMES: Mapping[str, str] = {
+    "G": "generator",
+    "S": "segmentor",
+    "R": "reconstructor",
+    "F": "backward generator",
+    "I": "inpainter",
+}
 
 
 @dataclass(frozen=True)

@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
 Name = Literal["torch", "onnxruntime", "openvino"]
 Choice = Literal["auto", "torch", "onnxruntime", "openvino"]
-Stack = NDArray[np.float32]
-Run = Callable[..., Stack]
+Slices = NDArray[np.float32]  # (N, 1, H, W) in [0, 1]
+Run = Callable[..., Slices]  # a network: slices, and masks where it takes them, to slices
 
 PACKAGES: Mapping[Name, tuple[str, ...]] = {
     "openvino": ("openvino",),
     "onnxruntime": ("onnxruntime", "onnx", "onnxscript"),
     "torch": ("torch",),
 }
-# Slices from which a conversion spares more time than it takes (2 and 15 s for G and S), measured with the
-# embedded weights (width 16) on one core; wider networks repay it sooner.
+# Slices from which a conversion saves more time than it takes (2 and 15 s for generator and segmentor),
+# measured with the bundled weights (width 16) on one core; wider networks repay it sooner.
 WORTH: Mapping[Name, int] = {"openvino": 64, "onnxruntime": 512, "torch": 0}
 INPUTS, OUTPUT = ("x", "m"), "y"
-MULTIPLE = 16  # of rows and columns: S halves them four times
+MULTIPLE = 16  # of rows and columns: the segmentor halves them four times
 
 
-def checked(choice: Choice, device: torch.device) -> None:
-    """See that a backend can be used on a device.
+def validate(choice: Choice, device: torch.device) -> None:
+    """Refuse a backend that cannot be used on a device.
 
     Raises:
         InputError: it is not installed, or has no use for the device.
@@ -60,8 +60,8 @@ def checked(choice: Choice, device: torch.device) -> None:
         )
 
 
-def taken(choice: Choice, device: torch.device, slices: int) -> Name:
-    """The backend for so many slices at once.
+def select(choice: Choice, device: torch.device, slices: int) -> Name:
+    """The name of the backend that runs this many slices at once.
 
     "auto" is PyTorch on a graphics card; on a CPU the first of OpenVINO, ONNX Runtime and PyTorch that is
     installed and whose conversion is worth its time for so many slices (`WORTH`). Only the number of slices
@@ -74,26 +74,27 @@ def taken(choice: Choice, device: torch.device, slices: int) -> Name:
     return next(name for name in PACKAGES if slices >= WORTH[name] and _installed(name))
 
 
-def facts(name: Name) -> dict[str, str]:
+def describe(name: Name) -> dict[str, str]:
     """Name, version and precision of a backend, for reports."""
     precision = _precision() if name == "openvino" else "f32"
     return {"name": name, "version": version(name), "precision": precision}
 
 
-def prepared(
-    name: Name, network: nn.Module, device: torch.device, field: tuple[int, int], inputs: int
+def compile_network(
+    name: Name, network: nn.Module, device: torch.device, slice_shape: tuple[int, int], inputs: int
 ) -> Run:
-    """A function of one or two stacks `(N, 1, H, W)` in [0, 1] that gives one, as the network does.
+    """The network as a function of one or two arrays `(N, 1, H, W)` in [0, 1], which returns one like them.
 
     Outputs agree with PyTorch's within 5e-4 in f32 (ONNX Runtime 2e-5). OpenVINO computes in bf16 where the
-    processor multiplies matrices in it (AMX): G within 0.02; S, at the edges of what it finds, within 0.1.
+    processor multiplies matrices in it (AMX): the generator's within 0.02; the segmentor's, at the
+    edges of a lesion, within 0.1.
 
     Args:
         name: of the backend; those beside "torch" work on the CPU, with as many threads as torch has.
         network: on `device`, in evaluation mode; it is converted in memory, which takes seconds.
         device: for "torch".
-        field: H and W.
-        inputs: how many stacks the network takes.
+        slice_shape: H and W.
+        inputs: how many arrays the network takes.
 
     Raises:
         InputError: the backend cannot take the network.
@@ -101,7 +102,7 @@ def prepared(
     if name == "torch":
         return _torch(network, device)
     try:
-        return {"onnxruntime": _onnxruntime, "openvino": _openvino}[name](network, field, inputs)
+        return {"onnxruntime": _onnxruntime, "openvino": _openvino}[name](network, slice_shape, inputs)
     except Exception as error:  # of whatever kind: three libraries' versions meet here
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"backend {name}: it cannot take this network ({reason}); take torch") from error
@@ -114,7 +115,7 @@ def to_onnx(network: nn.Module, inputs: int) -> onnx.ModelProto:
 
     Args:
         network: on the CPU, in evaluation mode.
-        inputs: how many stacks it takes.
+        inputs: how many arrays it takes.
     """
     free = torch.export.Dim
     shape = {0: free("batch"), 2: MULTIPLE * free("rows"), 3: MULTIPLE * free("columns")}
@@ -143,34 +144,36 @@ def _bare(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 def _torch(network: nn.Module, device: torch.device) -> Run:
     @torch.inference_mode()
-    def run(*stacks: Stack) -> Stack:
-        out: Stack = network(*(torch.from_numpy(stack).to(device) for stack in stacks)).cpu().numpy()
+    def run(*arrays: Slices) -> Slices:
+        out: Slices = network(*(torch.from_numpy(array).to(device) for array in arrays)).cpu().numpy()
         return out
 
     return run
 
 
-def _onnxruntime(network: nn.Module, field: tuple[int, int], inputs: int) -> Run:
+def _onnxruntime(network: nn.Module, slice_shape: tuple[int, int], inputs: int) -> Run:
     runtime = importlib.import_module("onnxruntime")
     graph = to_onnx(network, inputs)
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    for axis, size in zip(graph.graph.input[0].type.tensor_type.shape.dim[2:], field, strict=True):
+    for axis, size in zip(graph.graph.input[0].type.tensor_type.shape.dim[2:], slice_shape, strict=True):
         options.add_free_dimension_override_by_name(axis.dim_param, size)
     session = runtime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
-    def run(*stacks: Stack) -> Stack:
-        out: Stack = session.run([OUTPUT], dict(zip(INPUTS, stacks, strict=False)))[0]
+    def run(*arrays: Slices) -> Slices:
+        out: Slices = session.run([OUTPUT], dict(zip(INPUTS, arrays, strict=False)))[0]
         return out
 
     return run
 
 
-def _openvino(network: nn.Module, field: tuple[int, int], inputs: int, precision: str | None = None) -> Run:
-    compiled = to_openvino(network, field, inputs, precision)
+def _openvino(
+    network: nn.Module, slice_shape: tuple[int, int], inputs: int, precision: str | None = None
+) -> Run:
+    compiled = to_openvino(network, slice_shape, inputs, precision)
 
-    def run(*stacks: Stack) -> Stack:
-        out: Stack = compiled(list(stacks))[0]
+    def run(*arrays: Slices) -> Slices:
+        out: Slices = compiled(list(arrays))[0]
         return out
 
     return run
@@ -178,7 +181,7 @@ def _openvino(network: nn.Module, field: tuple[int, int], inputs: int, precision
 
 def to_openvino(
     network: nn.Module,
-    field: tuple[int, int],
+    slice_shape: tuple[int, int],
     inputs: int,
     precision: str | None = None,
     **settings: Any,
@@ -187,18 +190,18 @@ def to_openvino(
 
     Args:
         network: on the CPU, in evaluation mode.
-        field: H and W.
-        inputs: how many stacks the network takes.
-        precision: "f32" or "bf16"; default: as `prepared` says.
+        slice_shape: H and W.
+        inputs: how many arrays the network takes.
+        precision: "f32" or "bf16"; default: as `compile_network` says.
         settings: more of OpenVINO's.
     """
-    examples = tuple(torch.zeros(1, 1, *field) for _ in range(inputs))
+    examples = tuple(torch.zeros(1, 1, *slice_shape) for _ in range(inputs))
     with _quiet(), _telemetry_disabled(), torch.no_grad():
         openvino: Any = importlib.import_module("openvino")
         # What OpenVINO does by itself, without the check that doubles the time it takes
         traced = torch.jit.trace(network, examples, check_trace=False)
         graph = openvino.convert_model(
-            traced, example_input=examples, input=[([-1, 1, *field], np.float32)] * inputs
+            traced, example_input=examples, input=[([-1, 1, *slice_shape], np.float32)] * inputs
         )
     ours = {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
@@ -226,7 +229,7 @@ def _installed(name: Name) -> bool:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Converters warn of what they do themselves: nothing that our user could mend."""
+    """Converters warn of their own doings, which no user can change."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -239,9 +242,9 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _telemetry_disabled() -> Iterator[None]:
-    """OpenVINO tells its makers of each conversion, unless its telemetry cannot be imported.
+    """OpenVINO reports each conversion to its makers, unless its telemetry cannot be imported.
 
-    A machine with patients' images tells nobody anything.
+    A machine with patients' images must send nothing.
     """
     name = "openvino_telemetry"
     before = sys.modules.get(name)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from pseudohealthy.catalogue.methods import NETWORK_NAMES, Ability, abilities
 from pseudohealthy.config import Preprocessing, Settings, validated
 from pseudohealthy.errors import InputError
 from pseudohealthy.methods.factory import build
@@ -30,12 +31,12 @@ class Model:
     """Trained networks and what they were trained for.
 
     Attributes:
-        networks: by the paper's letter; a judge has S only.
+        networks: by the paper's letter, as in `catalogue.methods`; a judge has S (the segmentor) only.
         settings: of the training.
         preprocessing: what a slice must have gone through.
         device: where the networks are.
         provenance: method, preset, images, data and SHA-256 of the weights, for reports.
-        backend: what runs the networks: "torch", "onnxruntime", "openvino", or "auto" (`backends.taken`).
+        backend: what runs the networks: "torch", "onnxruntime", "openvino", or "auto" (`backends.select`).
     """
 
     networks: nn.ModuleDict
@@ -53,26 +54,30 @@ class Model:
         Args:
             folder: with `model.safetensors` and `config.json`.
             device: "cpu", "cuda" or "auto", which is the CPU for the backends that work there alone.
-            backend: what runs the networks; see `backends.prepared` for how far their outputs agree.
+            backend: what runs the networks; see `backends.compile_network` for how far their outputs agree.
 
         Raises:
             InputError: not a weights folder, damaged, no such device, or a backend that is not installed.
         """
-        facts, config = provenance(folder), read_config(folder)
+        about, config = provenance(folder), read_config(folder)
         settings = validated(Settings, config["settings"], f"{folder}/config.json")
         preprocessing = validated(Preprocessing, config.get("preprocessing"), f"{folder}/config.json")
         where = device_of("cpu" if device == "auto" and backend not in ("auto", "torch") else device)
-        backends.checked(backend, where)
+        backends.validate(backend, where)
         networks = build(settings).generators
         load_weights(folder, networks)
-        return cls(networks.to(where).eval(), settings, preprocessing, where, facts, backend)
+        return cls(networks.to(where).eval(), settings, preprocessing, where, about, backend)
 
-    def running(self, slices: int) -> dict[str, str]:
-        """Name, version and precision of what runs the networks on so many slices at once, for reports."""
-        return backends.facts(backends.taken(self.backend, self.device, slices))
+    def can(self, ability: Ability) -> bool:
+        """Whether one of its networks does this."""
+        return ability in abilities(self.networks)
+
+    def describe_backend(self, slices: int) -> dict[str, str]:
+        """Name, version and precision of what runs the networks on this many slices at once, for reports."""
+        return backends.describe(backends.select(self.backend, self.device, slices))
 
     def synthesize(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """G(x): slices `(N, H, W)` in [0, 1] as if healthy.
+        """The pseudo-healthy slices `(N, H, W)` in [0, 1]: G(x) in the paper.
 
         Raises:
             InputError: the weights hold no generator (a judge's).
@@ -80,7 +85,7 @@ class Model:
         return self._apply("G", x)
 
     def segment(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """S(x): the probability of disease in slices `(N, H, W)`, in [0, 1].
+        """The probability of disease in slices `(N, H, W)`, in [0, 1]: S(x) in the paper.
 
         Raises:
             InputError: the weights hold no segmentor.
@@ -88,12 +93,12 @@ class Model:
         return self._apply("S", x)
 
     def reconstruct(self, x: NDArray[np.float32], m: NDArray[Any] | None) -> NDArray[np.float32]:
-        """R(x, m): healthy slices `(N, H, W)` in [0, 1] with disease where `m` says.
+        """Healthy slices `(N, H, W)` in [0, 1] with disease where `m` is above 0: R(x, m) in the paper.
 
-        CycleGAN's F(x) puts disease where it likes, and has no use for `m`.
+        CycleGAN's backward generator F(x) places disease by itself and ignores `m`.
 
         Raises:
-            InputError: the weights hold neither, or R is not given a mask of the slices' shape.
+            InputError: the weights hold neither, or the reconstructor gets no mask of the slices' shape.
         """
         return self._apply("F", x) if "F" in self.networks else self._apply("R", x, _mask(m, x))
 
@@ -106,33 +111,34 @@ class Model:
         m = _mask(m, x)
         return m * self._apply("I", x, m) + (1 - m) * x
 
-    def _apply(self, letter: str, *stacks: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _apply(self, letter: str, *arrays: NDArray[np.float32]) -> NDArray[np.float32]:
         """A network's output for slices, or for slices and masks, in tiles."""
         if letter not in self.networks:
+            missing, *present = (NETWORK_NAMES[each] for each in (letter, *self.networks))
             raise InputError(
-                f"these are weights of the method {self.settings.method}, which has no {letter} but "
-                f"{', '.join(self.networks)}; give the weights of a method that has it"
+                f"these are weights of the method {self.settings.method}, which has no {missing} but "
+                f"{', '.join(present)}; give the weights of a method that has it"
             )
 
-        run = self._prepared(letter, len(stacks), len(stacks[0]))
+        run = self._compiled(letter, len(arrays), len(arrays[0]))
         at_once = SLICES_ON_CPU if self.device.type == "cpu" else SLICES_AT_ONCE
 
         def tile(together: NDArray[np.float32]) -> NDArray[np.float32]:
-            parts = np.split(together[:, None], len(stacks))
+            parts = np.split(together[:, None], len(arrays))
             out = np.empty_like(parts[0])
             for first in range(0, len(out), at_once):
                 part = slice(first, first + at_once)
-                out[part] = run(*(stack[part] for stack in parts))
-            return np.concatenate([out[:, 0]] * len(stacks))
+                out[part] = run(*(array[part] for array in parts))
+            return np.concatenate([out[:, 0]] * len(arrays))
 
-        # One stack behind the other, so that tiles cut image and mask alike
-        return by_tiles(tile, np.concatenate(stacks), self.preprocessing.slice_shape)[: len(stacks[0])]
+        # One array behind the other, so that tiles cut image and mask alike
+        return by_tiles(tile, np.concatenate(arrays), self.preprocessing.slice_shape)[: len(arrays[0])]
 
-    def _prepared(self, letter: str, inputs: int, slices: int) -> backends.Run:
-        """A network as a function of stacks; made ready once."""
-        name = backends.taken(self.backend, self.device, slices)
+    def _compiled(self, letter: str, inputs: int, slices: int) -> backends.Run:
+        """A network as a function of arrays of slices; compiled once."""
+        name = backends.select(self.backend, self.device, slices)
         if (letter, name) not in self._runs:
-            self._runs[letter, name] = backends.prepared(
+            self._runs[letter, name] = backends.compile_network(
                 name, self.networks[letter], self.device, self.preprocessing.slice_shape, inputs
             )
         return self._runs[letter, name]
@@ -140,13 +146,13 @@ class Model:
 
 def _mask(m: NDArray[Any] | None, x: NDArray[np.float32]) -> NDArray[np.float32]:
     if m is None or m.shape != x.shape:
-        found = "none" if m is None else f"one of {m.shape}"
-        raise InputError(f"a mask of the slices' shape {x.shape} is needed, found {found}")
+        given = "none" if m is None else f"one of {m.shape}"
+        raise InputError(f"a mask of the slices' shape {x.shape} is needed, found {given}")
     return m.astype(np.float32)
 
 
 def device_of(name: str) -> torch.device:
-    """The device of that name; "auto" is cuda where there is one.
+    """The device of that name; "auto" is cuda where a graphics card is available, else cpu.
 
     Raises:
         InputError: it cannot be used here.
