@@ -34,7 +34,7 @@ from pseudohealthy.synthesis.synthesize import synthesize
 RESULTS = Path(__file__).parents[1] / "results" / "whole"
 
 
-def scored(files: CohortVolume, model: Model) -> dict[str, float | str]:
+def scored(files: CohortVolume, model: Model) -> dict[str, float | str | None]:
     """Sizes in ml, and changes as a share of the intensity range, of one volume."""
     assert files.image is not None
     assert files.mask is not None
@@ -64,7 +64,8 @@ def scored(files: CohortVolume, model: Model) -> dict[str, float | str]:
         "false_ml_at_the_ends": marked(clear & ~large),
         "changed_without_lesion": changed(clear & large),
         "changed_at_the_ends": changed(clear & ~large),
-        **{key: healed.report[key] for key in ("through_plane_inconsistency", "brightness_inconsistency")},
+        "through_plane_inconsistency": healed.report["through_plane_inconsistency"],
+        "brightness_inconsistency": healed.report["brightness_inconsistency"],
     }
 
 

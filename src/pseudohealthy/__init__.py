@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pseudohealthy.synthesis.backends import Choice
+    from pseudohealthy.synthesis.result import Synthesis
     from pseudohealthy.synthesis.sources import Source
-    from pseudohealthy.synthesis.synthesize import Synthesis
 
 __version__ = "0.1.0"
 
@@ -37,7 +37,7 @@ def synthesize(
         spacing: mm, in the order of the array's axes; for arrays only.
         device: "cpu", "cuda" or "auto".
         backend: "torch", "onnxruntime" or "openvino" (extras of those names), or "auto": on a CPU, and for
-            slices enough to be worth the conversion, the fastest that is installed.
+            enough slices to be worth the conversion, the fastest that is installed.
         brain_mask: above 0 in the brain; all else stays as it is. A path, an image of nibabel's, or numbers
             that lie as the image's do.
         blend: also make `blended`, in which only the lesion is replaced.
@@ -45,11 +45,11 @@ def synthesize(
 
     Returns:
         `healthy`, `probability`, `mask` and `difference` on the image's own grid, `warnings` and a `report`;
-        `save(folder, name)` writes them. To heal many images, load a `Model` once and use
+        `save(folder, name)` writes them. To process many images, load a `Model` once and use
         `pseudohealthy.synthesis.synthesize.synthesize`.
 
     Raises:
-        InputError: the image, a mask or the weights cannot be used, or are nothing that is taken.
+        InputError: the image, a mask or the weights cannot be used.
     """
     from pseudohealthy.synthesis.bundled_weights import bundled_weights  # noqa: PLC0415
     from pseudohealthy.synthesis.model import Model  # noqa: PLC0415

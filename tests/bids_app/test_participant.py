@@ -27,7 +27,7 @@ from pseudohealthy.bids_app.participant import Job, failure_records, process_sub
 from pseudohealthy.bids_app.records import read_record
 from pseudohealthy.bids_app.selection import Subject, select
 from pseudohealthy.errors import InputError, printable
-from pseudohealthy.synthesis.synthesize import Synthesis
+from pseudohealthy.synthesis.result import Synthesis
 
 ONE = "sub-01/anat/sub-01_FLAIR.nii.gz"
 

@@ -24,8 +24,8 @@ from pseudohealthy.data.out_of_distribution import (
     MARGIN,
     SIGNS,
     Reference,
+    compare,
     figures,
-    likeness,
     write_reference,
 )
 from pseudohealthy.data.prepared import Prepared
@@ -60,10 +60,10 @@ def cohort(number: int = 6) -> Prepared:
     return Prepared(images, np.zeros(images.shape, np.uint8), None, None, table, None, manifest)
 
 
-def test_a_volume_like_the_training_volumes_is_familiar_and_others_are_not() -> None:
+def test_a_volume_like_the_training_volumes_is_in_distribution_and_others_are_not() -> None:
     reference = Reference.of(cohort())
     assert (reference.volumes, reference.data) == (6, "abc")
-    same = likeness(slices(50), 1.0, reference)
+    same = compare(slices(50), 1.0, reference)
     assert same is not None
     assert same.signs == ()
     for other, sign in (
@@ -73,17 +73,17 @@ def test_a_volume_like_the_training_volumes_is_familiar_and_others_are_not() -> 
         (np.where(slices(50) > 0, 0.9 - 0.5 * slices(50), 0).astype(np.float32), "sulci"),
         (np.where(slices(50) > 0, 0.8 + 0.1 * slices(50), 0).astype(np.float32), "flatness"),
     ):
-        found = likeness(other, 1.0, reference)
-        assert found is not None
-        assert found.distance > reference.limit
-        assert SIGNS[sign] in found.signs
+        compared = compare(other, 1.0, reference)
+        assert compared is not None
+        assert compared.distance > reference.limit
+        assert SIGNS[sign] in compared.signs
 
 
 def test_figures_are_those_counted_by_hand() -> None:
-    found = figures(slices(noise=0), 1.0)
-    assert list(found) == list(SIGNS)
-    assert found["level"] == pytest.approx(np.median(slices(noise=0)[slices(noise=0) > 0]))
-    assert found["white"] == pytest.approx(0, abs=1e-3)
+    measured = figures(slices(noise=0), 1.0)
+    assert list(measured) == list(SIGNS)
+    assert measured["level"] == pytest.approx(np.median(slices(noise=0)[slices(noise=0) > 0]))
+    assert measured["white"] == pytest.approx(0, abs=1e-3)
     assert figures(slices(noise=0, white=1.3), 1.0)["white"] == pytest.approx(np.log(1.3), rel=0.01)
     bright, dark = figures(1.2 * slices(noise=0), 1.0), figures(slices(noise=0), 1.0)
     for name in set(SIGNS) - {"level"}:
@@ -95,11 +95,11 @@ def test_mirrored_slices_have_the_same_figures() -> None:
     assert twice == pytest.approx(once, rel=1e-4)
 
 
-def test_slices_at_the_ends_of_the_brain_are_not_compared() -> None:
+def test_edge_slices_are_not_compared() -> None:
     known = cohort()
-    ends = known.slices.iloc[:3].assign(label="edge", row=range(len(known.images), len(known.images) + 3))
+    edge = known.slices.iloc[:3].assign(label="edge", row=range(len(known.images), len(known.images) + 3))
     images = np.concatenate([known.images, 1 - slices(7)])
-    table = pd.concat([known.slices, ends], ignore_index=True)
+    table = pd.concat([known.slices, edge], ignore_index=True)
     assert Reference.of(replace(known, images=images, slices=table)) == Reference.of(known)
 
 
@@ -107,7 +107,7 @@ def test_the_limit_is_above_the_farthest_volume_from_the_others() -> None:
     prepared = cohort()
     reference = Reference.of(prepared)
     assert reference.limit == pytest.approx(MARGIN * reference.farthest, abs=1e-3)
-    own = [likeness(prepared.images[3 * n : 3 * n + 3], 1.0, reference) for n in range(6)]
+    own = [compare(prepared.images[3 * n : 3 * n + 3], 1.0, reference) for n in range(6)]
     assert all(each is not None and each.distance <= reference.limit for each in own)
     strange = replace(prepared, images=np.concatenate([slices(7, rim=0.9), prepared.images[3:]]))
     assert Reference.of(strange).farthest > 2 * reference.farthest
@@ -117,9 +117,9 @@ def test_too_small_a_brain_and_one_without_contrast_are_not_compared() -> None:
     reference = Reference.of(cohort())
     small = np.zeros((2, 40, 40), dtype=np.float32)
     small[:, 10:30, 10:30] = slices()[:2, 38:58, 38:58]
-    assert likeness(small, 1.0, reference) is None
+    assert compare(small, 1.0, reference) is None
     flat = (slices() > 0).astype(np.float32)
-    assert likeness(flat, 1.0, reference) is None
+    assert compare(flat, 1.0, reference) is None
 
 
 def test_too_few_volumes_make_no_reference() -> None:
@@ -142,14 +142,14 @@ def test_a_reference_is_written_beside_the_weights_and_read_again(tmp_path: Path
         Reference.read(tmp_path)
 
 
-def test_the_embedded_reference_is_of_the_embedded_weights_data() -> None:
+def test_the_bundled_reference_is_of_the_bundled_weights_data() -> None:
     reference = Reference.read(bundled_weights())
     config = json.loads((bundled_weights() / "config.json").read_text())
     assert reference is not None
     assert (reference.data, reference.volumes) == (config["data"]["key"], config["data"]["train"])
 
 
-def kept(image: Volume) -> Stack:
+def as_trained_on(image: Volume) -> Stack:
     """The slices that would be trained on."""
     settings = preprocessing("default")
     grid = Grid.of(image, settings, image.brain, cover=True)
@@ -166,8 +166,8 @@ def inverted(image: Volume) -> Volume:
 def distances(images: Iterator[Volume]) -> NDArray[np.float64]:
     reference = Reference.read(bundled_weights())
     assert reference is not None
-    found = [likeness(kept(image), 1.0, reference) for image in images]
-    return np.array([np.nan if each is None else each.distance for each in found])
+    compared = [compare(as_trained_on(image), 1.0, reference) for image in images]
+    return np.array([np.nan if each is None else each.distance for each in compared])
 
 
 def limit() -> float:
@@ -177,7 +177,7 @@ def limit() -> float:
 
 
 @pytest.mark.real_data
-def test_the_test_patients_are_familiar_and_their_negatives_are_not(real_data: Path) -> None:
+def test_the_test_patients_are_in_distribution_and_their_negatives_are_not(real_data: Path) -> None:
     patients = [volume for volume in read_cohort([real_data / "lgg"]).volumes if volume.split == "test"]
     images = [read_volume(volume.image) for volume in patients if volume.image]
     assert len(images) == 30

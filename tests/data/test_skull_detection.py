@@ -54,7 +54,7 @@ def head(scalp: float = 90.0) -> NDArray[np.float32]:
 
 
 def test_a_head_has_a_skull_and_a_stripped_brain_has_none() -> None:
-    bare, whole = SkullEvidence.at(volume(stripped())), SkullEvidence.at(volume(head()))
+    bare, whole = SkullEvidence.of(volume(stripped())), SkullEvidence.of(volume(head()))
     assert bare.skull == ""
     assert bare.ring == pytest.approx(1, abs=0.05)
     assert bare.litres == pytest.approx(4 / 3 * np.pi * 0.7 * 0.9 * 0.5, rel=0.05)
@@ -68,22 +68,22 @@ def test_how_a_head_is_stored_makes_no_difference(codes: str) -> None:
     turn = ornt_transform(axcodes2ornt("LPS"), axcodes2ornt(tuple(codes)))
     for data in (stripped(), head()):
         turned = nibabel.orientations.apply_orientation(data, turn)
-        other = SkullEvidence.at(volume(turned, LPS @ inv_ornt_aff(turn, SHAPE)))
-        ours = SkullEvidence.at(volume(data))
+        other = SkullEvidence.of(volume(turned, LPS @ inv_ornt_aff(turn, SHAPE)))
+        ours = SkullEvidence.of(volume(data))
         assert other.skull == ours.skull
         assert other.ring == pytest.approx(ours.ring, rel=0.05)
 
 
 def test_one_slice_of_a_head_has_a_skull_too() -> None:
-    assert SkullEvidence.at(volume(head()[:, :, 12:13])).skull
-    assert not SkullEvidence.at(volume(stripped()[:, :, 12:13])).skull
+    assert SkullEvidence.of(volume(head()[:, :, 12:13])).skull
+    assert not SkullEvidence.of(volume(stripped()[:, :, 12:13])).skull
 
 
 def test_noise_around_it_is_no_background() -> None:
     noisy = head() + np.random.default_rng(1).rayleigh(3, SHAPE)
-    look = SkullEvidence.at(volume(noisy))
-    assert look.background is None
-    assert look.skull == (
+    evidence = SkullEvidence.of(volume(noisy))
+    assert evidence.background is None
+    assert evidence.skull == (
         "has its skull or noise around it (what surrounds it is not one value, as around a stripped brain)"
     )
 
@@ -91,20 +91,20 @@ def test_noise_around_it_is_no_background() -> None:
 def test_noise_within_a_border_of_one_value_is_none_either() -> None:
     noisy = stripped() + np.random.default_rng(1).rayleigh(3, SHAPE).astype(np.float32)
     noisy[[0, 1, -1, -2]] = noisy[:, [0, 1, -1, -2]] = 0
-    assert "what surrounds it is not one value" in SkullEvidence.at(volume(noisy)).skull
+    assert "what surrounds it is not one value" in SkullEvidence.of(volume(noisy)).skull
 
 
 def test_more_tissue_than_a_brain_is_a_head() -> None:
     large = volume(stripped() > 0, LPS @ np.diag([1.3, 1.3, 1.3, 1.0]))
-    assert SkullEvidence.at(large).skull == "has its skull (its tissue takes 2.9 l, more than a brain does)"
+    assert SkullEvidence.of(large).skull == "has its skull (its tissue takes 2.9 l, more than a brain does)"
 
 
 @pytest.mark.parametrize("background", [-1024.0, -0.25, 64.0])
 def test_a_background_of_another_value_is_taken_off(background: float) -> None:
     image = volume(stripped() + np.float32(background))
-    look = SkullEvidence.at(image)
-    assert (look.background, look.skull) == (background, "")
-    alone = brain_alone(image, look)
+    evidence = SkullEvidence.of(image)
+    assert (evidence.background, evidence.skull) == (background, "")
+    alone = brain_alone(image, evidence)
     np.testing.assert_array_equal(alone.brain, ellipsoid())
     np.testing.assert_allclose(alone.data, stripped(), atol=1e-4)
 
@@ -120,16 +120,16 @@ def test_a_resampled_brain_is_the_brain_and_what_lies_around_it_is_told(
     background: float, *, clipped: bool
 ) -> None:
     image = volume((resampled().clip(0) if clipped else resampled()) + np.float32(background))
-    alone, look = stripped_brain(image)
+    alone, evidence = stripped_brain(image)
     assert np.count_nonzero(alone.brain) == pytest.approx(np.count_nonzero(ellipsoid()), rel=0.05)
     assert not alone.brain[ndimage.distance_transform_edt(~ellipsoid(), sampling=MM) > 5].any()
     np.testing.assert_allclose(alone.data[alone.brain], resampled()[alone.brain], atol=1e-3)
-    assert not alone.data[within(image, look) == 0].any()
-    assert look.warnings == (
-        f"small values around the brain (within {look.small:.3g} of its background of {background:g}, as "
+    assert not alone.data[within(image, evidence) == 0].any()
+    assert evidence.warnings == (
+        f"small values around the brain (within {evidence.small:.3g} of its background of {background:g}, as "
         "resampling leaves them) were taken for background and left as they are",
     )
-    assert SkullEvidence.at(volume(stripped())).warnings == ()
+    assert SkullEvidence.of(volume(stripped())).warnings == ()
 
 
 def test_a_resampled_head_has_its_skull() -> None:
@@ -141,13 +141,13 @@ def test_a_resampled_head_has_its_skull() -> None:
 
 def test_a_mask_decides_alone_what_is_brain() -> None:
     image = volume(resampled())
-    alone = brain_alone(image, SkullEvidence.at(image), ellipsoid(4))
+    alone = brain_alone(image, SkullEvidence.of(image), ellipsoid(4))
     np.testing.assert_array_equal(alone.data, np.where(ellipsoid(4), resampled(), 0))
 
 
 def test_a_brain_without_background_is_not_called_a_head() -> None:
     filled = volume(stripped()[30:70, 40:80, 8:16])
-    assert SkullEvidence.at(filled).fault.startswith("its brain reaches every border of the image; expected")
+    assert SkullEvidence.of(filled).fault.startswith("its brain reaches every border of the image; expected")
     with pytest.raises(InputError, match=r"^the array: its brain reaches every border"):
         stripped_brain(filled)
 
@@ -157,7 +157,7 @@ def test_where_the_image_ends_is_no_surface_of_the_brain() -> None:
     data = stripped()
     data[44:56, 30:90, 8:16] *= 0.1
     half = volume(data[50:])
-    assert SkullEvidence.at(half).skull == ""
+    assert SkullEvidence.of(half).skull == ""
 
 
 def test_a_scored_brain_is_called_so_and_not_a_head() -> None:
@@ -169,24 +169,24 @@ def test_a_scored_brain_is_called_so_and_not_a_head() -> None:
 def test_a_small_or_an_empty_image_shows_no_skull() -> None:
     """Nothing is 25 mm below its surface, and nothing is there at all."""
     small = volume(stripped()[::8, ::8, ::4])
-    assert np.isnan(SkullEvidence.at(small).ring)
-    assert not SkullEvidence.at(small).skull
-    below = SkullEvidence.at(volume(-stripped()))
+    assert np.isnan(SkullEvidence.of(small).ring)
+    assert not SkullEvidence.of(small).skull
+    below = SkullEvidence.of(volume(-stripped()))
     assert (below.skull, below.litres) == ("", 0)
 
 
 def test_dark_tumours_and_holes_are_no_skull() -> None:
     data = stripped()
     data[25:60, 20:60, 6:18] = 0  # a resection that opens to the surface
-    assert not SkullEvidence.at(volume(data)).skull
+    assert not SkullEvidence.of(volume(data)).skull
     shrunken = ndimage.binary_erosion(ellipsoid(), np.ones((5, 5, 1), dtype=np.bool_))
     data = np.where(shrunken, stripped(), 0.2 * stripped())  # in 4 to 6 mm of liquid
-    assert not SkullEvidence.at(volume(data)).skull
+    assert not SkullEvidence.of(volume(data)).skull
 
 
 def test_the_brain_alone_is_what_the_mask_says() -> None:
     whole = volume(head())
-    alone = brain_alone(whole, SkullEvidence.at(whole), ellipsoid())
+    alone = brain_alone(whole, SkullEvidence.of(whole), ellipsoid())
     np.testing.assert_array_equal(alone.data, stripped())
     assert alone.affine is whole.affine
 
@@ -210,13 +210,13 @@ def test_real_brains_have_no_skull_and_a_real_head_has(real_data: Path) -> None:
     images += sorted((real_data / "lgg").glob("sub-*/anat/*_FLAIR.nii.gz"))[::11]
     assert len(images) == 16
     for path in images:
-        look = SkullEvidence.at(read_volume(path))
+        evidence = SkullEvidence.of(read_volume(path))
         if "head" in path.name:
-            assert look.ring < DARKEST / 2
-            assert look.litres > 3
+            assert evidence.ring < DARKEST / 2
+            assert evidence.litres > 3
         else:
-            assert look.skull == "", path
-            assert look.ring > 1.2 * DARKEST, path
+            assert evidence.skull == "", path
+            assert evidence.ring > 1.2 * DARKEST, path
 
 
 @pytest.mark.real_data
@@ -230,4 +230,4 @@ def test_a_real_head_is_one_with_thick_slices_noise_and_without_its_neck(real_da
         (whole.data[:, :, 90:91], whole.affine),
         (noisy, whole.affine),
     ):
-        assert SkullEvidence.at(volume(data, affine)).skull
+        assert SkullEvidence.of(volume(data, affine)).skull

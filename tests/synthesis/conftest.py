@@ -11,7 +11,8 @@ from fixtures.cohorts import LPS
 from fixtures.models import saved
 from fixtures.patient import patient, reoriented
 from pseudohealthy.synthesis.model import Model
-from pseudohealthy.synthesis.synthesize import Synthesis, synthesize
+from pseudohealthy.synthesis.result import Synthesis
+from pseudohealthy.synthesis.synthesize import synthesize
 
 
 @pytest.fixture(scope="module")

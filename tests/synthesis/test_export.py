@@ -53,7 +53,7 @@ def session(path: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def onnx_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The embedded weights, exported."""
+    """The bundled weights, exported."""
     out = tmp_path_factory.mktemp("export") / "onnx"
     written = export(bundled_weights(), out, "onnx")
     assert [path.name for path in written] == [
@@ -67,7 +67,7 @@ def onnx_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @onnx_only
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_embedded_weights_give_the_same_in_another_runtime(
+def test_the_bundled_weights_give_the_same_in_another_runtime(
     onnx_files: Path, shape: tuple[int, int, int]
 ) -> None:
     networks = Model.load(bundled_weights(), "cpu").networks
@@ -85,11 +85,11 @@ def test_a_file_says_what_it_is(onnx_files: Path) -> None:
 
     for letter, name in (("G", "generator"), ("S", "segmentor"), ("R", "reconstructor")):
         onnx.checker.check_model(onnx_files / f"{name}.onnx", full_check=True)
-        told = session(onnx_files / f"{name}.onnx").get_modelmeta().custom_metadata_map
-        assert (told["network"], told["method"]) == (letter, "paired")
-        assert told["weights_sha256"] == digest(bundled_weights())
-        assert json.loads(told["preprocessing"])["slice_shape"] == [208, 160]
-        assert told["research_use"] == RESEARCH_USE
+        metadata = session(onnx_files / f"{name}.onnx").get_modelmeta().custom_metadata_map
+        assert (metadata["network"], metadata["method"]) == (letter, "paired")
+        assert metadata["weights_sha256"] == digest(bundled_weights())
+        assert json.loads(metadata["preprocessing"])["slice_shape"] == [208, 160]
+        assert metadata["research_use"] == RESEARCH_USE
     readme = (onnx_files / "README.md").read_text()
     for said in ("`segmentor.onnx` (S): x, an axial", "208 x 160", RESEARCH_USE, "TCGA-LGG"):
         assert said in readme
@@ -123,9 +123,9 @@ def test_without_what_writes_onnx_one_line_says_what_to_do(
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "onnxscript" else find(name)
     )
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as refused:
         export(saved(tmp_path / "weights"), tmp_path / "out", "onnx")
-    assert str(told.value) == (
+    assert str(refused.value) == (
         "--format onnx: onnxscript not installed; pip install '.[onnxruntime]' (in a clone of the repository)"
     )
     assert not (tmp_path / "out").exists()
@@ -211,7 +211,7 @@ def test_the_metadata_is_true_of_the_network(bundle: Path) -> None:
         n=2,
         p=3,
     )
-    told = json.loads((bundle / "configs/metadata.json").read_text())
+    metadata = json.loads((bundle / "configs/metadata.json").read_text())
     required = {
         "version": str,
         "monai_version": str,
@@ -224,8 +224,8 @@ def test_the_metadata_is_true_of_the_network(bundle: Path) -> None:
         "copyright": str,
         "network_data_format": dict,
     }
-    assert {key: type(told[key]) for key in required} == required
-    for tensors in told["network_data_format"].values():
+    assert {key: type(metadata[key]) for key in required} == required
+    for tensors in metadata["network_data_format"].values():
         for tensor in tensors.values():
             assert set(tensor) == {
                 "type",
@@ -238,9 +238,9 @@ def test_the_metadata_is_true_of_the_network(bundle: Path) -> None:
                 "is_patch_data",
                 "channel_def",
             }
-    assert told["preprocessing"]["slice_shape"] == [64, 48]
-    assert told["weights_sha256"] == digest(bundle.parent / "weights")
-    assert told["intended_use"] == RESEARCH_USE
+    assert metadata["preprocessing"]["slice_shape"] == [64, 48]
+    assert metadata["weights_sha256"] == digest(bundle.parent / "weights")
+    assert metadata["intended_use"] == RESEARCH_USE
 
 
 def test_a_judges_bundle_is_about_its_segmentor(tmp_path: Path) -> None:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from fixtures.patient import flair
 from pseudohealthy.config import Preprocessing
 from pseudohealthy.data.out_of_distribution import SIGNS
-from pseudohealthy.synthesis.run_report import change, out_of_distribution, through_plane_change, unsteady
+from pseudohealthy.data.volume import volume_from_array
+from pseudohealthy.synthesis.model import Model
+from pseudohealthy.synthesis.run_report import (
+    BRIGHTNESS_LIMIT,
+    RunReport,
+    brightness_warnings,
+    change,
+    millilitres,
+    out_of_distribution,
+    through_plane_change,
+)
+from pseudohealthy.synthesis.synthesize import synthesize
 
 
 def test_change_is_counted_in_the_brain_alone() -> None:
@@ -19,7 +33,7 @@ def test_change_is_counted_in_the_brain_alone() -> None:
     assert change(x, x_tilde, brain)["mean"] == pytest.approx(0.245)
 
 
-def test_flicker_is_that_of_neighbouring_slices_in_the_brain() -> None:
+def test_through_plane_change_is_that_of_neighbouring_slices_in_the_brain() -> None:
     x = np.array([0.1, 0.3, 0.1, 0.1], dtype=np.float32)[:, None, None] * np.ones((4, 2, 2), np.float32)
     brain = np.ones(x.shape, dtype=np.bool_)
     assert through_plane_change(x, x, brain) == {
@@ -39,10 +53,10 @@ def test_flicker_is_that_of_neighbouring_slices_in_the_brain() -> None:
     }
 
 
-def test_brightness_that_flickers_is_warned_of() -> None:
-    assert unsteady(None) == unsteady(1.1) == ()
-    (told,) = unsteady(2.34)
-    assert "2.3 times as much as the input's" in told
+def test_inconsistent_brightness_is_warned_of() -> None:
+    assert brightness_warnings(None) == brightness_warnings(BRIGHTNESS_LIMIT) == ()
+    (warning,) = brightness_warnings(2.34)
+    assert "2.3 times as much as the input's" in warning
 
 
 def reference(limit: float) -> dict[str, object]:
@@ -56,14 +70,14 @@ def volume() -> np.ndarray[tuple[int, int, int], np.dtype[np.float32]]:
     return np.where(disc, noise, 0).astype(np.float32)
 
 
-def test_what_is_too_far_from_the_training_data_is_warned_of() -> None:
+def test_an_image_out_of_distribution_is_warned_of() -> None:
     x = volume()
-    told, warnings = out_of_distribution(x, x > 0, Preprocessing(), reference(5))
-    assert isinstance(told, dict)
-    assert told["distance"] > told["limit"] == 5
+    report, warnings = out_of_distribution(x, x > 0, Preprocessing(), reference(5))
+    assert not isinstance(report, str)
+    assert report["distance"] > report["limit"] == 5
     assert len(warnings) == 1
+    assert warnings[0].startswith("the image is out of distribution: it differs from the 7 volumes that")
     assert warnings[0].endswith("Is it a FLAIR?")
-    assert "the 7 volumes" in warnings[0]
     assert out_of_distribution(x, x > 0, Preprocessing(), reference(1000))[1] == ()
 
 
@@ -80,12 +94,28 @@ def test_only_the_brain_in_slices_as_trained_on_is_compared() -> None:
     )
 
 
-def test_where_nothing_can_be_compared_that_is_said() -> None:
+def test_the_report_says_why_an_image_could_not_be_compared() -> None:
     x = volume()
-    told, warnings = out_of_distribution(x, x > 0, Preprocessing(), None)
-    assert (told, warnings) == ("not compared: the weights carry no figures of their training data", ())
+    report, warnings = out_of_distribution(x, x > 0, Preprocessing(), None)
+    assert (report, warnings) == ("not compared: the weights carry no figures of their training data", ())
     small = x[:, 30:50, 30:50]
     assert (
         out_of_distribution(small, small > 0, Preprocessing(), reference(5))[0]
         == "not compared: the brain is too small"
     )
+
+
+@pytest.mark.parametrize("blend", [False, True])
+def test_a_report_holds_the_keys_of_its_type_and_no_others(
+    tmp_path: Path, fresh: Model, *, blend: bool
+) -> None:
+    report = synthesize(flair(tmp_path / "scan.nii"), fresh, blend=blend).report
+    assert set(report) == RunReport.__required_keys__ | ({"blend"} if blend else set())
+    assert list(report)[-3:] == ["warnings", "seconds", "research_use"]
+
+
+def test_sizes_are_in_millilitres() -> None:
+    volume = volume_from_array(np.arange(120.0).reshape(4, 5, 6), (3.0, 2.0, 1.0))
+    where = np.zeros(volume.data.shape, dtype=np.bool_)
+    where[1:3, 2] = True
+    assert millilitres(where, volume) == round(np.count_nonzero(where) * 6 / 1000, 3) > 0

@@ -1,4 +1,4 @@
-"""The way through the networks and back, step by step."""
+"""Through the networks and back, step by step."""
 
 from __future__ import annotations
 
@@ -29,40 +29,42 @@ def volume(tmp_path: Path) -> Volume:
 
 
 def test_the_networks_see_the_brain_in_slices_with_enough_of_it(model: Model, volume: Volume) -> None:
-    healed = SliceInference.of(brain_alone(volume, SkullEvidence.at(volume)), model)
+    inference = SliceInference.of(brain_alone(volume, SkullEvidence.of(volume)), model)
     inside = brain().transpose(2, 1, 0) > 0
     area = inside.sum(axis=(1, 2))
-    np.testing.assert_array_equal(healed.brain, inside)
-    np.testing.assert_array_equal(healed.done, area > LEAST_AREA * area.max())
-    np.testing.assert_array_equal(healed.x_tilde[~inside], 0)
-    np.testing.assert_array_equal(healed.m_tilde[~healed.done], 0)
-    seen = healed.x[healed.done]
-    np.testing.assert_array_equal(healed.m_tilde[healed.done], model.segment(seen) * inside[healed.done])
+    np.testing.assert_array_equal(inference.brain, inside)
+    np.testing.assert_array_equal(inference.processed, area > LEAST_AREA * area.max())
+    np.testing.assert_array_equal(inference.x_tilde[~inside], 0)
+    np.testing.assert_array_equal(inference.m_tilde[~inference.processed], 0)
+    seen = inference.x[inference.processed]
+    np.testing.assert_array_equal(
+        inference.m_tilde[inference.processed], model.segment(seen) * inside[inference.processed]
+    )
 
 
 def test_the_background_comes_back(model: Model, volume: Volume) -> None:
-    alone = brain_alone(volume, SkullEvidence.at(volume))
-    healed = SliceInference.of(alone, model)
-    healthy, probability = healed.on_grid_of(volume, Brain(alone, 500.0, "absent"))
-    change = (healed.x_tilde - healed.x).transpose(2, 1, 0) * healed.intensity.ceiling
-    low = volume.data - 500 <= healed.intensity.ceiling
+    alone = brain_alone(volume, SkullEvidence.of(volume))
+    inference = SliceInference.of(alone, model)
+    healthy, probability = inference.on_grid_of(volume, Brain(alone, 500.0, "absent"))
+    change = (inference.x_tilde - inference.x).transpose(2, 1, 0) * inference.intensity.ceiling
+    low = volume.data - 500 <= inference.intensity.ceiling
     np.testing.assert_allclose(healthy[low], (volume.data + change)[low], atol=1e-3)
     np.testing.assert_array_equal(healthy[brain() == 0], 500)
-    np.testing.assert_array_equal(probability, healed.m_tilde.transpose(2, 1, 0))
+    np.testing.assert_array_equal(probability, inference.m_tilde.transpose(2, 1, 0))
 
 
 def test_a_blend_is_shown_where_there_is_one(model: Model, volume: Volume) -> None:
-    healed = SliceInference.of(brain_alone(volume, SkullEvidence.at(volume)), model)
-    assert list(healed.pictures(None)) == ["input", "healthy", "difference", "lesion probability"]
+    inference = SliceInference.of(brain_alone(volume, SkullEvidence.of(volume)), model)
+    assert list(inference.pictures(None)) == ["input", "healthy", "difference", "lesion probability"]
     weight = np.zeros(volume.data.shape, dtype=np.float32)
     weight[:24] = 1
-    shown = healed.pictures(weight)
+    shown = inference.pictures(weight)
     assert list(shown) == ["input", "healthy", "blend", "difference", "lesion probability"]
-    np.testing.assert_allclose(shown["blend"][:, :, :24], healed.x_tilde[:, :, :24], atol=1e-6)
-    np.testing.assert_array_equal(shown["blend"][:, :, 24:], healed.x[:, :, 24:])
+    np.testing.assert_allclose(shown["blend"][:, :, :24], inference.x_tilde[:, :, :24], atol=1e-6)
+    np.testing.assert_array_equal(shown["blend"][:, :, 24:], inference.x[:, :, 24:])
 
 
-def test_no_brain_is_told(model: Model, volume: Volume) -> None:
-    alone = brain_alone(volume, SkullEvidence.at(volume), np.zeros(volume.data.shape, dtype=np.bool_))
+def test_an_image_without_brain_is_refused(model: Model, volume: Volume) -> None:
+    alone = brain_alone(volume, SkullEvidence.of(volume), np.zeros(volume.data.shape, dtype=np.bool_))
     with pytest.raises(InputError, match=r"scan\.nii: .*expected a brain above a background of 0"):
         SliceInference.of(alone, model)

@@ -20,8 +20,9 @@ from fixtures.patient import flair, patient
 from pseudohealthy.data.volume import read_volume, volume_from_array
 from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis.model import Model
+from pseudohealthy.synthesis.result import Synthesis
 from pseudohealthy.synthesis.sources import EXPECTED, image_volume
-from pseudohealthy.synthesis.synthesize import Synthesis, synthesize
+from pseudohealthy.synthesis.synthesize import synthesize
 
 MM = (1.0, 1.0, 1.0)
 PARTS = ("healthy", "probability", "mask", "difference")

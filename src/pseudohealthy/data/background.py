@@ -55,7 +55,8 @@ class Background:
         value: in the file's units; None: there is none, or noise.
         small: how far above it, in the file's units, what resampling left around the brain may be; 0 where
             nothing is left around it.
-        fault: why no brain can be found, found or stripped, and what to do; empty where nothing is wrong.
+        fault: why no brain can be found, even by stripping the image, and what to do;
+            empty where nothing is wrong.
     """
 
     value: float | None
@@ -64,7 +65,7 @@ class Background:
 
     @classmethod
     def of(cls, x: NDArray[Any], coarse: NDArray[Any]) -> Background:
-        """Look at upright slices (Z, H, W), and at every so many of their voxels, enough to see faults by."""
+        """Of upright slices (Z, H, W); `coarse` holds every so many of their voxels, to detect faults by."""
         value = _value(x)
         if value is None:
             return cls(None, fault=_fault_without(coarse))

@@ -1,4 +1,4 @@
-"""Whether an image looks like those a model was trained on: six figures of its contrast beside theirs.
+"""Whether an image is out of distribution: six figures of its contrast against those of the training data.
 
 `python -m pseudohealthy.data.out_of_distribution PREPARED WEIGHTS` writes the figures of a prepared cohort's
 training volumes beside the weights trained on them.
@@ -21,18 +21,19 @@ from pseudohealthy.config import Frozen, validated
 from pseudohealthy.errors import InputError
 from pseudohealthy.files import write_json
 
-if TYPE_CHECKING:  # it brings pandas along, which healing a volume does not need
+if TYPE_CHECKING:  # it imports pandas, which processing a volume does not need
     from pseudohealthy.data.prepared import Prepared
 
 FILE, FORMAT = "training_distribution.json", 1
 SLICES = 24  # of a volume, at most
 RIM_MM, CORTEX_MM, WHITE_MM = (0, 3), (3, 8), (15, 25)  # below the brain's surface, within the slice
 FINE, COARSE = 1.5, 4.0  # pixels: standard deviations of the blurs that detail is what is left of
-# An image so many times farther than the farthest training volume is unlike them. LGG's 68 reach 4.8, so the
-# limit is 5.9; its 42 others reach 5.1; BraTS, ISLES, OpenMS 4.1; T1, T2, PD, CT-like, inverted: from 6.8.
+# An image so many times farther than the farthest training volume is out of distribution. LGG's 68 reach
+# 4.8, so the limit is 5.9; its 42 others reach 5.1; BraTS, ISLES, OpenMS 4.1; T1, T2, PD, CT-like, inverted:
+# from 6.8.
 MARGIN = 1.25
 
-# What a figure above the training data's shows; one below it, or of a lesion, is no sign of another contrast.
+# What a figure above the training data's shows; one below it is no sign of another contrast.
 SIGNS = {
     "level": "most of its tissue is about as bright as its brightest",
     "rim": "the surface of its brain is not dark",
@@ -61,7 +62,7 @@ class Reference(Frozen):
         volumes: how many of them.
         figures: by name, as in `SIGNS`.
         farthest: the largest distance of one of them from the others.
-        limit: the distance above which an image is unlike them.
+        limit: the distance above which an image is out of distribution.
     """
 
     format: int
@@ -78,8 +79,10 @@ class Reference(Frozen):
         train = table[(table["split"] == "train") & (table["label"] != "edge")].groupby(
             ["source", "subject", "session"]
         )
-        found = [figures(prepared.images[rows["row"].to_numpy()], spacing) for _, rows in train]
-        values = np.array([list(each.values()) for each in found if np.isfinite(list(each.values())).all()])
+        measured = [figures(prepared.images[rows["row"].to_numpy()], spacing) for _, rows in train]
+        values = np.array(
+            [list(each.values()) for each in measured if np.isfinite(list(each.values())).all()]
+        )
         if len(values) < 3:
             raise InputError(f"{len(values)} training volumes have a brain large enough; expected 3 or more")
         farthest = max(
@@ -103,7 +106,7 @@ class Reference(Frozen):
         """The reference beside the weights in `folder`; None where there is none, as beside older weights.
 
         Raises:
-            InputError: a file that is none.
+            InputError: the file cannot be read or is no such reference.
         """
         path = folder / FILE
         if not path.exists():
@@ -119,12 +122,12 @@ class Reference(Frozen):
 
 
 @dataclass(frozen=True)
-class Likeness:
+class Comparison:
     """How far an image is from the training data.
 
     Attributes:
         distance: sum over the figures of the deviations by which it lies above their median.
-        limit: the distance above which it is unlike them.
+        limit: the distance above which it is out of distribution.
         signs: what speaks for another contrast, the clearest first; empty within the limit.
     """
 
@@ -133,29 +136,29 @@ class Likeness:
     signs: tuple[str, ...]
 
 
-def likeness(x: Array, spacing: float, reference: Reference) -> Likeness | None:
+def compare(x: Array, spacing: float, reference: Reference) -> Comparison | None:
     """Compare the slices of a volume, `(N, H, W)` in [0, 1] and 0 around the brain, with the training data.
 
     Returns:
         None where the brain is too small to be measured.
     """
-    found = figures(x, spacing)
-    if not np.isfinite(list(found.values())).all():
+    values = np.array(list(figures(x, spacing).values()))
+    if not np.isfinite(values).all():
         return None
-    above = _above(np.array(list(found.values())), reference.figures)
+    above = _above(values, reference.figures)
     distance = float(above.sum())
     far = [
         name for name, value in sorted(zip(SIGNS, above, strict=True), key=lambda pair: -pair[1]) if value > 1
     ]
     signs = tuple(SIGNS[name] for name in far) if distance > reference.limit else ()
-    return Likeness(round(distance, 3), reference.limit, signs)
+    return Comparison(round(distance, 3), reference.limit, signs)
 
 
 def figures(x: Array, spacing: float) -> dict[str, float]:
     """The figures `SIGNS` of slices `(N, H, W)` in [0, 1], 0 around the brain; NaN where it is too small.
 
     Args:
-        x: kept slices of one volume, of which 24 evenly spread ones are used.
+        x: training slices of one volume, of which 24 evenly spread ones are used.
         spacing: pixel size in mm.
     """
     x = np.asarray(x[np.unique(np.linspace(0, len(x) - 1, SLICES).round().astype(int))], dtype=np.float32)
@@ -183,8 +186,8 @@ def figures(x: Array, spacing: float) -> dict[str, float]:
 def _blurred(x: Array, brain: NDArray[np.bool_], deviation: float) -> Array:
     """Slices blurred by a Gaussian of so many pixels, from the brain alone."""
     sigma = (0, deviation, deviation)
-    share = ndimage.gaussian_filter(brain.astype(np.float32), sigma)
-    blurred = ndimage.gaussian_filter(x, sigma) / np.maximum(share, np.float32(1e-3))
+    fraction = ndimage.gaussian_filter(brain.astype(np.float32), sigma)
+    blurred = ndimage.gaussian_filter(x, sigma) / np.maximum(fraction, np.float32(1e-3))
     return np.asarray(blurred, dtype=np.float32)
 
 

@@ -24,7 +24,7 @@ LITRES = 2.3  # Stripped: up to 1.9; head with its neck: 3.0 and more
 AROUND = 0.6  # voxels around the tissue and not background, over the tissue's. Stripped: 0 (blurred: 0.44)
 RINGS_MM = (6, 9, 12, 15, 18)  # below the surface: skull of a head, but not liquid around a shrunken brain
 DEEP_MM = 25
-COARSE_MM = (4.0, 2.0)  # between and within the slices looked at: a skull is thicker
+COARSE_MM = (4.0, 2.0)  # between and within the sampled slices: a skull is thicker
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class SkullEvidence:
     fault: str = ""
 
     @classmethod
-    def at(cls, volume: Volume) -> SkullEvidence:
-        """Look at a volume in its axial slices: at its skull every 2 mm in them and 4 mm between them."""
+    def of(cls, volume: Volume) -> SkullEvidence:
+        """Of a volume in its axial slices, sampled every 2 mm within and 4 mm between them for its skull."""
         whole = upright(volume.data, volume)
         x, mm = _coarse(whole, upright_mm(volume))
         background = Background.of(whole, x)
@@ -67,7 +67,7 @@ class SkullEvidence:
 
     @property
     def skull(self) -> str:
-        """What is seen of a skull, in words; empty where there is nothing."""
+        """What shows that there is a skull, in words; empty where nothing does."""
         if self.background is None or self.around > AROUND:
             return (
                 "has its skull or noise around it (what surrounds it is not one value, as around a stripped "
@@ -94,46 +94,46 @@ class SkullEvidence:
 
 
 def stripped_brain(volume: Volume) -> tuple[Volume, SkullEvidence]:
-    """The brain of a stripped image, see `brain_alone`, and what was seen of it.
+    """The brain of a stripped image, see `brain_alone`, and the evidence that it is one.
 
     Raises:
         InputError: the image has its skull, or no brain can be found in it.
     """
-    look = SkullEvidence.at(volume)
-    expect_no_fault(volume, look)
-    if look.skull:
+    evidence = SkullEvidence.of(volume)
+    expect_no_fault(volume, evidence)
+    if evidence.skull:
         raise InputError(
-            f"{volume.name}: {look.skull}; expected the brain alone, so strip the image "
+            f"{volume.name}: {evidence.skull}; expected the brain alone, so strip the image "
             "first, e.g. with HD-BET"
         )
-    return brain_alone(volume, look), look
+    return brain_alone(volume, evidence), evidence
 
 
-def expect_no_fault(volume: Volume, look: SkullEvidence) -> None:
+def expect_no_fault(volume: Volume, evidence: SkullEvidence) -> None:
     """Raise an `InputError` where no brain can be found, neither as it is nor by stripping it."""
-    if look.fault:
-        raise InputError(f"{volume.name}: {look.fault}")
+    if evidence.fault:
+        raise InputError(f"{volume.name}: {evidence.fault}")
 
 
-def brain_alone(volume: Volume, look: SkullEvidence, mask: NDArray[np.bool_] | None = None) -> Volume:
+def brain_alone(volume: Volume, evidence: SkullEvidence, mask: NDArray[np.bool_] | None = None) -> Volume:
     """The brain above a background of 0, on the same grid; what the networks were trained for.
 
     Args:
         volume: stripped, or not where a mask is given.
-        look: at it. A background other than 0 is taken off every voxel.
+        evidence: of it. A background other than 0 is subtracted from every voxel.
         mask: (I, J, K), the brain; None: all that is not background, nor left around it by resampling.
     """
-    mask = within(volume, look) if mask is None else mask
-    data = volume.data - np.float32(look.background or 0)
+    mask = within(volume, evidence) if mask is None else mask
+    data = volume.data - np.float32(evidence.background or 0)
     return replace(volume, data=data if mask is None else np.where(mask, data, np.float32(0)))
 
 
-def within(volume: Volume, look: SkullEvidence) -> NDArray[np.bool_] | None:
+def within(volume: Volume, evidence: SkullEvidence) -> NDArray[np.bool_] | None:
     """(I, J, K): all but what resampling left around the brain; None where nothing is left around it."""
-    if not look.small:
+    if not evidence.small:
         return None
-    above = upright(volume.data, volume) - np.float32(look.background or 0)
-    inside: NDArray[np.bool_] = stored(~outside(above, look.small), volume)
+    above = upright(volume.data, volume) - np.float32(evidence.background or 0)
+    inside: NDArray[np.bool_] = stored(~outside(above, evidence.small), volume)
     return inside
 
 

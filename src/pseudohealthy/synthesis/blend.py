@@ -1,18 +1,46 @@
-"""Only the lesion changes: the healthy image faded into the input around the lesion's mask."""
+"""The blend, in which only the lesion changes: the healthy image faded into the input around its mask."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-# In the true lesions of LGG's 12 validation volumes 99.9 % of what the embedded weights change lies within
+from pseudohealthy.data.volume import Volume
+from pseudohealthy.synthesis.user_mask import UserMask
+
+# In the true lesions of LGG's 12 validation volumes 99.9 % of what the bundled weights change lies within
 # 2 mm of the segmentor's mask; there the change has fallen to 1 % of the range: the edge shows no seam.
 DILATION_MM = 2.0
 EDGE_MM = 2.0  # standard deviation of the Gaussian by which the weight falls outside the dilated mask
 REACH_MM = DILATION_MM + 3 * EDGE_MM  # beyond, the weight is 0
+
+
+@dataclass(frozen=True, eq=False)
+class Blend:
+    """How a healthy image is faded into its input.
+
+    Attributes:
+        weight: of the healthy image, (I, J, K) in [0, 1].
+        mask: name of the lesion mask around which it fades; "the model's".
+        warnings: about a user's mask.
+    """
+
+    weight: NDArray[np.float32]
+    mask: str
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, mask: NDArray[np.bool_], given: UserMask | None, brain: Volume) -> Self:
+        """Around the user's lesion mask where one is `given`, else around the model's `mask`, (I, J, K)."""
+        if given is None:
+            return cls(soft_mask(mask, brain.spacing), "the model's")
+        warnings = (*given.warnings, *given.outside_brain(brain.brain))
+        return cls(soft_mask(given.voxels, brain.spacing), given.name, warnings)
 
 
 def soft_mask(mask: NDArray[np.bool_], spacing: tuple[float, ...]) -> NDArray[np.float32]:

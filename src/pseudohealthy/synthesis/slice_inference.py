@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,6 @@ from pseudohealthy.data.grid import LEAST_AREA, Grid
 from pseudohealthy.data.intensity import Intensity
 from pseudohealthy.data.volume import Volume
 from pseudohealthy.errors import InputError
-from pseudohealthy.synthesis import run_report
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.skull_stripping import Brain
 
@@ -26,32 +25,30 @@ class SliceInference:
 
     Attributes:
         x: input, in [0, 1].
-        x_tilde: as if healthy.
+        x_tilde: pseudo-healthy slices, in [0, 1]; outside the brain and where not processed, the input.
         m_tilde: probability of disease.
         brain: of the slices.
-        done: (Z,), slices that the networks saw.
-        grid: way back.
-        intensity: way back.
-        alone: the brain.
-        seconds: the networks took.
+        processed: (Z,), slices that went through the networks.
+        grid: from the volume's grid to the slices' and back.
+        intensity: from the volume's units to the slices' and back.
+        seconds: that the networks took.
     """
 
     x: Array
     x_tilde: Array
     m_tilde: Array
     brain: NDArray[np.bool_]
-    done: NDArray[np.bool_]
+    processed: NDArray[np.bool_]
     grid: Grid
     intensity: Intensity
-    alone: Volume
     seconds: float
 
     @classmethod
     def of(cls, alone: Volume, model: Model) -> Self:
-        """Through the networks: a brain on a background of 0.
+        """The slices of a brain on a background of 0, processed where they hold enough of it.
 
         Raises:
-            InputError: there is none.
+            InputError: there is no brain.
         """
         settings, name = model.preprocessing, alone.name
         grid = Grid.of(alone, settings, alone.brain, cover=True)
@@ -59,33 +56,28 @@ class SliceInference:
         x = grid.to_canonical(intensity.normalised(alone.data))
         brain = grid.to_canonical(alone.brain, order=0) > 0
         area = np.count_nonzero(brain, axis=(1, 2))
-        done = area > LEAST_AREA * area.max()
-        if not done.any():
+        processed = area > LEAST_AREA * area.max()
+        if not processed.any():
             raise InputError(f"{name}: no brain found; expected a skull-stripped image on a background of 0")
         began = time.perf_counter()
         x_tilde, m_tilde = x.copy(), np.zeros_like(x)
-        x_tilde[done], m_tilde[done] = model.synthesize(x[done]), model.segment(x[done])
+        x_tilde[processed] = model.synthesize(x[processed])
+        m_tilde[processed] = model.segment(x[processed])
         seconds = round(time.perf_counter() - began, 3)
         return cls(
-            x, np.where(brain, x_tilde, x), m_tilde * brain, brain, done, grid, intensity, alone, seconds
+            x, np.where(brain, x_tilde, x), m_tilde * brain, brain, processed, grid, intensity, seconds
         )
 
     def on_grid_of(self, volume: Volume, brain: Brain) -> tuple[Array, Array]:
-        """Healthy image in the volume's units, and probability, `(I, J, K)`."""
+        """The healthy image in the volume's intensity units, and the probability of disease, `(I, J, K)`."""
         inside = brain.alone.brain
         change = np.where(inside, self.grid.to_stored(self.x_tilde - self.x), 0)
         restored = self.intensity.restored(brain.alone.data, change) + np.float32(brain.background)
         probability = np.clip(self.grid.to_stored(self.m_tilde), 0, 1) * inside
         return np.where(change == 0, volume.data, restored), probability
 
-    def facts(self) -> dict[str, Any]:
-        """How much changed in the slices that the networks saw; whether all flicker."""
-        seen = self.brain & self.done[:, None, None]
-        flicker = run_report.through_plane_change(self.x, self.x_tilde, self.brain)
-        return {"anomaly": run_report.change(self.x, self.x_tilde, seen), **flicker}
-
     def pictures(self, weight: Array | None) -> dict[str, Array]:
-        """The columns of the panel, of which the blend is one where there is its weight `(I, J, K)`."""
+        """The columns of the panel; the blend is one of them where its weight `(I, J, K)` is given."""
         change = self.x_tilde - self.x
         columns = {"input": self.x, "healthy": self.x_tilde}
         if weight is not None:

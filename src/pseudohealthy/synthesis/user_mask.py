@@ -33,7 +33,7 @@ class UserMask:
         """(I, J, K) of the image, stored order."""
         return self.mask.voxels
 
-    def beside(self, brain: NDArray[np.bool_]) -> tuple[str, ...]:
+    def outside_brain(self, brain: NDArray[np.bool_]) -> tuple[str, ...]:
         """A warning where most of the lesion's voxels are not in `brain`, (I, J, K)."""
         return in_brain(self.mask, brain)
 
@@ -57,22 +57,22 @@ def on_grid(mask: Path | Volume, image: Volume, what: Literal["brain", "lesion"]
             f"{opened.path or name}: a NIfTI mask for an array; give the mask as an array too, which lies as "
             "the image does"
         )
-    found = mask_on(opened, image, what)
-    if what == "lesion" and not found.marked:
-        return UserMask(name, found, (*found.warnings, f"{found.called} is empty: no lesion is replaced"))
-    if not found.voxels.any():
-        raise _marks_nothing(opened, found, image, what)
-    return UserMask(name, found, found.warnings)
+    placed = mask_on(opened, image, what)
+    if what == "lesion" and not placed.marked:
+        return UserMask(name, placed, (*placed.warnings, f"{placed.called} is empty: no lesion is replaced"))
+    if not placed.voxels.any():
+        raise _marks_nothing(opened, placed, image, what)
+    return UserMask(name, placed, placed.warnings)
 
 
-def _marks_nothing(opened: Volume, found: Mask, image: Volume, what: str) -> InputError:
+def _marks_nothing(opened: Volume, placed: Mask, image: Volume, what: str) -> InputError:
     """The line that says where a mask lies that marks no voxel of `image`, or that it is empty."""
     begin = f"{opened.path or name_of(opened)}: marks no voxel of {image.path or 'the image'}"
-    if not found.place:
-        cut = f" ({found.warnings[0]})" if found.warnings else ""
+    if not placed.place:
+        cut = f" ({placed.warnings[0]})" if placed.warnings else ""
         return InputError(f"{begin}{cut}; expected the {what}'s mask, above 0")
     middle = image.affine @ [*((n - 1) / 2 for n in image.data.shape), 1]
-    there, here = (f"({', '.join(f'{mm:.0f}' for mm in place)}) mm" for place in (found.place, middle[:3]))
+    there, here = (f"({', '.join(f'{mm:.0f}' for mm in place)}) mm" for place in (placed.place, middle[:3]))
     return InputError(
         f"{begin}: it lies around {there}, and the image around {here}; expected the {what}'s mask in the "
         "same place"

@@ -18,8 +18,9 @@ from pseudohealthy import __version__
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.naming import output_files, with_sidecars
+from pseudohealthy.synthesis.result import Synthesis
 from pseudohealthy.synthesis.sidecars import beside
-from pseudohealthy.synthesis.synthesize import Synthesis, synthesize
+from pseudohealthy.synthesis.synthesize import synthesize
 
 
 def test_the_saved_volumes_lie_on_the_inputs_grid(tmp_path: Path, result: Synthesis) -> None:
@@ -48,9 +49,9 @@ def test_panel_and_report_are_saved_too(tmp_path: Path, result: Synthesis) -> No
 
 def test_a_panel_is_drawn_of_an_image_without_lesion(tmp_path: Path) -> None:
     model = Model.load(saved(tmp_path / "m", finds=False), "cpu")
-    found = synthesize(flair(tmp_path / "scan.nii"), model)
-    assert not found.mask.any()
-    found.draw(tmp_path / "panel.png", "scan")
+    result = synthesize(flair(tmp_path / "scan.nii"), model)
+    assert not result.mask.any()
+    result.draw(tmp_path / "panel.png", "scan")
     with Image.open(tmp_path / "panel.png") as panel:
         assert panel.height > panel.width / 4 * 3  # three rows of four upright slices
 
@@ -132,12 +133,12 @@ def _files(out: Path, report: dict[str, Any]) -> dict[str, Path]:
     return {kind: out / name for kind, name in report["files"].items()}
 
 
-def test_the_sidecars_name_their_sources_as_asked(tmp_path: Path, result: Synthesis) -> None:
+def test_the_sidecars_name_the_requested_sources(tmp_path: Path, result: Synthesis) -> None:
     files = result.save(tmp_path / "out", "sub-01_FLAIR.nii", sources={"image": "bids:raw:sub-01_FLAIR.nii"})
     for kind in ("healthy", "difference", "probability", "mask"):
-        facts = json.loads(beside(files[kind]).read_text())
-        assert facts["Sources"] == ["bids:raw:sub-01_FLAIR.nii"]
-        assert facts.get("SkullStripped", True) is True
+        sidecar = json.loads(beside(files[kind]).read_text())
+        assert sidecar["Sources"] == ["bids:raw:sub-01_FLAIR.nii"]
+        assert sidecar.get("SkullStripped", True) is True
     beside(files["mask"]).unlink()
     for path in files.values():
         path.unlink()
