@@ -1,7 +1,7 @@
 """Cohorts of 10, 100 and 1,000 volumes: does memory stay flat, does time grow in proportion?
 
 Phantoms, a hundred different ones at most: a larger cohort holds each of them under several names. All are
-prepared; of each cohort 200 are healed at most, one after the other by one process.
+prepared; of each cohort 200 are processed at most, one after the other by one process.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pseudohealthy.synthesis.synthesize import synthesize
 from pseudohealthy.training.loop import train
 
 SPACING = 4.0  # mm: a thousand subjects in minutes
-DIFFERENT, HEALED = 100, 200
+DIFFERENT, PROCESSED = 100, 200
 STEPS = 20
 WIDTH = 4
 
@@ -42,20 +42,20 @@ def rows(sizes: Sequence[int]) -> Iterator[dict[str, Any]]:
         make_phantoms(different, patients=min(max(sizes), DIFFERENT), spacing=SPACING)
         for size in sizes:
             command = [sys.executable, "-m", "benchmarks.growth", str(cohort_of(different, size))]
-            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            first = first or found
+            measures = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            first = first or measures
             yield {
                 "name": f"growth_{size}_volumes",
                 "volumes": size,
-                "memory_mb": found["memory_mb"],
-                "memory_over_smallest": found["memory_mb"] / first["memory_mb"],
-                "prepare_seconds_a_volume": found["prepare"] / size,
-                "prepare_over_smallest": found["prepare"] / size / (first["prepare"] / sizes[0]),
-                "step_seconds": found["step"],
-                "step_over_smallest": found["step"] / first["step"],
-                "healed": min(size, HEALED),
-                "heal_seconds_a_volume": found["heal"],
-                "heal_over_smallest": found["heal"] / first["heal"],
+                "memory_mb": measures["memory_mb"],
+                "memory_over_smallest": measures["memory_mb"] / first["memory_mb"],
+                "prepare_seconds_a_volume": measures["prepare"] / size,
+                "prepare_over_smallest": measures["prepare"] / size / (first["prepare"] / sizes[0]),
+                "step_seconds": measures["step"],
+                "step_over_smallest": measures["step"] / first["step"],
+                "processed": min(size, PROCESSED),
+                "synthesis_seconds_a_volume": measures["synthesis"],
+                "synthesis_over_smallest": measures["synthesis"] / first["synthesis"],
             }
 
 
@@ -74,7 +74,7 @@ def cohort_of(different: Path, size: int) -> Path:
 
 
 def measured(data: Path) -> dict[str, float]:
-    """Seconds to prepare a cohort, of a training step on it and to heal a volume; peak memory in MB."""
+    """Seconds to prepare a cohort, of a training step on it and to process a volume; peak memory in MB."""
     out = data.with_name(f"{data.name}-prepared")
     began = time.perf_counter()
     settings = preprocessing("midl2019", {"slice_shape": [64, 48], "spacing": SPACING})
@@ -85,14 +85,14 @@ def measured(data: Path) -> dict[str, float]:
     train(Prepared.open(out), run, chosen, accelerator="cpu")
     step = json.loads((run / "clock.json").read_text(encoding="utf-8"))["seconds"] / STEPS
     model = Model.load(fresh(data.with_name(f"{data.name}-weights"), WIDTH), "cpu", "torch")
-    healed = data.with_name(f"{data.name}-healed")
+    out_folder = data.with_name(f"{data.name}-synthesized")
     began = time.perf_counter()
-    images = sorted(data.rglob("*_flair.nii.gz"))[:HEALED]
+    images = sorted(data.rglob("*_flair.nii.gz"))[:PROCESSED]
     for image in images:
-        synthesize(image, model).save(healed, image.name)
-        shutil.rmtree(healed)  # a page is 3 MB
-    heal = (time.perf_counter() - began) / len(images)
-    return {"prepare": prepared, "step": step, "heal": heal, "memory_mb": peak_memory()}
+        synthesize(image, model).save(out_folder, image.name)
+        shutil.rmtree(out_folder)  # a page is 3 MB
+    synthesis = (time.perf_counter() - began) / len(images)
+    return {"prepare": prepared, "step": step, "synthesis": synthesis, "memory_mb": peak_memory()}
 
 
 def peak_memory() -> float:

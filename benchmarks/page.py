@@ -16,7 +16,7 @@ FRACTIONS_OF = {
     "G_": "Slices: G",
     "S_": "Slices: S",
 }
-GROWTH = ("memory_over_smallest", "prepare_over_smallest", "step_over_smallest", "heal_over_smallest")
+GROWTH = ("memory_over_smallest", "prepare_over_smallest", "step_over_smallest", "synthesis_over_smallest")
 FRACTIONS = ("fraction_of_peak", "fraction_of_bf16_peak", "vs_eager_fp32", "seconds")
 PEAKS = {"bf16_peak": "bf16 peak", "peak": "highest peak"}
 NOTHING = "–"
@@ -112,10 +112,10 @@ OTHERS: Sequence[tuple[str, str, Sequence[str], Sequence[str]]] = (
             "over the smallest",
             "preparing a volume, over the smallest",
             "a step, over the smallest",
-            "healing a volume, over the smallest",
-            "healed",
+            "processing a volume, over the smallest",
+            "processed",
         ),
-        ("memory_mb", *GROWTH, "healed"),
+        ("memory_mb", *GROWTH, "processed"),
     ),
     ("Two training processes", "torchrun_", ("times as fast as one",), ("times_as_fast",)),
     (

@@ -26,10 +26,10 @@ from pseudohealthy.methods.factory import build
 from pseudohealthy.phantom.subject import phantom
 from pseudohealthy.report import figures
 from pseudohealthy.report.viewer import subject_page
-from pseudohealthy.synthesis import sources
-from pseudohealthy.synthesis import synthesize as synthesis
+from pseudohealthy.synthesis import result, sources
 from pseudohealthy.synthesis.bundled_weights import bundled_weights
 from pseudohealthy.synthesis.model import Model
+from pseudohealthy.synthesis.synthesize import synthesize
 from pseudohealthy.training.checkpoint import save_weights
 from pseudohealthy.training.weights import read_config
 
@@ -40,7 +40,8 @@ REPEATS = 3  # at most: the eager version takes a minute
 def rows(machine: Machine, width: int, spacing: float = 1.0) -> Iterator[dict[str, Any]]:
     """A row with the paper's networks, fresh, and one with the package's weights; then cold starts.
 
-    Paired, unpaired and semi-supervised have the same networks; other methods have no S and heal slices only.
+    Paired, unpaired and semi-supervised have the same networks; other methods have no segmentor and
+    synthesize slices only.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -91,16 +92,16 @@ def _row(machine: Machine, image: Path, weights: Path, name: str) -> dict[str, A
     widths = {"G": networks["width"], "S": networks["segmentor_width"]}
     a_slice = sum(forward("paired", wide)[letter] for letter, wide in widths.items())
     eager, products = Model.load(weights, machine.device.type, "torch"), machine.products()
-    first = _healed(image, model)  # which converts the networks, too
-    runs: list[Healing] = []
+    first = _timed(image, model)  # which converts the networks, too
+    runs: list[Timing] = []
     fractions: dict[str, list[float]] = {"peak": [], "bf16_peak": []}
     ratios: list[float] = []
     for _ in range(min(machine.repeats, REPEATS)):
-        beside = machine.beside(lambda: runs.append(_healed(image, model)), products)
+        beside = machine.beside(lambda: runs.append(_timed(image, model)), products)
         flops = runs[-1].facts["slices"]["all"] * a_slice
         fractions["peak"].append(flops / runs[-1].networks / beside.peak)
         fractions["bf16_peak"].append(flops / runs[-1].networks / beside.bf16_peak)
-        ratios.append(_healed(image, eager).whole / runs[-1].whole)
+        ratios.append(_timed(image, eager).whole / runs[-1].whole)
     return {
         "name": name,
         **runs[-1].facts,
@@ -119,7 +120,7 @@ def _row(machine: Machine, image: Path, weights: Path, name: str) -> dict[str, A
 
 
 @dataclass(frozen=True)
-class Healing:
+class Timing:
     """Seconds of one volume: all, and of its parts; and what was done.
 
     Attributes:
@@ -154,7 +155,7 @@ class Healing:
         return self.around - self.reading - self.writing
 
 
-def _healed(image: Path, model: Model) -> Healing:
+def _timed(image: Path, model: Model) -> Timing:
     reading: list[float] = []
     drawing: list[float] = []
 
@@ -170,17 +171,17 @@ def _healed(image: Path, model: Model) -> Healing:
     with (
         tempfile.TemporaryDirectory() as out,
         patch.object(sources, "read_volume", clocked(read_volume, reading)),
-        patch.object(synthesis, "panel", clocked(figures.panel, drawing)),
-        patch.object(synthesis, "viewer_html", clocked(subject_page.viewer_html, drawing)),
+        patch.object(result, "panel", clocked(figures.panel, drawing)),
+        patch.object(result, "viewer_html", clocked(subject_page.viewer_html, drawing)),
     ):
         began = time.perf_counter()
-        made = synthesis.synthesize(image, model)
-        healed = time.perf_counter()
+        made = synthesize(image, model)
+        made_at = time.perf_counter()
         made.save(Path(out), image.name)
         ended = time.perf_counter()
     networks = made.report["seconds"]["networks"]
-    facts = {key: made.report[key] for key in ("backend", "slices")}
-    return Healing(ended - began, networks, sum(reading), ended - healed, sum(drawing), facts)
+    facts = {"backend": made.report["backend"], "slices": made.report["slices"]}
+    return Timing(ended - began, networks, sum(reading), ended - made_at, sum(drawing), facts)
 
 
 def cold(folder: Path, repeats: int, spacing: float) -> Iterator[dict[str, Any]]:
@@ -190,8 +191,8 @@ def cold(folder: Path, repeats: int, spacing: float) -> Iterator[dict[str, Any]]
     image = folder / "slice_FLAIR.nii.gz"
     nibabel.save(nibabel.Nifti1Image(single, _affine(spacing)), image)
     program = [sys.executable, "-m", "pseudohealthy.cli.main"]
-    healing = [*program, "synthesize", str(image), "-o", str(folder / "out"), "--overwrite"]
-    for name, command in (("help", [*program, "--help"]), ("single_slice", healing)):
+    synthesizing = [*program, "synthesize", str(image), "-o", str(folder / "out"), "--overwrite"]
+    for name, command in (("help", [*program, "--help"]), ("single_slice", synthesizing)):
         times, yardstick = [], []
         for repeat in range(repeats + 1):
             took = [_seconds(each) for each in (command, [sys.executable, "-c", "import torch"])]

@@ -20,7 +20,7 @@ SCORES: dict[Hashable, float] = {
 }
 
 
-def test_the_patient_shown_is_the_one_with_the_largest_lesion_that_training_did_not_see() -> None:
+def test_the_patient_shown_is_the_held_out_one_with_the_largest_lesion() -> None:
     rows = [
         ("P001", "train", 900),
         ("P002", "test", 60),
@@ -48,7 +48,7 @@ def test_a_bad_model_fails_with_its_numbers(error: float, identity: float) -> No
     assert failure.value.exit_code == 1
 
 
-def test_the_table_sets_what_was_found_beside_what_was_asked_for() -> None:
+def test_the_table_sets_the_measured_beside_the_required() -> None:
     shown = io.StringIO()
     Console(file=shown, width=120).print(_table(SCORES))
     lines = shown.getvalue().splitlines()

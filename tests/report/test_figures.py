@@ -1,4 +1,4 @@
-"""Panels: every slice in its place, as bright as it is, outlined where asked; the sentence in the file."""
+"""Panels: every slice in its place, as bright as it is, outlined on request; the sentence in the file."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def test_a_panel_carries_the_sentence_of_research_use(tmp_path: Path) -> None:
 def test_every_slice_has_its_place(tmp_path: Path) -> None:
     path = tmp_path / "p.png"
     panel(path, ["input", "healthy", "truth"], [[white()] * 3, [white()] * 3], names=["a", "b"], title="t")
-    found = places(path)
-    assert len(found) == 6
-    rows, columns = [box[0].start for box in found], [box[1].start for box in found]
+    cells = places(path)
+    assert len(cells) == 6
+    rows, columns = [box[0].start for box in cells], [box[1].start for box in cells]
     assert len(set(rows[:3])) == len(set(rows[3:])) == 1
     assert columns[:3] == columns[3:] == sorted(set(columns))
-    for height, width in [(box[0].stop - box[0].start, box[1].stop - box[1].start) for box in found]:
+    for height, width in [(box[0].stop - box[0].start, box[1].stop - box[1].start) for box in cells]:
         assert abs(height / width - 60 / 40) < 0.05
 
 
@@ -58,8 +58,8 @@ def test_a_missing_image_leaves_a_black_place(tmp_path: Path) -> None:
     columns, full = ["input", "healthy"], [[white(), white()], [white(), white()]]
     panel(tmp_path / "full.png", columns, full)
     panel(tmp_path / "gap.png", columns, [full[0], [None, white()]])
-    found, expected = places(tmp_path / "gap.png"), places(tmp_path / "full.png")
-    assert found == [expected[0], expected[1], expected[3]]
+    drawn, expected = places(tmp_path / "gap.png"), places(tmp_path / "full.png")
+    assert drawn == [expected[0], expected[1], expected[3]]
     assert not pixels(tmp_path / "gap.png")[expected[2]].any()
 
 
@@ -102,8 +102,8 @@ def test_names_may_hold_any_letter(tmp_path: Path) -> None:
 def outlined(path: Path) -> NDArray[np.bool_]:
     """Where the outline's colour is."""
     colour = [int(OUTLINE[at : at + 2], 16) for at in (1, 3, 5)]
-    found: NDArray[np.bool_] = (np.abs(pixels(path) - colour) <= 60).all(axis=2)
-    return found
+    where: NDArray[np.bool_] = (np.abs(pixels(path) - colour) <= 60).all(axis=2)
+    return where
 
 
 def test_an_outline_lies_round_its_mask_in_its_place_only(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The main job from nothing, on phantoms: train, heal a patient never seen, compare with the truth."""
+"""The main job from nothing, on phantoms: train, process a held-out patient, compare with the truth."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def run_demo(out: Path) -> None:
     weights = train(prepared, out / "run", settings("paired", values=SETTINGS), accelerator="cpu")
     model = Model.load(weights, "cpu")
     subject = _held_out(prepared.slices)
-    say(f"3/4  patient {subject}, whom it has not seen")
+    say(f"3/4  patient {subject}, held out of training")
     image = phantoms / f"sub-{subject}" / "anat" / f"sub-{subject}_FLAIR.nii.gz"
-    files = synthesize(image, model).save(out / "healed", image.name, overwrite=True)
+    files = synthesize(image, model).save(out / "synthesized", image.name, overwrite=True)
     replace(out / "panel.png", lambda part: _draw(part, prepared, model, subject))
     say("4/4  scores beside the truth")
     evaluate(prepared, model, out / "scores", split="test")
@@ -90,11 +90,11 @@ def _draw(path: Path, prepared: Prepared, model: Model, subject: str) -> None:
         "true lesion": prepared.masks[rows],
     }
     images = [list(row) for row in zip(*columns.values(), strict=True)]
-    panel(path, list(columns), images, title=f"phantom patient {subject}, not seen in training")
+    panel(path, list(columns), images, title=f"phantom patient {subject}, held out of training")
 
 
 def _table(scores: Mapping[Hashable, float]) -> Table:
-    table = Table("held-out patient", "found", "asked for", "of the input itself")
+    table = Table("held-out patient", "measured", "required", "of the input itself")
     error, identity = scores["truth_phantom.mae_ratio"], scores["identity_normalised"]
     table.add_row("error inside the lesion, of the input's own", f"{error:.2f}", f"<= {MOST_ERROR}", "1.00")
     table.add_row("identity (mask-normalised MS-SSIM)", f"{identity:.3f}", f">= {LEAST_IDENTITY}", "1.000")

@@ -21,7 +21,7 @@ from pseudohealthy.files import replace
 Slice = NDArray[np.floating]
 Outline = NDArray[Any]
 
-OUTLINE = "#ffb000"  # told from grey, red and blue by the colour-blind too
+OUTLINE = "#ffb000"  # the colour-blind, too, distinguish it from grey, red and blue
 CELL = 220  # px: width of a slice
 GAP, EDGE = 6, 5  # px: between slices, and round everything
 BESIDE, HEAD, FOOT = 33, 22, 17  # px: the column of names, a line of heads or the title, the sentence
@@ -76,9 +76,9 @@ def panel(
         canvas.paste(upright.rotate(90, expand=True), (left - BESIDE, top + y * step[1]))
     write.text((wide // 2, EDGE + HEAD // 2), title, "white", heads, "mm")
     write.text((wide // 2, canvas.height - FOOT // 2), RESEARCH_USE, "#b3b3b3", sentence, "mm")
-    told = PngInfo()
-    told.add_text("Description", RESEARCH_USE)
-    canvas.save(path, "png", pnginfo=told)
+    metadata = PngInfo()
+    metadata.add_text("Description", RESEARCH_USE)
+    canvas.save(path, "png", pnginfo=metadata)
 
 
 def contact_sheet(

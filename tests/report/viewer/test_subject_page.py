@@ -121,7 +121,7 @@ def test_a_large_page_rounds_its_images_and_says_so(tmp_path: Path, monkeypatch:
     np.testing.assert_array_equal(in_page(large, "input").get_fdata(), arrays()["input"])  # of 16 bits anyway
 
 
-def test_what_a_header_tells_of_the_patient_stays_out(tmp_path: Path) -> None:
+def test_what_a_header_holds_of_the_patient_stays_out(tmp_path: Path) -> None:
     paths = stored(tmp_path, arrays())
     image = nibabel.load(paths["input"])
     image.header["descrip"] = b"Jane Doe"
@@ -133,12 +133,12 @@ def test_what_a_header_tells_of_the_patient_stays_out(tmp_path: Path) -> None:
     assert back.header["descrip"].item() == b""
 
 
-def test_numbers_warnings_provenance_and_the_sentence_are_told(parsed: Parsed) -> None:
+def test_numbers_warnings_provenance_and_the_sentence_are_shown(parsed: Parsed) -> None:
     table, words = parsed.everything["td"] + parsed.everything["th"], parsed.everything["p"]
-    for told in ("2.59 ml", "4.00 % of the brain", "64.8 ml", "3.10 % of", "c0ffee", "weights, method"):
-        assert told in table
+    for expected in ("2.59 ml", "4.00 % of the brain", "64.8 ml", "3.10 % of", "c0ffee", "weights, method"):
+        assert expected in table
     assert RESEARCH_USE in words
-    assert "looks <unlike> the training data" in words
+    assert "is <out of distribution>: compare the training data" in words
     assert "sub-01 </script>" in parsed.everything["h1"]
     assert "c0ffee" not in words
 

@@ -44,7 +44,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def kept(page: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Page]:
+def tab(page: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Page]:
     """The page, which stays open: to open it takes longer than all that is done with it."""
     with opened(page, tmp_path_factory.mktemp("profile")) as tab:
         check_drawn(tab)
@@ -52,9 +52,9 @@ def kept(page: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[brows
 
 
 @pytest.fixture
-def shown(kept: browser.Page) -> browser.Page:
-    anew(kept)
-    return kept
+def shown(tab: browser.Page) -> browser.Page:
+    anew(tab)
+    return tab
 
 
 @pytest.mark.slow
@@ -98,7 +98,9 @@ class TestInABrowser:
             assert all(apart(now[each], begin[each]) > 20 for each in KINDS)
             begin = now
 
-    def test_the_right_button_moves_all_views_and_the_way_back_is_found(self, shown: browser.Page) -> None:
+    def test_the_right_button_moves_all_views_and_the_start_button_undoes_it(
+        self, shown: browser.Page
+    ) -> None:
         begin = drawn(shown)
         x, y = middle(shown, "difference")
         mouse(shown, "mousePressed", (x, y), "right")
@@ -130,7 +132,7 @@ class TestInABrowser:
         assert shown.value(display.format(".viewer")) == "none"
         shown.call("Emulation.setEmulatedMedia", media="screen")
 
-    def test_nothing_was_asked_of_a_network_and_nothing_complained(self, shown: browser.Page) -> None:
+    def test_no_network_was_used_and_nothing_complained(self, shown: browser.Page) -> None:
         check_quiet(shown)
 
 
@@ -255,8 +257,8 @@ class TestControls:
         assert _centre_of_orange(begin["probability"]) > 0.55  # the lesion is on the patient's left
         assert _centre_of_orange(now["probability"]) < 0.45
         for kind in KINDS:
-            unlike = np.abs(now[kind] - begin[kind]).mean()
-            assert np.abs(now[kind][:, ::-1] - begin[kind]).mean() < 0.3 * unlike, kind
+            change = np.abs(now[kind] - begin[kind]).mean()
+            assert np.abs(now[kind][:, ::-1] - begin[kind]).mean() < 0.3 * change, kind
 
     def test_voxels_have_edges_once_they_are_shown(self, shown: browser.Page) -> None:
         begin = drawn(shown)
@@ -299,7 +301,7 @@ def test_without_webgl_the_mosaic_and_a_line_are_shown(page: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_healed_volume_of_real_size_is_drawn_and_fades(tmp_path: Path) -> None:
+def test_a_processed_volume_of_real_size_is_drawn_and_fades(tmp_path: Path) -> None:
     from benchmarks.volume import SHAPE, written
     from pseudohealthy.synthesis.bundled_weights import bundled_weights
     from pseudohealthy.synthesis.model import Model

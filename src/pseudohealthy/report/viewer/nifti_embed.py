@@ -28,7 +28,7 @@ class Embedded:
         affine: (4, 4), voxel indices to mm (RAS+).
         step: to whole multiples of which the values were rounded; None if they were not.
         text: gzipped NIfTI-1 as base64. Its header holds grid and scaling alone: no description or extension,
-            in which scanners and converters leave what a page that is sent around should not tell.
+            in which scanners and converters leave what a page that is passed on should not hold.
     """
 
     data: NDArray[np.float32]

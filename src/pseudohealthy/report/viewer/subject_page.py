@@ -25,12 +25,12 @@ LEVELS: dict[Kind, int] = {"difference": 1000, "probability": 1000}
 LARGE_LEVELS: dict[Kind, int] = {**LEVELS, "input": 32767, "healthy": 32767}
 LARGE = 50_000_000  # characters of all volumes
 LESION = 0.5  # probability above which a voxel counts, as in the lesion volume
-_FLICKER = {
-    "through_plane_inconsistency": "Flicker from slice to slice, of voxels",
-    "brightness_inconsistency": "Flicker from slice to slice, of slices' brightness",
+_THROUGH_PLANE = {
+    "through_plane_inconsistency": "Through-plane inconsistency (flicker) of voxels",
+    "brightness_inconsistency": "Through-plane inconsistency of slices' brightness",
 }
-_APART = (  # not provenance
-    *("lesion_ml", "brain_ml", "anomaly", *_FLICKER),
+_NOT_PROVENANCE = (
+    *("lesion_ml", "brain_ml", "anomaly", *_THROUGH_PLANE),
     *("warnings", "research_use", "files"),
 )
 
@@ -39,7 +39,7 @@ def viewer_html(
     path: Path,
     title: str,
     volumes: Mapping[Kind, Path],
-    facts: Mapping[str, Any],
+    report: Mapping[str, Any],
     mosaic: Path | bytes | None = None,
 ) -> None:
     """Write one HTML file that holds a viewer (NiiVue) and the volumes, and needs neither network nor server.
@@ -53,7 +53,7 @@ def viewer_html(
         path: of the HTML file.
         title: such as the input's name.
         volumes: NIfTI files on one grid.
-        facts: the run report. `lesion_ml`, `brain_ml`, `anomaly` (parts of the intensity range),
+        report: of the run. `lesion_ml`, `brain_ml`, `anomaly` (parts of the intensity range),
             `through_plane_inconsistency` and `brightness_inconsistency` (over the input's) become the table
             of numbers, `warnings` (a sequence) stand at the top, all others are provenance.
         mosaic: PNG for print, and for browsers without WebGL 2.
@@ -68,9 +68,9 @@ def viewer_html(
         path,
         "viewer.html.jinja",
         title=title,
-        warnings=list(facts.get("warnings") or ()),
-        numbers=_numbers(facts),
-        provenance=list(_flat({key: value for key, value in facts.items() if key not in _APART})),
+        warnings=list(report.get("warnings") or ()),
+        numbers=_numbers(report),
+        provenance=list(_flat({key: value for key, value in report.items() if key not in _NOT_PROVENANCE})),
         mosaic=None if mosaic is None else _encoded(mosaic),
         volumes={kind: each.text for kind, each in embedded.items()},
         steps={kind: f"{each.step:.2g}" for kind, each in embedded.items() if each.step},
@@ -135,26 +135,26 @@ def _percentile(values: Any, percent: float) -> float:
     return float(f"{np.percentile(values, percent):.3g}") if values.size else 0.0
 
 
-def _numbers(facts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def _numbers(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Rows of what, how much in ml, how much in %."""
-    lesion, brain = facts.get("lesion_ml"), facts.get("brain_ml")
-    share = f"{100 * lesion / brain:.2f} % of the brain" if lesion is not None and brain else "–"
-    rows = [("Lesion: probability above 0.5", "–" if lesion is None else f"{lesion:.2f} ml", share)]
+    lesion, brain = report.get("lesion_ml"), report.get("brain_ml")
+    percent = f"{100 * lesion / brain:.2f} % of the brain" if lesion is not None and brain else "–"
+    rows = [("Lesion: probability above 0.5", "–" if lesion is None else f"{lesion:.2f} ml", percent)]
     if brain is not None:
         rows.append(("Brain", f"{brain:.1f} ml", "100 %"))
-    anomaly = facts.get("anomaly")
+    anomaly = report.get("anomaly")
     parts = anomaly if isinstance(anomaly, Mapping) else {} if anomaly is None else {"mean": anomaly}
     for name, value in ((name, value) for name, value in parts.items() if value is not None):
         rows.append(
             (f"Change within the brain: {_spaced(name)}", "–", f"{100 * value:.2f} % of the intensity range")
         )
-    flickers = ((words, facts.get(key)) for key, words in _FLICKER.items())
-    rows += [(words, "–", f"{100 * ratio:.0f} % of the input's own") for words, ratio in flickers if ratio]
+    ratios = ((words, report.get(key)) for key, words in _THROUGH_PLANE.items())
+    rows += [(words, "–", f"{100 * ratio:.0f} % of the input's own") for words, ratio in ratios if ratio]
     return rows
 
 
-def _flat(facts: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in facts.items():
+def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{above}{_spaced(key)}, ")
         else:

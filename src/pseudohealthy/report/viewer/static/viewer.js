@@ -87,7 +87,7 @@ function gradient(colours) {
 const everyView = (change) => Object.values(views).forEach(change)
 
 /** Where the cross-hairs are, and the four values there. */
-function told(mm, toVoxel) {
+function showValues(mm, toVoxel) {
   const [x, y, z] = mm
   const voxel = toVoxel.map(([i, j, k, shift]) => Math.round(i * x + j * y + k * z + shift)) // as stored, from 0
   byId('place').textContent = `${[x, y, z].map((part) => part.toFixed(1)).join(', ')} mm (voxel ${voxel.join(', ')})`
@@ -146,7 +146,7 @@ function listen(settings) {
 /** Cross-hairs, slices, zoom of each view go to the others. */
 function link({ to_voxel }) {
   everyView((view) => view.broadcastTo(Object.values(views).filter((other) => other !== view), { '2d': true }))
-  views.input.onLocationChange = ({ mm }) => told(mm, to_voxel) // other views call it too, through the link
+  views.input.onLocationChange = ({ mm }) => showValues(mm, to_voxel) // other views call it too, through the link
 }
 
 /** To where the lesion is, the whole head in sight. */
