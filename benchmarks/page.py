@@ -44,12 +44,12 @@ def page(result: Mapping[str, Any]) -> str:
         f"{peaks['bf16']:.3g} GFLOP/s, of which the higher is the peak; copies in memory "
         f"{result['copy_gb_per_s']:.0f} GB/s. {_commits(rows.values())}",
         "## Goals",
-        table(("goal", "asked", "found", "met"), list(goals(rows, result["device"]))),
+        table(("goal", "target", "measured", "met"), list(goals(rows, result["device"]))),
     ]
     for start, title in FRACTIONS_OF.items():
-        found = [row for name, row in rows.items() if name.startswith(start)]
-        if found:
-            parts += [f"## {title}", _fractions(found)]
+        chosen = [row for name, row in rows.items() if name.startswith(start)]
+        if chosen:
+            parts += [f"## {title}", _fractions(chosen)]
         if start == "train_step_" and (shares := result.get("paired_step_shares")):
             words = ", ".join(f"{part} {100 * share:.0f} %" for part, share in shares.items())
             parts.append(f"Where the time of a paired step goes: {words}.")
@@ -57,8 +57,8 @@ def page(result: Mapping[str, Any]) -> str:
         parts += ["## Whole volumes, NIfTI to NIfTI", _volumes(volumes)]
     rows = {**rows, **_tables_on_two_cores(rows)}
     for title, start, heads, keys in OTHERS:
-        if found := [row for name, row in rows.items() if name.startswith(start)]:
-            body = [[row["name"], *(_text(row.get(key)) for key in keys)] for row in found]
+        if chosen := [row for name, row in rows.items() if name.startswith(start)]:
+            body = [[row["name"], *(_text(row.get(key)) for key in keys)] for row in chosen]
             parts += [f"## {title}", table(("", *heads), body)]
     if NOTES.is_file():
         parts.append(NOTES.read_text(encoding="utf-8").strip())
@@ -67,14 +67,14 @@ def page(result: Mapping[str, Any]) -> str:
 
 def _tables_on_two_cores(rows: Mapping[str, Row]) -> dict[str, Row]:
     """Whole tables with their hours on two cores: trainings, of one core each, two at once or one by one."""
-    found: dict[str, Row] = {}
+    gains: dict[str, Row] = {}
     for name, row in rows.items():
         if name.startswith("table1_") and "trainings_at_once" in rows:
             gain = rows["trainings_at_once"]["times_as_fast"]["median"]
             at_once = sum(row["hours"].get(kind, 0) for kind in ("judge", "train")) / 2
             others = row["all_hours"] - 2 * at_once
-            found[name] = {**row, "before": gain * at_once + others, "after": at_once + others}
-    return found
+            gains[name] = {**row, "before": gain * at_once + others, "after": at_once + others}
+    return gains
 
 
 OTHERS: Sequence[tuple[str, str, Sequence[str], Sequence[str]]] = (
@@ -152,34 +152,34 @@ def _commits(rows: Iterable[Row]) -> str:
 
 
 def goals(rows: Mapping[str, Row], device: str) -> Iterator[list[str]]:
-    """Goal, what was asked, what was found, whether it is met; rows not measured are left out."""
-    asked: list[tuple[str, str, Any, float, bool]] = []
+    """Goal, target, what was measured, whether it is met; rows not measured are left out."""
+    targets: list[tuple[str, str, Any, float, bool]] = []
     for name, row in rows.items():
         if name.startswith("volume_"):
             for peak in ("bf16_peak", "peak"):
                 fraction = row[f"network_fraction_of_{peak}"]["median"]
-                asked.append((name, f"networks, fraction of the {PEAKS[peak]}", fraction, NETWORK, True))
+                targets.append((name, f"networks, fraction of the {PEAKS[peak]}", fraction, NETWORK, True))
             words = "reading, geometry, writing over the networks"
-            asked.append((name, words, row["overhead_over_network"]["median"], AROUND, False))
+            targets.append((name, words, row["overhead_over_network"]["median"], AROUND, False))
         elif name.startswith("train_step_paired"):
             goal = STEP if device == "cpu" else STEP_CUDA
             for peak in ("bf16_peak", "peak"):
                 fraction = row[f"fraction_of_{peak}"]["median"]
-                asked.append((name, f"fraction of the {PEAKS[peak]}", fraction, goal, True))
+                targets.append((name, f"fraction of the {PEAKS[peak]}", fraction, goal, True))
         elif name.startswith("cold_"):
             goal = HELP if name == "cold_help" else COLD
-            asked.append((name, "seconds", row["seconds"]["median"], goal, False))
+            targets.append((name, "seconds", row["seconds"]["median"], goal, False))
         elif name.startswith("growth_"):
             for key in GROWTH:
-                asked.append((name, key.replace("_", " "), row[key], FLAT, False))
-    for name, words, found, goal, least in asked:
-        met = found >= goal if least else found <= goal
+                targets.append((name, key.replace("_", " "), row[key], FLAT, False))
+    for name, words, measured, goal, least in targets:
+        met = measured >= goal if least else measured <= goal
         sign = "≥" if least else "≤"
         yield [
             f"{name}: {words}",
             f"{sign} {goal:g}",
-            f"{found:.3g}",
-            "yes" if met else f"missed by {abs(goal - found):.2g}",
+            f"{measured:.3g}",
+            "yes" if met else f"missed by {abs(goal - measured):.2g}",
         ]
 
 

@@ -50,7 +50,7 @@ def training_rows(machine: Machine, width: int) -> Iterator[dict[str, Any]]:
     of operations and no fusion around these kernels could make a step faster than their sum.
     """
     calls = _convolutions(machine, width)
-    found: list[Beside] = []
+    measured: list[Beside] = []
     products = machine.products()
     plain: list[float] = []
     for repeat in range(machine.repeats + 1):
@@ -62,7 +62,7 @@ def training_rows(machine: Machine, width: int) -> Iterator[dict[str, Any]]:
         beside = machine.beside(all_of_them, products)
         if repeat:
             best = sum(count * min(seconds[call]) for call, count in calls.items())
-            found.append(replace(beside, seconds=best))
+            measured.append(replace(beside, seconds=best))
             plain.append(sum(count * seconds[call][0] for call, count in calls.items()) / best)
     flops = step("paired", width, BATCH)
     yield {
@@ -70,15 +70,15 @@ def training_rows(machine: Machine, width: int) -> Iterator[dict[str, Any]]:
         "gflop": round(flops / 1e9, 3),
         "convolutions": sum(calls.values()),
         "different": len(calls),
-        "kernels_of_peak": spread([flops / each.seconds / each.peak for each in found]),
-        "kernels_of_bf16_peak": spread([flops / each.seconds / each.bf16_peak for each in found]),
+        "kernels_of_peak": spread([flops / each.seconds / each.peak for each in measured]),
+        "kernels_of_bf16_peak": spread([flops / each.seconds / each.bf16_peak for each in measured]),
         "contiguous_over_fastest": spread(plain),
     }
 
 
 @dataclass(frozen=True)
 class Call:
-    """A convolution as a step does it: shapes, and whose gradients are asked for."""
+    """A convolution as a step does it: shapes, and whose gradients are computed."""
 
     image: tuple[int, ...]
     kernel: tuple[int, ...]
@@ -109,19 +109,19 @@ def _convolutions(machine: Machine, width: int) -> Counter[Call]:
 
 
 def _alone(machine: Machine, call: Call, layout: torch.memory_format) -> float:
-    """Seconds of one of them, forward and back as far as gradients are asked for; the better of two."""
+    """Seconds of one of them, forward and back as far as gradients are computed; the better of two."""
     image = torch.rand(call.image, device=machine.device).to(memory_format=layout)
     kernel = torch.rand(call.kernel, device=machine.device).to(memory_format=layout)
     image.requires_grad_(call.of_image)
     kernel.requires_grad_(call.of_kernel)
-    asked = [each for each in (image, kernel) if each.requires_grad]
+    wanted = [each for each in (image, kernel) if each.requires_grad]
     with torch.no_grad():
         back = torch.rand_like(nn.functional.conv2d(image, kernel, None, call.stride, call.padding))
 
     def work() -> None:
         made = nn.functional.conv2d(image, kernel, None, call.stride, call.padding)
-        if asked:
-            torch.autograd.grad(made, asked, back)
+        if wanted:
+            torch.autograd.grad(made, wanted, back)
 
     return min(machine.timed(work) for _ in range(2))
 

@@ -149,9 +149,9 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_faults_are_told_with_their_cause(fault: str) -> None:
-    told = look(FAULTS[fault]).fault
-    assert told.startswith(fault)
-    assert "; expected " in told
+    message = look(FAULTS[fault]).fault
+    assert message.startswith(fault)
+    assert "; expected " in message
 
 
 def test_a_z_scored_brain_is_one_after_resampling_and_after_cropping_too() -> None:

@@ -1,4 +1,4 @@
-"""Other contrasts are told from FLAIR, and FLAIR of other patients is not."""
+"""Other contrasts are out of distribution, and FLAIR of other patients is not."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from pseudohealthy.data.volume import Volume, read_volume
 from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis.bundled_weights import bundled_weights
 
-Stack = NDArray[np.float32]
+Array = NDArray[np.float32]
 SIDE = 96
 
 
-def slices(seed: int = 0, *, white: float = 1.0, rim: float = 0.5, noise: float = 0.05) -> Stack:
+def slices(seed: int = 0, *, white: float = 1.0, rim: float = 0.5, noise: float = 0.05) -> Array:
     """(3, 96, 96): discs of 80 mm with dark grooves, the core `white` and the rim `rim` times as bright."""
     rng = np.random.default_rng(seed)
     y, x = np.indices((SIDE, SIDE)) - (SIDE - 1) / 2
@@ -149,7 +149,7 @@ def test_the_bundled_reference_is_of_the_bundled_weights_data() -> None:
     assert (reference.data, reference.volumes) == (config["data"]["key"], config["data"]["train"])
 
 
-def as_trained_on(image: Volume) -> Stack:
+def as_trained_on(image: Volume) -> Array:
     """The slices that would be trained on."""
     settings = preprocessing("default")
     grid = Grid.of(image, settings, image.brain, cover=True)
@@ -186,7 +186,7 @@ def test_the_test_patients_are_in_distribution_and_their_negatives_are_not(real_
 
 
 @pytest.mark.real_data
-def test_flair_of_other_diseases_is_familiar_and_its_negative_is_not(real_data: Path) -> None:
+def test_flair_of_other_diseases_is_in_distribution_and_its_negative_is_not(real_data: Path) -> None:
     paths = sorted((real_data / "volumes").rglob("*[fF][lL][aA][iI][rR].nii.gz"))
     images = [read_volume(path) for path in paths if "head" not in path.name]
     assert len(images) == 5
@@ -227,6 +227,6 @@ def other_contrasts() -> Iterator[Volume]:
 
 
 @pytest.mark.real_data
-def test_other_contrasts_are_not_familiar() -> None:
+def test_other_contrasts_are_out_of_distribution() -> None:
     found = distances(other_contrasts())
     assert (found > limit()).all(), found

@@ -1,4 +1,4 @@
-"""What is installed, told without torch; and the weights in the package."""
+"""What is installed, without torch; and the weights in the package."""
 
 from __future__ import annotations
 

@@ -66,9 +66,9 @@ def test_padding_brighter_than_the_brain_is_no_background_under_a_mask(tmp_path:
 def test_without_hd_bet_one_line_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, MODULE, None)
     volume = read_volume(in_a_head(tmp_path / "head.nii"))
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as refused:
         find_brain(volume, None, CPU)
-    assert str(told.value) == (
+    assert str(refused.value) == (
         f"{tmp_path}/head.nii: has its skull or noise around it (what surrounds it is not one value, as "
         "around a stripped brain); expected the brain alone, so pip install '.[skullstrip]' (in a clone of "
         "the repository), which strips it, or give the brain's mask (--brain-mask FILE; for a "
@@ -89,11 +89,11 @@ def test_an_image_in_which_no_brain_can_be_found_is_told_why(
     tmp_path: Path, data: NDArray[np.float64], fault: str
 ) -> None:
     path = write(tmp_path / "scan.nii", data.astype(np.float32), THICK)
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as refused:
         find_brain(read_volume(path), None, CPU)
-    assert str(told.value).startswith(f"{path}: ")
-    assert fault in str(told.value)
-    assert "skull" not in str(told.value)
+    assert str(refused.value).startswith(f"{path}: ")
+    assert fault in str(refused.value)
+    assert "skull" not in str(refused.value)
 
 
 def test_a_mask_finds_the_brain_where_there_is_no_background(tmp_path: Path) -> None:

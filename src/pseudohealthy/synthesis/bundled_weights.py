@@ -1,4 +1,4 @@
-"""The weights that come with the package, and what is installed; told without loading torch."""
+"""The weights that come with the package, and what is installed, without loading torch."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ LIBRARIES = ("torch", "numpy", "nibabel", "lightning-fabric", "nilearn")
 
 
 def bundled_weights() -> Path:
-    """The folder of the embedded weights."""
+    """The folder of the weights in the package."""
     return Path(__file__).parent / "weights" / "lgg-paired"
 
 
 def describe(weights: Path | None = None) -> dict[str, Any]:
-    """Versions, and the method, data and digest of a weights folder (None: the embedded one).
+    """Versions, and the method, data and digest of a weights folder (None: the package's).
 
     Raises:
         InputError: not a weights folder.

@@ -44,16 +44,16 @@ def image_volume(source: Source, spacing: Iterable[float] | None) -> tuple[Volum
     Raises:
         InputError: it is something else, or cannot be used.
     """
-    found = _recognised(source, "an image")
-    if isinstance(found, np.ndarray):
+    recognised = _recognised(source, "an image")
+    if isinstance(recognised, np.ndarray):
         if spacing is None:
             raise InputError("an array needs its spacing in mm, one number for each axis")
-        return volume_from_array(found, _numbers(spacing)), found.shape
+        return volume_from_array(recognised, _numbers(spacing)), recognised.shape
     if spacing is not None:
         raise InputError(f"spacing is {spacing}, but the image has its own; expected it for arrays alone")
-    if isinstance(found, Path):
-        return read_volume(found), None
-    return found if isinstance(found, Volume) else volume_from_image(found), None
+    if isinstance(recognised, Path):
+        return read_volume(recognised), None
+    return recognised if isinstance(recognised, Volume) else volume_from_image(recognised), None
 
 
 def mask_source(mask: Source | None, image: Volume, shape: tuple[int, ...] | None) -> Path | Volume | None:
@@ -70,10 +70,10 @@ def mask_source(mask: Source | None, image: Volume, shape: tuple[int, ...] | Non
     """
     if mask is None:
         return None
-    found = _recognised(mask, "a mask")
-    if isinstance(found, np.ndarray):
-        return mask_from_array(found, image, shape)
-    return found if isinstance(found, Path | Volume) else labels_from_image(found)
+    recognised = _recognised(mask, "a mask")
+    if isinstance(recognised, np.ndarray):
+        return mask_from_array(recognised, image, shape)
+    return recognised if isinstance(recognised, Path | Volume) else labels_from_image(recognised)
 
 
 def _recognised(given: Any, what: str) -> Path | Volume | FileBasedImage | NDArray[Any]:
