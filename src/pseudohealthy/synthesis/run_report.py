@@ -49,7 +49,7 @@ class ThroughPlane(TypedDict):
 
 
 class Distribution(TypedDict):
-    """Distance from the training data, the limit above which it is too far, and their number."""
+    """Distance from the training data, the largest that is in distribution, and how many volumes those are."""
 
     distance: float
     limit: float
@@ -121,7 +121,7 @@ class RunReport(ThroughPlane, BlendPart):
     research_use: str
 
 
-def run_report(
+def describe_run(
     brain: Brain, model: Model, inference: SliceInference, mask: Mask, blend: Blend | None, *, began: float
 ) -> RunReport:
     """The report of a run.

@@ -13,7 +13,7 @@ from pseudohealthy.errors import InputError, printable
 from pseudohealthy.synthesis.blend import Blend, blended
 from pseudohealthy.synthesis.model import THRESHOLD, Model
 from pseudohealthy.synthesis.result import Synthesis, as_given
-from pseudohealthy.synthesis.run_report import run_report
+from pseudohealthy.synthesis.run_report import describe_run
 from pseudohealthy.synthesis.skull_stripping import find_brain
 from pseudohealthy.synthesis.slice_inference import SliceInference
 from pseudohealthy.synthesis.sources import Source, image_volume, mask_source
@@ -60,7 +60,7 @@ def synthesize(
     healthy, probability = inference.on_grid_of(volume, brain)
     mask = probability > THRESHOLD
     fading = Blend.of(mask, lesion, brain.alone) if blend else None
-    report = run_report(brain, model, inference, mask, fading, began=began)
+    report = describe_run(brain, model, inference, mask, fading, began=began)
     return Synthesis(
         volume,
         healthy=as_given(healthy, shape),
