@@ -49,7 +49,7 @@ class ThroughPlane(TypedDict):
 
 
 class Distribution(TypedDict):
-    """Distance from the training data, the largest that is in distribution, and how many volumes those are."""
+    """Distance from the training data, the largest that is in distribution, and of how many volumes."""
 
     distance: float
     limit: float
