@@ -72,7 +72,7 @@ def test_markdown_holds_the_numbers_of_the_dict() -> None:
             found = [float(number) for number in re.findall(r"-?\d+\.\d+", cell)]
             for number, key in zip(found, ("mean", "std", "low", "high"), strict=True):
                 assert number == pytest.approx(expected[key], abs=0.0005001)
-        assert float(line["pooled – ours"]) == pytest.approx(
+        assert float(line["healthiness, pooled ↑ – ours"]) == pytest.approx(
             raw[method]["healthiness"]["pooled"], abs=0.0005001
         )
 
@@ -126,7 +126,7 @@ def test_latex_knows_a_minus() -> None:
     values = table1()
     values["rows"][7]["identity"] = one_volume(-0.25)
     assert "& $-$0.250* &" in table1_latex(values)
-    assert "held-back" in table1_latex(values)
+    assert "held-out" in table1_latex(values)
 
 
 def test_tsv_holds_every_number_as_it_is() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pseudohealthy.report.table1.paper import method_name
+from pseudohealthy.catalogue.methods import method_name
 
 LEVEL = 0.05  # of a star
 
