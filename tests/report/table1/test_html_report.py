@@ -99,7 +99,7 @@ def test_it_says_everything_that_is_asked_for(tmp_path: Path) -> None:
         "Oracles",
         "Holm",
         "Judges",
-        "Does R obey the mask?",
+        "Does the reconstructor follow its mask?",
         "0123456789abcdef",
         "2.13.0",
     ):
