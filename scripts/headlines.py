@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pseudohealthy.catalogue.measures import MEASURES, TESTED, key_of
@@ -101,28 +101,28 @@ def finding(table1: Mapping[str, Any]) -> str:
     if unreliable := _joined(row for row in rows if is_unreliable(row)):
         sentences.append(f"Nothing can be said of the healthiness of {unreliable}.")
     bound = get_path(table1, "healthy_slices.panel_mean")
-    if is_measured(bound):
-        above = _joined(row for row in rows if (get_path(row, "healthiness.panel_mean") or 0) > bound)
-        sentences += [
-            f"The judges limit this: they find more in real healthy slices than in {above}."
-        ] * bool(above)
+    above = [row for row in rows if (get_path(row, "healthiness.panel_mean") or 0) > bound] if bound else []
+    if above:
+        names = _joined(above)
+        sentences.append(f"The judges limit this: they find more in real healthy slices than in {names}.")
     return " ".join(filter(None, sentences))
 
 
 def _of_tests(statistics: Mapping[str, Mapping[str, Any]]) -> str:
-    """Which methods are better than the better baseline, a sentence a measure."""
-    sentences = []
+    """Which methods are better than the better baseline, a sentence a measure; successes first."""
+    better, none = [], []
     for measure in TESTED:
+        label = MEASURES[measure].label
         tests = {method: each[measure] for method, each in statistics.items() if measure in each}
-        better = [method_name(method) for method, test in tests.items() if test.get("star")]
-        who = f"{' and '.join(better)} {'is' if len(better) == 1 else 'are'}"
-        who = who[0].upper() + who[1:] if better else "No proposed method is"
-        if tests:
-            sentences.append(f"{who} better than the better baseline in {MEASURES[measure].label} (at 5 %).")
-    return " ".join(sentences)
+        if names := [method_name(method) for method, test in tests.items() if test.get("star")]:
+            who = f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'}"
+            better.append(f"{who[0].upper()}{who[1:]} better than the better baseline in {label}, at 5 %.")
+        elif tests:
+            none.append(f"No proposed method is better in {label}.")
+    return " ".join([*better, *none])
 
 
-def _joined(rows: Iterator[Row]) -> str:
+def _joined(rows: Iterable[Row]) -> str:
     return " and ".join(dict.fromkeys(method_name(str(row["method"])) for row in rows))
 
 

@@ -97,7 +97,7 @@ _USES = {"train": "training", "val": "validation", "test": "the test"}
 
 def columns() -> str:
     """What each measure of the tables of this page is."""
-    keys = dict.fromkeys([*COLUMNS, *ABLATED])
+    keys = dict.fromkeys(["identity", "healthiness", *COLUMNS, *ABLATED])
     return _markdown(("column", "what it is"), [(MEASURES[key].head, MEASURES[key].summary) for key in keys])
 
 

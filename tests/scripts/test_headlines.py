@@ -144,11 +144,11 @@ def test_the_finding_says_what_the_tests_say() -> None:
     statistics = {"unpaired": {"identity": star, "healthiness": none}, "paired": {"identity": star}}
     said = finding({"statistics": statistics, "valid": True})
     better = (
-        "Proposed (unpaired) and proposed (paired) are better than the better baseline in identity (at 5 %)."
+        "Proposed (unpaired) and proposed (paired) are better than the better baseline in identity, at 5 %."
     )
-    assert said == f"{better} No proposed method is better than the better baseline in healthiness (at 5 %)."
+    assert said == f"{better} No proposed method is better in healthiness."
     alone = finding({"statistics": {"paired": {"balance": star}}, "valid": True})
-    assert alone == "Proposed (paired) is better than the better baseline in balance (at 5 %)."
+    assert alone == "Proposed (paired) is better than the better baseline in balance, at 5 %."
     assert finding({"valid": False, "invalid_reason": "it marks everything"}).startswith("INVALID")
 
 

@@ -100,7 +100,7 @@ MEASURES: Mapping[str, Measure] = {
         "healthiness relative to input",
         TABLE_1,
         "higher",
-        "the same over what the judge finds in the input: 0 for a copy",
+        "pooled healthiness against what the judge finds in the input: 0 for a copy",
         needs=("judge",),
     ),
     "healthiness.panel_mean": Measure(
@@ -114,7 +114,7 @@ MEASURES: Mapping[str, Measure] = {
         "healthiness, panel worst",
         TABLE_1,
         "higher",
-        "the least of them",
+        "the least pooled healthiness by a judge of the panel",
         needs=("judge",),
     ),
     "healthiness.held_out": Measure(
@@ -224,14 +224,14 @@ MEASURES: Mapping[str, Measure] = {
         "cycle L1, rounded",
         MASK,
         "lower",
-        "the same after rounding and noise, which a hidden lesion does not survive",
+        "cycle L1 after rounding and noise, which a hidden lesion does not survive",
         needs=("reconstructor",),
     ),
     "cycle.location_dice_quantised": Measure(
         "lesion's place after the cycle, rounded, Dice",
         MASK,
         "higher",
-        "the same after rounding and noise, which a hidden lesion does not survive",
+        "that overlap after rounding and noise, which a hidden lesion does not survive",
         needs=("reconstructor", "judge"),
     ),
     "mask_control.residual_without_mask": Measure(
@@ -301,7 +301,7 @@ MEASURES: Mapping[str, Measure] = {
         "AUPRC of the input",
         LESIONS,
         None,
-        "the same of the input's brightness",
+        "how well the input's brightness ranks lesion above other brain",
     ),
     "detection.rate": Measure(
         "lesions detected",
