@@ -338,7 +338,7 @@ def key_of(path: str) -> str | None:
 
 
 def head_of(path: str) -> str:
-    """The head of a path's column; what is under a measure, or unknown, is told by its own words."""
+    """The head of a path's column; below a measure, or unknown: with its own words."""
     key = key_of(path)
     rest = path.removeprefix(key or "").replace(".", " ").replace("_", " ").strip()
     return " ".join(filter(None, (MEASURES[key].head if key else "", rest)))

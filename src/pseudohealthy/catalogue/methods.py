@@ -24,7 +24,8 @@ ABILITIES: Mapping[str, Ability] = {
     "F": "reconstruct",  # CycleGAN's second generator
     "I": "inpaint",  # the inpainter
 }
-GREY = "#6e6e6e"  # of what has no colour of its own: the others are Okabe and Ito's, told apart by everybody
+# Colours are those of Okabe and Ito, which the colour-blind can tell apart; this is for what has none
+GREY = "#6e6e6e"
 
 
 def abilities(networks: Iterable[str]) -> frozenset[Ability]:

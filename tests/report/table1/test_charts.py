@@ -22,11 +22,11 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     figures: list[Any] = []
     save = Figure.savefig
 
-    def kept(self: Figure, *args: Any, **more: Any) -> None:
+    def collect(self: Figure, *args: Any, **more: Any) -> None:
         figures.append(self)
         save(self, *args, **more)
 
-    monkeypatch.setattr(Figure, "savefig", kept)
+    monkeypatch.setattr(Figure, "savefig", collect)
     return figures
 
 

@@ -118,7 +118,7 @@ def test_the_statistics_table_says_which_tests_were_made() -> None:
     ):
         assert words in table.note
     facts = provenance({**values, "not_tested": ["healthiness: unreliable"]})[-1]
-    assert not facts.rows  # told there, not among the facts
+    assert not facts.rows  # shown there, not among the facts
 
 
 def test_what_stays_in_the_old_place_is_a_share() -> None:

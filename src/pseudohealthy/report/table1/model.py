@@ -28,7 +28,7 @@ from pseudohealthy.report.table1.cells import (
     text,
 )
 from pseudohealthy.report.table1.row_labels import Row, distinct_labels, is_oracle, ordered, row_label
-from pseudohealthy.report.table1.test_summary import tests_made
+from pseudohealthy.report.table1.test_summary import describe_tests
 
 STAR, UNRELIABLE = "*", "†"
 Named = tuple[str, Row]
@@ -59,10 +59,10 @@ class Table:
 
 BLENDS = (
     "A blend keeps the input wherever the segmentor sees no lesion, so its identity is high by construction. "
-    "Controls know nothing of health; they say what each measure makes of simple changes."
+    "Controls know nothing of health; they say what value each measure has for simple changes."
 )
 ORACLES = "They are given the true mask, which nobody has of a new patient: not to be compared with methods."
-ELSEWHERE = (  # in table1, told in other places
+ELSEWHERE = (  # in table1, shown in other places
     *("rows", "judge", "judges", "statistics", "baselines", "not_tested"),
     *("steps", "choice_rule", "research_use"),
 )
@@ -121,7 +121,7 @@ def main_table(table1: Mapping[str, Any]) -> Table:
 
 
 def statistics_table(table1: Mapping[str, Any], named: Sequence[Named]) -> Table:
-    """Each comparison with the better baseline; where only the rows tell of them, their adjusted p."""
+    """Each comparison with the better baseline; where only the rows record them, their adjusted p."""
     heads = ["row", "measure", "against", "volumes", "p", "p after Holm"]
     compared = {method_name(method): tests for method, tests in (table1.get("statistics") or {}).items()}
     if not compared:
@@ -138,7 +138,7 @@ def statistics_table(table1: Mapping[str, Any], named: Sequence[Named]) -> Table
         for name, tests in compared.items()
         for measure, test in tests.items()
     ]
-    return Table("Statistics", heads, body, note=" ".join(tests_made(table1)))
+    return Table("Statistics", heads, body, note=" ".join(describe_tests(table1)))
 
 
 def judges_table(table1: Mapping[str, Any]) -> Table:
@@ -164,12 +164,12 @@ def members_table(named: Sequence[Named]) -> Table:
 
 def secondary_tables(named: Sequence[Named]) -> Iterator[Table]:
     """All further measures by theme; a column that no row has is left out, and so is such a row."""
-    found = {name: _secondary(row) for name, row in named}
-    paths = list(dict.fromkeys(path for each in found.values() for path in each))
+    values = {name: _secondary(row) for name, row in named}
+    paths = list(dict.fromkeys(path for each in values.values() for path in each))
     for theme in THEMES[1:]:
         keys = [key for key, measure in MEASURES.items() if measure.theme == theme]
-        yield _theme(theme, found, [path for key in keys for path in paths if key_of(path) == key])
-    yield _theme("Other measures", found, [path for path in paths if key_of(path) is None])
+        yield _theme(theme, values, [path for key in keys for path in paths if key_of(path) == key])
+    yield _theme("Other measures", values, [path for path in paths if key_of(path) is None])
 
 
 def training_table(rows: Sequence[Row]) -> Table:
@@ -239,7 +239,7 @@ def _star(row: Row, measure: str) -> str:
 
 
 def _tests(row: Row) -> dict[str, dict[str, Any]]:
-    """What a row tells of its comparisons, by measure."""
+    """The tests that a row records, by measure."""
     adjusted = {measure: get_path(row, f"p_holm.{measure}") for measure in TESTED}
     return {
         measure: {"p_holm": p, "star": get_path(row, f"star.{measure}")}
@@ -263,10 +263,10 @@ def _secondary(row: Row) -> dict[str, Any]:
     }
 
 
-def _theme(title: str, found: Mapping[str, Mapping[str, Any]], paths: Sequence[str]) -> Table:
+def _theme(title: str, values: Mapping[str, Mapping[str, Any]], paths: Sequence[str]) -> Table:
     body = [
         [name, *(cell(each.get(path)) for path in paths)]
-        for name, each in found.items()
+        for name, each in values.items()
         if any(path in each for path in paths)
     ]
     return Table(title, ["row", *map(head_of, paths)], body)
