@@ -41,14 +41,14 @@ def test_padding_is_that_of_the_field(field: list[int] | None, words: str) -> No
     assert ("raises the value" in identity) is (field != [176, 192])
 
 
-def test_the_number_of_tests_and_the_star_are_told_together() -> None:
+def test_the_number_of_tests_and_the_star_are_shown_together() -> None:
     (marks,) = [line for line in caption({"statistics": {"paired": {"identity": {"n": 12}}}}) if "* " in line]
     assert "a single test" in marks
     assert "four" not in " ".join(caption({}))
 
 
 @pytest.mark.parametrize("commits", [["abc", "def"], ["abc", None]])
-def test_several_versions_of_the_code_are_told(commits: list[str | None]) -> None:
+def test_several_versions_of_the_code_are_shown(commits: list[str | None]) -> None:
     (sentence,) = [
         line for line in caption({"commit": None, "commits": commits}) if "several versions" in line
     ]

@@ -100,7 +100,7 @@ def test_a_star_stands_only_where_it_is_given() -> None:
     ]
 
 
-def test_comparisons_are_told_whole_where_they_are_recorded() -> None:
+def test_comparisons_are_shown_whole_where_they_are_recorded() -> None:
     test = {"p": 0.001, "p_holm": 0.004, "star": True, "baseline": "cyclegan", "n": 12}
     table = by_title({**table1(), "statistics": {"paired": {"identity": test}}})["Statistics"]
     assert table.rows == [["proposed (paired)", "identity", "CycleGAN", "12", "0.001", "0.004*"]]
@@ -127,7 +127,7 @@ def test_what_stays_in_the_old_place_is_a_share() -> None:
     assert column(table, "share left at the old place by a moved mask ↓")["proposed (paired)"] != "–"
 
 
-def test_every_judge_is_told_of_or_at_least_the_first() -> None:
+def test_every_judge_is_described_or_at_least_the_first() -> None:
     (only,) = by_title(table1())["Judges"].rows
     assert only == ["f_pre", "0.812", "0.789", "0.048"]
     judges = {"first": {"dice_pooled": 0.8, "held_out": False}, "threshold_rule": {"dice_pooled": 0.5}}
@@ -203,7 +203,7 @@ def test_nothing_at_all_is_an_empty_table_1() -> None:
     assert [table.rows for table in provenance({})] == [[], [], []]
 
 
-def test_provenance_is_told_with_what_each_training_took() -> None:
+def test_provenance_is_shown_with_what_each_training_took() -> None:
     steps = [{"kind": "train", "seconds": 12.5}, {"kind": "measure", "commit": "abc"}]
     training, done, facts = provenance({**table1(), "steps": steps})
     assert list(done.heads) == ["kind", "seconds", "commit"]

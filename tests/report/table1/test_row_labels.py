@@ -34,7 +34,7 @@ def test_rows_are_ordered_by_method_preset_output_and_seed() -> None:
     assert ordered(rows) == [rows[5], rows[4], rows[3], rows[2], rows[1], rows[0]]
 
 
-def test_preset_and_seed_are_told_only_of_methods_with_several() -> None:
+def test_preset_and_seed_are_shown_only_of_methods_with_several() -> None:
     rows = [
         row("unpaired"),
         row("unpaired", seed=1),

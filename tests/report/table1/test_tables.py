@@ -50,7 +50,7 @@ def test_measures_become_lines_and_all_else_is_left_out() -> None:
     ]
 
 
-def test_of_one_volume_no_spread_is_told() -> None:
+def test_of_one_volume_no_spread_is_shown() -> None:
     one = {"mean": 0.5, "std": nan, "low": nan, "high": nan}
     lines = list(summary_lines({"identity": one, "healthiness": {**one, "pooled": 0.25}}))
     assert lines == ["identity: 0.500", "healthiness: 0.500, pooled 0.250"]

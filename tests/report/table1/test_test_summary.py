@@ -54,7 +54,7 @@ def test_what_was_not_tested_is_said() -> None:
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
 @pytest.mark.parametrize("n", [3, 5, 6, 7, 8, 9])
-def test_volumes_too_few_for_any_star_are_told(number: int, n: int) -> None:
+def test_volumes_too_few_for_any_star_are_shown(number: int, n: int) -> None:
     least = float(wilcoxon([float(gain) for gain in range(1, n + 1)]).pvalue)  # each volume gains
     warned = [
         line for line in describe_tests({**BOTH, **statistics(number, n)}) if "no star can be reached" in line
