@@ -39,7 +39,7 @@ $(STAMP)-skullstrip: $(STAMP)  # 300 MB, for one of the long checks
 	touch $@
 
 results: $(STAMP)  ## docs/results.md and the README's table, from the files under results/
-	$(BIN)/python scripts/make_results.py
+	$(BIN)/python -m scripts.make_results
 
 docs: $(STAMP)  ## the site, in site/
 	$(BIN)/mkdocs build --strict

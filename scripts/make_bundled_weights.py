@@ -1,4 +1,4 @@
-"""Writes the embedded weights: a trained folder in half precision, with a card made from its scores.
+"""Writes the bundled weights: a trained folder in half precision, with a card made from its scores.
 
     python scripts/make_bundled_weights.py RUN/weights SCORES_VAL FOLDER_OF_WEIGHTS [SCORES_TEST]
 
@@ -13,38 +13,31 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from pseudohealthy.catalogue.measures import MEASURES
 from pseudohealthy.config import Settings
 from pseudohealthy.methods.factory import build
-from pseudohealthy.report.table1.cells import cell
+from pseudohealthy.report.table1.cells import cell, get_path
 from pseudohealthy.training.checkpoint import load_weights, save_weights
 from pseudohealthy.training.weights import CARD, read_config
 
 WORDS = Path(__file__).parents[1] / "results" / "weights_card.md"
 NOT_CONFIG = ("format", "version", "research_use")  # written anew
-MEASURES = {
-    "identity": "identity (paper's form)",
-    "identity_normalised": "identity, mask-normalised",
-    "healthiness": "healthiness",
-    "balance": "balance of identity and healthiness",
-    "texture": "texture inside the lesion's place, median",
-    "segmentor_dice": "Dice of S",
-    "healthy_in.ms_ssim": "MS-SSIM of healthy slices",
-    "healthy_in.false_positive_voxels": "voxels S marks in a healthy slice",
-    "truth_transplant.inside.psnr": "PSNR inside transplanted lesions, dB",
-    "checkerboard": "checkerboard energy against the input's",
-}
+REPORTED = (
+    *("identity", "identity_normalised", "healthiness", "balance", "texture", "segmentor_dice"),
+    *("healthy_in.ms_ssim", "healthy_in.false_positive_voxels", "truth_transplant.inside.psnr"),
+    "checkerboard",
+)
 
 
-def embed(weights: Path, out: Path, scores: Mapping[str, Path]) -> None:
+def bundle(weights: Path, out: Path, scores: Mapping[str, Path]) -> None:
     """Write `out`, in place of what was there.
 
     Args:
         weights: a weights folder.
-        out: the embedded folder.
+        out: the bundled folder.
         scores: folders of scores, or a `table1.json`, by what they are of.
     """
     config = read_config(weights)
@@ -62,7 +55,8 @@ def embed(weights: Path, out: Path, scores: Mapping[str, Path]) -> None:
     head, rest = (out / CARD).read_text(encoding="utf-8").split("## Preprocessing", 1)
     words = WORDS.read_text(encoding="utf-8").strip()
     precision = (
-        f"Kept in half precision; on noise the largest change of a voxel of G is {lost:.1e} of the range."
+        f"Saved in half precision; on noise the output of G (the generator) changes by {lost:.1e} of the "
+        "range at most."
     )
     results = "\n\n".join(_results(of, path, config["settings"]["method"]) for of, path in scores.items())
     card = f"{head}{precision}\n\n{words}\n\n## Results\n\n{results}\n\n## Preprocessing{rest}"
@@ -74,17 +68,12 @@ def _results(of: str, path: Path, method: str) -> str:
     if "rows" in summary:
         wanted = (method, "raw")
         summary = next(row for row in summary["rows"] if (row["method"], row["output"]) == wanted)
-    lines = [f"- {words}: {cell(_at(summary, key))}" for key, words in MEASURES.items() if _at(summary, key)]
+    values = {key: get_path(summary, key) for key in REPORTED}
+    lines = [f"- {MEASURES[key].head}: {cell(value)}" for key, value in values.items() if value]
     title = f"On {summary['volumes']} {of} volumes, raw output, mean ± standard deviation [95 % interval]:"
     return "\n".join([title, "", *lines])
 
 
-def _at(values: Any, path: str) -> Any:
-    for key in path.split("."):
-        values = values.get(key) if isinstance(values, Mapping) else None
-    return values
-
-
 if __name__ == "__main__":
     folder, validation, target, *test = map(Path, sys.argv[1:])
-    embed(folder, target, {"validation": validation} | dict(zip(["test"], test, strict=False)))
+    bundle(folder, target, {"validation": validation} | dict(zip(["test"], test, strict=False)))

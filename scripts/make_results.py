@@ -1,6 +1,7 @@
 """Writes `docs/results.md` and the README's tables from the results files: `make results`.
 
-A folder of results may hold `notes.md`, what was tried and what the numbers mean, which is put in as it is.
+Each section says first what was found, then shows its table, then how it was made. A folder of results may
+hold `notes.md`, which is put behind its table as it is.
 """
 
 from __future__ import annotations
@@ -9,49 +10,51 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pseudohealthy.catalogue.measures import MEASURES
 from pseudohealthy.errors import RESEARCH_USE
-from pseudohealthy.report.table1.cells import MISSING
-from scripts.headlines import goals, headlines
+from pseudohealthy.report.table1.cells import MISSING, get_path
+from scripts.headlines import COLUMNS, finding, goals, headlines
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRST = ("lgg", "phantom")  # the order of the page
 # Around a table in the README; the name is that of the folder of results
 BLOCK = re.compile(r"(<!-- results/(\w+): written by `make results` -->\n).*?(<!-- /results -->)", re.DOTALL)
-ABLATED = {
-    "identity": ("identity", "mean"),
-    "mask-normalised": ("identity_normalised", "mean"),
-    "healthiness, pooled": ("healthiness", "pooled"),
-    "panel: mean": ("healthiness", "panel_mean"),
-    "worst": ("healthiness", "panel_worst"),
-    "balance": ("balance", "mean"),
-    "texture": ("texture", "median"),
-    "residual contrast": ("residual_contrast", "mean"),
-    "Dice of S, pooled": ("segmentor", "dice_pooled"),
-    "checkerboard": ("checkerboard", "mean"),
+ABLATED = {  # measure: which of its numbers
+    "identity": "identity.mean",
+    "identity_normalised": "identity_normalised.mean",
+    "healthiness.pooled": "healthiness.pooled",
+    "healthiness.panel_mean": "healthiness.panel_mean",
+    "healthiness.panel_worst": "healthiness.panel_worst",
+    "balance": "balance.mean",
+    "texture": "texture.median",
+    "residual_contrast": "residual_contrast.mean",
+    "segmentor_dice": "segmentor.dice_pooled",
+    "checkerboard": "checkerboard.mean",
 }
-TRAVELLED = (
+EXTERNAL = (
     "volume",
-    "identity",
-    "mask-normalised",
-    "healthiness, mean of the judges",
-    "of the input itself",
-    "contrast of the lesion",
-    "Dice of S",
+    *(MEASURES[key].head for key in ("identity", "identity_normalised")),
+    "healthiness, mean of the judges ↑",
+    "healthiness of the input itself",
+    "contrast of the lesion, input → output",
+    MEASURES["segmentor_dice"].head,
 )
-WHOLE = {
+WHOLE = {  # head: key, factor, digits
     "lesion, ml": ("lesion_ml", 1.0, 0),
     "marked, ml": ("marked_ml", 1.0, 0),
-    "beside lesions": ("false_ml_beside_lesions", 1.0, 1),
-    "in slices without": ("false_ml_without_lesion", 1.0, 1),
-    "at the brain's edges": ("false_ml_at_the_ends", 1.0, 1),
-    "Dice": ("dice", 1.0, 2),
-    "changed in slices without": ("changed_without_lesion", 100.0, 1),
-    "at the ends, %": ("changed_at_the_ends", 100.0, 1),
+    "marked beside lesions, ml ↓": ("false_ml_beside_lesions", 1.0, 1),
+    "marked in slices without a lesion, ml ↓": ("false_ml_without_lesion", 1.0, 1),
+    "marked in edge slices, ml ↓": ("false_ml_at_the_ends", 1.0, 1),
+    "Dice ↑": ("dice", 1.0, 2),
+    "change in slices without a lesion, % ↓": ("changed_without_lesion", 100.0, 1),
+    "change in edge slices, % ↓": ("changed_at_the_ends", 100.0, 1),
 }
+FALSELY_MARKED = ("false_ml_beside_lesions", "false_ml_without_lesion", "false_ml_at_the_ends")
+FAR_OFF = 0.5  # a Dice under which the segmentor has rather missed the lesion
 TITLES = {"lgg": "110 patients with lower-grade glioma", "phantom": "Phantoms, whose truth is known"}
 
 
@@ -60,53 +63,81 @@ def page(folders: list[Path]) -> str:
     sections = [
         "# Results",
         f"> {RESEARCH_USE}",
-        "Written by `make results` from the files under `results/`.",
+        "Each section says what was found, shows the figures, and tells how they were made. The columns are "
+        "explained at the end; [the measures](concepts/measures.md) says what each can and cannot tell.",
     ]
     for folder in folders:
-        table1 = _table1(folder)
-        split, name = table1["split"], folder.name
-        commits = ", ".join(commit[:9] for commit in table1["commits"])
-        sections += [
-            f"## {TITLES.get(name, name)}",
-            f"`results/{name}/table1.json`: {split['train']} patients for training, {split['val']} for "
-            f"validation, {split['test']} for the test, made at {commits}. Every value by volume: "
-            "`volumes.tsv` beside it; all tables: `table1.md`.",
-            headlines(table1),
-            *(["### Goals", asked] if (asked := goals(table1)) else []),
-        ]
-        sections += _notes(folder)
+        sections += _experiment(folder)
     sections += ablations(ROOT / "results/ablations")
     sections += whole(ROOT / "results/whole")
-    sections += travel(ROOT / "results/volumes")
-    return "\n\n".join(sections) + "\n"
+    sections += external(ROOT / "results/volumes")
+    sections += ["## The columns", columns()]
+    return "\n\n".join([*sections, "Written by `make results` from the files under `results/`."]) + "\n"
+
+
+def _experiment(folder: Path) -> list[str]:
+    """What the tests say, the short table, the goals, the notes, and where the figures come from."""
+    table1, name = _table1(folder), folder.name
+    split = table1["split"]
+    commits = ", ".join(commit[:9] for commit in table1["commits"])
+    patients = ", ".join(f"{split[key]} for {use}" for key, use in _USES.items())
+    return [
+        f"## {TITLES.get(name, name)}",
+        finding(table1),
+        headlines(table1),
+        *(["### Goals", lines] if (lines := goals(table1)) else []),
+        *_notes(folder),
+        f"Patients: {patients}. Made at {commits}. `results/{name}` has every number (`table1.json`), "
+        "every value by volume (`volumes.tsv`) and all tables (`table1.md`).",
+    ]
+
+
+_USES = {"train": "training", "val": "validation", "test": "the test"}
+
+
+def columns() -> str:
+    """What each measure of the tables of this page is."""
+    keys = dict.fromkeys(["identity", "healthiness", *COLUMNS, *ABLATED])
+    return _markdown(("column", "what it is"), [(MEASURES[key].head, MEASURES[key].summary) for key in keys])
 
 
 def ablations(folder: Path) -> list[str]:
     """One setting changed at a time: a row for each folder of scores, the base first, and the notes."""
-    found = {path.parent.name: json.loads(path.read_text()) for path in sorted(folder.glob("*/summary.json"))}
-    if "base" not in found:
+    scores = _summaries(folder)
+    if "base" not in scores:
         return []
-    rows = {"base": found.pop("base"), **found}
+    rows = {"base": scores.pop("base"), **scores}
     columns = {
-        head: cells
-        for head, keys in ABLATED.items()
-        if set(cells := [_value(scores, *keys) for scores in rows.values()]) != {MISSING}
+        MEASURES[key].head: cells
+        for key, path in ABLATED.items()
+        if set(cells := [_value(scores, path) for scores in rows.values()]) != {MISSING}
     }
     body = list(zip(rows, *columns.values(), strict=True))
-    return ["## One change at a time", _markdown(("changed", *columns), body), *_notes(folder)]
+    healthiness, identity = (_least(scores, path) for path in ("healthiness.panel_mean", "identity.mean"))
+    found = (
+        f"Of these changes, `{healthiness}` costs the most healthiness and `{identity}` the most identity."
+    )
+    first = [found] if scores else []
+    return ["## One change at a time", *first, _markdown(("changed", *columns), body), *_notes(folder)]
 
 
 def whole(folder: Path) -> list[str]:
     """Whole validation volumes, as a person sends them: a row for each folder of scores, and the notes."""
-    found = {path.parent.name: json.loads(path.read_text()) for path in sorted(folder.glob("*/summary.json"))}
+    means = {name: scores["mean"] for name, scores in _summaries(folder).items()}
+    if not means:
+        return []
     body = [
-        [name, *(f"{factor * scores['mean'][key]:.{digits}f}" for key, factor, digits in WHOLE.values())]
-        for name, scores in found.items()
+        [name, *(f"{factor * mean[key]:.{digits}f}" for key, factor, digits in WHOLE.values())]
+        for name, mean in means.items()
     ]
-    return ["## Whole volumes", _markdown(("weights", *WHOLE), body), *_notes(folder)] if body else []
+    least = min(means, key=lambda name: sum(means[name][key] for key in FALSELY_MARKED))
+    best = max(means, key=lambda name: float(means[name]["dice"]))
+    both = "and" if best == least else f"and `{best}`"
+    found = f"`{least}` mark the least where there is no lesion {both} overlap the most with the lesions."
+    return ["## Whole volumes", found, _markdown(("weights", *WHOLE), body), *_notes(folder)]
 
 
-def travel(folder: Path) -> list[str]:
+def external(folder: Path) -> list[str]:
     """Volumes of other scanners and diseases: a row for each, and the notes."""
     if not (folder / "volumes.tsv").is_file():
         return []
@@ -116,19 +147,41 @@ def travel(folder: Path) -> list[str]:
         [
             row["volume"],
             *(f"{float(row[key]):.3f}" for key in ("identity", "identity_normalised")),
-            *(f"{_healed(row, prefix):.2f}" for prefix in ("found.", "found_in_inputs.")),
+            *(f"{_healthiness(row, prefix):.2f}" for prefix in ("found.", "found_in_inputs.")),
             " → ".join(f"{float(row[key]):.2f}" for key in ("input.residual_contrast", "residual_contrast")),
             f"{float(row['segmentor_dice']):.2f}",
         ]
         for row in rows
     ]
-    return ["## Does it travel?", _markdown(TRAVELLED, body), *_notes(folder)]
+    heading = "## External validation: other scanners and diseases"
+    return [heading, _external_finding(rows), _markdown(EXTERNAL, body), *_notes(folder)]
 
 
-def _healed(row: dict[str, str], prefix: str) -> float:
+def _external_finding(rows: Sequence[Mapping[str, str]]) -> str:
+    falls = [
+        row["volume"]
+        for row in rows
+        if abs(float(row["residual_contrast"])) < abs(float(row["input.residual_contrast"]))
+    ]
+    missed = [row["volume"] for row in rows if float(row["segmentor_dice"]) < FAR_OFF]
+    contrast = "every volume" if len(falls) == len(rows) else f"{len(falls)} of {len(rows)} volumes"
+    fails = f"The segmentor misses most of the lesion in: {', '.join(missed)}." if missed else ""
+    return f"The contrast of the lesion falls in {contrast}. {fails}".strip()
+
+
+def _healthiness(row: Mapping[str, str], prefix: str) -> float:
     """Healthiness of one volume, mean over judges."""
-    found = [float(value) for key, value in row.items() if key.startswith(prefix)]
-    return 1 - sum(found) / len(found) / float(row["lesion_voxels"])
+    counts = [float(value) for key, value in row.items() if key.startswith(prefix)]
+    return 1 - sum(counts) / len(counts) / float(row["lesion_voxels"])
+
+
+def _summaries(folder: Path) -> dict[str, dict[str, Any]]:
+    """Each folder of scores by its name."""
+    return {path.parent.name: json.loads(path.read_text()) for path in sorted(folder.glob("*/summary.json"))}
+
+
+def _least(scores: Mapping[str, Mapping[str, Any]], path: str) -> str:
+    return min(scores, key=lambda name: float(get_path(scores[name], path)), default="")
 
 
 def _markdown(heads: Sequence[str], body: Sequence[Sequence[str]]) -> str:
@@ -141,10 +194,8 @@ def _notes(folder: Path) -> list[str]:
     return [notes.read_text(encoding="utf-8").strip()] if notes.is_file() else []
 
 
-def _value(scores: dict[str, Any], *keys: str) -> str:
-    value: Any = scores
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
+def _value(scores: Mapping[str, Any], path: str) -> str:
+    value = get_path(scores, path)
     return MISSING if value is None else f"{value:.3f}"
 
 

@@ -12,8 +12,9 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -25,43 +26,67 @@ BASE = (
     *(f"networks.{name}=8" for name in ("width", "segmentor_width", "discriminator_width")),
     *("training.images=1000", "training.preview_every=500"),
 )
-CHANGES = {
-    "base": (),
-    "no_painted_lesions": ("losses.synthetic_supervision=0",),
-    "whole_image": ("networks.output_mode=image",),
-    "nothing_left_for_S": ("losses.residual_lesion=0",),
-    "residual": ("networks.output_mode=residual",),
-    "bounded_critics": ("networks.discriminator_activation=sigmoid",),
-    "no_noise_before_R": ("losses.cycle_noise=0",),
-    "identity_not_asked_for": ("losses.identity_outside_lesion=0",),
-    "healthy_of_any_height": ("training.healthy_sampling=random",),
-    "varied_lesions": ("training.lesion_appearance=varied",),
-    "deformed": ("training.augment=deform",),
-    "healthy_slices_stay": ("losses.healthy_identity=10",),
+CHANGES: Mapping[str, str | None] = {
+    "base": None,
+    "no_synthetic_lesions": "losses.synthetic_supervision=0",
+    "whole_image": "networks.output_mode=image",
+    "no_residual_lesion_loss": "losses.residual_lesion=0",
+    "residual": "networks.output_mode=residual",
+    "bounded_discriminators": "networks.discriminator_activation=sigmoid",
+    "no_cycle_noise": "losses.cycle_noise=0",
+    "no_identity_outside_lesion": "losses.identity_outside_lesion=0",
+    "healthy_of_any_height": "training.healthy_sampling=random",
+    "varied_synthetic_lesions": "training.lesion_appearance=varied",
+    "deformed_training_slices": "training.augment=deform",
+    "healthy_identity": "losses.healthy_identity=10",
 }
 
 
-def ablate(name: str, prepared: Path, runs: Path, judges: Sequence[Path], threads: int) -> None:
-    """Train one and score it; scores that are there are kept.
+@dataclass(frozen=True)
+class Ablations:
+    """What all trainings have in common.
 
-    Raises:
-        RuntimeError: it failed; its log says why.
+    Attributes:
+        prepared: the prepared cohort.
+        runs: folder of the trainings and their logs.
+        judges: weights folders of the judges.
+        results: folder of the scores.
+        threads: of each training.
+        base: settings of the training that the others differ from in one.
     """
-    if (RESULTS / name / "summary.json").is_file():
-        return
-    program = [sys.executable, "-m", "pseudohealthy.cli.main"]
-    changes = [f"--set={change}" for change in (*BASE, *CHANGES[name])]
-    run = runs / name
-    train = ["train", str(prepared), "-o", str(run), "--method", "paired", *changes]
-    score = ["evaluate", str(prepared), "--weights", str(run / "weights"), "-o", str(RESULTS / name)]
-    panel = [f"--judge={judge}" for judge in judges]
-    runs.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    with (runs / f"{name}.log").open("a", encoding="utf-8") as log:
-        for command in (train, [*score, *panel, "--resegmentation-steps", "0"]):
-            done = subprocess.run([*program, *command], check=False, env=environment, stdout=log, stderr=log)
-            if done.returncode:
-                raise RuntimeError(f"{name} failed; see {log.name}")
+
+    prepared: Path
+    runs: Path
+    judges: Sequence[Path]
+    results: Path = RESULTS
+    threads: int = 1
+    base: Sequence[str] = BASE
+
+    def commands(self, name: str) -> list[list[str]]:
+        """Arguments of `pseudohealthy` that train one and score it."""
+        change = CHANGES[name]
+        run, changes = self.runs / name, [*self.base, *([] if change is None else [change])]
+        train = ["train", str(self.prepared), "-o", str(run), "--method", "paired"]
+        score = ["evaluate", str(self.prepared), "--weights", str(run / "weights")]
+        score += ["-o", str(self.results / name), *(f"--judge={judge}" for judge in self.judges)]
+        return [[*train, *(f"--set={each}" for each in changes)], [*score, "--resegmentation-steps", "0"]]
+
+    def run(self, name: str) -> None:
+        """Train one and score it; scores that are there stay.
+
+        Raises:
+            RuntimeError: it failed; its log says why.
+        """
+        if (self.results / name / "summary.json").is_file():
+            return
+        self.runs.mkdir(parents=True, exist_ok=True)
+        environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
+        with (self.runs / f"{name}.log").open("a", encoding="utf-8") as log:
+            for command in self.commands(name):
+                program = [sys.executable, "-m", "pseudohealthy", *command]
+                done = subprocess.run(program, check=False, env=environment, stdout=log, stderr=log)
+                if done.returncode:
+                    raise RuntimeError(f"{name} failed; see {log.name}")
 
 
 def main() -> None:
@@ -72,13 +97,11 @@ def main() -> None:
     parser.add_argument("judges", type=Path, nargs="+")
     parser.add_argument("--only", choices=list(CHANGES), nargs="+", default=list(CHANGES))
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once, which share the cores")
-    asked = parser.parse_args()
-    threads = max(1, torch.get_num_threads() // asked.jobs)
-    with ThreadPoolExecutor(asked.jobs) as pool:
-        done = {
-            name: pool.submit(ablate, name, asked.prepared, asked.runs, asked.judges, threads)
-            for name in asked.only
-        }
+    given = parser.parse_args()
+    threads = max(1, torch.get_num_threads() // given.jobs)
+    ablations = Ablations(given.prepared, given.runs, given.judges, threads=threads)
+    with ThreadPoolExecutor(given.jobs) as pool:
+        done = {name: pool.submit(ablations.run, name) for name in given.only}
         for name, future in done.items():
             future.result()
             print(f"{name}: {RESULTS / name}")

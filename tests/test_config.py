@@ -130,10 +130,9 @@ def test_every_method_and_preset_has_its_place() -> None:
 def test_the_program_offers_every_method_and_preset() -> None:
     from pseudohealthy.cli import options
 
-    assert (get_args(options.Method), get_args(options.Preset)) == (
-        get_args(MethodName),
-        get_args(PresetName),
-    )
+    offered = get_args(get_args(options.MethodOption)[0])[0]
+    assert (get_args(offered), get_args(options.Preset)) == (get_args(MethodName), get_args(PresetName))
+    assert all(f"`{name}`: " in options.METHOD_HELP for name in get_args(MethodName))
 
 
 def test_semi_supervised_training_weighs_both_kinds_of_masks_alike() -> None:

@@ -13,17 +13,14 @@ from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pseudohealthy.catalogue import methods
 from pseudohealthy.errors import InputError
 from pseudohealthy.renamed import new_name
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
-MethodName = Literal[
-    "conditional_gan", "cyclegan", "unpaired", "paired", "semi_supervised", "inpainter", "judge"
-]
-# Methods that learn from synthetic lesions, where the settings ask for them
-WITH_TRUTH: frozenset[MethodName] = frozenset({"paired", "semi_supervised", "unpaired"})
+MethodName = methods.MethodName
 PresetName = Literal["midl2019", "media2020", "default"]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Factor = Annotated[float, Field(ge=0)]
@@ -234,7 +231,7 @@ class Settings(Frozen):
 
     @model_validator(mode="after")
     def _some_lesions_are_synthetic(self) -> Self:
-        synthetic = self.losses.synthetic_supervision and self.method in WITH_TRUTH
+        synthetic = self.losses.synthetic_supervision and methods.METHODS[self.method].synthetic_lesions
         if synthetic and not round(self.training.synthetic_fraction * self.training.batch_size):
             raise ValueError(
                 f"losses.synthetic_supervision needs images with a synthetic lesion, but "
@@ -255,7 +252,7 @@ class Settings(Frozen):
             for name in ("warm_up_images", "warm_up_fraction")
             if (value := getattr(self.training, name))
         ]
-        if asked and not self.losses.synthetic_supervision and self.method in WITH_TRUTH:
+        if asked and not self.losses.synthetic_supervision and methods.METHODS[self.method].synthetic_lesions:
             raise ValueError(
                 f"{asked[0]} needs losses.synthetic_supervision above 0: without it there are no synthetic "
                 "lesions, whose truth is known"

@@ -26,7 +26,7 @@ class Row:
     Attributes:
         method: as in the results file.
         preset: of its training; None for a control.
-        output: the network's image, or the image blended into the input inside S's mask.
+        output: the network's image, or the image blended into the input inside the segmentor's mask.
         mask: whose mask a control is filled in with.
         seed: of its training; None for a control.
     """

@@ -14,7 +14,7 @@ from pseudohealthy.cli.options import (
     BackendOption,
     DeviceOption,
     Folder,
-    Method,
+    MethodOption,
     Preset,
     PresetOption,
     SetOption,
@@ -123,14 +123,7 @@ def prepare(
 def train(
     prepared: Annotated[Path, typer.Argument(help="Folder that `prepare` wrote.")],
     out: Folder,
-    method: Annotated[
-        Method | None,
-        typer.Option(
-            help="`paired`: each image with its own mask; `unpaired`: masks of others; `semi_supervised`: "
-            "its own where it has one; `conditional_gan`, `cyclegan`: no masks; `inpainter`: fills holes; "
-            "`judge`: f_pre. Default: the file's, else paired."
-        ),
-    ] = None,
+    method: MethodOption = None,
     preset: Annotated[
         Preset | None,
         typer.Option(help=f"{PRESETS} Default: the file's."),

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from pseudohealthy.catalogue.methods import METHODS, MethodName
 from pseudohealthy.errors import InputError
 
 Preset = Literal["midl2019", "media2020", "default"]
-Method = Literal["conditional_gan", "cyclegan", "unpaired", "paired", "semi_supervised", "inpainter", "judge"]
 
 
 def _to_write_to(out: Path) -> Path:
@@ -22,6 +22,10 @@ def _to_write_to(out: Path) -> Path:
 
 
 Folder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.", callback=_to_write_to)]
+METHOD_HELP = "; ".join(f"`{name}`: {entry.summary}" for name, entry in METHODS.items())
+MethodOption = Annotated[
+    MethodName | None, typer.Option(help=f"{METHOD_HELP}. Default: the file's, else paired.")
+]
 PRESETS = "`midl2019` is the paper's recipe, `media2020` its journal version's, `default` ours."
 PresetOption = Annotated[Preset, typer.Option(help=PRESETS)]
 SetOption = Annotated[

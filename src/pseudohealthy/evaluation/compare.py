@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pseudohealthy.catalogue.measures import TESTED
 from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.healthiness import healthiness_of_sums
 from pseudohealthy.evaluation.score import FOUND, IN_INPUTS, balance_of
-from pseudohealthy.evaluation.statistics import TESTED, against_baselines
+from pseudohealthy.evaluation.statistics import against_baselines
 from pseudohealthy.files import of_tsv
 
 SHARE, VOXELS = 0.01, 20  # by which one judge may differ on two processors, which round differently

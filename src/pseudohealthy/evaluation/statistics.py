@@ -10,9 +10,10 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import bootstrap, wilcoxon
 
+from pseudohealthy.catalogue.measures import TESTED
+
 EQUAL = 1e-12
 LEVEL = 0.05  # of a star
-TESTED = ("identity", "healthiness", "balance")
 
 
 def interval(values: ArrayLike, seed: int = 0) -> dict[str, float]:

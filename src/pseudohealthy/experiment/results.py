@@ -13,22 +13,22 @@ import pandas as pd
 from pseudohealthy.assessment.checkpoint_selection import RULE
 from pseudohealthy.assessment.judge_selection import QUALITY, VALIDATION
 from pseudohealthy.assessment.measure import nested
+from pseudohealthy.catalogue.measures import TESTED, rests_on_judge
+from pseudohealthy.catalogue.methods import BASELINES, TESTED_METHODS, method_name
 from pseudohealthy.catalogue.rows import Row
 from pseudohealthy.config import SPLITS
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.evaluation.insertion import unreliable
 from pseudohealthy.evaluation.score import strict, summarise
-from pseudohealthy.evaluation.statistics import TESTED, against_baselines, averaged_over_seeds
+from pseudohealthy.evaluation.statistics import against_baselines, averaged_over_seeds
 from pseudohealthy.experiment.steps import DONE, Experiment, Step
 from pseudohealthy.files import of_tsv
 from pseudohealthy.provenance import provenance
-from pseudohealthy.report.table1.paper import method_name
 from pseudohealthy.training.loop import CLOCK
 
-JUDGED = ("healthiness", "balance")  # of TESTED, what rests on the judges
+JUDGED = tuple(key for key in TESTED if rests_on_judge(key))
 CURVE = ["method", "preset", "seed", "images", "identity", "healthiness", "choice", "chosen"]
 JUDGE_CURVE = ["judge", "images", *QUALITY, "chosen"]
-PROPOSED, BASELINES = ("unpaired", "paired"), ("conditional_gan", "cyclegan")
 ONLY_SOME = (
     "truth_phantom",
     "cycle",
@@ -217,7 +217,7 @@ def _tests(
     every_judged = " and ".join(JUDGED)
     values, left_out = {}, [] if valid else [f"{every_judged} of every method: the judge may not be believed"]
     presets = _presets(experiment)
-    for method in (*BASELINES, *PROPOSED):
+    for method in (*BASELINES, *TESTED_METHODS):
         own = [
             (step, row)
             for step, row in zip(measured, rows, strict=True)
@@ -233,7 +233,7 @@ def _tests(
                 values[method, name] = averaged_over_seeds([table[name].dropna() for table in tables])
             else:
                 left_out.append(f"{name} of {method_name(method)}: not measured")
-    tests: dict[str, dict[str, Any]] = strict(against_baselines(values, PROPOSED, BASELINES, TESTED))
+    tests: dict[str, dict[str, Any]] = strict(against_baselines(values, TESTED_METHODS, BASELINES, TESTED))
     return tests, left_out
 
 

@@ -41,16 +41,18 @@ def test_padding_is_that_of_the_field(field: list[int] | None, words: str) -> No
     assert ("raises the value" in identity) is (field != [176, 192])
 
 
-def test_the_number_of_tests_and_the_star_are_told_together() -> None:
+def test_the_number_of_tests_and_the_star_are_shown_together() -> None:
     (marks,) = [line for line in caption({"statistics": {"paired": {"identity": {"n": 12}}}}) if "* " in line]
     assert "a single test" in marks
     assert "four" not in " ".join(caption({}))
 
 
 @pytest.mark.parametrize("commits", [["abc", "def"], ["abc", None]])
-def test_several_versions_of_the_code_are_told(commits: list[str | None]) -> None:
-    (told,) = [line for line in caption({"commit": None, "commits": commits}) if "several versions" in line]
-    assert all(str(commit) in told for commit in commits)
+def test_several_versions_of_the_code_are_shown(commits: list[str | None]) -> None:
+    (sentence,) = [
+        line for line in caption({"commit": None, "commits": commits}) if "several versions" in line
+    ]
+    assert all(str(commit) in sentence for commit in commits)
 
 
 def test_one_version_of_the_code_is_not_several() -> None:
@@ -72,16 +74,16 @@ def test_a_valid_judge_needs_no_warning_and_any_other_does() -> None:
     assert validity({"valid": False, "invalid_reason": "h(copy) is 0.3."}).startswith(
         "INVALID: h(copy) is 0.3. Do"
     )
-    told = validity({"valid": False, "judge": {"dice_pooled": 0.6543, "h_copy": 0.3210}})
-    assert told.startswith("INVALID")
-    assert "0.654" in told
-    assert "0.321" in told
+    sentence = validity({"valid": False, "judge": {"dice_pooled": 0.6543, "h_copy": 0.3210}})
+    assert sentence.startswith("INVALID")
+    assert "0.654" in sentence
+    assert "0.321" in sentence
     for unknown in ({}, {"valid": None}):
         assert validity(unknown).startswith("INVALID")
 
 
 def test_balance_and_texture_are_explained_where_their_columns_stand() -> None:
-    told = " ".join(caption(table1()))
-    assert "Balance is the harmonic mean, by volume, of mask-normalised identity and the panel's" in told
-    assert "an outline of the lesion that stayed raises it" in told
-    assert "healthiness and balance are unreliable" in told
+    sentence = " ".join(caption(table1()))
+    assert "Balance is the harmonic mean, by volume, of mask-normalised identity and the panel's" in sentence
+    assert "an outline of the lesion that stayed raises it" in sentence
+    assert "healthiness and balance are unreliable" in sentence

@@ -22,11 +22,11 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     figures: list[Any] = []
     save = Figure.savefig
 
-    def kept(self: Figure, *args: Any, **more: Any) -> None:
+    def collect(self: Figure, *args: Any, **more: Any) -> None:
         figures.append(self)
         save(self, *args, **more)
 
-    monkeypatch.setattr(Figure, "savefig", kept)
+    monkeypatch.setattr(Figure, "savefig", collect)
     return figures
 
 
@@ -85,7 +85,7 @@ def test_methods_stand_as_points_with_numbers_and_oracles_do_not(tmp_path: Path,
     assert crosses[0].get_xdata()[0] == 0.981
 
 
-def test_an_invalid_judge_is_told_in_the_chart(tmp_path: Path, drawn: list[Any]) -> None:
+def test_an_invalid_judge_is_shown_in_the_chart(tmp_path: Path, drawn: list[Any]) -> None:
     identity_healthiness(tmp_path / "i.png", {**table1(), "valid": False})
     identity_healthiness(tmp_path / "j.png", table1())
     distributions(tmp_path / "d.png", volumes(), invalid=True)

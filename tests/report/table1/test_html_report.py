@@ -99,7 +99,7 @@ def test_it_says_everything_that_is_asked_for(tmp_path: Path) -> None:
         "Oracles",
         "Holm",
         "Judges",
-        "Does R obey the mask?",
+        "Does the reconstructor follow its mask?",
         "0123456789abcdef",
         "2.13.0",
     ):
@@ -125,7 +125,7 @@ def test_every_link_within_the_page_leads_somewhere(tmp_path: Path) -> None:
     assert all(text.count(f'id="{link}"') == 1 for link in links)
 
 
-def test_an_invalid_judge_is_told_before_any_number(tmp_path: Path) -> None:
+def test_an_invalid_judge_is_shown_before_any_number(tmp_path: Path) -> None:
     found = page(tmp_path, {**table1(), "valid": False, "invalid_reason": "its Dice is 0.61"})
     assert 0 < found.words.index("INVALID: its Dice is 0.61") < found.words.index("0.741")
     assert "may be believed" not in found.words

@@ -70,17 +70,23 @@ def test_controls_and_oracles_stand_apart() -> None:
         {cells[0] for cells in tables[title].rows} for title in ("Blends and controls", "Oracles")
     )
     assert oracles == {"fill, true mask", "mirror, true mask"}
-    assert {"copy", "fill, S's mask", "proposed (paired), midl2019, blend with S's mask"} <= controls
+    assert {
+        "copy",
+        "fill, segmentor's mask",
+        "proposed (paired), midl2019, blend with segmentor's mask",
+    } <= controls
     assert not any("true" in name for name in controls)
 
 
-def test_all_that_rests_on_the_judges_is_marked_in_a_void_row_and_nothing_else() -> None:
+def test_all_that_rests_on_the_judges_is_marked_in_an_unreliable_row_and_nothing_else() -> None:
     controls = by_title(table1())["Blends and controls"]
     marked = {
         cells[0]: [head for head, cell in zip(controls.heads, cells, strict=True) if "†" in cell]
         for cells in controls.rows
     }
-    assert marked.pop("fill, S's mask") == [head for head in controls.heads[2:] if "texture" not in head]
+    assert marked.pop("fill, segmentor's mask") == [
+        head for head in controls.heads[2:] if "texture" not in head
+    ]
     assert not any(marked.values())
 
 
@@ -94,7 +100,7 @@ def test_a_star_stands_only_where_it_is_given() -> None:
     ]
 
 
-def test_comparisons_are_told_whole_where_they_are_recorded() -> None:
+def test_comparisons_are_shown_whole_where_they_are_recorded() -> None:
     test = {"p": 0.001, "p_holm": 0.004, "star": True, "baseline": "cyclegan", "n": 12}
     table = by_title({**table1(), "statistics": {"paired": {"identity": test}}})["Statistics"]
     assert table.rows == [["proposed (paired)", "identity", "CycleGAN", "12", "0.001", "0.004*"]]
@@ -112,41 +118,43 @@ def test_the_statistics_table_says_which_tests_were_made() -> None:
     ):
         assert words in table.note
     facts = provenance({**values, "not_tested": ["healthiness: unreliable"]})[-1]
-    assert not facts.rows  # told there, not among the facts
+    assert not facts.rows  # shown there, not among the facts
 
 
 def test_what_stays_in_the_old_place_is_a_share() -> None:
     values = {"rows": [trained("paired") | {"mask_control": {"leak_at_original_site": measure(0.25)}}]}
-    table = by_title(values)["Does R obey the mask?"]
-    assert column(table, "R(x~, moved): share of the old place still found ↓")["proposed (paired)"] != "–"
+    table = by_title(values)["Does the reconstructor follow its mask?"]
+    assert column(table, "share left at the old place by a moved mask ↓")["proposed (paired)"] != "–"
 
 
-def test_every_judge_is_told_of_or_at_least_the_first() -> None:
+def test_every_judge_is_described_or_at_least_the_first() -> None:
     (only,) = by_title(table1())["Judges"].rows
     assert only == ["f_pre", "0.812", "0.789", "0.048"]
     judges = {"first": {"dice_pooled": 0.8, "held_out": False}, "threshold_rule": {"dice_pooled": 0.5}}
     table = by_title({**table1(), "judges": judges})["Judges"]
-    assert list(table.heads) == ["judge", "dice pooled", "held back"]
+    assert list(table.heads) == ["judge", "dice pooled", "held out"]
     assert table.rows == [["first", "0.800", "no"], ["threshold_rule", "0.500", "–"]]
 
 
 def test_secondary_measures_stand_by_theme_without_empty_rows_or_columns() -> None:
     tables = by_title(table1())
-    mask = tables["Does R obey the mask?"]
+    mask = tables["Does the reconstructor follow its mask?"]
     assert list(mask.heads) == [
         "row",
-        "cycle L1",
-        "lesion place, Dice",
-        "left by R(x~, 0) ↓",
-        "R(x~, moved), Dice ↑",
+        "cycle L1 ↓",
+        "lesion's place after the cycle, Dice ↑",
+        "lesion left by an empty mask ↓",
+        "lesion at a moved mask, Dice ↑",
     ]
     assert len(mask.rows) == 5
     assert mask.rows[0][1] == "0.021 ± 0.031 [0.002, 0.037]"
-    assert "flicker against input" not in tables["Outside the lesion, and what is left of it"].heads
+    assert not any(
+        "through-plane" in head for head in tables["Outside the lesion, and what is left of it"].heads
+    )
     assert "Against a truth: phantoms" not in tables
     found = tables["Segmentation, detection and anomaly"]
-    assert column(found, "detection small recall")["semi-supervised"] == "0.250"
-    assert column(found, "Dice of S ↑")["CycleGAN"] == "–"
+    assert column(found, "lesions by mm² <50 rate")["semi-supervised"] == "0.250"
+    assert column(found, "Dice of the segmentor ↑")["CycleGAN"] == "–"
 
 
 def test_a_measure_nobody_foresaw_is_shown_and_a_setting_is_not() -> None:
@@ -195,7 +203,7 @@ def test_nothing_at_all_is_an_empty_table_1() -> None:
     assert [table.rows for table in provenance({})] == [[], [], []]
 
 
-def test_provenance_is_told_with_what_each_training_took() -> None:
+def test_provenance_is_shown_with_what_each_training_took() -> None:
     steps = [{"kind": "train", "seconds": 12.5}, {"kind": "measure", "commit": "abc"}]
     training, done, facts = provenance({**table1(), "steps": steps})
     assert list(done.heads) == ["kind", "seconds", "commit"]

@@ -15,7 +15,8 @@ def test_a_row_tells_its_mask() -> None:
     assert row_label(row("paired")) == "proposed (paired)"
     assert row_label(row("fill", mask="true")) == "fill, true mask"
     assert (
-        row_label(row("paired", output="blend", mask="segmentor")) == "proposed (paired), blend with S's mask"
+        row_label(row("paired", output="blend", mask="segmentor"))
+        == "proposed (paired), blend with segmentor's mask"
     )
     assert row_label(row("paired", output="blend")) == "proposed (paired), blend"
     assert row_label({"method": "copy"}) == "copy"
@@ -33,7 +34,7 @@ def test_rows_are_ordered_by_method_preset_output_and_seed() -> None:
     assert ordered(rows) == [rows[5], rows[4], rows[3], rows[2], rows[1], rows[0]]
 
 
-def test_preset_and_seed_are_told_only_of_methods_with_several() -> None:
+def test_preset_and_seed_are_shown_only_of_methods_with_several() -> None:
     rows = [
         row("unpaired"),
         row("unpaired", seed=1),
@@ -47,6 +48,6 @@ def test_preset_and_seed_are_told_only_of_methods_with_several() -> None:
         "proposed (unpaired), seed 1",
         "proposed (paired), midl2019",
         "proposed (paired), media2020",
-        "proposed (paired), midl2019, blend with S's mask",
+        "proposed (paired), midl2019, blend with segmentor's mask",
         "copy",
     ]

@@ -50,7 +50,7 @@ def test_measures_become_lines_and_all_else_is_left_out() -> None:
     ]
 
 
-def test_of_one_volume_no_spread_is_told() -> None:
+def test_of_one_volume_no_spread_is_shown() -> None:
     one = {"mean": 0.5, "std": nan, "low": nan, "high": nan}
     lines = list(summary_lines({"identity": one, "healthiness": {**one, "pooled": 0.25}}))
     assert lines == ["identity: 0.500", "healthiness: 0.500, pooled 0.250"]
@@ -72,7 +72,7 @@ def test_markdown_holds_the_numbers_of_the_dict() -> None:
             found = [float(number) for number in re.findall(r"-?\d+\.\d+", cell)]
             for number, key in zip(found, ("mean", "std", "low", "high"), strict=True):
                 assert number == pytest.approx(expected[key], abs=0.0005001)
-        assert float(line["pooled – ours"]) == pytest.approx(
+        assert float(line["healthiness, pooled ↑ – ours"]) == pytest.approx(
             raw[method]["healthiness"]["pooled"], abs=0.0005001
         )
 
@@ -126,7 +126,7 @@ def test_latex_knows_a_minus() -> None:
     values = table1()
     values["rows"][7]["identity"] = one_volume(-0.25)
     assert "& $-$0.250* &" in table1_latex(values)
-    assert "held-back" in table1_latex(values)
+    assert "held-out" in table1_latex(values)
 
 
 def test_tsv_holds_every_number_as_it_is() -> None:

@@ -1,4 +1,4 @@
-"""What a reader must be told with Table 1: whether it may be believed, what it shows, what its marks mean."""
+"""What a reader must know of Table 1: whether it may be believed, what it shows, what its marks mean."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.report.table1 import paper
 from pseudohealthy.report.table1.cells import get_path, is_measured, point_estimate, text
 from pseudohealthy.report.table1.model import STAR, UNRELIABLE
-from pseudohealthy.report.table1.test_summary import tests_made
+from pseudohealthy.report.table1.test_summary import describe_tests
 
 LEAST_SIDE = 176  # pixels of a slice's side that five scales of windows of 11 need
 HEALTHINESS = (
@@ -44,7 +44,7 @@ def validity(table1: Mapping[str, Any]) -> str:
 
     Args:
         table1: `valid` says whether healthiness may be believed, `invalid_reason` why not; without a reason
-            the judge's own figures are told.
+            the judge's own figures are said.
     """
     valid = table1.get("valid")
     if valid:
@@ -66,14 +66,14 @@ def caption(table1: Mapping[str, Any]) -> list[str]:
     """The sentences under Table 1, the one of research use last.
 
     Args:
-        table1: `split.test`, `preprocessing.slice_shape`, `judge`, `commit` and `commits` are told of, and
-            what `tested.tests_made` reads; any may be missing.
+        table1: `split.test`, `preprocessing.slice_shape`, `judge`, `commit` and `commits` are read, and
+            what `test_summary.describe_tests` reads; any may be missing.
     """
     return [
         _what(table1),
         f"{_identity(get_path(table1, 'preprocessing.slice_shape'))} {HEALTHINESS} {TEXTURE}",
         _judge(table1),
-        " ".join([*tests_made(table1), MARKS]),
+        " ".join([*describe_tests(table1), MARKS]),
         *_versions(table1),
         BESIDE,
         RESEARCH_USE,
@@ -88,13 +88,15 @@ def _what(table1: Mapping[str, Any]) -> str:
     return f"Mean ± standard deviation over {volumes} [95 % bootstrap interval]."
 
 
-def _identity(field: Sequence[int] | None) -> str:
-    """How identity is measured, and to what slices of this field are padded for it."""
+def _identity(slice_shape: Sequence[int] | None) -> str:
+    """How identity is measured, and to what slices of this shape are padded for it."""
     raised = "without which five scales cannot be computed and which raises the value"
-    if not field:
+    if not slice_shape:
         padding = f"slices are zero-padded where a side is under {LEAST_SIDE}, {raised}"
     else:
-        size, padded = (_size(sides) for sides in (field, [max(side, LEAST_SIDE) for side in field]))
+        size, padded = (
+            _size(sides) for sides in (slice_shape, [max(side, LEAST_SIDE) for side in slice_shape])
+        )
         padding = f"slices of {size} pixels are zero-padded to {padded}, {raised}"
         if size == padded:
             padding = f"slices of {size} pixels, not padded"

@@ -9,27 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pseudohealthy.catalogue.methods import ENTRIES, GREY
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.files import replace
 from pseudohealthy.report.table1.caption import title, validity
 from pseudohealthy.report.table1.cells import get_path, is_measured
 from pseudohealthy.report.table1.label_placement import Label, place
 from pseudohealthy.report.table1.model import is_unreliable
-from pseudohealthy.report.table1.paper import CONTROLS
 from pseudohealthy.report.table1.row_labels import distinct_labels, is_oracle, ordered
 
-# Okabe and Ito's colours, which the colour-blind can tell apart; each method has its own marker too.
-STYLES: Mapping[str, tuple[str, str]] = {
-    "conditional_gan": ("#e69f00", "s"),
-    "cyclegan": ("#56b4e9", "D"),
-    "unpaired": ("#009e73", "^"),
-    "paired": ("#d55e00", "o"),
-    "semi_supervised": ("#cc79a7", "v"),
-    "inpainter": ("#0072b2", "P"),
-}
-OTHER = ("#6e6e6e", "X")
+OTHER = (GREY, "X")
 INVALID = " – INVALID"
-SHOWN = {"identity": "identity (MS-SSIM)", "healthiness": "healthiness"}
+SHOWN = {"identity": "identity (MS-SSIM)", "healthiness": "healthiness"}  # axes
 
 
 def distributions(path: Path, volumes: pd.DataFrame, *, invalid: bool = False) -> None:
@@ -68,7 +59,7 @@ def identity_healthiness(path: Path, table1: Mapping[str, Any]) -> None:
     Args:
         path: of the PNG.
         table1: as of `tables.table1_markdown`; oracles are left out. Bars are the bootstrap intervals; hollow
-            is a blend, a cross a unreliable healthiness.
+            is a blend, a cross an unreliable healthiness.
 
     Raises:
         PseudohealthyError: it cannot be written.
@@ -193,10 +184,9 @@ def _legend(figure: Any, axis: Any) -> None:
 
 
 def _style(method: object) -> tuple[str, str]:
-    if method in CONTROLS and method not in STYLES:
-        markers = dict(zip(CONTROLS, "Ph*pXd>", strict=True))
-        return OTHER[0], markers[str(method)]
-    return STYLES.get(str(method), OTHER)
+    """Colour and marker of a method's points."""
+    entry = ENTRIES.get(str(method))
+    return (entry.colour, entry.marker) if entry else OTHER
 
 
 def _figure(width: float, height: float, heading: str) -> Any:

@@ -7,6 +7,16 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from pseudohealthy.catalogue.measures import (
+    MAIN,
+    MEASURES,
+    TESTED,
+    THEMES,
+    head_of,
+    key_of,
+    rests_on_judge,
+)
+from pseudohealthy.catalogue.methods import SYNTHESIS, method_name
 from pseudohealthy.report.table1 import paper
 from pseudohealthy.report.table1.cells import (
     MISSING,
@@ -18,7 +28,7 @@ from pseudohealthy.report.table1.cells import (
     text,
 )
 from pseudohealthy.report.table1.row_labels import Row, distinct_labels, is_oracle, ordered, row_label
-from pseudohealthy.report.table1.test_summary import tests_made
+from pseudohealthy.report.table1.test_summary import describe_tests
 
 STAR, UNRELIABLE = "*", "†"
 Named = tuple[str, Row]
@@ -47,81 +57,16 @@ class Table:
         return [(name, len(list(members))) for name, members in groupby(self.groups)]
 
 
-# the shared columns of methods, controls and oracles
-MEASURED = (
-    "identity ↑",
-    "healthiness ↑",
-    "pooled",
-    "relative to input",
-    "panel mean",
-    "panel worst",
-    "held-back judge",
-    "insertion recall ↑",
-    "balance ↑",
-    "texture (1 is ideal)",
-)
-TESTED = ("identity", "healthiness", "balance")
-
-# Secondary measures by theme: a key of a row stands for all that lies under it.
-THEMES: Mapping[str, tuple[str, ...]] = {
-    "Outside the lesion, and what is left of it": (
-        "identity_normalised",
-        "psnr_outside",
-        "mae_outside",
-        "residual_contrast",
-        "reseg_auroc",
-        "reseg_auroc_coordinates",
-        "reseg_excess_auroc",
-        "checkerboard",
-        "through_plane_inconsistency",
-    ),
-    "Against a truth: a real lesion put into a healthy slice": ("truth_transplant",),
-    "Against a truth: phantoms": ("truth_phantom",),
-    "Does R obey the mask?": ("cycle", "mask_control"),
-    "Healthy in, healthy out": ("healthy_in",),
-    "Segmentation, detection and anomaly": (
-        "segmentor_dice",
-        "anomaly_auprc",
-        "anomaly_auprc_flair",
-        "detection",
-    ),
-}
-HEADS: Mapping[str, str] = {
-    "identity_normalised": "mask-normalised MS-SSIM ↑",
-    "psnr_outside": "PSNR outside, dB ↑",
-    "mae_outside": "MAE outside ↓",
-    "residual_contrast": "residual contrast (0 is ideal)",
-    "reseg_auroc": "re-segmentability, AUROC",
-    "reseg_auroc_coordinates": "of coordinates alone",
-    "reseg_excess_auroc": "above coordinates (0 is ideal)",
-    "checkerboard": "checkerboard against input",
-    "through_plane_inconsistency": "flicker against input",
-    "cycle.l1": "cycle L1",
-    "cycle.location_dice": "lesion place, Dice",
-    "cycle.l1_quantised": "cycle L1, rounded",
-    "cycle.location_dice_quantised": "lesion place, Dice, rounded",
-    "mask_control.residual_without_mask": "left by R(x~, 0) ↓",
-    "mask_control.moved_mask_dice": "R(x~, moved), Dice ↑",
-    "mask_control.leak_at_original_site": "R(x~, moved): share of the old place still found ↓",
-    "healthy_in.mae": "MAE of G(x) ↓",
-    "healthy_in.ms_ssim": "MS-SSIM of G(x) ↑",
-    "healthy_in.false_positive_voxels": "voxels S marks ↓",
-    "healthy_in.reconstructed_mae": "MAE of R(x, 0) ↓",
-    "segmentor_dice": "Dice of S ↑",
-    "anomaly_auprc": "AUPRC of |x - x~| ↑",
-    "anomaly_auprc_flair": "AUPRC of FLAIR",
-}
-WORDS: Mapping[str, str] = {"psnr": "PSNR", "ssim": "SSIM", "mae": "MAE", "auprc": "AUPRC"}
 BLENDS = (
     "A blend keeps the input wherever the segmentor sees no lesion, so its identity is high by construction. "
-    "Controls know nothing of health; they say what each measure makes of simple changes."
+    "Controls know nothing of health; they say what value each measure has for simple changes."
 )
 ORACLES = "They are given the true mask, which nobody has of a new patient: not to be compared with methods."
-ELSEWHERE = (  # in table1, told in other places
+ELSEWHERE = (  # in table1, shown in other places
     *("rows", "judge", "judges", "statistics", "baselines", "not_tested"),
     *("steps", "choice_rule", "research_use"),
 )
-NO_MEASURES = (*TESTED, "texture", "p_holm", "star")
+NO_MEASURES = (*(key.partition(".")[0] for key in MAIN), "p_holm", "star")
 
 
 def parts(table1: Mapping[str, Any]) -> list[Table]:
@@ -162,32 +107,30 @@ def provenance(table1: Mapping[str, Any]) -> list[Table]:
 
 def is_method(row: Row) -> bool:
     """A trained method's raw output: what the paper's Table 1 compares."""
-    return row["method"] in paper.TRAINED and row.get("output") != "blend" and not is_oracle(row)
+    return row["method"] in SYNTHESIS and row.get("output") != "blend" and not is_oracle(row)
 
 
 def main_table(table1: Mapping[str, Any]) -> Table:
     """The methods' raw output, a row a preset and seed, beside the paper's figures."""
     rows = [row for row in ordered(table1.get("rows") or []) if is_method(row)]
-    heads = ["method", "preset", "seed", "images", *MEASURED, *(measure for _, measure in paper.COLUMNS)]
-    groups = [""] * 4 + ["ours"] * len(MEASURED) + [f"the paper's, {data}" for data, _ in paper.COLUMNS]
+    heads = ["method", "preset", "seed", "images", *_heads(), *(measure for _, measure in paper.COLUMNS)]
+    groups = [""] * 4 + ["ours"] * len(MAIN) + [f"the paper's, {data}" for data, _ in paper.COLUMNS]
     return Table(
         "Table 1", heads, [_identified(row) + _measured(row) + _reported(row) for row in rows], groups
     )
 
 
 def statistics_table(table1: Mapping[str, Any], named: Sequence[Named]) -> Table:
-    """Each comparison with the better baseline; where only the rows tell of them, their adjusted p."""
+    """Each comparison with the better baseline; where only the rows record them, their adjusted p."""
     heads = ["row", "measure", "against", "volumes", "p", "p after Holm"]
-    compared = {
-        paper.method_name(method): tests for method, tests in (table1.get("statistics") or {}).items()
-    }
+    compared = {method_name(method): tests for method, tests in (table1.get("statistics") or {}).items()}
     if not compared:
         compared = {name: _tests(row) for name, row in named}
     body = [
         [
             name,
             measure,
-            paper.method_name(test["baseline"]) if test.get("baseline") else MISSING,
+            method_name(test["baseline"]) if test.get("baseline") else MISSING,
             text(test.get("n")),
             _probability(test.get("p")),
             _probability(test.get("p_holm")) + (STAR if test.get("star") else ""),
@@ -195,7 +138,7 @@ def statistics_table(table1: Mapping[str, Any], named: Sequence[Named]) -> Table
         for name, tests in compared.items()
         for measure, test in tests.items()
     ]
-    return Table("Statistics", heads, body, note=" ".join(tests_made(table1)))
+    return Table("Statistics", heads, body, note=" ".join(describe_tests(table1)))
 
 
 def judges_table(table1: Mapping[str, Any]) -> Table:
@@ -221,14 +164,12 @@ def members_table(named: Sequence[Named]) -> Table:
 
 def secondary_tables(named: Sequence[Named]) -> Iterator[Table]:
     """All further measures by theme; a column that no row has is left out, and so is such a row."""
-    found = {name: _secondary(row) for name, row in named}
-    paths = list(dict.fromkeys(path for each in found.values() for path in each))
-    left = list(paths)
-    for title, keys in THEMES.items():
-        chosen = [path for key in keys for path in paths if f"{path}.".startswith(f"{key}.")]
-        left = [path for path in left if path not in chosen]
-        yield _theme(title, found, chosen)
-    yield _theme("Other measures", found, left)
+    values = {name: _secondary(row) for name, row in named}
+    paths = list(dict.fromkeys(path for each in values.values() for path in each))
+    for theme in THEMES[1:]:
+        keys = [key for key, measure in MEASURES.items() if measure.theme == theme]
+        yield _theme(theme, values, [path for key in keys for path in paths if key_of(path) == key])
+    yield _theme("Other measures", values, [path for path in paths if key_of(path) is None])
 
 
 def training_table(rows: Sequence[Row]) -> Table:
@@ -243,7 +184,12 @@ def training_table(rows: Sequence[Row]) -> Table:
 
 
 def _controls(title: str, named: Sequence[Named], note: str) -> Table:
-    return Table(title, ["row", *MEASURED], [[name, *_measured(row)] for name, row in named], note=note)
+    return Table(title, ["row", *_heads()], [[name, *_measured(row)] for name, row in named], note=note)
+
+
+def _heads() -> list[str]:
+    """The shared columns of methods, controls and oracles."""
+    return [MEASURES[key].head for key in MAIN]
 
 
 def _facts(title: str, values: Mapping[str, Any]) -> Table:
@@ -255,21 +201,27 @@ def _identified(row: Row) -> list[str]:
 
 
 def _measured(row: Row) -> list[str]:
-    """The cells of MEASURED; whatever rests on the judges is marked in a unreliable row."""
-    unreliable = UNRELIABLE if is_unreliable(row) else ""
-    healthiness = dict(row.get("healthiness") or {})
-    pooled = healthiness.pop("pooled", None)
-    further = [
-        point_estimate(healthiness.get(key)) for key in ("rel", "panel_mean", "panel_worst", "held_out")
-    ]
-    return [
-        cell(row.get("identity"), _star(row, "identity")),
-        cell(healthiness, _star(row, "healthiness") + unreliable),
-        *(cell(value, unreliable) for value in (pooled, *further)),
-        cell(healthiness.get("insertion_recall"), unreliable),
-        cell(row.get("balance"), _star(row, "balance") + unreliable),
-        cell(row.get("texture")),
-    ]
+    return [measured(row, key) for key in MAIN]
+
+
+def measured(row: Row, key: str) -> str:
+    """A measure of Table 1 as the text of its cell.
+
+    A part of a measure, such as `healthiness.pooled`, is one number and has a column of its own. A star is
+    set behind what was tested, and a dagger behind whatever rests on the judge in an unreliable row.
+    """
+    value = get_path(row, key)
+    if "." in key:
+        value = point_estimate(value)
+    elif isinstance(value, Mapping):
+        value = {name: each for name, each in value.items() if name != "pooled"}
+    return cell(value, marks(row, key))
+
+
+def marks(row: Row, key: str) -> str:
+    """The star and the dagger of a measure of Table 1, where they are due."""
+    unreliable = UNRELIABLE if rests_on_judge(key) and is_unreliable(row) else ""
+    return _star(row, key) + unreliable
 
 
 def is_unreliable(row: Row) -> bool:
@@ -283,11 +235,11 @@ def _reported(row: Row) -> list[str]:
 
 
 def _star(row: Row, measure: str) -> str:
-    return STAR if get_path(row, f"star.{measure}") else ""
+    return STAR if measure in TESTED and get_path(row, f"star.{measure}") else ""
 
 
 def _tests(row: Row) -> dict[str, dict[str, Any]]:
-    """What a row tells of its comparisons, by measure."""
+    """The tests that a row records, by measure."""
     adjusted = {measure: get_path(row, f"p_holm.{measure}") for measure in TESTED}
     return {
         measure: {"p_holm": p, "star": get_path(row, f"star.{measure}")}
@@ -301,26 +253,20 @@ def _probability(value: Any) -> str:
 
 
 def _secondary(row: Row) -> dict[str, Any]:
-    """Measures by path, except the main ones; where no theme names them, only those over volumes."""
-    named = {key for keys in THEMES.values() for key in keys}
+    """Measures by path, except the main ones; unknown ones only where they are over volumes."""
     return {
         path: value
         for key in row
         if key not in NO_MEASURES
         for path, value in measures({key: row[key]})
-        if cell(value) != MISSING and (key in named or isinstance(value, Mapping))
+        if cell(value) != MISSING and (key_of(path) or isinstance(value, Mapping))
     }
 
 
-def _theme(title: str, found: Mapping[str, Mapping[str, Any]], paths: Sequence[str]) -> Table:
+def _theme(title: str, values: Mapping[str, Mapping[str, Any]], paths: Sequence[str]) -> Table:
     body = [
         [name, *(cell(each.get(path)) for path in paths)]
-        for name, each in found.items()
+        for name, each in values.items()
         if any(path in each for path in paths)
     ]
-    return Table(title, ["row", *map(_head, paths)], body)
-
-
-def _head(path: str) -> str:
-    words = path.removeprefix("truth_transplant.").removeprefix("truth_phantom.").replace(".", "_").split("_")
-    return HEADS.get(path, " ".join(WORDS.get(word, word) for word in words))
+    return Table(title, ["row", *map(head_of, paths)], body)

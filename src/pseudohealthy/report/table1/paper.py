@@ -1,4 +1,4 @@
-"""The paper's own Table 1, once, and what its methods and ours are called, in its order."""
+"""The paper's own Table 1, once."""
 
 from __future__ import annotations
 
@@ -56,31 +56,3 @@ TABLE_1: Mapping[str, tuple[Reported, ...]] = {  # figures in the order of COLUM
         Reported(0.98, 0.04, star=True),
     ),
 }
-
-TRAINED: Mapping[str, str] = {  # what makes a whole new image; the paper's four first, in its order
-    "conditional_gan": "conditional GAN",
-    "cyclegan": "CycleGAN",
-    "unpaired": "proposed (unpaired)",
-    "paired": "proposed (paired)",
-    "semi_supervised": "semi-supervised",
-}
-CONTROLS: Mapping[str, str] = {
-    "inpainter": "inpainter",
-    "copy": "copy",
-    "blur": "blur",
-    "constant": "constant",
-    "mirror": "mirror",
-    "fill": "fill",
-    "threshold_fill": "threshold-fill",
-}
-METHODS: Mapping[str, str] = {**TRAINED, **CONTROLS}
-
-
-def method_name(method: str) -> str:
-    """How a method is called in tables and pictures; one that is not known keeps its own name."""
-    return METHODS.get(method, method.replace("_", " "))
-
-
-def method_order(method: str) -> int:
-    """The paper's order, then ours, then the controls, then what is not known."""
-    return list(METHODS).index(method) if method in METHODS else len(METHODS)

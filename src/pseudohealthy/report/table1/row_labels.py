@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pseudohealthy.catalogue.methods import method_name, method_order
 from pseudohealthy.report.table1.cells import is_measured
-from pseudohealthy.report.table1.paper import method_name, method_order
 
-MASKS: Mapping[str, str] = {"segmentor": "S's mask", "true": "true mask"}
+MASKS: Mapping[str, str] = {"segmentor": "segmentor's mask", "true": "true mask"}
 PRESETS = ("midl2019", "media2020", "default")
 
 Row = Mapping[str, Any]
@@ -48,8 +48,8 @@ def distinct_labels(rows: Sequence[Row]) -> list[str]:
 def _distinct(row: Row, several: Mapping[str, set[str]]) -> str:
     method = str(row["method"])
     forms = {"preset": "{}", "seed": "seed {}"}
-    told = [key for key in forms if method in several[key] and is_measured(row.get(key))]
-    return ", ".join([method_name(method), *(forms[key].format(row[key]) for key in told), *_what(row)])
+    reported = [key for key in forms if method in several[key] and is_measured(row.get(key))]
+    return ", ".join([method_name(method), *(forms[key].format(row[key]) for key in reported), *_what(row)])
 
 
 def _what(row: Row) -> list[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pseudohealthy.report.table1.paper import method_name
+from pseudohealthy.catalogue.methods import method_name
 
 LEVEL = 0.05  # of a star
 
 
-def tests_made(table1: Mapping[str, Any]) -> list[str]:
+def describe_tests(table1: Mapping[str, Any]) -> list[str]:
     """Sentences on the tests as `statistics` records them.
 
     Args:
@@ -19,11 +19,13 @@ def tests_made(table1: Mapping[str, Any]) -> list[str]:
     """
     made = _made(table1)
     if made:
-        told = f"{_against(table1)}: {_family(len(made))}, adjusted after Holm."
+        sentence = f"{_against(table1)}: {_family(len(made))}, adjusted after Holm."
     else:
-        told = "No test was made." if "statistics" in table1 else f"{_against(table1)}, adjusted after Holm."
+        sentence = (
+            "No test was made." if "statistics" in table1 else f"{_against(table1)}, adjusted after Holm."
+        )
     left = "; ".join(str(each).rstrip(".") for each in table1.get("not_tested") or ())
-    return [told, *([f"Left out of the tests: {left}."] if left else []), *_out_of_reach(made)]
+    return [sentence, *([f"Left out of the tests: {left}."] if left else []), *_out_of_reach(made)]
 
 
 def _made(table1: Mapping[str, Any]) -> list[Mapping[str, Any]]:
