@@ -14,8 +14,9 @@ import pytest
 from fixtures.drawn_cohort import drawn
 from pseudohealthy.assessment.checkpoint_selection import RULE
 from pseudohealthy.errors import RESEARCH_USE
+from pseudohealthy.experiment.config import Experiment
 from pseudohealthy.experiment.results import by_volume, curves, table1
-from pseudohealthy.experiment.steps import DONE, Experiment, Step, plan
+from pseudohealthy.experiment.steps import DONE, SELECTION, Step, list_steps
 from pseudohealthy.files import as_tsv, make_folder, write_json, write_text
 
 METHODS = [
@@ -41,7 +42,7 @@ class Finished:
     def __init__(self, out: Path, seeds: tuple[int, ...] = (0,)) -> None:
         given = {"name": "x", "methods": METHODS, "seeds": seeds, "judges": JUDGES, "held_out": "spare"}
         self.experiment, self.out = Experiment.model_validate(given), out
-        self.steps = plan(self.experiment, "drawn")
+        self.steps = list_steps(self.experiment, "drawn")
         for number, step in enumerate(self.steps):
             folder = step.folder(out)
             make_folder(folder)
@@ -50,16 +51,16 @@ class Finished:
             write_json(folder / DONE, done)
 
     def _write(self, step: Step, folder: Path) -> None:
-        if step.kind == "references":
+        if step.kind == "protocol":
             facts = {"judges": judges(), "valid": True, "invalid_reason": None, "threshold": 0.5}
             write_json(folder / "judges.json", facts)
         elif step.kind == "train":
             make_folder(folder / "run")
             write_json(folder / "run/clock.json", {"images": 400, "seconds": 5400.0})
-        elif step.kind == "choose":
+        elif step.kind == "select":
             points = [{"images": n, "identity": n / 1000, "healthiness": 0.5, "choice": 0.1} for n in (4, 8)]
             curve = [] if "inpainter" in step.name else points
-            write_json(folder / "choice.json", {"weights": "w", "images": 8, "curve": curve})
+            write_json(folder / SELECTION, {"weights": "w", "images": 8, "curve": curve})
         elif step.row is not None:
             write_text(folder / "volumes.tsv", as_tsv(values(IDENTITY.get(step.row.method, 0.4))))
             write_json(folder / "numbers.json", {"healthiness.insertion_recall": 0.9})
@@ -79,7 +80,7 @@ class Finished:
 
     def judged(self, **changes: Any) -> None:
         """Change `judges.json`."""
-        (step,) = (step for step in self.steps if step.kind == "references")
+        (step,) = (step for step in self.steps if step.kind == "protocol")
         self.edit(step.folder(self.out) / "judges.json", **changes)
 
     def table(self) -> dict[str, Any]:

@@ -16,9 +16,9 @@ import pytest
 
 from fixtures.cohorts import bids, participants
 from pseudohealthy.errors import RESEARCH_USE, InputError
+from pseudohealthy.experiment.config import Data, Experiment, read_experiment
 from pseudohealthy.experiment.publish import render
-from pseudohealthy.experiment.runner import list_steps, prepared_cohort, reproduce
-from pseudohealthy.experiment.steps import Data, Experiment, read_experiment
+from pseudohealthy.experiment.runner import describe_steps, prepared_cohort, reproduce
 
 SMOKE = Path(__file__).resolve().parents[2] / "configs" / "smoke.yaml"
 PROGRAM = [sys.executable, "-m", "pseudohealthy.cli.main"]
@@ -170,7 +170,7 @@ def test_tables_figures_and_report_can_be_made_again_from_the_files(out: Path, t
 
 
 def test_what_is_done_is_not_done_again(out: Path, experiment: Experiment) -> None:
-    assert all(line.startswith("done") for line in list_steps(experiment, out))
+    assert all(line.startswith("done") for line in describe_steps(experiment, out))
     before = {path: path.stat().st_mtime_ns for path in (out / "train").rglob("*") if path.is_file()}
     written = (out / "results/table1.json").read_bytes()
     reproduce(experiment, out, device="cpu")
@@ -180,10 +180,10 @@ def test_what_is_done_is_not_done_again(out: Path, experiment: Experiment) -> No
 
 def test_another_setting_is_to_do_and_the_rest_stays_done(out: Path, experiment: Experiment) -> None:
     changed = read_experiment(SMOKE, ["judges.other_seed.training.seed=9"])
-    to_do = [line for line in list_steps(changed, out) if line.startswith("to do")]
+    to_do = [line for line in describe_steps(changed, out) if line.startswith("to do")]
     assert any("judge other_seed" in line for line in to_do)
     assert not any("train " in line or "judge first" in line for line in to_do)
-    assert "24 images" in next(line for line in list_steps(experiment, out) if "train paired" in line)
+    assert "24 images" in next(line for line in describe_steps(experiment, out) if "train paired" in line)
 
 
 def test_data_that_is_missing_or_too_much_is_told(tmp_path: Path, experiment: Experiment) -> None:
