@@ -90,14 +90,14 @@ class Finished:
         return found
 
 
-def test_real_healthy_slices_stand_beside_what_is_healed(finished: Finished) -> None:
-    """As the judges' own figures have it: the panel's mean and worst, and the one held back apart."""
-    told = finished.table()["healthy_slices"]
-    assert told == pytest.approx({"pooled": 0.6, "panel_mean": 0.7, "panel_worst": 0.6, "held_out": 0.9})
+def test_real_healthy_slices_stand_beside_what_is_processed(finished: Finished) -> None:
+    """As the judges' own figures have it: the panel's mean and worst, and the held-out judge apart."""
+    values = finished.table()["healthy_slices"]
+    assert values == pytest.approx({"pooled": 0.6, "panel_mean": 0.7, "panel_worst": 0.6, "held_out": 0.9})
 
 
 def judges(recall: float | None = 0.9) -> dict[str, dict[str, Any]]:
-    """Three judges' facts, the last of them held back; the first sees most where nothing is."""
+    """Three judges' facts, the last of them held out; the first marks most where no lesion is."""
     return {
         name: {
             "insertion_recall": recall,
@@ -187,7 +187,7 @@ def test_another_preset_of_a_method_does_not_enter_its_test(finished: Finished) 
     assert finished.table()["statistics"] == before
 
 
-def test_void_healthiness_is_not_tested_and_is_named(finished: Finished) -> None:
+def test_unreliable_healthiness_is_not_tested_and_is_named(finished: Finished) -> None:
     """Identity does not need the judge: four tests are left in the family."""
     finished.recall("paired-default-s0-raw", 0.84)
     table = finished.table()
@@ -203,7 +203,7 @@ def test_void_healthiness_is_not_tested_and_is_named(finished: Finished) -> None
     assert the_paired(table)["p_holm"]["healthiness"] is the_paired(table)["p_holm"]["balance"] is None
 
 
-def test_a_void_baseline_is_no_rival(finished: Finished) -> None:
+def test_an_unreliable_baseline_is_no_rival(finished: Finished) -> None:
     finished.recall("cyclegan-default-s0-raw", 0.2)
     table = finished.table()
     assert "CycleGAN" in table["not_tested"][0]
@@ -228,7 +228,7 @@ def test_a_row_that_was_made_without_a_measure_is_named(finished: Finished) -> N
     ("recall", "reference", "unreliable"),
     [(0.85, 0.9, False), (0.84, 0.9, True), (1.0, 0.9, False), (None, 0.9, True), (0.9, None, True)],
 )
-def test_healthiness_is_void_by_the_judge_s_recall(
+def test_healthiness_is_unreliable_by_the_judge_s_recall(
     finished: Finished, recall: float | None, reference: float | None, unreliable: bool
 ) -> None:
     finished.recall("copy-raw", recall)
@@ -272,7 +272,7 @@ def test_a_volume_s_values_are_averaged_over_seeds_before_testing(tmp_path: Path
         assert row(found, "paired", preset="default", seed=seed)["star"]["identity"] is True
 
 
-def test_one_void_seed_makes_the_method_s_healthiness_void(tmp_path: Path) -> None:
+def test_one_unreliable_seed_makes_the_method_s_healthiness_unreliable(tmp_path: Path) -> None:
     finished = Finished(tmp_path, seeds=(0, 1))
     finished.recall("paired-default-s1-raw", 0.1)
     table = finished.table()
@@ -349,7 +349,7 @@ def test_every_value_of_every_row_and_volume_is_in_one_table(finished: Finished)
     assert found["value"].notna().all()
 
 
-def test_curves_say_which_checkpoint_was_taken(finished: Finished) -> None:
+def test_curves_say_which_checkpoint_was_selected(finished: Finished) -> None:
     found = curves(finished.out, finished.steps)
     assert "inpainter" not in set(found["method"])
     for keys, curve in found.groupby(["method", "preset"]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,7 +13,6 @@ from pseudohealthy.catalogue.methods import METHODS
 from pseudohealthy.catalogue.rows import THRESHOLD_RULE
 from pseudohealthy.config import (
     Frozen,
-    MethodName,
     Preprocessing,
     PresetName,
     Settings,
@@ -25,12 +24,10 @@ from pseudohealthy.config import (
     validated,
 )
 
-TRAINABLE = tuple(name for name in get_args(MethodName) if METHODS[name].role != "judge")
-SYNTHESIS = tuple(name for name in TRAINABLE if METHODS[name].can("synthesize"))
+TRAINABLE = tuple(name for name, method in METHODS.items() if method.role != "judge")
+SYNTHESIS = tuple(name for name, method in METHODS.items() if method.can("synthesize"))
 FACTORIZATION = tuple(name for name in SYNTHESIS if METHODS[name].can("segment"))
-UNETS = tuple(
-    name for name in get_args(MethodName) if METHODS[name].can("segment") or METHODS[name].can("inpaint")
-)
+UNETS = tuple(name for name, method in METHODS.items() if method.can("segment") or method.can("inpaint"))
 # Settings that only some methods read. An experiment's `settings` are meant for all methods and judges; one
 # that does not read a setting keeps its default, so that a change of it does not train that one again.
 READ_ONLY_BY: tuple[tuple[tuple[str, ...], Mapping[str, tuple[str, ...]]], ...] = (
