@@ -85,9 +85,9 @@ class Finished:
 
     def table(self) -> dict[str, Any]:
         """Its `table1.json`, which must be strict."""
-        found = table1(self.experiment, self.out, self.steps, drawn())
-        json.dumps(found, allow_nan=False)
-        return found
+        results = table1(self.experiment, self.out, self.steps, drawn())
+        json.dumps(results, allow_nan=False)
+        return results
 
 
 def test_real_healthy_slices_stand_beside_what_is_processed(finished: Finished) -> None:
@@ -137,8 +137,8 @@ def finished(tmp_path: Path) -> Finished:
 def row(table: dict[str, Any], method: str, output: str = "raw", **given: Any) -> dict[str, Any]:
     """The only row of its kind."""
     wanted = {"method": method, "output": output, **given}
-    (found,) = [each for each in table["rows"] if wanted.items() <= each.items()]
-    return dict(found)
+    (only,) = [each for each in table["rows"] if wanted.items() <= each.items()]
+    return dict(only)
 
 
 def the_paired(table: dict[str, Any]) -> dict[str, Any]:
@@ -263,13 +263,13 @@ def test_a_volume_s_values_are_averaged_over_seeds_before_testing(tmp_path: Path
         table = values(IDENTITY["cyclegan"])
         table["identity"] += share * gains
         write_text(finished.measured(f"paired-default-s{seed}-raw") / "volumes.tsv", as_tsv(table))
-    found = finished.table()
-    test = found["statistics"]["paired"]["identity"]
+    results = finished.table()
+    test = results["statistics"]["paired"]["identity"]
     assert (test["n"], test["p"]) == (8, pytest.approx(4 / 2**8))
-    means = [row(found, "paired", preset="default", seed=seed)["identity"]["mean"] for seed in (0, 1)]
+    means = [row(results, "paired", preset="default", seed=seed)["identity"]["mean"] for seed in (0, 1)]
     assert means[0] > IDENTITY["cyclegan"] + 0.0035 > means[1]
     for seed in (0, 1):
-        assert row(found, "paired", preset="default", seed=seed)["star"]["identity"] is True
+        assert row(results, "paired", preset="default", seed=seed)["star"]["identity"] is True
 
 
 def test_one_unreliable_seed_makes_the_method_s_healthiness_unreliable(tmp_path: Path) -> None:
@@ -304,7 +304,7 @@ def test_a_row_says_what_it_was_trained_with(finished: Finished) -> None:
 
 
 def test_a_row_s_figures_are_those_of_its_files(finished: Finished) -> None:
-    """Mean found: 100 (1 - 0.8) + 3.5 of 100 voxels; what does not apply is null."""
+    """Mean detected: 100 (1 - 0.8) + 3.5 of 100 voxels; what does not apply is null."""
     by_size = {"<50": {"lesions": 0, "detected": 0, "rate": None}}
     finished.edit(
         finished.measured("paired-default-s0-raw") / "numbers.json",
@@ -338,25 +338,25 @@ def test_every_value_of_every_row_and_volume_is_in_one_table(finished: Finished)
     table = values(0.4)
     table.loc["03", "identity"] = float("nan")
     write_text(finished.measured("copy-raw") / "volumes.tsv", as_tsv(table))
-    found = by_volume(finished.out, finished.steps)
+    long = by_volume(finished.out, finished.steps)
     expected = ["method", "preset", "output", "mask", "seed", "volume", "measure", "value"]
-    assert list(found.columns) == expected
-    own = found[(found["method"] == "copy") & (found["measure"] == "identity")]
+    assert list(long.columns) == expected
+    own = long[(long["method"] == "copy") & (long["measure"] == "identity")]
     assert own["volume"].tolist() == [volume for volume in VOLUMES if volume != "03"]
     assert own["value"].tolist() == pytest.approx(table["identity"].dropna().tolist())
-    oracle = found[(found["method"] == "fill") & (found["mask"] == "true")]
+    oracle = long[(long["method"] == "fill") & (long["mask"] == "true")]
     assert len(oracle) == len(VOLUMES) * len(table.columns)
-    assert found["value"].notna().all()
+    assert long["value"].notna().all()
 
 
 def test_curves_say_which_checkpoint_was_selected(finished: Finished) -> None:
-    found = curves(finished.out, finished.steps)
-    assert "inpainter" not in set(found["method"])
-    for keys, curve in found.groupby(["method", "preset"]):
+    points = curves(finished.out, finished.steps)
+    assert "inpainter" not in set(points["method"])
+    for keys, curve in points.groupby(["method", "preset"]):
         assert curve["images"].tolist() == [4, 8], keys
         assert curve["chosen"].tolist() == [False, True]
         assert curve["seed"].tolist() == [0, 0]
-    assert len(found) == 2 * (len(METHODS) - 1)
+    assert len(points) == 2 * (len(METHODS) - 1)
 
 
 @pytest.mark.parametrize("make", [curves, by_volume])

@@ -84,9 +84,9 @@ class Data(Frozen):
     Attributes:
         phantom: synthetic subjects; None: the folders that the command line gives.
         layout: of those folders.
-        choose: so many subjects, drawn by `seed`; None: all.
+        choose: number of subjects to draw by `seed`; None: all.
         fractions: shares of train, validation and test subjects, where the data set has no split of its own.
-        seed: of the choice and the split.
+        seed: of that draw and the split.
         controls: what `group` in `participants.tsv` calls healthy controls; empty: the words that are known.
     """
 
@@ -106,12 +106,13 @@ class Experiment(Frozen):
         data: the cohort.
         preset: of the preprocessing, and of every method that names none.
         preprocessing: what differs from the preset's.
-        settings: of every method and judge, where it differs from the preset.
+        settings: of every method and judge that reads them, where they differ from the preset.
         methods: one trained method each: `method`, perhaps `preset`, and settings of its own.
         seeds: each method is trained once with each.
-        judges: settings of each f_pre by name. The first is the paper's; all but `held_out` are the panel.
+        judges: settings of each judge (f_pre in the paper) by name. The first is the paper's; all but
+            `held_out` are the panel.
         held_out: the judge that is used nowhere but in the final table.
-        resegmentation_steps: training steps of the network that looks for the lesion's place in an output.
+        resegmentation_steps: training steps of the network that segments the lesion's place in an output.
     """
 
     name: str = Field(pattern=NAME)

@@ -225,10 +225,8 @@ def _tests(
             without.
     """
     every_judged = " and ".join(JUDGED)
-    values, not_tested = (
-        {},
-        [] if valid else [f"{every_judged} of every method: the judge may not be believed"],
-    )
+    values = {}
+    not_tested = [] if valid else [f"{every_judged} of every method: the judge may not be believed"]
     for method in (*BASELINES, *PROPOSED):
         label = METHODS[method].label
         own = [each for each in rows if each.row.method == method and _is_tested(each.row, experiment)]

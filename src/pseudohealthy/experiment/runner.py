@@ -47,7 +47,7 @@ def reproduce(
     device: str = "auto",
     jobs: int = 1,
 ) -> Path:
-    """Prepare, train, choose, measure and publish an experiment; what is done already is skipped.
+    """Prepare, train, select checkpoints, measure and publish; what is done already is skipped.
 
     Args:
         experiment: what to do.
@@ -195,7 +195,7 @@ class StepRunner:
         return self.protocol_with(self.judges)
 
     def protocol_with(self, judges: Mapping[str, Model]) -> EvaluationProtocol:
-        """The same with other judges, or none."""
+        """The same with other judges, or with none."""
         return EvaluationProtocol.of(
             self.prepared, judges, self.experiment.held_out, self.experiment.data.seed
         )

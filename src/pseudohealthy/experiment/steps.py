@@ -21,7 +21,7 @@ STAGES: tuple[tuple[Kind, ...], ...] = (("judge", "train"), ("protocol", "select
 FORMAT = 1  # raised when a step comes to mean something else: all steps of earlier formats are done again
 DONE = "done.json"  # in a step's folder, written last
 SELECTION = "selection.json"  # in a selection's: the weights that it selected, and the curve
-# Of these methods the first that an experiment has gives the controls S's mask
+# The first of these methods that an experiment has makes the masks of the controls and blends
 SEGMENTOR_PREFERENCE = ("paired", "semi_supervised", "unpaired")
 WITHOUT_EFFECT = ("preview_every", "checkpoint_every")  # training settings that do not decide the weights
 # Settings added later, each with the value that stands for what was done before: steps done then stay done
@@ -168,7 +168,7 @@ def _measures(selections: Sequence[Step], protocol: Step, resegmentation_steps: 
 
 
 def _segmentor(selections: Sequence[Step]) -> Step:
-    """The selection whose S gives the controls their mask: the paired method's, or what comes nearest."""
+    """The selection whose segmentor makes the controls' masks: of the paired method, or the nearest to it."""
     with_segmentor = [step for step in selections if METHODS[step.training.settings["method"]].can("segment")]
     return min(with_segmentor, key=lambda step: _preference(step.training.settings["method"]))
 
@@ -181,7 +181,8 @@ def _preference(method: str) -> int:
 def _rows(trained: Mapping[str, Any]) -> list[tuple[Row, bool]]:
     """A trained method's rows, each with whether it needs the mask of the experiment's segmentor.
 
-    They are its raw images and their blend; of an inpainter, what it makes inside S's mask and the true one.
+    They are its raw images and their blend; of an inpainter, its images inside the segmentor's mask and
+    inside the true one.
     """
     method, preset, seed = trained["method"], trained["preset"], trained["training"]["seed"]
     if METHODS[method].can("inpaint"):
