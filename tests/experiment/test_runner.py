@@ -27,7 +27,7 @@ from pseudohealthy.synthesis.model import Model
 SMOKE = Path(__file__).resolve().parents[2] / "configs" / "smoke.yaml"
 PROGRAM = [sys.executable, "-m", "pseudohealthy.cli.main"]
 METHODS = ["conditional_gan", "cyclegan", "unpaired", "paired", "semi_supervised"]
-VARYING = ("hours", "seconds", "commit", "machine")
+VARYING = ("hours", "seconds", "commit", "commits", "machine")
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +215,7 @@ def test_interrupted_steps_are_done_again_alone_and_come_to_the_same(
     copy = tmp_path / "out"
     shutil.copytree(out, copy)
     interrupted = {
-        "train/conditional_gan": ["run/weights/model.safetensors", "run/clock.json"],
+        "train/conditional_gan": ["run/state.pt", "run/clock.json", "run/weights/model.safetensors"],
         "select/conditional_gan": ["selection.json"],
         "measure/conditional_gan-default-s0-raw": ["numbers.json"],
         "measure/copy-raw": ["volumes.tsv", "pictures.npz"],
