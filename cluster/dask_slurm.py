@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""A BIDS data set healed by Dask workers that SLURM starts.
+"""A BIDS data set processed by Dask workers that SLURM starts.
 
     pip install '.[cluster]' dask-jobqueue   (in a clone of the repository)
     python cluster/dask_slurm.py STUDY STUDY/derivatives/pseudohealthy [options of pseudohealthy-bids]
 
 Run it where jobs can be submitted and which the compute nodes can reach, and leave it running (tmux, or a
 small job of its own): it is the scheduler. It submits one SLURM job a worker, sends every subject to
-whichever worker is free, and ends the jobs. A worker that is killed (time limit, preemption) gives its
-subjects to the others, and SLURM is asked for a new one. Started again, it does what is left.
+whichever worker is free, and ends the jobs. The subjects of a worker that is killed (time limit, preemption)
+go to the others, and a new worker is requested from SLURM. Started again, it does what is left.
 
 For PBS, LSF, SGE or HTCondor take that class of dask_jobqueue instead of SLURMCluster. With a scheduler that
 runs already (`dask scheduler`, `dask worker ADDRESS --nthreads 1`) this file is not needed:
@@ -28,7 +28,7 @@ MEMORY = "8GB"  # of one job
 WALLTIME = "02:00:00"
 QUEUE = None  # the partition; None: the default one
 ACCOUNT = None
-INTERFACE = None  # the network by which nodes reach this machine, such as "ib0"; None: found out
+INTERFACE = None  # the network by which nodes reach this machine, such as "ib0"; None: detected
 EXTRA: list[str] = []  # more lines of #SBATCH, such as ["--gres=gpu:1"]
 BEFORE = [  # lines of shell before the worker starts, such as "source $HOME/venvs/pseudohealthy/bin/activate"
     # Dask gives each worker one thread of OpenMP, whatever it may use:
@@ -55,15 +55,13 @@ def cluster() -> SLURMCluster:
 
 
 def main() -> int:
-    """Start the workers, heal, end the workers; returns the exit code of pseudohealthy-bids."""
+    """Start the workers, process the data, end the workers; returns the exit code of pseudohealthy-bids."""
     if len(sys.argv) < 3:
         print(__doc__, file=sys.stderr)
         return 2
     bids_dir, out_dir, *options = sys.argv[1:]
     with cluster() as workers:
-        workers.adapt(
-            minimum=WORKERS, maximum=WORKERS
-        )  # unlike scale(): a worker that is lost is asked for again
+        workers.adapt(minimum=WORKERS, maximum=WORKERS)  # unlike scale(): a lost worker is requested again
         program = [sys.executable, "-m", "pseudohealthy.cli.bids_app", bids_dir, out_dir, "participant"]
         return subprocess.call([*program, "--dask", workers.scheduler_address, *options])
 

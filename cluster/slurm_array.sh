@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A BIDS data set healed by a SLURM job array: each task does its part of the subjects, no task knows of another.
+# A BIDS data set processed by a SLURM job array: each task does its part of the subjects, independently of the others.
 #
 #   sbatch --array=1-20 cluster/slurm_array.sh STUDY STUDY/derivatives/pseudohealthy
 #
@@ -7,7 +7,7 @@
 #
 #   pseudohealthy-bids STUDY STUDY/derivatives/pseudohealthy group
 #
-# The same line again does what is left: finished images are kept, failed ones tried again.
+# The same line again does what is left: finished images are skipped, failed ones tried again.
 # More options go behind the folders: --participant-label 01 02, --blend, --weights FOLDER.
 #
 #SBATCH --job-name=pseudohealthy

@@ -18,8 +18,9 @@ from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.identity import identity
 from pseudohealthy.evaluation.slice_set import SliceSet
+from pseudohealthy.experiment.config import Experiment
 from pseudohealthy.experiment.runner import StepRunner
-from pseudohealthy.experiment.steps import Experiment, plan
+from pseudohealthy.experiment.steps import SELECTION, list_steps
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.training.checkpoint import save_weights
 from pseudohealthy.training.weights import read_config
@@ -116,13 +117,13 @@ def test_the_held_back_judge_plays_no_part(tmp_path: Path, cohort: Prepared) -> 
     seeds = {name: {"training": {"seed": seed}} for seed, name in enumerate("abcd")}
     given = {"name": "x", "methods": [{"method": "paired"}], "judges": seeds, "held_out": "b"}
     experiment = Experiment.model_validate(given)
-    steps = plan(experiment, "data")
+    steps = list_steps(experiment, "data")
     weights = {step.name: step.folder(tmp_path) / "run/best" for step in steps if step.kind == "judge"}
     models = {path: judge(0.0 if name == "b" else 0.6) for name, path in weights.items()}
-    (step,) = (step for step in steps if step.kind == "choose")
-    run(step.after[0].folder(tmp_path) / "run", k4=0, k8=-0.3, k12=0)
+    (step,) = (step for step in steps if step.kind == "select")
+    run(step.training.folder(tmp_path) / "run", k4=0, k8=-0.3, k12=0)
     StepRunner(experiment, tmp_path, cohort, steps, "cpu", models).do(step)
-    choice = json.loads((step.folder(tmp_path) / "choice.json").read_text())
+    choice = json.loads((step.folder(tmp_path) / SELECTION).read_text())
     assert [point["healthiness"] for point in choice["curve"]] == [0, 1, 0]
     assert choice["images"] == 8
 
@@ -132,10 +133,10 @@ def test_a_choice_leads_to_weights_of_its_run_alone(tmp_path: Path, cohort: Prep
     seeds = {name: {"training": {"seed": seed}} for seed, name in enumerate("abcd")}
     given = {"name": "x", "methods": [{"method": "paired"}], "judges": seeds, "held_out": "b"}
     experiment = Experiment.model_validate(given)
-    steps = plan(experiment, "data")
-    step = next(step for step in steps if step.kind == "choose")
+    steps = list_steps(experiment, "data")
+    step = next(step for step in steps if step.kind == "select")
     folder = step.folder(tmp_path)
     folder.mkdir(parents=True)
-    (folder / "choice.json").write_text(json.dumps({"weights": weights, "images": 1, "curve": []}))
+    (folder / SELECTION).write_text(json.dumps({"weights": weights, "images": 1, "curve": []}))
     with pytest.raises(InputError, match=r"expected the path of something inside .*run"):
-        StepRunner(experiment, tmp_path, cohort, steps, "cpu").chosen(step)
+        StepRunner(experiment, tmp_path, cohort, steps, "cpu").selected(step)

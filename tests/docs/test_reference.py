@@ -32,7 +32,7 @@ from pseudohealthy.config import (
 )
 from pseudohealthy.data.manifest import FILE as MANIFEST
 from pseudohealthy.errors import RESEARCH_USE
-from pseudohealthy.experiment.steps import Data, Experiment, Phantoms
+from pseudohealthy.experiment.config import Data, Experiment, Phantoms
 from pseudohealthy.synthesis.naming import output_files
 from pseudohealthy.training import loop
 

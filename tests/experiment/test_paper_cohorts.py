@@ -10,8 +10,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from pseudohealthy.experiment.config import read_experiment
 from pseudohealthy.experiment.runner import reproduce
-from pseudohealthy.experiment.steps import read_experiment
 from pseudohealthy.phantom.dataset import make_phantoms
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,19 @@ from matplotlib.figure import Figure
 
 from fixtures.results import curves, table1, volumes
 from pseudohealthy.catalogue.rows import Row
+from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.experiment.publish import CAPTIONS, draw_pictures, render
 from pseudohealthy.experiment.steps import Step
 from pseudohealthy.report.figures import contact_sheet
+from scripts.migrate_0_1 import main
+
+ROOT = Path(__file__).resolve().parents[2]
 
 STACKS = ("healthy", "reconstructed", "without mask", "with moved mask", "moved mask")
 
 
-def case() -> SliceSet:
+def slices() -> SliceSet:
     """Two volumes of one slice each."""
     images, names = np.ones((2, 32, 32), dtype=np.float32), np.array(["A", "B"])
     masks = np.zeros(images.shape, dtype=bool)
@@ -47,7 +52,7 @@ def results(folder: Path, *, valid: bool = True) -> Path:
 
 def test_two_presets_of_a_method_have_a_picture_each(tmp_path: Path) -> None:
     rows = [Row("paired", preset, seed=0) for preset in ("midl2019", "media2020")]
-    draw_pictures(tmp_path / "p", tmp_path, [measured(tmp_path, row) for row in rows], case())
+    draw_pictures(tmp_path / "p", tmp_path, [measured(tmp_path, row) for row in rows], slices())
     moved = {path.name for path in (tmp_path / "p").glob("moved_mask*.png")}
     assert moved == {f"moved_mask_{row.name}.png" for row in rows}
 
@@ -57,43 +62,71 @@ def test_pictures_of_an_earlier_time_are_gone(tmp_path: Path) -> None:
     pictures.mkdir()
     (pictures / "all_volumes_07.png").write_bytes(b"old")
     (pictures / "notes.txt").write_bytes(b"the user's")
-    draw_pictures(pictures, tmp_path, [step], case())
+    draw_pictures(pictures, tmp_path, [step], slices())
     names = {"methods.png", "cycles.png", "all_volumes.png", f"moved_mask_{step.name}.png", "notes.txt"}
     assert {path.name for path in pictures.iterdir()} == names
 
 
-def test_charts_of_an_earlier_time_are_gone(tmp_path: Path) -> None:
-    folder = results(tmp_path / "r")
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results with pictures known and unknown, rendered where an earlier chart lay."""
+    folder = results(tmp_path_factory.mktemp("rendered") / "r")
     (folder / "charts").mkdir()
     (folder / "charts" / "old.png").write_bytes(b"old")
-    render(folder)
-    names = {"distributions.png", "identity_healthiness.png", "validation_curves.png"}
-    assert {path.name for path in (folder / "charts").iterdir()} == names
-
-
-def test_every_picture_has_its_caption_and_an_unknown_one_its_name(tmp_path: Path) -> None:
-    folder = results(tmp_path / "r")
     (folder / "pictures").mkdir()
     for name in ("moved_mask_paired-midl2019-s0-raw", "all_volumes_02", "methods", "cycles", "sketch"):
         contact_sheet(folder / "pictures" / f"{name}.png", {"input": np.ones((1, 32, 32))})
     render(folder)
-    page = (folder / "report.html").read_text(encoding="utf-8").replace("&#39;", "'")
+    return folder
+
+
+def test_charts_of_an_earlier_time_are_gone(rendered: Path) -> None:
+    names = {"distributions.png", "identity_healthiness.png", "validation_curves.png"}
+    assert {path.name for path in (rendered / "charts").iterdir()} == names
+
+
+def test_every_picture_has_its_caption_and_an_unknown_one_its_name(rendered: Path) -> None:
+    page = (rendered / "report.html").read_text(encoding="utf-8").replace("&#39;", "'")
     for words in CAPTIONS.values():
         assert page.count(f"</b> {words}</figcaption>") == 1, words
     assert "<b>sketch.</b> sketch</figcaption>" in page
 
 
 @pytest.mark.parametrize("valid", [True, False])
-def test_an_invalid_judge_is_told_in_each_chart_of_healthiness(
+def test_an_invalid_judge_is_named_in_each_chart_of_healthiness(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, valid: bool
 ) -> None:
     heads: list[str] = []
     head = Figure.suptitle
 
-    def kept(self: Figure, words: str, **more: Any) -> None:
+    def recorded(self: Figure, words: str, **more: Any) -> None:
         heads.append(words)
         head(self, words, **more)
 
-    monkeypatch.setattr(Figure, "suptitle", kept)
+    monkeypatch.setattr(Figure, "suptitle", recorded)
     render(results(tmp_path / "r", valid=valid))
     assert ["INVALID" in words for words in heads] == [not valid, not valid, False]
+
+
+def test_results_of_version_0_1_are_refused_until_they_are_migrated(tmp_path: Path) -> None:
+    folder = results(tmp_path / "r")
+    path = folder / "table1.json"
+    old = path.read_text(encoding="utf-8").replace('"through_plane_inconsistency"', '"flicker"')
+    path.write_text(old, encoding="utf-8")
+    with pytest.raises(InputError, match="`flicker` is now `through_plane_inconsistency`") as refusal:
+        render(folder)
+    command = str(refusal.value).split("python ")[1]
+    assert command == f"scripts/migrate_0_1.py {folder}"
+    main([str(folder)])
+    render(folder)
+    assert (folder / "report.html").is_file()
+
+
+@pytest.mark.parametrize("name", ["lgg", "phantom"])
+def test_the_records_of_earlier_experiments_can_be_rendered(tmp_path: Path, name: str) -> None:
+    for file in ("table1.json", "volumes.tsv", "curves.tsv"):
+        shutil.copyfile(ROOT / "results" / name / file, tmp_path / file)
+    render(tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    steps = json.loads((tmp_path / "table1.json").read_text(encoding="utf-8"))["steps"]
+    assert all(step["key"][:8] in page or step["name"] in page for step in steps)

@@ -14,8 +14,9 @@ import pytest
 from fixtures.drawn_cohort import drawn
 from pseudohealthy.assessment.checkpoint_selection import RULE
 from pseudohealthy.errors import RESEARCH_USE
+from pseudohealthy.experiment.config import Experiment
 from pseudohealthy.experiment.results import by_volume, curves, table1
-from pseudohealthy.experiment.steps import DONE, Experiment, Step, plan
+from pseudohealthy.experiment.steps import DONE, SELECTION, Step, list_steps
 from pseudohealthy.files import as_tsv, make_folder, write_json, write_text
 
 METHODS = [
@@ -41,7 +42,7 @@ class Finished:
     def __init__(self, out: Path, seeds: tuple[int, ...] = (0,)) -> None:
         given = {"name": "x", "methods": METHODS, "seeds": seeds, "judges": JUDGES, "held_out": "spare"}
         self.experiment, self.out = Experiment.model_validate(given), out
-        self.steps = plan(self.experiment, "drawn")
+        self.steps = list_steps(self.experiment, "drawn")
         for number, step in enumerate(self.steps):
             folder = step.folder(out)
             make_folder(folder)
@@ -50,16 +51,16 @@ class Finished:
             write_json(folder / DONE, done)
 
     def _write(self, step: Step, folder: Path) -> None:
-        if step.kind == "references":
+        if step.kind == "protocol":
             facts = {"judges": judges(), "valid": True, "invalid_reason": None, "threshold": 0.5}
             write_json(folder / "judges.json", facts)
         elif step.kind == "train":
             make_folder(folder / "run")
             write_json(folder / "run/clock.json", {"images": 400, "seconds": 5400.0})
-        elif step.kind == "choose":
+        elif step.kind == "select":
             points = [{"images": n, "identity": n / 1000, "healthiness": 0.5, "choice": 0.1} for n in (4, 8)]
             curve = [] if "inpainter" in step.name else points
-            write_json(folder / "choice.json", {"weights": "w", "images": 8, "curve": curve})
+            write_json(folder / SELECTION, {"weights": "w", "images": 8, "curve": curve})
         elif step.row is not None:
             write_text(folder / "volumes.tsv", as_tsv(values(IDENTITY.get(step.row.method, 0.4))))
             write_json(folder / "numbers.json", {"healthiness.insertion_recall": 0.9})
@@ -79,24 +80,24 @@ class Finished:
 
     def judged(self, **changes: Any) -> None:
         """Change `judges.json`."""
-        (step,) = (step for step in self.steps if step.kind == "references")
+        (step,) = (step for step in self.steps if step.kind == "protocol")
         self.edit(step.folder(self.out) / "judges.json", **changes)
 
     def table(self) -> dict[str, Any]:
         """Its `table1.json`, which must be strict."""
-        found = table1(self.experiment, self.out, self.steps, drawn())
-        json.dumps(found, allow_nan=False)
-        return found
+        results = table1(self.experiment, self.out, self.steps, drawn())
+        json.dumps(results, allow_nan=False)
+        return results
 
 
-def test_real_healthy_slices_stand_beside_what_is_healed(finished: Finished) -> None:
-    """As the judges' own figures have it: the panel's mean and worst, and the one held back apart."""
-    told = finished.table()["healthy_slices"]
-    assert told == pytest.approx({"pooled": 0.6, "panel_mean": 0.7, "panel_worst": 0.6, "held_out": 0.9})
+def test_real_healthy_slices_stand_beside_what_is_processed(finished: Finished) -> None:
+    """As the judges' own figures have it: the panel's mean and worst, and the held-out judge apart."""
+    values = finished.table()["healthy_slices"]
+    assert values == pytest.approx({"pooled": 0.6, "panel_mean": 0.7, "panel_worst": 0.6, "held_out": 0.9})
 
 
 def judges(recall: float | None = 0.9) -> dict[str, dict[str, Any]]:
-    """Three judges' facts, the last of them held back; the first sees most where nothing is."""
+    """Three judges' facts, the last of them held out; the first marks most where no lesion is."""
     return {
         name: {
             "insertion_recall": recall,
@@ -136,8 +137,8 @@ def finished(tmp_path: Path) -> Finished:
 def row(table: dict[str, Any], method: str, output: str = "raw", **given: Any) -> dict[str, Any]:
     """The only row of its kind."""
     wanted = {"method": method, "output": output, **given}
-    (found,) = [each for each in table["rows"] if wanted.items() <= each.items()]
-    return dict(found)
+    (only,) = [each for each in table["rows"] if wanted.items() <= each.items()]
+    return dict(only)
 
 
 def the_paired(table: dict[str, Any]) -> dict[str, Any]:
@@ -186,7 +187,7 @@ def test_another_preset_of_a_method_does_not_enter_its_test(finished: Finished) 
     assert finished.table()["statistics"] == before
 
 
-def test_void_healthiness_is_not_tested_and_is_named(finished: Finished) -> None:
+def test_unreliable_healthiness_is_not_tested_and_is_named(finished: Finished) -> None:
     """Identity does not need the judge: four tests are left in the family."""
     finished.recall("paired-default-s0-raw", 0.84)
     table = finished.table()
@@ -202,7 +203,7 @@ def test_void_healthiness_is_not_tested_and_is_named(finished: Finished) -> None
     assert the_paired(table)["p_holm"]["healthiness"] is the_paired(table)["p_holm"]["balance"] is None
 
 
-def test_a_void_baseline_is_no_rival(finished: Finished) -> None:
+def test_an_unreliable_baseline_is_no_rival(finished: Finished) -> None:
     finished.recall("cyclegan-default-s0-raw", 0.2)
     table = finished.table()
     assert "CycleGAN" in table["not_tested"][0]
@@ -227,7 +228,7 @@ def test_a_row_that_was_made_without_a_measure_is_named(finished: Finished) -> N
     ("recall", "reference", "unreliable"),
     [(0.85, 0.9, False), (0.84, 0.9, True), (1.0, 0.9, False), (None, 0.9, True), (0.9, None, True)],
 )
-def test_healthiness_is_void_by_the_judge_s_recall(
+def test_healthiness_is_unreliable_by_the_judge_s_recall(
     finished: Finished, recall: float | None, reference: float | None, unreliable: bool
 ) -> None:
     finished.recall("copy-raw", recall)
@@ -262,16 +263,16 @@ def test_a_volume_s_values_are_averaged_over_seeds_before_testing(tmp_path: Path
         table = values(IDENTITY["cyclegan"])
         table["identity"] += share * gains
         write_text(finished.measured(f"paired-default-s{seed}-raw") / "volumes.tsv", as_tsv(table))
-    found = finished.table()
-    test = found["statistics"]["paired"]["identity"]
+    results = finished.table()
+    test = results["statistics"]["paired"]["identity"]
     assert (test["n"], test["p"]) == (8, pytest.approx(4 / 2**8))
-    means = [row(found, "paired", preset="default", seed=seed)["identity"]["mean"] for seed in (0, 1)]
+    means = [row(results, "paired", preset="default", seed=seed)["identity"]["mean"] for seed in (0, 1)]
     assert means[0] > IDENTITY["cyclegan"] + 0.0035 > means[1]
     for seed in (0, 1):
-        assert row(found, "paired", preset="default", seed=seed)["star"]["identity"] is True
+        assert row(results, "paired", preset="default", seed=seed)["star"]["identity"] is True
 
 
-def test_one_void_seed_makes_the_method_s_healthiness_void(tmp_path: Path) -> None:
+def test_one_unreliable_seed_makes_the_method_s_healthiness_unreliable(tmp_path: Path) -> None:
     finished = Finished(tmp_path, seeds=(0, 1))
     finished.recall("paired-default-s1-raw", 0.1)
     table = finished.table()
@@ -303,7 +304,7 @@ def test_a_row_says_what_it_was_trained_with(finished: Finished) -> None:
 
 
 def test_a_row_s_figures_are_those_of_its_files(finished: Finished) -> None:
-    """Mean found: 100 (1 - 0.8) + 3.5 of 100 voxels; what does not apply is null."""
+    """Mean detected: 100 (1 - 0.8) + 3.5 of 100 voxels; what does not apply is null."""
     by_size = {"<50": {"lesions": 0, "detected": 0, "rate": None}}
     finished.edit(
         finished.measured("paired-default-s0-raw") / "numbers.json",
@@ -337,25 +338,25 @@ def test_every_value_of_every_row_and_volume_is_in_one_table(finished: Finished)
     table = values(0.4)
     table.loc["03", "identity"] = float("nan")
     write_text(finished.measured("copy-raw") / "volumes.tsv", as_tsv(table))
-    found = by_volume(finished.out, finished.steps)
+    long = by_volume(finished.out, finished.steps)
     expected = ["method", "preset", "output", "mask", "seed", "volume", "measure", "value"]
-    assert list(found.columns) == expected
-    own = found[(found["method"] == "copy") & (found["measure"] == "identity")]
+    assert list(long.columns) == expected
+    own = long[(long["method"] == "copy") & (long["measure"] == "identity")]
     assert own["volume"].tolist() == [volume for volume in VOLUMES if volume != "03"]
     assert own["value"].tolist() == pytest.approx(table["identity"].dropna().tolist())
-    oracle = found[(found["method"] == "fill") & (found["mask"] == "true")]
+    oracle = long[(long["method"] == "fill") & (long["mask"] == "true")]
     assert len(oracle) == len(VOLUMES) * len(table.columns)
-    assert found["value"].notna().all()
+    assert long["value"].notna().all()
 
 
-def test_curves_say_which_checkpoint_was_taken(finished: Finished) -> None:
-    found = curves(finished.out, finished.steps)
-    assert "inpainter" not in set(found["method"])
-    for keys, curve in found.groupby(["method", "preset"]):
+def test_curves_say_which_checkpoint_was_selected(finished: Finished) -> None:
+    points = curves(finished.out, finished.steps)
+    assert "inpainter" not in set(points["method"])
+    for keys, curve in points.groupby(["method", "preset"]):
         assert curve["images"].tolist() == [4, 8], keys
         assert curve["chosen"].tolist() == [False, True]
         assert curve["seed"].tolist() == [0, 0]
-    assert len(found) == 2 * (len(METHODS) - 1)
+    assert len(points) == 2 * (len(METHODS) - 1)
 
 
 @pytest.mark.parametrize("make", [curves, by_volume])

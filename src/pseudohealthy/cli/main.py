@@ -348,13 +348,13 @@ def reproduce(
     Example: `pseudohealthy reproduce configs/lgg.yaml --data lgg -o runs/lgg
     --set settings.training.images=4000`
     """
-    from pseudohealthy.experiment.runner import list_steps
+    from pseudohealthy.experiment.config import read_experiment
+    from pseudohealthy.experiment.runner import describe_steps
     from pseudohealthy.experiment.runner import reproduce as run
-    from pseudohealthy.experiment.steps import read_experiment
 
     chosen = read_experiment(experiment, overrides or [])
     if dry_run:
-        for line in list_steps(chosen, out):
+        for line in describe_steps(chosen, out):
             typer.echo(line)
         return
     folder = run(chosen, out, folders=data or [], results=results, device=device, jobs=jobs)

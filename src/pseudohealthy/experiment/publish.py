@@ -11,12 +11,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pseudohealthy.catalogue.rows import Row
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.evaluation.slice_set import SliceSet
+from pseudohealthy.experiment.config import Experiment
 from pseudohealthy.experiment.results import by_volume, curves, judge_curves, table1
-from pseudohealthy.experiment.steps import Experiment, Step
-from pseudohealthy.files import make_folder, replace, write_json
+from pseudohealthy.experiment.steps import Step
+from pseudohealthy.files import make_folder, write_json, write_text
+from pseudohealthy.renamed import RESULTS
 from pseudohealthy.report.figures import contact_sheet
 from pseudohealthy.report.table1.caption import validity
 from pseudohealthy.report.table1.charts import distributions, identity_healthiness, validation_curves
@@ -35,13 +38,14 @@ TEXT = {"mask": str, "volume": str, "preset": str}
 CAPTIONS = {
     "methods": f"Input and each method (the paper's Figure 4). {SLICE_RULE}",
     "cycles": "Input, pseudo-healthy image and reconstruction (the paper's Figure 2).",
-    "moved_mask": "R given S's mask, no mask, and the lesion moved to the other hemisphere (outlined).",
+    "moved_mask": "What the reconstructor makes of the pseudo-healthy image with the segmentor's mask, with "
+    "none, and with the lesion moved to the other hemisphere (outlined).",
     "all_volumes": "All test volumes, each with the slice of its largest lesion (outlined), by lesion size.",
     "identity_healthiness": "Mean over volumes of every method, blend and control, with 95 % bootstrap "
     "intervals; a crossed-out point's healthiness is unreliable. What keeps the patient and removes the "
     "disease lies above on the right.",
     "distributions": "A dot is a volume (the mean over seeds), boxes are quartiles; raw outputs, no oracles.",
-    "validation_curves": "Kept checkpoints on validation volumes; a star is the chosen one.",
+    "validation_curves": "Checkpoints of the training on validation volumes; a star is the selected one.",
 }
 
 
@@ -51,19 +55,21 @@ def publish(
     """Write an experiment's results: figures in files, pictures, and what `render` makes of them.
 
     Files: `table1.json`, `volumes.tsv` (every value), `curves.tsv`, `judge_curves.tsv`, `pairs.tsv`
-    (inserted lesions), `pictures/*.png`; then tables, charts and `report.table1.html_report`.
+    (synthetic lesions), `pictures/*.png`; then tables, charts and `report.table1.html_report`.
 
     Raises:
         PseudohealthyError: the folder cannot be written to.
     """
     make_folder(folder)
     write_json(folder / "table1.json", table1(experiment, out, steps, prepared))
-    _table(folder / "volumes.tsv", by_volume(out, steps))
-    _table(folder / "curves.tsv", curves(out, steps))
-    _table(folder / "judge_curves.tsv", judge_curves(out, steps))
-    references = next(step for step in steps if step.kind == "references")
-    pairs = (references.folder(out) / "pairs.tsv").read_text(encoding="utf-8")
-    replace(folder / "pairs.tsv", lambda part: part.write_text(pairs, encoding="utf-8"))
+    tables = {"volumes": by_volume, "curves": curves, "judge_curves": judge_curves}
+    for name, make in tables.items():
+        table = make(out, steps)
+        write_text(
+            folder / f"{name}.tsv", table.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n")
+        )
+    protocol = next(step for step in steps if step.kind == "protocol")
+    write_text(folder / "pairs.tsv", (protocol.folder(out) / "pairs.tsv").read_text(encoding="utf-8"))
     draw_pictures(folder / "pictures", out, steps, SliceSet.of(prepared, "test"))
     render(folder)
 
@@ -72,75 +78,95 @@ def render(folder: Path) -> None:
     """Make tables, charts and the report of a results folder again, from its files.
 
     Raises:
-        InputError: the folder holds no results.
+        InputError: the folder holds no results, or those of version 0.1.
         PseudohealthyError: it cannot be written to.
     """
-    try:
-        found = json.loads((folder / "table1.json").read_text(encoding="utf-8"))
-        volumes, over_training = (
-            pd.read_csv(folder / name, sep="\t", keep_default_na=False, na_values=["n/a"], dtype=TEXT)
-            for name in ("volumes.tsv", "curves.tsv")
-        )
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: not a folder of results ({error})") from error
-    for name, text in {
-        "table1.md": table1_markdown(found),
-        "table1.tex": table1_latex(found),
-        "table1.tsv": table1_tsv(found),
+    results, volumes, over_training = _read(folder)
+    for name, make in {
+        "table1.md": table1_markdown,
+        "table1.tex": table1_latex,
+        "table1.tsv": table1_tsv,
     }.items():
-        _text(folder / name, text)
+        write_text(folder / name, make(results))
     charts = folder / "charts"
     _make_empty(charts)
-    distributions(charts / "distributions.png", volumes, invalid=bool(validity(found)))
-    identity_healthiness(charts / "identity_healthiness.png", found)
+    distributions(charts / "distributions.png", volumes, invalid=bool(validity(results)))
+    identity_healthiness(charts / "identity_healthiness.png", results)
     validation_curves(charts / "validation_curves.png", over_training)
     figures = {
         path.stem: (_caption(path.stem), path)
         for where in ("pictures", "charts")
         for path in sorted((folder / where).glob("*.png"))
     }
-    report_html(folder / "report.html", found, figures)
+    report_html(folder / "report.html", results, figures)
 
 
-def draw_pictures(folder: Path, out: Path, steps: Sequence[Step], case: SliceSet) -> None:
-    """Draw what the first seed's rows make of a case; pictures of an earlier time go.
+def _read(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
+    """`table1.json`, `volumes.tsv` and `curves.tsv` of a results folder."""
+    try:
+        results: dict[str, Any] = json.loads((folder / "table1.json").read_text(encoding="utf-8"))
+        volumes, over_training = (
+            pd.read_csv(folder / name, sep="\t", keep_default_na=False, na_values=["n/a"], dtype=TEXT)
+            for name in ("volumes.tsv", "curves.tsv")
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}: not a folder of results ({error})") from error
+    if old := RESULTS.keys() & {*results, *(key for row in results.get("rows", ()) for key in row)}:
+        name = min(old)
+        raise InputError(
+            f"{folder}: results of version 0.1 (`{name}` is now `{RESULTS[name]}`); rewrite them once with "
+            f"python scripts/migrate_0_1.py {folder}"
+        )
+    return results, volumes, over_training
+
+
+def draw_pictures(folder: Path, out: Path, steps: Sequence[Step], slices: SliceSet) -> None:
+    """Draw the output of the first seed's rows; pictures of an earlier time go.
 
     Args:
         folder: of the PNGs.
         out: the experiment's folder, which holds each row's stacks.
         steps: those with a row are drawn.
-        case: the slices whose volumes' largest lesions were kept in these stacks.
+        slices: the slices of which these stacks hold each volume's with its largest lesion.
 
     Raises:
         PseudohealthyError: the folder cannot be written to.
     """
     _make_empty(folder)
-    first = min(step.row.seed for step in steps if step.row is not None and step.row.seed is not None)
-    rows = [step for step in steps if step.row is not None and step.row.seed in (None, first)]
-    taken = {step.row: _pictures(step, out) for step in rows if step.row is not None}
-    shown = case.largest()
-    inputs, lesions, names = case.images[shown], case.masks[shown], case.volumes[shown].tolist()
+    raw = _raw_stacks(out, steps)
+    shown = slices.largest()
+    inputs, names = slices.images[shown], slices.volumes[shown].tolist()
     few = sorted({round(share * (len(shown) - 1)) for share in QUANTILES})
-    raw = [row for row in taken if row.output == "raw" and row.mask != "true"]
     titles = dict(zip(raw, distinct_labels([vars(row) for row in raw]), strict=True))
-    trained = [row for row in raw if row.preset is not None]
-    healthy: Stacks = {"input": inputs} | {titles[row]: taken[row]["healthy"] for row in trained}
-    everything = {"input": inputs} | {
-        titles[row]: taken[row]["healthy"] for row in raw if row.method != "copy"
-    }
-    _sheet(folder / "methods.png", healthy, few, names)
-    contact_sheet(folder / "all_volumes.png", everything, names=names, outlines={"input": lesions}, title="")
+    trained = {row: stacks for row, stacks in raw.items() if row.preset is not None}
+    healthy = {titles[row]: stacks["healthy"] for row, stacks in raw.items() if row.method != "copy"}
+    everything: Stacks = {"input": inputs} | healthy
+    methods = {name: everything[name] for name in ("input", *(titles[row] for row in trained))}
+    _sheet(folder / "methods.png", methods, few, names)
+    outlines = {"input": slices.masks[shown]}
+    contact_sheet(folder / "all_volumes.png", everything, names=names, outlines=outlines, title="")
     cycles: Stacks = {"input": inputs}
-    for row in trained:
-        if "reconstructed" in taken[row]:
+    for row, stacks in trained.items():
+        if "reconstructed" in stacks:
             cycles |= {
-                f"{titles[row]}:\nhealthy": taken[row]["healthy"],
-                "reconstruction" + " " * len(cycles): taken[row]["reconstructed"],
+                f"{titles[row]}:\nhealthy": stacks["healthy"],
+                "reconstruction" + " " * len(cycles): stacks["reconstructed"],
             }
     _sheet(folder / "cycles.png", cycles, few, names)
-    for row in trained:
-        if "moved mask" in taken[row]:
-            _moved(folder / f"moved_mask_{row.name}.png", inputs, taken[row], few, names)
+    for row, stacks in trained.items():
+        if "moved mask" in stacks:
+            _moved(folder / f"moved_mask_{row.name}.png", inputs, stacks, few, names)
+
+
+def _raw_stacks(out: Path, steps: Sequence[Step]) -> dict[Row, Stacks]:
+    """What the raw rows of the first seed and of no seed made, less those that were given the true mask."""
+    rows = {step.row: step for step in steps if step.row is not None}
+    first = min(row.seed for row in rows if row.seed is not None)
+    return {
+        row: _stacks(step, out)
+        for row, step in rows.items()
+        if row.seed in (None, first) and row.output == "raw" and row.mask != "true"
+    }
 
 
 def _caption(name: str) -> str:
@@ -159,15 +185,15 @@ def _make_empty(folder: Path) -> None:
         raise PseudohealthyError(f"{folder}: cannot be cleared of old pictures ({error.strerror})") from error
 
 
-def _moved(path: Path, inputs: NDArray[Any], taken: Stacks, few: list[int], names: list[str]) -> None:
-    stacks = {
+def _moved(path: Path, inputs: NDArray[Any], stacks: Stacks, few: list[int], names: list[str]) -> None:
+    columns = {
         "input": inputs,
-        "healthy": taken["healthy"],
-        "R, S's mask": taken["reconstructed"],
-        "R, no mask": taken["without mask"],
-        "R, moved mask": taken["with moved mask"],
+        "healthy": stacks["healthy"],
+        "reconstructed,\nsegmentor's mask": stacks["reconstructed"],
+        "reconstructed,\nno mask": stacks["without mask"],
+        "reconstructed,\nmoved mask": stacks["with moved mask"],
     }
-    _sheet(path, stacks, few, names, {"R, moved mask": taken["moved mask"] > 0})
+    _sheet(path, columns, few, names, {"reconstructed,\nmoved mask": stacks["moved mask"] > 0})
 
 
 def _sheet(
@@ -186,14 +212,6 @@ def _sheet(
     )
 
 
-def _pictures(step: Step, out: Path) -> Stacks:
+def _stacks(step: Step, out: Path) -> Stacks:
     with np.load(step.folder(out) / "pictures.npz", allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}
-
-
-def _table(path: Path, table: pd.DataFrame) -> None:
-    _text(path, table.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n"))
-
-
-def _text(path: Path, text: str) -> None:
-    replace(path, lambda part: part.write_text(text, encoding="utf-8"))

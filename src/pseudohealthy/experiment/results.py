@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 
@@ -14,43 +14,82 @@ from pseudohealthy.assessment.checkpoint_selection import RULE
 from pseudohealthy.assessment.judge_selection import QUALITY, VALIDATION
 from pseudohealthy.assessment.measure import nested
 from pseudohealthy.catalogue.measures import TESTED, rests_on_judge
-from pseudohealthy.catalogue.methods import BASELINES, TESTED_METHODS, method_name
+from pseudohealthy.catalogue.methods import BASELINES, METHODS, TESTED_METHODS
 from pseudohealthy.catalogue.rows import Row
 from pseudohealthy.config import SPLITS
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.evaluation.insertion import unreliable
 from pseudohealthy.evaluation.score import strict, summarise
 from pseudohealthy.evaluation.statistics import against_baselines, averaged_over_seeds
-from pseudohealthy.experiment.steps import DONE, Experiment, Step
+from pseudohealthy.experiment.config import Experiment
+from pseudohealthy.experiment.steps import DONE, SELECTION, Step
 from pseudohealthy.files import of_tsv
 from pseudohealthy.provenance import provenance
 from pseudohealthy.training.loop import CLOCK
 
 JUDGED = tuple(key for key in TESTED if rests_on_judge(key))
+ROW = [field.name for field in fields(Row)]  # columns that say which row a line is of
 CURVE = ["method", "preset", "seed", "images", "identity", "healthiness", "choice", "chosen"]
 JUDGE_CURVE = ["judge", "images", *QUALITY, "chosen"]
-ONLY_SOME = (
-    "truth_phantom",
-    "cycle",
-    "mask_control",
-    "segmentor_dice",
-    "detection",
-)  # null in all other rows
+# Measures of some rows only: null in all others
+NOT_OF_EVERY_ROW = ("truth_phantom", "cycle", "mask_control", "segmentor_dice", "detection")
+NOT_TRAINED = dict.fromkeys(("images", "images_in_all", "width", "device", "hours"))
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredRow:
+    """A row of Table 1 whose measures are done.
+
+    Attributes:
+        row: which.
+        table: a row a volume, a column a measure.
+        facts: what `table1.json` says of the row, except its tests.
+    """
+
+    row: Row
+    table: pd.DataFrame
+    facts: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, step: Step, out: Path, reference_recall: float | None) -> Self:
+        """The row of a finished measure.
+
+        Args:
+            step: the measure.
+            out: the experiment's folder.
+            reference_recall: of the first judge on real images, which says whether the row's healthiness is
+                reliable.
+        """
+        row, table = _row(step), read_table(step, out)
+        summary = summarise(table)
+        for group, values in nested(step.read_json(out, "numbers.json")).items():
+            summary.setdefault(group, {}).update(values)
+        recalls = [summary["healthiness"]["insertion_recall"], reference_recall]
+        known = [math.nan if recall is None else recall for recall in recalls]
+        summary["healthiness"]["unreliable"] = unreliable(known[0], known[1])
+        summary.pop("insertion_recall", None)
+        facts = {**asdict(row), **_training(step, out), **dict.fromkeys(NOT_OF_EVERY_ROW), **strict(summary)}
+        return cls(row, table, facts)
+
+    @property
+    def unreliable(self) -> bool:
+        """Whether its healthiness is, by the insertion check."""
+        return bool(self.facts["healthiness"]["unreliable"])
 
 
 def read_table(step: Step, out: Path) -> pd.DataFrame:
-    """A measured row by volume."""
+    """A finished measure's table: a row a volume, a column a measure."""
     return of_tsv(step.folder(out) / "volumes.tsv")
 
 
 def table1(experiment: Experiment, out: Path, steps: Sequence[Step], prepared: Prepared) -> dict[str, Any]:
     """The content of `table1.json`, from the files of the finished steps."""
-    references = next(step for step in steps if step.kind == "references")
-    judges = _json(references.folder(out) / "judges.json")
+    judges = next(step for step in steps if step.kind == "protocol").read_json(out, "judges.json")
     first = judges["judges"][experiment.first_judge]
-    measured = [step for step in steps if step.kind == "measure"]
-    rows = [_row(step, out, first["insertion_recall"]) for step in measured]
-    tests, left_out = _tests(experiment, out, measured, rows, valid=judges["valid"])
+    rows = [
+        MeasuredRow.read(step, out, first["insertion_recall"]) for step in steps if step.kind == "measure"
+    ]
+    tests, not_tested = _tests(experiment, rows, valid=judges["valid"])
     done = [_about(step, out) for step in steps]
     commits = sorted({str(step["commit"]) for step in done})
     totals = prepared.manifest["totals"]
@@ -71,23 +110,10 @@ def table1(experiment: Experiment, out: Path, steps: Sequence[Step], prepared: P
         "healthy_slices": _of_healthy_slices(judges["judges"]),
         "choice_rule": RULE,
         "statistics": tests,
-        "baselines": sorted({row["method"] for row in rows} & set(BASELINES)),
-        "not_tested": left_out,
-        "rows": [{**row, **_stars(row, tests, experiment)} for row in rows],
+        "baselines": sorted({each.row.method for each in rows} & set(BASELINES)),
+        "not_tested": not_tested,
+        "rows": [{**each.facts, **_stars(each.row, tests, experiment)} for each in rows],
         "steps": done,
-    }
-
-
-def _of_healthy_slices(judges: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """The healthiness of as many real healthy slices: what judges see where there is nothing to heal."""
-    found = {name: facts["h_real_healthy"] for name, facts in judges.items()}
-    panel = [value for name, value in found.items() if not judges[name]["held_out"]]
-    (held_out,) = (value for name, value in found.items() if judges[name]["held_out"])
-    return {
-        "pooled": next(iter(found.values())),
-        "panel_mean": sum(panel) / len(panel),
-        "panel_worst": min(panel),
-        "held_out": held_out,
     }
 
 
@@ -98,150 +124,124 @@ def by_volume(out: Path, steps: Sequence[Step]) -> pd.DataFrame:
         if step.row is None:
             continue
         long = read_table(step, out).reset_index().melt("volume", var_name="measure")
-        parts.append(long.assign(**_named(step.row)))
+        parts.append(long.assign(**asdict(step.row)))
     table = pd.concat(parts, ignore_index=True).dropna(subset=["value"])
-    return table[[*_named(Row("copy")), "volume", "measure", "value"]]
+    return table[[*ROW, "volume", "measure", "value"]]
 
 
 def curves(out: Path, steps: Sequence[Step]) -> pd.DataFrame:
-    """Identity and healthiness over training on validation slices, and which checkpoint was taken."""
-    parts = []
+    """Identity and healthiness over training on validation slices, and which checkpoint was selected."""
+    lines = []
     for step in steps:
-        if step.kind != "choose":
+        if step.kind != "select":
             continue
-        choice = _json(step.folder(out) / "choice.json")
-        settings = step.after[0].settings
-        for point in choice["curve"]:
-            parts.append(
-                {
-                    "method": settings["method"],
-                    "preset": settings["preset"],
-                    "seed": settings["training"]["seed"],
-                    **point,
-                    "chosen": point["images"] == choice["images"],
-                }
-            )
-    return pd.DataFrame(parts, columns=CURVE)
+        selection, settings = step.read_json(out, SELECTION), step.training.settings
+        which = {"method": settings["method"], "preset": settings["preset"]}
+        which["seed"] = settings["training"]["seed"]
+        lines += [{**which, **point} for point in _with_selected(selection)]
+    return pd.DataFrame(lines, columns=CURVE)
 
 
 def judge_curves(out: Path, steps: Sequence[Step]) -> pd.DataFrame:
-    """What each judge made of the validation slices over training, and which of its weights were taken."""
-    parts = []
+    """Each judge's quality on validation slices over training, and which of its weights were selected."""
+    lines = []
     for step in steps:
         if step.kind == "judge":
-            selected = _json(step.folder(out) / "run" / VALIDATION)
-            taken = selected["images"]
-            parts += [
-                {"judge": step.name, **point, "chosen": point["images"] == taken}
-                for point in selected["curve"]
-            ]
-    return pd.DataFrame(parts, columns=JUDGE_CURVE)
+            selection = step.read_json(out, f"run/{VALIDATION}")
+            lines += [{"judge": step.name, **point} for point in _with_selected(selection)]
+    return pd.DataFrame(lines, columns=JUDGE_CURVE)
 
 
-def _row(step: Step, out: Path, reference_recall: float | None) -> dict[str, Any]:
-    """One row as `table1.json` has it, but for its tests."""
-    row = step.row or Row("copy")
-    summary = summarise(read_table(step, out))
-    numbers = nested(_json(step.folder(out) / "numbers.json"))
-    for group, values in numbers.items():
-        summary.setdefault(group, {}).update(values)
-    recalls = [summary["healthiness"]["insertion_recall"], reference_recall]
-    known = [math.nan if recall is None else recall for recall in recalls]
-    summary["healthiness"]["unreliable"] = unreliable(known[0], known[1])
-    summary.pop("insertion_recall", None)
-    return {**_named(row), **_training(step, out), **dict.fromkeys(ONLY_SOME), **strict(summary)}
+def _with_selected(selection: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The points of a selection's curve, each with whether its checkpoint was selected."""
+    return [{**point, "chosen": point["images"] == selection["images"]} for point in selection["curve"]]
 
 
-def _stars(
-    row: Mapping[str, Any], tests: Mapping[str, Mapping[str, Any]], experiment: Experiment
-) -> dict[str, Any]:
-    """The tests of a row: those of its method, where the row is what was tested."""
-    tested = row["output"] == "raw" and row["preset"] == _presets(experiment).get(row["method"])
-    own = tests.get(row["method"], {}) if tested else {}
+def _of_healthy_slices(judges: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """The healthiness of as many real healthy slices: what judges find where there is no lesion."""
+    values = {name: facts["h_real_healthy"] for name, facts in judges.items()}
+    panel = [value for name, value in values.items() if not judges[name]["held_out"]]
+    (held_out,) = (value for name, value in values.items() if judges[name]["held_out"])
+    return {
+        "pooled": next(iter(values.values())),
+        "panel_mean": sum(panel) / len(panel),
+        "panel_worst": min(panel),
+        "held_out": held_out,
+    }
+
+
+def _stars(row: Row, tests: Mapping[str, Mapping[str, Any]], experiment: Experiment) -> dict[str, Any]:
+    """The tests of a row: those of its method, where the row is the one that was tested."""
+    own = tests.get(row.method, {}) if _is_tested(row, experiment) else {}
     return {
         "p_holm": {name: own[name]["p_holm"] if name in own else None for name in TESTED},
         "star": {name: bool(own[name]["star"]) if name in own else False for name in TESTED},
     }
 
 
-def _named(row: Row) -> dict[str, Any]:
-    return {
-        "method": row.method,
-        "preset": row.preset,
-        "output": row.output,
-        "mask": row.mask,
-        "seed": row.seed,
-    }
+def _row(step: Step) -> Row:
+    if step.row is None:
+        raise ValueError(f"{step.name} is no row")
+    return step.row
 
 
 def _training(step: Step, out: Path) -> dict[str, Any]:
     """What the row's own network was trained with; nulls for a control."""
-    if step.row is None or step.row.preset is None:
-        return dict.fromkeys(("images", "images_in_all", "width", "device", "hours"))
-    choice = next(use for use in step.after if use.kind == "choose")
-    trained = choice.after[0]
-    width = "segmentor_width" if step.row.method == "inpainter" else "width"  # the inpainter is such a U-Net
-    clock = _json(trained.folder(out) / "run" / CLOCK)
+    row = _row(step)
+    if row.preset is None:
+        return NOT_TRAINED
+    selection = step.selections[0]
+    # the inpainter is a U-Net as the segmentor is
+    width = "segmentor_width" if METHODS[row.method].can("inpaint") else "width"
+    clock = selection.training.read_json(out, f"run/{CLOCK}")
     return {
-        "images": _json(choice.folder(out) / "choice.json")["images"],
+        "images": selection.read_json(out, SELECTION)["images"],
         "images_in_all": clock["images"],
-        "width": trained.settings["networks"][width],
-        "device": _json(trained.folder(out) / DONE)["device"],
+        "width": selection.training.settings["networks"][width],
+        "device": selection.training.read_json(out, DONE)["device"],
         "hours": round(clock["seconds"] / 3600, 4),
     }
 
 
-def _presets(experiment: Experiment) -> dict[str, str]:
-    """The preset with which each method is tested: the first that the experiment lists."""
-    presets: dict[str, str] = {}
-    for run in experiment.runs:
-        presets.setdefault(run.method, run.preset)
-    return presets
+def _is_tested(row: Row, experiment: Experiment) -> bool:
+    """Whether a row stands for its method in the tests: raw, of the first preset that the file lists."""
+    presets = [
+        values.get("preset", experiment.preset)
+        for values in experiment.methods
+        if values["method"] == row.method
+    ]
+    return row.output == "raw" and presets[:1] == [row.preset]
 
 
 def _tests(
-    experiment: Experiment,
-    out: Path,
-    measured: Sequence[Step],
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    valid: bool,
+    experiment: Experiment, rows: Sequence[MeasuredRow], *, valid: bool
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """The proposed methods against the better baseline (section 6, Statistics), each averaged over seeds.
 
     Returns:
         The tests by method and measure, and what could not be tested: healthiness and balance that are
-            unreliable,
-        or all of them where the judge may not be believed; a measure that a row was made without.
+            unreliable, or all of them where the judge may not be believed; a measure that a row was made
+            without.
     """
     every_judged = " and ".join(JUDGED)
-    values, left_out = {}, [] if valid else [f"{every_judged} of every method: the judge may not be believed"]
-    presets = _presets(experiment)
+    values = {}
+    not_tested = [] if valid else [f"{every_judged} of every method: the judge may not be believed"]
     for method in (*BASELINES, *TESTED_METHODS):
-        own = [
-            (step, row)
-            for step, row in zip(measured, rows, strict=True)
-            if (row["method"], row["preset"], row["output"]) == (method, presets.get(method), "raw")
-        ]
-        is_unreliable = any(row["healthiness"]["unreliable"] for _, row in own)
+        label = METHODS[method].label
+        own = [each for each in rows if each.row.method == method and _is_tested(each.row, experiment)]
+        is_unreliable = any(each.unreliable for each in own)
         if is_unreliable and valid:
-            left_out.append(f"{every_judged} of {method_name(method)}: unreliable by the insertion check")
-        tables = [read_table(step, out) for step, _ in own]
+            not_tested.append(f"{every_judged} of {label}: unreliable by the insertion check")
         believed = [name for name in TESTED if name not in JUDGED or (valid and not is_unreliable)]
         for name in believed if own else ():
-            if all(name in table for table in tables):
-                values[method, name] = averaged_over_seeds([table[name].dropna() for table in tables])
+            if all(name in each.table for each in own):
+                values[method, name] = averaged_over_seeds([each.table[name].dropna() for each in own])
             else:
-                left_out.append(f"{name} of {method_name(method)}: not measured")
+                not_tested.append(f"{name} of {label}: not measured")
     tests: dict[str, dict[str, Any]] = strict(against_baselines(values, TESTED_METHODS, BASELINES, TESTED))
-    return tests, left_out
+    return tests, not_tested
 
 
 def _about(step: Step, out: Path) -> dict[str, Any]:
-    done = _json(step.folder(out) / DONE)
+    done = step.read_json(out, DONE)
     return {"kind": step.kind, "name": step.name, **{key: done[key] for key in ("key", "commit", "seconds")}}
-
-
-def _json(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found

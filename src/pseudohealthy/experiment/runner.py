@@ -1,8 +1,7 @@
-"""Does what of an experiment is not yet done: judges, methods, checkpoints, measures, tables, figures."""
+"""Runs the steps of an experiment that are not done: judges, methods, checkpoints, measures, results."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,14 +25,17 @@ from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.evaluation.score import strict
 from pseudohealthy.evaluation.slice_set import SliceSet
-from pseudohealthy.experiment.parallel_steps import side_by_side
+from pseudohealthy.experiment.config import Experiment
+from pseudohealthy.experiment.parallel_steps import parallel_groups, run_parallel
 from pseudohealthy.experiment.publish import publish
-from pseudohealthy.experiment.steps import DONE, STAGES, Experiment, Step, plan
+from pseudohealthy.experiment.steps import DONE, SELECTION, STAGES, Kind, Step, list_steps
 from pseudohealthy.files import as_tsv, inside, make_folder, of_tsv, write_arrays, write_json, write_text
 from pseudohealthy.phantom.dataset import make_phantoms
 from pseudohealthy.provenance import provenance
 from pseudohealthy.synthesis.model import Model, device_of
 from pseudohealthy.training.loop import train
+
+Judged = dict[str, NDArray[np.bool_]]
 
 
 def reproduce(
@@ -45,7 +47,7 @@ def reproduce(
     device: str = "auto",
     jobs: int = 1,
 ) -> Path:
-    """Prepare, train, choose, measure and publish an experiment; what is done already is skipped.
+    """Prepare, train, select checkpoints, measure and publish; what is done already is skipped.
 
     Args:
         experiment: what to do.
@@ -64,20 +66,16 @@ def reproduce(
     say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print
     say(f"experiment {experiment.name}: preparing the cohort")
     prepared = prepared_cohort(experiment, out, folders, say)
-    steps = plan(experiment, prepared.manifest["key"])
+    steps = list_steps(experiment, prepared.manifest["key"])
     runner = StepRunner(experiment, out, prepared, steps, device)
-    if not all(is_done(step, out) for step in steps):
-        runner.bench_with({})  # a cohort that cannot be measured is told before anything is trained
+    if not all(step.is_done(out) for step in steps):
+        runner.protocol_with({})  # a cohort that cannot be measured is refused before anything is trained
     for kinds in STAGES if jobs > 1 else ():
-        parts = together([step for step in steps if step.kind in kinds and not is_done(step, out)])
-        if len(parts) > 1:
-            tasks = [(f"{part[0].kind} {part[0].name}", part[0].folder(out)) for part in parts]
-            side_by_side(tasks, Parts(experiment, out, parts, device), jobs, say)
+        _run_stage([step for step in steps if step.kind in kinds], runner, jobs, say)
     for number, step in enumerate(steps, 1):
-        if is_done(step, out):
-            continue
-        say(f"[{number}/{len(steps)}] {step.kind} {step.name}")
-        runner.do(step)
+        if not step.is_done(out):
+            say(f"[{number}/{len(steps)}] {step.kind} {step.name}")
+            runner.do(step)
     folder = results or out / "results"
     say(f"tables, figures and report: {folder}")
     publish(experiment, out, steps, prepared, folder)
@@ -85,12 +83,21 @@ def reproduce(
     return folder
 
 
+def _run_stage(steps: Sequence[Step], runner: StepRunner, jobs: int, say: Callable[[str], object]) -> None:
+    """Do the steps of one stage in parallel, if there are several groups of them to do."""
+    out = runner.out
+    groups = parallel_groups([step for step in steps if not step.is_done(out)])
+    if len(groups) > 1:
+        tasks = [(f"{group[0].kind} {group[0].name}", group[0].folder(out)) for group in groups]
+        run_parallel(tasks, StepGroups(runner.experiment, out, groups, runner.device), jobs, say)
+
+
 def prepared_cohort(
     experiment: Experiment, out: Path, folders: Sequence[Path], say: Callable[[str], object]
 ) -> Prepared:
     """The experiment's cohort, prepared in `out/prepared`; its phantoms are made in `out/data`.
 
-    `say` is told what of the cohort was left out, taken for something or not understood, a line each.
+    `say` prints a line: what of the cohort was left out, interpreted or not understood.
     """
     data, made = experiment.data, experiment.data.phantom
     if bool(folders) == (made is not None):
@@ -109,66 +116,44 @@ def prepared_cohort(
     return Prepared.open(out / "prepared")
 
 
-def list_steps(experiment: Experiment, out: Path) -> list[str]:
+def describe_steps(experiment: Experiment, out: Path) -> list[str]:
     """A line for each step: done or to do, and how many images it trains on."""
     try:
         key = Prepared.open(out / "prepared").manifest["key"]
     except InputError:
         key = "not prepared"
     lines = []
-    for step in plan(experiment, key):
+    for step in list_steps(experiment, key):
         training = step.settings.get("training", {})
         amounts = [
             f"{training[unit]} {unit}" for unit in ("minutes", "images", "epochs") if training.get(unit)
         ]
         budget = f", {amounts[0]}" if amounts else ""
-        lines.append(f"{'done ' if is_done(step, out) else 'to do'}  {step.kind} {step.name}{budget}")
+        lines.append(f"{'done ' if step.is_done(out) else 'to do'}  {step.kind} {step.name}{budget}")
     return lines
 
 
-def is_done(step: Step, out: Path) -> bool:
-    """Whether the step's folder says that it is finished, with exactly these settings and inputs."""
-    try:
-        done = json.loads((step.folder(out) / DONE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return bool(done.get("key") == step.key)
-
-
-def together(steps: Sequence[Step]) -> list[list[Step]]:
-    """The steps in parts to be done side by side, the longest first.
-
-    One method's rows, and the controls, are a part: they share what networks made.
-    """
-    parts: dict[object, list[Step]] = {}
-    for step in steps:
-        row = step.row
-        part = step.key if row is None else (row.method, row.preset, row.seed) if row.preset else "controls"
-        parts.setdefault(part, []).append(step)
-    return sorted(parts.values(), key=len, reverse=True)
-
-
 @dataclass(frozen=True)
-class Parts:
-    """Steps to be done in other processes: each opens the prepared cohort itself."""
+class StepGroups:
+    """Groups of steps to be done in other processes, each of which opens the prepared cohort itself."""
 
     experiment: Experiment
     out: Path
-    parts: Sequence[Sequence[Step]]
+    groups: Sequence[Sequence[Step]]
     device: str
 
     def __call__(self, number: int) -> None:
-        """Do the steps of the part of that number."""
+        """Do the steps of the group of that number."""
         prepared = Prepared.open(self.out / "prepared")
-        steps = plan(self.experiment, prepared.manifest["key"])
+        steps = list_steps(self.experiment, prepared.manifest["key"])
         runner = StepRunner(self.experiment, self.out, prepared, steps, self.device)
-        for step in self.parts[number]:
+        for step in self.groups[number]:
             runner.do(step)
 
 
 @dataclass(eq=False)
 class StepRunner:
-    """Does steps, and keeps at hand what several of them use."""
+    """Does steps, and keeps in memory what several of them use."""
 
     experiment: Experiment
     out: Path
@@ -180,11 +165,17 @@ class StepRunner:
 
     def do(self, step: Step) -> None:
         """Do a step; its `done.json` comes last."""
+        handlers: Mapping[Kind, Callable[[Step, Path], None]] = {
+            "judge": self._train_judge,
+            "train": self._train,
+            "protocol": self._write_protocol,
+            "select": self._select,
+            "measure": self._measure,
+        }
         folder = step.folder(self.out)
         make_folder(folder)
         began = time.monotonic()
-        deed: Callable[[Step, Path], None] = getattr(self, f"_{step.kind}")
-        deed(step, folder)
+        handlers[step.kind](step, folder)
         seconds = round(time.monotonic() - began, 1)
         device = str(device_of(self.device))
         write_json(folder / DONE, {"key": step.key, "seconds": seconds, "device": device, **provenance()})
@@ -199,46 +190,49 @@ class StepRunner:
         }
 
     @cached_property
-    def bench(self) -> EvaluationProtocol:
+    def protocol(self) -> EvaluationProtocol:
         """The test slices and what they are measured with."""
-        return self.bench_with(self.judges)
+        return self.protocol_with(self.judges)
 
-    def bench_with(self, judges: Mapping[str, Model]) -> EvaluationProtocol:
-        """The same with other judges, or none."""
+    def protocol_with(self, judges: Mapping[str, Model]) -> EvaluationProtocol:
+        """The same with other judges, or with none."""
         return EvaluationProtocol.of(
             self.prepared, judges, self.experiment.held_out, self.experiment.data.seed
         )
 
     @cached_property
-    def references(self) -> tuple[dict[str, NDArray[np.bool_]], pd.DataFrame]:
-        """f(x) of the test slices by judge, and what coordinates alone tell."""
-        folder = next(s for s in self.steps if s.kind == "references").folder(self.out)
+    def judged_inputs(self) -> tuple[Judged, pd.DataFrame]:
+        """f(x) of the test slices by judge, and the AUROC by volume of coordinates alone."""
+        folder = next(step for step in self.steps if step.kind == "protocol").folder(self.out)
         return read_judged(folder), of_tsv(folder / "coordinates.tsv")
 
-    def _judge(self, step: Step, folder: Path) -> None:
+    def selected(self, selection: Step) -> Model:
+        """The model whose weights a finished selection selected."""
+        weights = selection.read_json(self.out, SELECTION)["weights"]
+        return self._model(inside(selection.training.folder(self.out) / "run", weights))
+
+    def _train_judge(self, step: Step, folder: Path) -> None:
         self._train(step, folder)
         select_judge(folder / "run", self.prepared, self.device)
 
     def _train(self, step: Step, folder: Path) -> None:
-        given = {key: value for key, value in step.settings.items() if key in Settings.model_fields}
-        settings = validated(Settings, given)
-        train(self.prepared, folder / "run", settings, accelerator=self.device)
+        values = {key: value for key, value in step.settings.items() if key in Settings.model_fields}
+        train(self.prepared, folder / "run", validated(Settings, values), accelerator=self.device)
 
-    def _choose(self, step: Step, folder: Path) -> None:
-        panel = {name: judge for name, judge in self.judges.items() if name != self.experiment.held_out}
-        run = step.after[0].folder(self.out) / "run"
-        choice = choose(run, SliceSet.of(self.prepared, "val"), panel, self.device)
-        write_json(folder / "choice.json", choice)
-
-    def _references(self, step: Step, folder: Path) -> None:  # noqa: ARG002
+    def _write_protocol(self, step: Step, folder: Path) -> None:  # noqa: ARG002
         data = self.experiment.data
-        write_references(folder, self.bench, seed=data.seed, steps=self.experiment.resegmentation_steps)
+        write_references(folder, self.protocol, seed=data.seed, steps=self.experiment.resegmentation_steps)
+
+    def _select(self, step: Step, folder: Path) -> None:
+        panel = {name: judge for name, judge in self.judges.items() if name != self.experiment.held_out}
+        run = step.training.folder(self.out) / "run"
+        write_json(folder / SELECTION, choose(run, SliceSet.of(self.prepared, "val"), panel, self.device))
 
     def _measure(self, step: Step, folder: Path) -> None:
-        judged, coordinates = self.references
+        judged, coordinates = self.judged_inputs
         measured = measure(
             self._predictor(step),
-            self.bench,
+            self.protocol,
             judged,
             coordinates,
             seed=self.experiment.data.seed,
@@ -251,16 +245,12 @@ class StepRunner:
     def _predictor(self, step: Step) -> Predictor:
         if step.row is None:
             raise ValueError(f"{step.name} is no row")
-        choices = [self.chosen(use) for use in step.after if use.kind == "choose"]
-        has_own = step.row.preset is not None
-        own = choices[0] if has_own else None
-        segmentor = choices[-1] if choices else None
-        return Predictor(step.row, own, segmentor, self.bench.threshold, self.bench.spacing, self.memory)
-
-    def chosen(self, step: Step) -> Model:
-        """The model that a `choose` step took."""
-        choice = json.loads((step.folder(self.out) / "choice.json").read_text(encoding="utf-8"))
-        return self._model(inside(step.after[0].folder(self.out) / "run", choice["weights"]))
+        models = [self.selected(selection) for selection in step.selections]
+        is_trained = step.row.preset is not None
+        own = models[0] if is_trained else None
+        segmentor = models[-1] if models else None
+        protocol = self.protocol
+        return Predictor(step.row, own, segmentor, protocol.threshold, protocol.spacing, self.memory)
 
     def _model(self, folder: Path) -> Model:
         if folder not in self.models:
