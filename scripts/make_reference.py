@@ -78,14 +78,15 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def settings_table(group: type[BaseModel]) -> str:
-    """Every setting of a group: its default, which values it may have, and what it is."""
+def settings_help(group: type[BaseModel]) -> str:
+    """What a group is, and of every setting its default, which values it may have, and what it is."""
     texts = attributes(group)
     rows = [
         (f"`{name}`", default_of(field), values_of(field.annotation, field.metadata), texts[name])
         for name, field in group.model_fields.items()
     ]
-    return table(("setting", "default", "values", "what"), rows)
+    about = _flowing((getdoc(group) or "").partition("Attributes:\n")[0].rstrip())
+    return f"{about}\n\n{table(('setting', 'default', 'values', 'what'), rows)}"
 
 
 def attributes(group: type[BaseModel]) -> dict[str, str]:
@@ -183,7 +184,7 @@ def renamed_results() -> str:
 
 TABLES: Mapping[str, Callable[[], str]] = {
     **{f"command {name}": partial(command_help, each) for name, each in COMMANDS.items()},
-    **{f"settings {name}": partial(settings_table, group) for name, group in GROUPS.items()},
+    **{f"settings {name}": partial(settings_help, group) for name, group in GROUPS.items()},
     "presets and methods": presets_table,
     "files of an image": image_table,
     "renamed settings": renamed_settings,
