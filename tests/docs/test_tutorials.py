@@ -16,9 +16,9 @@ NOT_RUN = "<!-- not run -->"  # before a block that needs a download, a cluster 
 FENCE = re.compile(rf"^({re.escape(NOT_RUN)}\n)?```(bash|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LEFT = {
     "tutorials/neuroimager": (
-        "healed/sub-P001_desc-pseudohealthy_report.html",
-        "healed/sub-P001_desc-blend_FLAIR.nii.gz",
-        "healed_by_mask/sub-P001_desc-blend_FLAIR.nii.gz",
+        "healthy/sub-P001_desc-pseudohealthy_report.html",
+        "healthy/sub-P001_desc-blend_FLAIR.nii.gz",
+        "healthy_by_mask/sub-P001_desc-blend_FLAIR.nii.gz",
         "out/sub-P002/anat/sub-P002_desc-pseudohealthy_FLAIR.nii.gz",
         "out/group_report.html",
     ),
