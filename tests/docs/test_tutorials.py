@@ -26,11 +26,11 @@ LEFT = {
     "tutorials/developer": ("run/weights/model.safetensors",),
     "howto/export": ("onnx/segmentor.onnx", "bundle/configs/metadata.json"),
 }
-TOLD = {
+PRINTED = {
     "tutorials/neuroimager": ("skull: absent", "s on cpu (torch)", "2 done, 0 kept, 0 failed", "lesion_ml_z"),
     "tutorials/researcher": ("to do  measure copy-raw", "INVALID", "valid: False", "copy 1.0 0.0"),
     "tutorials/developer": ("training.imges is not a setting; did you mean images?", "segmentor_dice"),
-    "howto/export": ("'field': [208, 160]", "(3, 1, 208, 160)", "torch.Size([1, 1, 208, 160])"),
+    "howto/export": ("'slice_shape': [208, 160]", "(3, 1, 208, 160)", "torch.Size([1, 1, 208, 160])"),
 }
 
 
@@ -68,7 +68,7 @@ e
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LEFT)
 def test_a_page_runs_from_beginning_to_end(name: str, tmp_path: Path) -> None:
-    told = ""
+    printed = ""
     programs = {"bash": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     for language, text in blocks((DOCS / f"{name}.md").read_text(encoding="utf-8")):
@@ -81,8 +81,8 @@ def test_a_page_runs_from_beginning_to_end(name: str, tmp_path: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
-        told += done.stdout
-    assert [line for line in TOLD[name] if line not in told] == []
+        printed += done.stdout
+    assert [line for line in PRINTED[name] if line not in printed] == []
     assert [file for file in LEFT[name] if not (tmp_path / file).is_file()] == []
 
 
