@@ -44,7 +44,7 @@ def page(result: Mapping[str, Any]) -> str:
         f"{peaks['bf16']:.3g} GFLOP/s, of which the higher is the peak; copies in memory "
         f"{result['copy_gb_per_s']:.0f} GB/s. {_commits(rows.values())}",
         "## Goals",
-        table(("goal", "asked", "found", "met"), list(goals(rows, result["device"]))),
+        table(("goal", "target", "measured", "met"), list(goals(rows, result["device"]))),
     ]
     for start, title in FRACTIONS_OF.items():
         found = [row for name, row in rows.items() if name.startswith(start)]
@@ -91,7 +91,7 @@ OTHERS: Sequence[tuple[str, str, Sequence[str], Sequence[str]]] = (
         ("kernels_of_peak", "kernels_of_bf16_peak", "contiguous_over_fastest"),
     ),
     (
-        "A paired step with memory kept from step to step",
+        "A paired step with memory kept from one step to the next",
         "memory_",
         ("times as fast as without",),
         ("times_as_fast",),
@@ -112,8 +112,8 @@ OTHERS: Sequence[tuple[str, str, Sequence[str], Sequence[str]]] = (
             "over the smallest",
             "preparing a volume, over the smallest",
             "a step, over the smallest",
-            "healing a volume, over the smallest",
-            "healed",
+            "processing a volume, over the smallest",
+            "volumes processed",
         ),
         ("memory_mb", *GROWTH, "healed"),
     ),
@@ -152,34 +152,36 @@ def _commits(rows: Iterable[Row]) -> str:
 
 
 def goals(rows: Mapping[str, Row], device: str) -> Iterator[list[str]]:
-    """Goal, what was asked, what was found, whether it is met; rows not measured are left out."""
-    asked: list[tuple[str, str, Any, float, bool]] = []
+    """Goal, target, what was measured, whether it is met; rows not measured are left out."""
+    targets: list[tuple[str, str, Any, float, bool]] = []
     for name, row in rows.items():
         if name.startswith("volume_"):
             for peak in ("bf16_peak", "peak"):
                 fraction = row[f"network_fraction_of_{peak}"]["median"]
-                asked.append((name, f"networks, fraction of the {PEAKS[peak]}", fraction, NETWORK, True))
+                targets.append((name, f"networks, fraction of the {PEAKS[peak]}", fraction, NETWORK, True))
             words = "reading, geometry, writing over the networks"
-            asked.append((name, words, row["overhead_over_network"]["median"], AROUND, False))
+            targets.append((name, words, row["overhead_over_network"]["median"], AROUND, False))
         elif name.startswith("train_step_paired"):
             goal = STEP if device == "cpu" else STEP_CUDA
             for peak in ("bf16_peak", "peak"):
                 fraction = row[f"fraction_of_{peak}"]["median"]
-                asked.append((name, f"fraction of the {PEAKS[peak]}", fraction, goal, True))
+                targets.append((name, f"fraction of the {PEAKS[peak]}", fraction, goal, True))
         elif name.startswith("cold_"):
             goal = HELP if name == "cold_help" else COLD
-            asked.append((name, "seconds", row["seconds"]["median"], goal, False))
+            targets.append((name, "seconds", row["seconds"]["median"], goal, False))
         elif name.startswith("growth_"):
             for key in GROWTH:
-                asked.append((name, key.replace("_", " "), row[key], FLAT, False))
-    for name, words, found, goal, least in asked:
-        met = found >= goal if least else found <= goal
+                targets.append(
+                    (name, key.replace("heal_", "process_").replace("_", " "), row[key], FLAT, False)
+                )
+    for name, words, measured, goal, least in targets:
+        met = measured >= goal if least else measured <= goal
         sign = "≥" if least else "≤"
         yield [
             f"{name}: {words}",
             f"{sign} {goal:g}",
-            f"{found:.3g}",
-            "yes" if met else f"missed by {abs(goal - found):.2g}",
+            f"{measured:.3g}",
+            "yes" if met else f"missed by {abs(goal - measured):.2g}",
         ]
 
 
