@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -148,8 +148,8 @@ def test_every_command_line_in_the_pages_has_options_that_there_are() -> None:
 
 
 def test_every_setting_in_the_pages_can_be_set() -> None:
-    groups = {"prepare": preprocessing, "train": settings}
-    for command, made in groups.items():
+    takes: dict[str, Callable[..., object]] = {"prepare": preprocessing, "train": settings}
+    for command, read in takes.items():
         given = [
             [after for word, after in pairwise(words) if word == "--set"]
             for _, words in lines()
@@ -157,7 +157,7 @@ def test_every_setting_in_the_pages_can_be_set() -> None:
         ]
         assert given, command
         for each in given:
-            made(overrides=each)
+            read(overrides=each)
 
 
 def test_every_refusal_that_is_explained_is_one_of_the_program_s() -> None:
