@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/howto/extend.md"
 BLOCK = re.compile(
-    r"^#### `([^`]+)`(?:, (after|before) `([^`]+)`)?\n\n```(?:python|markdown)\n(.*?)^```$",
+    r"^#### `([^`]+)`(?:, (after|before) `([^`]+)`)?\n\n```(?:python|text|markdown)\n(.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 

@@ -27,7 +27,12 @@ LEFT = {
     "howto/export": ("onnx/segmentor.onnx", "bundle/configs/metadata.json"),
 }
 PRINTED = {
-    "tutorials/neuroimager": ("skull: absent", "s on cpu (torch)", "2 done, 0 skipped, 0 failed", "lesion_ml_z"),
+    "tutorials/neuroimager": (
+        "skull: absent",
+        "s on cpu (torch)",
+        "2 done, 0 skipped, 0 failed",
+        "lesion_ml_z",
+    ),
     "tutorials/researcher": ("to do  measure copy-raw", "INVALID", "valid: False", "copy 1.0 0.0"),
     "tutorials/developer": ("training.imges is not a setting; did you mean images?", "segmentor_dice"),
     "howto/export": ("'slice_shape': [208, 160]", "(3, 1, 208, 160)", "torch.Size([1, 1, 208, 160])"),
