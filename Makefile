@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # The tests' networks are so small that threads only wait for each other; files of tests run side by side instead.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --cov --cov-report=term
 
-.PHONY: demo test test-all lint bench docs results clean
+.PHONY: demo test test-all lint bench docs reference results clean
 
 demo: $(STAMP)  ## phantoms, a small model, a healed patient, scores beside the truth: a few minutes
 	$(BIN)/pseudohealthy demo --out demo
@@ -41,7 +41,10 @@ $(STAMP)-skullstrip: $(STAMP)  # 300 MB, for one of the long checks
 results: $(STAMP)  ## docs/results.md and the README's table, from the files under results/
 	$(BIN)/python -m scripts.make_results
 
-docs: $(STAMP)  ## the site, in site/
+reference: $(STAMP)  ## the tables of docs/reference and CHANGELOG.md, from the code
+	$(BIN)/python scripts/make_reference.py
+
+docs: reference  ## the site, in site/
 	$(BIN)/mkdocs build --strict
 
 clean:

@@ -91,7 +91,7 @@ OTHERS: Sequence[tuple[str, str, Sequence[str], Sequence[str]]] = (
         ("kernels_of_peak", "kernels_of_bf16_peak", "contiguous_over_fastest"),
     ),
     (
-        "A paired step with memory kept from step to step",
+        "A paired step with memory kept from one step to the next",
         "memory_",
         ("times as fast as without",),
         ("times_as_fast",),
@@ -113,7 +113,7 @@ OTHERS: Sequence[tuple[str, str, Sequence[str], Sequence[str]]] = (
             "preparing a volume, over the smallest",
             "a step, over the smallest",
             "processing a volume, over the smallest",
-            "processed",
+            "volumes processed",
         ),
         ("memory_mb", *GROWTH, "processed"),
     ),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pseudohealthy.synthesis.result import Synthesis
     from pseudohealthy.synthesis.sources import Source
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def synthesize(

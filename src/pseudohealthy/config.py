@@ -221,7 +221,15 @@ class Training(Frozen):
 
 
 class Settings(Frozen):
-    """Everything that decides what a training run computes, beside the prepared cohort."""
+    """Everything that decides what a training run computes, beside the prepared cohort.
+
+    Attributes:
+        method: which method is trained.
+        preset: whose values hold where nothing else is said.
+        networks: widths and forms of the networks.
+        losses: weights and forms of the losses.
+        training: how long and how a method is trained.
+    """
 
     method: MethodName = "paired"
     preset: PresetName = "default"

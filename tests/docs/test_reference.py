@@ -1,49 +1,31 @@
-"""The reference names every option, setting and file there is, and no page an option that there is not."""
+"""The reference pages hold what the code says, and no page names an option that there is not."""
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from pseudohealthy.bids_app.output_dataset import DESCRIPTION, DESCRIPTIONS
 from pseudohealthy.bids_app.records import TABLE
 from pseudohealthy.catalogue.measures import MEASURES
-from pseudohealthy.cli import bids_app, main
-from pseudohealthy.config import (
-    METHODS,
-    PREPROCESSING,
-    PRESETS,
-    PRESETS_OF_METHODS,
-    Losses,
-    Networks,
-    Preprocessing,
-    Settings,
-    Training,
-    preprocessing,
-    settings,
-)
+from pseudohealthy.config import preprocessing, settings
 from pseudohealthy.data.manifest import FILE as MANIFEST
+from pseudohealthy.data.prepared import ARRAYS
 from pseudohealthy.errors import RESEARCH_USE
-from pseudohealthy.experiment.config import Data, Experiment, Phantoms
 from pseudohealthy.synthesis.naming import output_files
 from pseudohealthy.training import loop
+from scripts.make_reference import BLOCK, COMMANDS, GROUPS, TABLES, filled, table
+from scripts.make_reference import PAGES as PAGES_MADE
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md"])
-COMMANDS: dict[str, Any] = {
-    **{f"pseudohealthy {name}": each for name, each in typer.main.get_command(main.app).commands.items()},  # type: ignore[attr-defined]
-    "pseudohealthy-bids": typer.main.get_command(bids_app.app),
-}
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-GROUPS = (Preprocessing, Networks, Losses, Training, Settings, Experiment, Data, Phantoms)
+CODE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def page(name: str) -> str:
@@ -59,56 +41,56 @@ def options(command: Any) -> set[str]:
     return {name for each in command.params if each.param_type_name == "option" for name in each.opts}
 
 
+@pytest.mark.parametrize("name", PAGES_MADE)
+def test_a_page_holds_what_the_code_says(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert filled(text) == text, f"{name}: run `make reference`"
+
+
+def test_every_table_of_the_code_stands_in_one_page() -> None:
+    marks = [mark for name in PAGES_MADE for _, mark, _ in BLOCK.findall((ROOT / name).read_text("utf-8"))]
+    assert sorted(marks) == sorted(TABLES)
+
+
+def test_a_changed_an_emptied_and_an_unknown_table_are_noticed() -> None:
+    text = page("reference/settings")
+    assert filled(text.replace("| `width` | `32` |", "| `width` | `33` |")) == text
+    assert filled(BLOCK.sub(r"\1\3", text)) == text
+    with pytest.raises(KeyError, match="settings Nothing"):
+        filled("<!-- table: settings Nothing -->\n<!-- /table -->\n")
+    with pytest.raises(ValueError, match="would be empty"):
+        table(("setting", "default"), [])
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_of_a_command_is_named_and_no_other(name: str) -> None:
     rows = re.findall(r"^\| (`-.*?) \|", section(page("reference/cli"), name), flags=re.MULTILINE)
     named = {option for row in rows for option in re.findall(r"`(-[^`]+)`", row)}
     assert named == options(COMMANDS[name]) - {"--help"}
+    assert named
 
 
 def test_every_command_has_its_section_and_no_other() -> None:
     assert re.findall(r"^## (.*)$", page("reference/cli"), flags=re.MULTILINE) == list(COMMANDS)
+    assert len(COMMANDS) == 10
 
 
-@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.__name__)
-def test_every_setting_is_named_with_its_default(group: Any) -> None:
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_setting_has_a_row_and_says_what_it_is(group: str) -> None:
     rows = re.findall(
-        r"^\| `(\w+)` \| (.*?) \|", section(page("reference/settings"), group.__name__), re.MULTILINE
+        r"^\| `(\w+)` \| (.+?) \| (.+?) \| (.+) \|$", section(page("reference/settings"), group), re.MULTILINE
     )
-    assert {name: told.strip("`") for name, told in rows} == {
-        name: _default(field) for name, field in group.model_fields.items()
-    }
+    assert [name for name, *_ in rows] == list(GROUPS[group].model_fields)
+    assert all(cell.strip() for row in rows for cell in row)
 
 
-def test_what_presets_and_methods_change_is_told() -> None:
-    tables = {
-        **{f"preset `{name}`, preprocessing": {"": changes} for name, changes in PREPROCESSING.items()},
-        **{f"preset `{name}`": changes for name, changes in PRESETS.items()},
-        **{f"method `{name}`": changes for name, changes in METHODS.items()},
-        **{
-            f"preset `{preset}`, method `{name}`": each for (preset, name), each in PRESETS_OF_METHODS.items()
-        },
-    }
-    changed = {
-        who: "; ".join(
-            f"`{f'{group}.{key}'.lstrip('.')}={json.dumps(value).strip(chr(34))}`"
-            for group, values in changes.items()
-            for key, value in values.items()
-        )
-        for who, changes in tables.items()
-    }
-    told = section(page("reference/settings"), "What presets and methods change")
-    rows = dict(re.findall(r"^\| ((?:preset|method) .*?) \| (.*) \|$", told, re.MULTILINE))
-    assert rows == {who: what for who, what in changed.items() if what}
-
-
-def _default(field: Any) -> str:
-    if field.is_required():
-        return "required"
-    value = field.get_default(call_default_factory=True)
-    if hasattr(value, "model_dump"):
-        return "see above" if isinstance(value, Networks | Losses | Training) else "see below"
-    return json.dumps(value).replace('"', "")
+def test_defaults_and_limits_of_settings_are_those_of_the_models() -> None:
+    text = page("reference/settings")
+    assert "| `width` | `32` | whole number, at least 4 |" in text
+    assert "| `images` | `null` | whole number, above 0 or `null` |" in text
+    assert "| `fractions` | `[0.6, 0.15, 0.25]` | list of 3 |" in text
+    assert "| `clip_region` | `all` | `all`, `brain` |" in text
+    assert "| method `unpaired` | `losses.gan_image=2.0` |" in text
 
 
 def test_every_file_is_named() -> None:
@@ -122,8 +104,10 @@ def test_every_file_is_named() -> None:
         loop.AVERAGED,
         loop.SNAPSHOTS,
     )
-    told = page("reference/files")
-    assert [name for name in (*of_image, *of_run, MANIFEST, DESCRIPTION, TABLE) if name not in told] == []
+    names = [*of_image, *of_run, MANIFEST, DESCRIPTION, TABLE, *(f"`{name}.npy`" for name in ARRAYS)]
+    text = page("reference/files")
+    assert len(names) > 20
+    assert [name for name in names if name not in text] == []
 
 
 def test_every_measure_is_explained() -> None:
@@ -134,22 +118,24 @@ def test_every_measure_is_explained() -> None:
     groups = {
         key: {key, key.partition(".")[0]} for key in alone if not key.endswith(("_quantised", "_auroc"))
     }
+    assert len(groups) > 10
     assert [key for key, names in groups.items() if not names & named] == []
 
 
 def test_every_kind_of_image_is_told_of_in_the_derivatives() -> None:
-    told = page("reference/files")
-    assert [name for name in DESCRIPTIONS if name not in told] == []
+    text = page("reference/files")
+    assert len(DESCRIPTIONS) > 1
+    assert [name for name in DESCRIPTIONS if name not in text] == []
 
 
 def lines() -> Iterator[tuple[str, list[str]]]:
     """Page and words of each command line of ours: in blocks of shell, and between backticks."""
     for path in PAGES:
         text = path.read_text(encoding="utf-8")
-        blocks = "".join(
-            block for language, block in BLOCK.findall(text) if language in ("", "bash")
-        ).replace("\\\n", " ")
-        inline = re.findall(r"`(pseudohealthy(?:-bids)? [^`]+)`", BLOCK.sub("", text))
+        blocks = "".join(block for language, block in CODE.findall(text) if language in ("", "bash")).replace(
+            "\\\n", " "
+        )
+        inline = re.findall(r"`(pseudohealthy(?:-bids)? [^`]+)`", CODE.sub("", text))
         for line in [*blocks.splitlines(), *inline]:
             if re.match(r"\s*pseudohealthy(-bids)? ", line):
                 yield path.name, shlex.split(re.split(r"\s+#|\|", line)[0])
@@ -167,12 +153,16 @@ def test_every_command_line_in_the_pages_has_options_that_there_are() -> None:
 
 
 def test_every_setting_in_the_pages_can_be_set() -> None:
-    for _, words in lines():
-        given = [after for word, after in pairwise(words) if word == "--set"]
-        if given and words[1] == "prepare":
-            preprocessing(overrides=given)
-        if given and words[1] == "train":
-            settings(overrides=given)
+    takes: dict[str, Callable[..., object]] = {"prepare": preprocessing, "train": settings}
+    for command, read in takes.items():
+        given = [
+            [after for word, after in pairwise(words) if word == "--set"]
+            for _, words in lines()
+            if words[1:2] == [command] and "--set" in words
+        ]
+        assert given, command
+        for each in given:
+            read(overrides=each)
 
 
 def test_every_refusal_that_is_explained_is_one_of_the_program_s() -> None:
