@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pseudohealthy.config import Preprocessing
-from pseudohealthy.data.grid import training_slices
 from pseudohealthy.data.out_of_distribution import Likeness, Reference, likeness
+from pseudohealthy.data.slice_selection import training_slices
 
 STEADY = 1.5  # brightness flicker; of the validation patients at most 1.09 with the package's weights
 Array = NDArray[np.float32]
