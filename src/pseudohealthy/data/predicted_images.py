@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pseudohealthy.config import Preprocessing, validated
+from pseudohealthy.config import Preprocessing
 from pseudohealthy.data.layouts import CohortVolume, grouped, listed, nifti_files, stem
 from pseudohealthy.data.manifest import VolumeRecord, input_record
 from pseudohealthy.data.prepared import Prepared
@@ -21,7 +21,7 @@ from pseudohealthy.errors import InputError, printable
 
 NO_IMAGE = re.compile(r"[_-](mask|probseg|dseg|segm?)$|desc-difference", re.IGNORECASE)
 MODALITY = re.compile(r"[_-](flair|t2f)$", re.IGNORECASE)
-OTHER_UNITS = 10.0  # times darker than its image no healed brain is, in the median
+OTHER_UNITS = 10.0  # times darker than its image no pseudo-healthy brain is, in the median
 
 Key = tuple[str, str]  # subject, session as in the table of slices
 
@@ -57,11 +57,10 @@ def read_outputs(
     wanted = list(dict.fromkeys(keys))
     files = _files(predictions, wanted, records)
     originals = [_original(records[key], folders) for key in wanted]
-    settings = validated(Preprocessing, prepared.manifest["settings"])
     outputs = np.empty((len(table), *prepared.images.shape[1:]), dtype=np.float32)
     for key, original in zip(wanted, originals, strict=True):
         rows = [row for row, of_row in enumerate(keys) if of_row == key]
-        outputs[rows] = _canonical(original, files[key], settings)[table["z"].to_numpy()[rows]]
+        outputs[rows] = _canonical(original, files[key], prepared.preprocessing)[table["z"].to_numpy()[rows]]
     return outputs
 
 

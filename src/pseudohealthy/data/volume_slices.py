@@ -93,11 +93,16 @@ class VolumeSlices:
         return cls(table, facts, grid, selected, {"library": lesion})
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
-        """What is `stored` as selected slices (K, H, W): row 0 anterior, column 0 the patient's right."""
-        return {
-            name: self.grid.to_canonical(data, order=0 if data.dtype == np.bool_ else 1)[self.selected]
-            for name, data in self.stored.items()
-        }
+        """All that is `stored` as selected slices, by name."""
+        return {name: self.array(name) for name in self.stored}
+
+    def array(self, name: str) -> NDArray[np.float32]:
+        """What is `stored` under a name as selected slices (K, H, W).
+
+        Row 0 is anterior, column 0 the patient's right.
+        """
+        data = self.stored[name]
+        return self.grid.to_canonical(data, order=0 if data.dtype == np.bool_ else 1)[self.selected]
 
 
 def _lesion(volume: CohortVolume, image: Volume) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
