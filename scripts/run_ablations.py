@@ -35,7 +35,6 @@ CHANGES = {
     "no_noise_before_R": ("losses.cycle_noise=0",),
     "identity_not_asked_for": ("losses.identity_outside_lesion=0",),
     "healthy_of_any_height": ("training.healthy_sampling=random",),
-    "varied_lesions": ("training.lesion_appearance=varied",),
     "deformed": ("training.augment=deform",),
     "healthy_slices_stay": ("losses.healthy_identity=10",),
 }

@@ -33,6 +33,7 @@ def record(
             "saturated_lesion_share": share,
             "brain_voxels_outside_field": 0,
             "slices": {"pathological": pathological, "healthy": healthy, "unlabelled": unlabelled, "edge": 0},
+            "warnings": [],
         },
     }
 

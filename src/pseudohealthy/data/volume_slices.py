@@ -135,7 +135,7 @@ def _slices(data: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:
 def _selection(
     grid: Grid, brain: NDArray[np.bool_], lesion: NDArray[np.bool_], rule: Rule, *, known: bool
 ) -> Selection:
-    in_field = (grid.to_canonical(lesion, order=0) > 0).any(axis=(1, 2))
+    in_field = np.asarray(grid.to_canonical(lesion, order=0).any(axis=(1, 2)))
     return Selection.of(_slices(brain, grid), _slices(lesion, grid), in_field, rule, known=known)
 
 

@@ -46,7 +46,7 @@ BEFORE: Mapping[str, Mapping[str, Any]] = {
         "gradient": 0.0,
         "lesion_crop_adversarial": 0.0,
     },
-    "training": {"lesion_appearance": "bright", "warm_up_images": 0, "warm_up_fraction": 0.0},
+    "training": {"warm_up_images": 0, "warm_up_fraction": 0.0},
 }
 NAME = r"^[A-Za-z0-9_.-]+$"
 LAST_ONLY: Mapping[str, Any] = {"training": {"snapshot_every": None}}  # where no checkpoint is chosen
