@@ -125,21 +125,21 @@ def _files(predictions: Path, wanted: Sequence[Key], records: Mapping[Key, Volum
         raise InputError(f"{predictions}: no such folder; expected one with a NIfTI image for each volume")
     begins = _beginnings(records)
     images = [path for path in nifti_files(predictions, "**/*.nii*") if not NO_IMAGE.search(stem(path))]
-    found = grouped(images, lambda path: _owner(printable(stem(path)), begins))
-    if missing := [key for key in wanted if key not in found]:
+    by_volume = grouped(images, lambda path: _owner(printable(stem(path)), begins))
+    if missing := [key for key in wanted if key not in by_volume]:
         names = " or ".join(f"{begin}*.nii[.gz]" for begin, key in begins.items() if key == missing[0])
         raise InputError(
             f"{predictions}: no image for {len(missing)} of {len(wanted)} volumes: "
             f"{listed(_named(key) for key in missing)}; looked for {names} and the like among {len(images)} "
             "images (_mask, _probseg, _dseg, _seg and desc-difference are none)"
         )
-    if several := [key for key in wanted if len(found[key]) > 1]:
-        paths = [path.relative_to(predictions) for path in found[several[0]]]
+    if several := [key for key in wanted if len(by_volume[key]) > 1]:
+        paths = [path.relative_to(predictions) for path in by_volume[several[0]]]
         raise InputError(
             f"{predictions}: {len(paths)} images for {_named(several[0])}, expected one: {listed(paths)}; "
             "give a folder with the outputs alone"
         )
-    return {key: found[key][0] for key in wanted}
+    return {key: by_volume[key][0] for key in wanted}
 
 
 def _named(key: Key) -> str:

@@ -27,6 +27,7 @@ from pseudohealthy.config import (
     settings,
     validated,
 )
+from pseudohealthy.data.layouts import Layout
 
 Kind = Literal["judge", "train", "choose", "references", "measure"]
 # Steps of one stage need only those of the stages before it
@@ -83,7 +84,7 @@ class Data(Frozen):
     """
 
     phantom: Phantoms | None = None
-    layout: Literal["auto", "bids", "brats", "isles"] = "auto"
+    layout: Layout = "auto"
     choose: int | None = Field(None, gt=0)
     fractions: tuple[float, float, float] = (0.6, 0.15, 0.25)
     seed: int = Field(0, ge=0)
