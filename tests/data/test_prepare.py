@@ -13,8 +13,8 @@ import pytest
 
 from fixtures.cohorts import (
     FITTING,
-    KEPT,
     LPS,
+    SELECTED,
     bids,
     brain,
     brats,
@@ -49,9 +49,11 @@ def test_each_layout_becomes_slices(tmp_path: Path, make: Any) -> None:
     for volume in cohort.volumes:
         rows = prepared.slices[prepared.slices["subject"] == volume.subject]
         stack = VolumeSlices.of(volume, FITTING)
-        assert rows["z"].tolist() == list(KEPT)
+        assert rows["z"].tolist() == list(SELECTED)
         np.testing.assert_array_equal(prepared.images[rows["row"]], stack.arrays()["images"])
-        np.testing.assert_array_equal(prepared.masks[rows["row"]], (lesion() > 0).T[KEPT.start : KEPT.stop])
+        np.testing.assert_array_equal(
+            prepared.masks[rows["row"]], (lesion() > 0).T[SELECTED.start : SELECTED.stop]
+        )
         assert rows["lesion_voxels"].tolist() == stack.table["lesion_voxels"].tolist()
 
 
