@@ -23,7 +23,8 @@ from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.methods.base import Method
 from pseudohealthy.methods.factory import build
 from pseudohealthy.phantom.dataset import make_phantoms
-from pseudohealthy.sampling.sampler import Batch, BatchSampler, Need
+from pseudohealthy.sampling.batch import Batch, Need
+from pseudohealthy.sampling.sampler import BatchSampler
 from pseudohealthy.training.allocator import retain_freed_memory
 from pseudohealthy.training.loop import precision
 from pseudohealthy.training.trainer import Run
@@ -175,12 +176,12 @@ def noise(needs: frozenset[Need], shape: tuple[int, ...]) -> Batch:
     """A batch `(N, 1, H, W)` of what a method asks for and nothing else; half of it is labelled."""
     x, m = torch.rand(shape), (torch.rand(shape) > 0.9).float()
     return Batch(
-        x_p=None if "holes" in needs else x,
+        x_p=None if "inpainting_masks" in needs else x,
         m_p=m if needs & {"lesion", "labelled"} else None,
         x_h=1 - x if "healthy" in needs else None,
-        m=m.flip(0) if needs & {"library", "holes"} else None,
+        m=m.flip(0) if needs & {"library", "inpainting_masks"} else None,
         labelled=torch.arange(len(x)) % 2 == 0 if "labelled" in needs else None,
-        x_k=1 - x if needs & {"lesion_free", "negatives"} else None,
+        x_k=1 - x if needs & {"lesion_free", "lesion_free_balanced"} else None,
     )
 
 

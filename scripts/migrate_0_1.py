@@ -3,8 +3,8 @@
     python scripts/migrate_0_1.py PATH...
 
 Each PATH is a file, or a folder in which all files ending in `.json`, `.yaml`, `.tsv` and `.safetensors`, and
-the cards of weights, are rewritten in place. Numbers and tensors stay as they are; a second run changes
-nothing.
+the cards of weights, are rewritten in place; settings that are gone are left out. Numbers and tensors stay as
+they are; a second run changes nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from pseudohealthy.files import replace, write_text
-from pseudohealthy.renamed import RESULTS, SETTINGS
+from pseudohealthy.renamed import RESULTS, SETTINGS, gone
 
 NAMES = {"held_back": "held_out"}  # of a judge, which is a value too
 FILES = {"familiar.json": "training_distribution.json"}
@@ -34,10 +34,10 @@ def new_key(group: str, key: str) -> str:
 def renamed(values: Any, group: str = "") -> Any:
     """Values of JSON with every key, and every judge's name, as it is called now."""
     if isinstance(values, Mapping):
-        names = {key: new_key(group, key) for key in values}
+        names = {key: new_key(group, key) for key in values if not gone(group, key)}
         if isinstance(values.get("familiar"), Mapping) and "figures" in values["familiar"]:
             names["familiar"] = "training_distribution"  # of a model; an image's is a comparison with it
-        return {names[key]: renamed(each, key) for key, each in values.items()}
+        return {name: renamed(values[key], key) for key, name in names.items()}
     if isinstance(values, list):
         return [renamed(each, group) for each in values]
     return NAMES.get(values, values) if isinstance(values, str) else values
@@ -143,8 +143,10 @@ def main(arguments: list[str]) -> None:
 
 def _walk(node: yaml.Node | None, group: str, found: list[tuple[int, int, str]]) -> None:
     if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if (name := new_key(group, key.value)) != key.value:
+        for place, (key, value) in enumerate(node.value):
+            if gone(group, key.value):
+                found.append(_removal(node, place))
+            elif (name := new_key(group, key.value)) != key.value:
                 found.append((key.start_mark.index, key.end_mark.index, name))
             _walk(value, key.value, found)
     elif isinstance(node, yaml.SequenceNode):
@@ -152,6 +154,20 @@ def _walk(node: yaml.Node | None, group: str, found: list[tuple[int, int, str]])
             _walk(each, group, found)
     elif isinstance(node, yaml.ScalarNode) and node.value in NAMES:
         found.append((node.start_mark.index, node.end_mark.index, NAMES[node.value]))
+
+
+def _removal(node: yaml.MappingNode, place: int) -> tuple[int, int, str]:
+    """The edit that takes an entry out of a mapping, with its line or comma; the last one leaves `{}`."""
+    (key, value), rest = node.value[place], node.value[place + 1 :]
+    start, end = key.start_mark.index, value.end_mark.index
+    if node.flow_style:
+        if rest:
+            return start, rest[0][0].start_mark.index, ""
+        return (node.value[place - 1][1].end_mark.index if place else start), end, ""
+    if len(node.value) == 1:
+        return start, end, "{}"
+    line = key.start_mark.buffer.find("\n", end)
+    return start - key.start_mark.column, line + 1 if line >= 0 else end, ""
 
 
 def _dotted(path: str) -> str:

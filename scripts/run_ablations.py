@@ -36,7 +36,6 @@ CHANGES: Mapping[str, str | None] = {
     "no_cycle_noise": "losses.cycle_noise=0",
     "no_identity_outside_lesion": "losses.identity_outside_lesion=0",
     "healthy_of_any_height": "training.healthy_sampling=random",
-    "varied_synthetic_lesions": "training.lesion_appearance=varied",
     "deformed_training_slices": "training.augment=deform",
     "healthy_identity": "losses.healthy_identity=10",
 }

@@ -19,10 +19,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pseudohealthy.data.cohort import read_cohort
-from pseudohealthy.data.grid import training_slices
 from pseudohealthy.data.intensity import Intensity
 from pseudohealthy.data.layouts import CohortVolume
 from pseudohealthy.data.mask import read_mask
+from pseudohealthy.data.slice_selection import training_slices
 from pseudohealthy.data.volume import read_volume
 from pseudohealthy.evaluation.segmentation import dice
 from pseudohealthy.files import write_json

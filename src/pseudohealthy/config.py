@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pseudohealthy.catalogue import methods
 from pseudohealthy.errors import InputError
-from pseudohealthy.renamed import new_name
+from pseudohealthy.renamed import gone, new_name
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -184,8 +184,6 @@ class Training(Frozen):
         healthy_sampling: healthy slices drawn at random, or at heights like those of the pathological ones.
         synthetic_fraction: share of a batch's pathological images that are healthy slices with a synthetic
             lesion of a real one's shape, where `losses.synthetic_supervision` asks for them.
-        lesion_appearance: bright, at times with a dark core; `varied`: also cavities, and masses hardly
-            brighter than tissue.
         precision: `auto` is bf16 where the processor multiplies bf16 natively, else fp32.
         seed: of initial weights, batches, augmentation and pool.
         checkpoint_every: images between two saved states.
@@ -212,7 +210,6 @@ class Training(Frozen):
     labelled_fraction: float = Field(1.0, ge=0, le=1)
     healthy_sampling: Literal["random", "height"] = "random"
     synthetic_fraction: float = Field(0.5, gt=0, lt=1)
-    lesion_appearance: Literal["bright", "varied"] = "bright"
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     seed: int = Field(0, ge=0)
     checkpoint_every: int = Field(400, gt=0)
@@ -464,8 +461,11 @@ def _complaint(model: type[Frozen], details: Any) -> str:
         message = str(details["msg"]).removeprefix("Value error, ")
         between = details["type"] == "value_error" and not path  # settings that do not fit each other
         return message if between else f"{name} is {details['input']!r}: {message}"
-    if now := new_name(path[-2] if len(path) > 1 else "", path[-1]):
+    group = path[-2] if len(path) > 1 else ""
+    if now := new_name(group, path[-1]):
         return f"`{name}` is now `{'.'.join([*path[:-1], now])}`"
+    if instead := gone(group, path[-1]):
+        return f"`{name}` is gone: {instead}; leave it out"
     known = _keys(model, path[:-1])
     close = difflib.get_close_matches(path[-1], known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"

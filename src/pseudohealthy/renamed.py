@@ -20,7 +20,6 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
     },
     "training": {
         "inserted": "synthetic_fraction",
-        "painted": "lesion_appearance",
         "pool": "fake_pool_size",
         "critic_steps": "discriminator_steps",
         "critic_steps_later": "discriminator_steps_later",
@@ -36,6 +35,12 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
         "centre": "crop_centre",
         "slices": "slice_selection",
     },
+}
+# Settings that are no more, by group, and what is done instead
+GONE: Mapping[str, Mapping[str, str]] = {
+    "training": dict.fromkeys(
+        ("painted", "lesion_appearance"), "synthetic lesions are bright, at times with a dark core"
+    ),
 }
 # Keys of results, reports and tables
 RESULTS: Mapping[str, str] = {
@@ -57,3 +62,8 @@ RESULTS: Mapping[str, str] = {
 def new_name(group: str, name: str) -> str | None:
     """What a setting of version 0.1 is called now; None where it has kept its name or never was one."""
     return SETTINGS.get(group, {}).get(name)
+
+
+def gone(group: str, name: str) -> str | None:
+    """What is done instead of a setting that is no more; None where it is or never was one."""
+    return GONE.get(group, {}).get(name)

@@ -48,7 +48,7 @@ def needed_by_d_m() -> float:
 def test_a_batch_holds_what_the_method_asks_for_alone(method: MethodName) -> None:
     needs = build(widened(method, WIDTH)).needs
     batch = noise(needs, (2, 1, *FIELD))
-    assert (batch.x_p is None) == ("holes" in needs)
+    assert (batch.x_p is None) == ("inpainting_masks" in needs)
     assert (batch.labelled is not None) == ("labelled" in needs)
-    assert (batch.m is not None) == bool(needs & {"library", "holes"})
-    assert (batch.x_k is not None) == bool(needs & {"lesion_free", "negatives"})
+    assert (batch.m is not None) == bool(needs & {"library", "inpainting_masks"})
+    assert (batch.x_k is not None) == bool(needs & {"lesion_free", "lesion_free_balanced"})

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from fixtures.cohorts import bids, brats, controls, isles, library, participants, touch
-from pseudohealthy.data.cohort import Cohort, CohortVolume, chosen, read_cohort
+from pseudohealthy.data.cohort import Cohort, CohortVolume, Layout, chosen, read_cohort
+from pseudohealthy.data.layouts import READERS
 from pseudohealthy.errors import InputError
 
 
@@ -223,3 +224,7 @@ def test_names_that_are_not_utf_8_are_text_in_tables(tmp_path: Path) -> None:
     assert (volume.subject, volume.session, volume.source) == (r"0\xea", r"\xea", r"t\xea")
     assert volume.image
     assert volume.image.exists()
+
+
+def test_every_layout_that_can_be_named_has_a_reader() -> None:
+    assert get_args(Layout) == ("auto", *READERS)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pseudohealthy.config import Preprocessing
-from pseudohealthy.data.grid import Grid, edge_slices, training_slices
+from pseudohealthy.data.grid import Grid
 from pseudohealthy.data.intensity import Intensity
 from pseudohealthy.data.volume import Volume, read_volume, volume_from_array
 from pseudohealthy.errors import InputError
@@ -344,26 +344,6 @@ def test_data_of_another_grid_is_refused() -> None:
         grid.to_canonical(np.eye(40))
     with pytest.raises(InputError, match=r"\(1, 40, 40\); expected \(1, 48, 32\)"):
         grid.to_stored(np.eye(40)[None])
-
-
-@pytest.mark.parametrize(
-    ("depth", "first", "last"), [(155, 47, 106), (153, 46, 105), (154, 47, 106), (60, 0, 59), (27, 0, 26)]
-)
-def test_middle_60(depth: int, first: int, last: int) -> None:
-    kept = training_slices(np.ones((depth, 4, 4), dtype=bool), "middle60")
-    np.testing.assert_array_equal(np.flatnonzero(kept), np.arange(first, last + 1))
-
-
-def test_half_of_the_largest_area() -> None:
-    brain = np.zeros((6, 10, 10), dtype=bool)
-    for z, area in enumerate((0, 3, 5, 10, 4, 6)):
-        brain[z].flat[:area] = True
-    np.testing.assert_array_equal(np.flatnonzero(training_slices(brain, "half_area")), [2, 3, 5])
-    assert not training_slices(np.zeros((4, 5, 5), dtype=bool), "half_area").any()
-    np.testing.assert_array_equal(np.flatnonzero(edge_slices(brain, "half_area")), [1, 4])
-    brain[1].flat[1:] = False  # a tenth of the largest is too small
-    np.testing.assert_array_equal(np.flatnonzero(edge_slices(brain, "half_area")), [4])
-    assert not edge_slices(brain, "middle60").any()
 
 
 @pytest.mark.real_data

@@ -10,7 +10,8 @@ import pytest
 
 from pseudohealthy.config import Preprocessing
 from pseudohealthy.data.layouts import CohortVolume
-from pseudohealthy.data.manifest import FILE, FORMAT, Manifest, decisive, input_record, key_of, read_manifest
+from pseudohealthy.data.manifest import FILE, FORMAT, decisive, input_record, key_of, read_manifest
+from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
 
 SETTINGS = Preprocessing().model_dump(mode="json")
@@ -56,7 +57,7 @@ def test_a_file_that_is_not_there_has_no_hash(volume: CohortVolume) -> None:
     [
         ({"seed": 1}, "seed"),
         ({"fractions": (0.5, 0.25, 0.25)}, "split fractions"),
-        ({"settings": {**SETTINGS, "clip_region": "brain"}}, "clip"),
+        ({"settings": {**SETTINGS, "clip_region": "brain"}}, "clip_region"),
         ({"group": "control"}, "files of here 01 pre"),
         ({"split": "test"}, "files of here 01 pre"),
         ({"inputs": {}}, "files of here 01 pre"),
@@ -92,8 +93,16 @@ def test_other_files_are_refused(tmp_path: Path, content: str | None, told: str)
         read_manifest(tmp_path)
 
 
-def test_a_cohort_prepared_before_there_were_notes_is_opened(tmp_path: Path) -> None:
-    assert "notes" not in Manifest.__required_keys__
-    manifest = dict.fromkeys(Manifest.__required_keys__, 0) | {"format": FORMAT}
-    (tmp_path / FILE).write_text(json.dumps(manifest))
-    assert dict(read_manifest(tmp_path)) == manifest
+def test_a_cohort_of_version_0_1_is_answered_in_one_line(tmp_path: Path) -> None:
+    of_version_0_1 = {
+        "format": 2,
+        "version": "0.1.0",
+        "settings": {"field": [208, 160], "spacing": 1.0, "clip": "brain", "slices": "half_area"},
+        "arrays": {"images": [4, 208, 160], "masks": [4, 208, 160], "bank": [2, 208, 160]},
+        "volumes": [{"group": "bank", "facts": {"slices": {"end": 2}}}],
+    }
+    (tmp_path / FILE).write_text(json.dumps(of_version_0_1))
+    with pytest.raises(InputError) as refused:
+        Prepared.open(tmp_path)
+    expected = f"format 2 (pseudohealthy 0.1.0), expected {FORMAT}; prepare the cohort again"
+    assert str(refused.value) == f"{tmp_path / FILE}: {expected}"

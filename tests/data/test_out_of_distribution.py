@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from pseudohealthy.config import preprocessing
 from pseudohealthy.data.cohort import read_cohort
-from pseudohealthy.data.grid import Grid, training_slices
+from pseudohealthy.data.grid import Grid
 from pseudohealthy.data.intensity import Intensity
 from pseudohealthy.data.out_of_distribution import (
     FILE,
@@ -29,6 +29,7 @@ from pseudohealthy.data.out_of_distribution import (
     write_reference,
 )
 from pseudohealthy.data.prepared import Prepared
+from pseudohealthy.data.slice_selection import training_slices
 from pseudohealthy.data.volume import Volume, read_volume
 from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis.bundled_weights import bundled_weights

@@ -13,8 +13,8 @@ import pytest
 
 from fixtures.cohorts import (
     FITTING,
-    KEPT,
     LPS,
+    SELECTED,
     bids,
     brain,
     brats,
@@ -26,6 +26,7 @@ from fixtures.cohorts import (
     participants,
     write,
 )
+from fixtures.full_disk import full_disk
 from pseudohealthy import __version__
 from pseudohealthy.config import SPLITS
 from pseudohealthy.data.cohort import read_cohort
@@ -48,9 +49,11 @@ def test_each_layout_becomes_slices(tmp_path: Path, make: Any) -> None:
     for volume in cohort.volumes:
         rows = prepared.slices[prepared.slices["subject"] == volume.subject]
         stack = VolumeSlices.of(volume, FITTING)
-        assert rows["z"].tolist() == list(KEPT)
+        assert rows["z"].tolist() == list(SELECTED)
         np.testing.assert_array_equal(prepared.images[rows["row"]], stack.arrays()["images"])
-        np.testing.assert_array_equal(prepared.masks[rows["row"]], (lesion() > 0).T[KEPT.start : KEPT.stop])
+        np.testing.assert_array_equal(
+            prepared.masks[rows["row"]], (lesion() > 0).T[SELECTED.start : SELECTED.stop]
+        )
         assert rows["lesion_voxels"].tolist() == stack.table["lesion_voxels"].tolist()
 
 
@@ -168,7 +171,7 @@ def test_something_else_is_told_apart_and_left_alone(tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in out.iterdir()}
     other = FITTING.model_copy(update={"clip_region": "all"})
     changes: dict[str, dict[str, Any]] = {
-        r'with other clip "brain" \(now "all"\); choose another folder': {"settings": other},
+        r'with other clip_region "brain" \(now "all"\); choose another folder': {"settings": other},
         r"with other seed 0 \(now 1\)": {"seed": 1},
         r"with other split fractions": {"fractions": (0.4, 0.3, 0.3)},
     }
@@ -226,6 +229,35 @@ def test_heads_are_told_each_in_a_line_and_nothing_is_written(tmp_path: Path) ->
     assert not (tmp_path / "out").exists()
 
 
+def test_a_refused_cohort_leaves_no_folders_above_out(tmp_path: Path) -> None:
+    data = bids(tmp_path / "data", 3)
+    write(data / "sub-02/anat/sub-02_FLAIR.nii.gz", 0 * brain())
+    with pytest.raises(InputError, match="1 of 3 volumes cannot be used"):
+        prepare(read_cohort([data]), tmp_path / "deep" / "down" / "out", FITTING)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
+    write(data / "sub-02/anat/sub-02_FLAIR.nii.gz", brain(2))
+    prepare(read_cohort([data]), tmp_path / "deep" / "down" / "out", FITTING)
+    assert [path.name for path in (tmp_path / "deep" / "down").iterdir()] == ["out"]
+
+
+def test_a_full_disk_is_reported_and_nothing_is_left(tmp_path: Path) -> None:
+    cohort = read_cohort([bids(tmp_path / "data", 3)])
+    with full_disk(), pytest.raises(PseudohealthyError, match="out: cannot be written"):
+        prepare(cohort, tmp_path / "out", FITTING)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
+
+
+def test_a_library_whose_lesions_lie_beside_the_field_has_no_array(tmp_path: Path) -> None:
+    wide = np.zeros((48, 200, 20), dtype=np.uint8)
+    wide[20:24, :4, 10] = 1
+    masks = tmp_path / "masks"
+    write(masks / "derivatives/masks/sub-B01/anat/sub-B01_label-L_mask.nii.gz", wide)
+    manifest = prepare(read_cohort([bids(tmp_path / "data", 3), masks]), tmp_path / "out", FITTING)
+    assert manifest["arrays"].keys() == {"images", "masks"}
+    assert not (tmp_path / "out" / "library.npy").exists()
+    assert Prepared.open(tmp_path / "out").library is None
+
+
 def test_an_image_that_vanished_is_told_too(tmp_path: Path) -> None:
     cohort = read_cohort([bids(tmp_path / "data", 3)])
     assert cohort.volumes[1].image
@@ -266,7 +298,7 @@ from pseudohealthy.config import Preprocessing
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.prepare import prepare
 def progress(done, total, what):
-    if what == "write 03":
+    if what == "read 03":
         os.kill(os.getpid(), signal.SIGKILL)
 settings = Preprocessing.model_validate_json({FITTING.model_dump_json()!r})
 prepare(read_cohort([Path({str(data)!r})]), Path({str(out)!r}), settings, progress=progress)
@@ -279,7 +311,7 @@ prepare(read_cohort([Path({str(data)!r})]), Path({str(out)!r}), settings, progre
 
 def test_stopped_halfway_nothing_is_left(tmp_path: Path) -> None:
     def stop(_done: int, _total: int, what: str) -> None:
-        if what == "write 03":
+        if what == "read 03":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -296,12 +328,13 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 
 def test_progress_counts_every_step_once(tmp_path: Path) -> None:
-    told: list[tuple[int, int, str]] = []
+    steps: list[tuple[int, int, str]] = []
     cohort = read_cohort([bids(tmp_path / "data", 3)])
-    prepare(cohort, tmp_path / "out", FITTING, progress=lambda *step: told.append(step))
-    assert sorted({done for done, _, _ in told}) == list(range(10))
-    assert {total for _, total, _ in told} == {9}
-    assert (told[0][2], told[-1]) == ("hash 01", (9, 9, ""))
+    prepare(cohort, tmp_path / "out", FITTING, progress=lambda *step: steps.append(step))
+    assert steps == [(0, 3, "read 01"), (1, 3, "read 02"), (2, 3, "read 03"), (3, 3, "")]
+    steps.clear()
+    prepare(cohort, tmp_path / "out", FITTING, progress=lambda *step: steps.append(step))
+    assert [what for _, _, what in steps] == ["compare 01", "compare 02", "compare 03", ""]
 
 
 def test_memory_does_not_grow_with_the_cohort(tmp_path: Path) -> None:

@@ -40,6 +40,10 @@ def test_opens_as_read_only_maps_of_what_the_manifest_says(folder: Path) -> None
     assert prepared.library_slices["row"].tolist() == list(range(8))
 
 
+def test_the_preprocessing_is_that_of_the_cohort(folder: Path) -> None:
+    assert Prepared.open(folder).preprocessing == FITTING
+
+
 def test_names_that_look_like_numbers_stay_names(folder: Path) -> None:
     slices = Prepared.open(folder).slices
     assert list(slices.columns) == list(COLUMNS)

@@ -5,7 +5,7 @@ import pytest
 from pseudohealthy.config import SPLITS, Split
 from pseudohealthy.data.layouts import Group
 from pseudohealthy.data.manifest import VolumeRecord
-from pseudohealthy.data.split_totals import expect_enough, people_told, totals_of
+from pseudohealthy.data.split_totals import expect_enough, subject_counts, totals_of
 from pseudohealthy.errors import InputError
 
 SHARES = (0.6, 0.15, 0.25)
@@ -33,6 +33,7 @@ def record(
             "saturated_lesion_share": share,
             "brain_voxels_outside_field": 0,
             "slices": {"pathological": pathological, "healthy": healthy, "unlabelled": unlabelled, "edge": 0},
+            "warnings": [],
         },
     }
 
@@ -45,11 +46,11 @@ def test_patients_with_and_without_a_mask_are_counted() -> None:
     masked = with_mask(record("train", 1, 1, 0, lesion=9))
     other = record("train", 0, 0, 1)  # another session of the same patient
     without = record("test", 0, 0, 1, subject="02")
-    assert people_told([masked, other, without]) == "patients: 1 with a lesion mask, 1 without"
+    assert subject_counts([masked, other, without]) == "patients: 1 with a lesion mask, 1 without"
     controls = [{**masked, "group": "control", "subject": name} for name in ("03", "04")]
     library = record("train", 1, 0, 0, subject="B1", group="library")
-    told = people_told([masked, *controls, library])  # type: ignore[list-item]
-    assert told == "patients: 1 with a lesion mask, 0 without; controls: 2; library: masks of 1"
+    counts = subject_counts([masked, *controls, library])  # type: ignore[list-item]
+    assert counts == "patients: 1 with a lesion mask, 0 without; controls: 2; library: masks of 1"
 
 
 def test_patients_whose_masks_are_all_empty_are_named() -> None:
@@ -60,9 +61,9 @@ def test_patients_whose_masks_are_all_empty_are_named() -> None:
     empty = [record("train", 0, 2, 0, subject=f"{number:02d}") for number in range(1, 7)]
     control = record("val", 0, 2, 0, subject="09", group="control")
     with_masks = [with_mask(volume) for volume in (marked, other_session, *empty, control)]
-    told = people_told([*with_masks, record("test", 0, 0, 1, subject="08")])
+    counts = subject_counts([*with_masks, record("test", 0, 0, 1, subject="08")])
     of_which = "6 of them empty, taken for no lesion: 01, 02, 03, 04, 05 and 1 more"
-    assert told == f"patients: 7 with a lesion mask ({of_which}), 1 without; controls: 1"
+    assert counts == f"patients: 7 with a lesion mask ({of_which}), 1 without; controls: 1"
 
 
 def test_totals_are_sums_over_the_volumes_with_an_image() -> None:

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fixtures.cohorts import FITTING, HALF, KEPT, LESION_SLICES, LPS, brain, lesion, write
+from fixtures.cohorts import FITTING, HALF, LESION_SLICES, LPS, SELECTED, brain, lesion, write
 from fixtures.patient import reoriented
 from pseudohealthy.config import SPLITS, preprocessing
 from pseudohealthy.data.cohort import read_cohort
@@ -28,14 +28,14 @@ def patient(tmp_path: Path) -> CohortVolume:
     return CohortVolume("01", "patient", image, mask, None, None, "here", None, tmp_path)
 
 
-def test_kept_slices_are_the_file_s_voxels_on_the_scale_of_its_ceiling(patient: CohortVolume) -> None:
+def test_selected_slices_are_the_file_s_voxels_on_the_scale_of_its_ceiling(patient: CohortVolume) -> None:
     stack = VolumeSlices.of(patient, FITTING)
-    data = np.where(lesion() > 0, 500, brain(1)).T[KEPT.start : KEPT.stop].astype(float)
+    data = np.where(lesion() > 0, 500, brain(1)).T[SELECTED.start : SELECTED.stop].astype(float)
     everything = np.where(lesion() > 0, 500, brain(1))
     ceiling = float(np.percentile(everything[everything > 0], 99.5))
     arrays = stack.arrays()
     np.testing.assert_allclose(arrays["images"], np.minimum(data, ceiling) / ceiling, rtol=1e-6)
-    np.testing.assert_array_equal(arrays["masks"], lesion().T[KEPT.start : KEPT.stop])
+    np.testing.assert_array_equal(arrays["masks"], lesion().T[SELECTED.start : SELECTED.stop])
     assert stack.facts["ceiling"] == pytest.approx(ceiling)
     assert arrays.keys() == {"images", "masks"}
 
@@ -76,7 +76,7 @@ def test_a_background_of_another_value_makes_no_difference(
         np.testing.assert_array_equal(array, expected.arrays()[name])
 
 
-def test_a_resampled_brain_is_told_and_its_slices_are_0_around_it(
+def test_a_resampled_brain_is_reported_and_its_slices_are_0_around_it(
     patient: CohortVolume, tmp_path: Path
 ) -> None:
     data = ndimage.shift(brain(1).astype(np.float32), (0.3, 0.2, 0), order=3)
@@ -84,7 +84,9 @@ def test_a_resampled_brain_is_told_and_its_slices_are_0_around_it(
         saved_as(patient, tmp_path / "resampled.nii", data), truth=write(tmp_path / "truth.nii", data)
     )
     stack, plain = VolumeSlices.of(resampled, FITTING), VolumeSlices.of(patient, FITTING)
-    assert [told.split(" (")[0] for told in stack.facts["warnings"]] == ["small values around the brain"]
+    assert [warning.split(" (")[0] for warning in stack.facts["warnings"]] == [
+        "small values around the brain"
+    ]
     assert plain.facts["warnings"] == []
     assert stack.table["brain_voxels"].sum() == pytest.approx(plain.table["brain_voxels"].sum(), rel=0.07)
     arrays = stack.arrays()
@@ -112,19 +114,21 @@ def test_a_head_and_a_brain_without_background_are_refused(patient: CohortVolume
 
 def test_the_table_of_a_patient(patient: CohortVolume) -> None:
     table = VolumeSlices.of(patient, FITTING).table
-    assert table["z"].tolist() == list(KEPT)
-    labels = ["pathological" if z in LESION_SLICES else "healthy" if z in HALF else "edge" for z in KEPT]
+    assert table["z"].tolist() == list(SELECTED)
+    labels = ["pathological" if z in LESION_SLICES else "healthy" if z in HALF else "edge" for z in SELECTED]
     assert table["label"].tolist() == labels
-    assert table["lesion_voxels"].tolist() == [48 if z in LESION_SLICES else 0 for z in KEPT]
-    assert table["brain_voxels"].tolist() == [int((brain(1)[:, :, z] > 0).sum()) for z in KEPT]
-    np.testing.assert_allclose(table["height"], [(z - 1) / 17 for z in KEPT])  # the brain is slices 1 to 18
+    assert table["lesion_voxels"].tolist() == [48 if z in LESION_SLICES else 0 for z in SELECTED]
+    assert table["brain_voxels"].tolist() == [int((brain(1)[:, :, z] > 0).sum()) for z in SELECTED]
+    np.testing.assert_allclose(
+        table["height"], [(z - 1) / 17 for z in SELECTED]
+    )  # the brain is slices 1 to 18
     assert table["has_mask"].all()
 
 
-def test_slices_without_brain_are_not_kept(patient: CohortVolume) -> None:
+def test_slices_without_brain_are_left_out(patient: CohortVolume) -> None:
     stack = VolumeSlices.of(
         patient, FITTING.model_copy(update={"slice_selection": "middle60"})
-    )  # which keeps all of 20
+    )  # which selects all of 20
     assert stack.table["z"].tolist() == list(range(1, 19))
     assert stack.table["height"].iloc[[0, -1]].tolist() == [0, 1]
 
@@ -166,7 +170,7 @@ def test_the_truth_is_on_the_scale_of_its_image(patient: CohortVolume, tmp_path:
     stack = VolumeSlices.of(phantom, FITTING)
     arrays, ceiling = stack.arrays(), stack.facts["ceiling"]
     assert ceiling
-    expected = np.minimum(brain(1).T[KEPT.start : KEPT.stop], ceiling) / ceiling
+    expected = np.minimum(brain(1).T[SELECTED.start : SELECTED.stop], ceiling) / ceiling
     np.testing.assert_allclose(arrays["truth"], expected, rtol=1e-6)
     healthy = ~arrays["masks"].astype(bool)
     np.testing.assert_array_equal(arrays["truth"][healthy], arrays["images"][healthy])
@@ -200,7 +204,7 @@ def test_mask_and_truth_may_be_stored_in_another_order(
         np.testing.assert_array_equal(array, expected.arrays()[name])
 
 
-def test_a_mask_of_probabilities_is_cut_at_one_half_and_that_is_kept(
+def test_a_mask_of_probabilities_is_cut_at_one_half_and_that_is_reported(
     patient: CohortVolume, tmp_path: Path
 ) -> None:
     sure = np.where(lesion() > 0, 0.8, 0.01) * (brain(1) > 0)
@@ -215,7 +219,7 @@ def test_a_mask_of_probabilities_is_cut_at_one_half_and_that_is_kept(
     assert not VolumeSlices.of(patient, FITTING).facts["warnings"]
 
 
-def test_a_mask_beside_the_brain_is_told(patient: CohortVolume, tmp_path: Path) -> None:
+def test_a_mask_beside_the_brain_is_reported(patient: CohortVolume, tmp_path: Path) -> None:
     corner = np.zeros_like(lesion())
     corner[:4, :4, 8] = 1
     stack = VolumeSlices.of(replace(patient, mask=write(tmp_path / "corner.nii.gz", corner)), FITTING)
@@ -248,9 +252,9 @@ def test_a_brain_beside_the_field_is_refused(patient: CohortVolume, tmp_path: Pa
         VolumeSlices.of(beside, FITTING.model_copy(update={"crop_centre": "image"}))
 
 
-def test_of_a_library_s_mask_every_slice_with_lesion_is_kept_in_its_place(tmp_path: Path) -> None:
+def test_of_a_library_s_mask_every_slice_with_lesion_is_selected_in_its_place(tmp_path: Path) -> None:
     mask = lesion()
-    mask[30:33, 40:44, 18] = 2  # beyond the slices that an image would keep
+    mask[30:33, 40:44, 18] = 2  # beyond the slices that are selected of an image
     path = write(tmp_path / "mask.nii.gz", mask)
     stack = VolumeSlices.of(
         CohortVolume("B", "library", None, path, None, None, "here", None, tmp_path), FITTING
@@ -266,7 +270,7 @@ def test_of_a_library_s_mask_every_slice_with_lesion_is_kept_in_its_place(tmp_pa
     assert stack.facts["ceiling"] is None
 
 
-def test_a_library_s_mask_without_orientation_is_told(tmp_path: Path) -> None:
+def test_a_library_s_mask_without_orientation_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "mask.nii"
     nib.save(nib.Nifti1Image(lesion(), None), path)
     stack = VolumeSlices.of(
@@ -276,7 +280,7 @@ def test_a_library_s_mask_without_orientation_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.real_data
-def test_the_real_cohort_keeps_the_slices_that_section_5_counts(real_data: Path) -> None:
+def test_the_real_cohort_has_the_slices_that_section_5_counts(real_data: Path) -> None:
     counts = {split: Counter[str]() for split in SPLITS}
     brighter = []
     for volume in read_cohort([real_data / "lgg"]).volumes:

@@ -88,7 +88,6 @@ LATER = {
     ("networks", "mirrored_input"): True,
     ("losses", "gradient"): 0.5,
     ("losses", "lesion_crop_adversarial"): 0.5,
-    ("training", "lesion_appearance"): "varied",
     ("training", "warm_up_images"): 400,
     ("training", "warm_up_fraction"): 0.2,
 }

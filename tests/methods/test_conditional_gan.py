@@ -7,7 +7,7 @@ import torch
 
 from pseudohealthy.config import Losses, Networks
 from pseudohealthy.methods.conditional_gan import ConditionalGAN
-from pseudohealthy.sampling.sampler import Batch
+from pseudohealthy.sampling.batch import Batch
 
 TINY = Networks(width=4, discriminator_width=4)
 

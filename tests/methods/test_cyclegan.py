@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pseudohealthy.config import Losses, Networks
 from pseudohealthy.methods.cyclegan import CycleGAN
-from pseudohealthy.sampling.sampler import Batch
+from pseudohealthy.sampling.batch import Batch
 
 TINY = Networks(width=4, discriminator_width=4)
 

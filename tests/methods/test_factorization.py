@@ -13,7 +13,7 @@ from pseudohealthy.config import Losses, Networks, settings
 from pseudohealthy.methods.base import LossTerms
 from pseudohealthy.methods.factorization import CROPS, Factorization, Supervision
 from pseudohealthy.methods.losses import gradient_l1_inside, l1, l1_inside, soft_dice
-from pseudohealthy.sampling.sampler import Batch
+from pseudohealthy.sampling.batch import Batch
 
 TINY = Networks(width=4, segmentor_width=4, discriminator_width=4)
 

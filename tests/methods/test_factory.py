@@ -10,7 +10,7 @@ import torch
 from fixtures.tiny_settings import tiny
 from pseudohealthy.config import MethodName, PresetName, settings
 from pseudohealthy.methods.factory import build
-from pseudohealthy.sampling.sampler import Batch
+from pseudohealthy.sampling.batch import Batch
 
 WIDTHS = ["networks.width=4", "networks.segmentor_width=8", "networks.discriminator_width=16"]
 FIRST = {"G": 4, "R": 4, "F": 4, "S": 8, "I": 8}

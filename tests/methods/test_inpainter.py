@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pseudohealthy.config import Losses, Networks
 from pseudohealthy.methods.inpainter import Inpainting
-from pseudohealthy.sampling.sampler import Batch
+from pseudohealthy.sampling.batch import Batch
 
 
 def case() -> tuple[Tensor, Tensor]:
@@ -20,7 +20,7 @@ def case() -> tuple[Tensor, Tensor]:
 
 def test_what_is_inside_the_hole_reaches_nothing_but_the_target() -> None:
     method = Inpainting(Networks(segmentor_width=4), Losses())
-    assert method.needs == {"healthy", "holes"}
+    assert method.needs == {"healthy", "inpainting_masks"}
     x, m = case()
     seen: list[Tensor] = []
     method.generators["I"].register_forward_hook(lambda _m, _i, out: seen.append(out))

@@ -9,7 +9,7 @@ from torch import Tensor
 from pseudohealthy.config import Losses, Networks, settings
 from pseudohealthy.methods.base import LossTerms
 from pseudohealthy.methods.judge import Judge
-from pseudohealthy.sampling.sampler import Batch
+from pseudohealthy.sampling.batch import Batch
 
 EVERY_SLICE = Losses(segmentation=2, segmentation_cross_entropy=3, healthy_negatives=5)
 
@@ -36,7 +36,7 @@ def dice(found: Tensor, m_p: Tensor) -> float:
 
 def test_a_judge_minimises_dice_and_cross_entropy_on_lesions_and_cross_entropy_without() -> None:
     f_pre, drawn = judge(EVERY_SLICE), batch()
-    assert f_pre.needs == {"lesion", "negatives"}
+    assert f_pre.needs == {"lesion", "lesion_free_balanced"}
     terms = f_pre.generator_terms(drawn)
     assert drawn.x_p is not None
     assert drawn.m_p is not None

@@ -79,7 +79,7 @@ def test_the_same_data_set_is_left_alone(cohort: Path) -> None:
 
 def test_another_data_set_is_refused_and_kept(cohort: Path, tmp_path: Path) -> None:
     before = _files(cohort)
-    with pytest.raises(InputError, match="is not the phantom data set asked for"):
+    with pytest.raises(InputError, match="is not the requested phantom data set"):
         make_phantoms(cohort, patients=5, controls=2, seed=1, spacing=6.0)
     assert _files(cohort) == before
     (tmp_path / "notes.txt").write_text("mine")

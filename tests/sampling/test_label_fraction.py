@@ -1,4 +1,4 @@
-"""Which volumes keep their masks."""
+"""Which volumes' masks are used."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pseudohealthy.sampling.label_fraction import with_share_labelled
+from pseudohealthy.sampling.label_fraction import with_labelled_fraction
 
 
 def table(patients: int = 10) -> pd.DataFrame:
@@ -21,25 +21,25 @@ def table(patients: int = 10) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["source", "subject", "session", "label"])
 
 
-def kept(share: float, seed: int = 0) -> set[tuple[str, str]]:
-    out = with_share_labelled(table(), share, np.random.default_rng(seed))
+def labelled(fraction: float, seed: int = 0) -> set[tuple[str, str]]:
+    out = with_labelled_fraction(table(), fraction, np.random.default_rng(seed))
     rows = out[out["label"] == "pathological"]
     return set(zip(rows["subject"], rows["session"], strict=True))
 
 
-@pytest.mark.parametrize(("share", "count"), [(0, 0), (0.01, 1), (0.1, 2), (0.5, 10), (1, 20)])
-def test_a_share_of_the_volumes_keeps_its_masks_one_at_least(share: float, count: int) -> None:
-    assert len(kept(share)) == count
+@pytest.mark.parametrize(("fraction", "count"), [(0, 0), (0.01, 1), (0.1, 2), (0.5, 10), (1, 20)])
+def test_a_fraction_of_the_volumes_keeps_its_masks_one_at_least(fraction: float, count: int) -> None:
+    assert len(labelled(fraction)) == count
 
 
-def test_a_larger_share_holds_the_smaller_one_and_the_seed_decides() -> None:
-    assert kept(0.1) < kept(0.3) < kept(0.9)
-    assert kept(0.3) == kept(0.3)
-    assert kept(0.3) != kept(0.3, seed=1)
+def test_a_larger_fraction_holds_the_smaller_one_and_the_seed_decides() -> None:
+    assert labelled(0.1) < labelled(0.3) < labelled(0.9)
+    assert labelled(0.3) == labelled(0.3)
+    assert labelled(0.3) != labelled(0.3, seed=1)
 
 
 def test_nothing_else_changes() -> None:
-    before, after = table(), with_share_labelled(table(), 0.3, np.random.default_rng(0))
+    before, after = table(), with_labelled_fraction(table(), 0.3, np.random.default_rng(0))
     changed = before["label"] != after["label"]
     assert set(before.loc[changed, "label"]) == {"pathological"}
     assert set(after.loc[changed, "label"]) == {"unlabelled"}

@@ -6,14 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pseudohealthy.sampling.synthetic_lesions import (
-    CAVITY,
-    LOOKS,
-    MASS,
-    LesionAppearance,
-    any_appearance,
-    with_lesion,
-)
+from pseudohealthy.config import settings
+from pseudohealthy.errors import InputError
+from pseudohealthy.sampling.synthetic_lesions import add_synthetic_lesion
 
 ROWS, COLUMNS = 64, 48
 
@@ -33,8 +28,8 @@ def box(top: int = 20, left: int = 12) -> np.ndarray[tuple[int, ...], np.dtype[n
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_lesion_is_painted_where_its_mask_says_and_nowhere_else(seed: int) -> None:
-    image, mask = with_lesion(healthy(), box(), np.random.default_rng(seed))
+def test_a_lesion_lies_where_its_mask_says_and_nowhere_else(seed: int) -> None:
+    image, mask = add_synthetic_lesion(healthy(), box(), np.random.default_rng(seed))
     assert image.dtype == mask.dtype == np.float32
     assert np.array_equal(mask > 0, box())
     far = ndimage.distance_transform_edt(~box()) > 9
@@ -45,36 +40,16 @@ def test_a_lesion_is_painted_where_its_mask_says_and_nowhere_else(seed: int) -> 
 
 
 def test_most_lesions_are_bright_and_some_have_a_dark_core() -> None:
-    painted = [with_lesion(healthy(), box(), np.random.default_rng(seed))[0] for seed in range(60)]
+    images = [add_synthetic_lesion(healthy(), box(), np.random.default_rng(seed))[0] for seed in range(60)]
     edge = box() & ~ndimage.binary_erosion(box(), iterations=3)
-    brighter = [float(np.median(image[edge])) > 0.45 for image in painted]
-    dark = [float(image[box()].min()) < 0.25 for image in painted]
+    brighter = [float(np.median(image[edge])) > 0.45 for image in images]
+    dark = [float(image[box()].min()) < 0.25 for image in images]
     assert np.mean(brighter) > 0.9
     assert 0.05 < np.mean(dark) < 0.5
 
 
-def inside_of(look: LesionAppearance) -> list[float]:
-    """The median of each of sixty lesions, deep inside; tissue is 0.4."""
-    deep = ndimage.binary_erosion(box(), iterations=3)
-    images = (with_lesion(healthy(), box(), np.random.default_rng(seed), look)[0] for seed in range(60))
-    return [float(np.median(image[deep])) for image in images]
-
-
-def test_a_mass_is_hardly_brighter_than_tissue_and_a_cavity_is_dark() -> None:
-    masses, cavities = inside_of(MASS), inside_of(CAVITY)
-    assert np.mean([0.3 < each < 0.6 for each in masses]) > 0.8
-    assert np.mean([each < 0.3 for each in cavities]) > 0.8
-
-
-def test_looks_are_drawn_by_their_shares() -> None:
-    rng = np.random.default_rng(0)
-    drawn = [any_appearance(rng) for _ in range(600)]
-    for look, share in LOOKS:
-        assert drawn.count(look) / len(drawn) == pytest.approx(share, abs=0.06)
-
-
 def test_the_grain_of_the_scan_stays() -> None:
-    image, _ = with_lesion(healthy(), box(), np.random.default_rng(1))
+    image, _ = add_synthetic_lesion(healthy(), box(), np.random.default_rng(1))
     inside = ndimage.binary_erosion(box(), iterations=2)
 
     def grain(x: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> float:
@@ -84,9 +59,19 @@ def test_the_grain_of_the_scan_stays() -> None:
 
 
 def test_only_the_part_in_the_brain_counts_and_there_may_be_none() -> None:
-    image, mask = with_lesion(healthy(), box(top=50), np.random.default_rng(0))
+    image, mask = add_synthetic_lesion(healthy(), box(top=50), np.random.default_rng(0))
     assert np.array_equal(mask > 0, box(top=50) & (healthy() > 0))
     assert not image[healthy() == 0].any()
-    image, mask = with_lesion(healthy(), box() & False, np.random.default_rng(0))
+    image, mask = add_synthetic_lesion(healthy(), box() & False, np.random.default_rng(0))
     assert np.array_equal(image, healthy())
     assert not mask.any()
+
+
+@pytest.mark.parametrize("name", ["painted", "lesion_appearance"])
+def test_the_setting_of_their_appearance_is_answered(name: str) -> None:
+    with pytest.raises(InputError) as refused:
+        settings(overrides=[f"training.{name}=varied"])
+    assert str(refused.value) == (
+        f"settings: `training.{name}` is gone: synthetic lesions are bright, at times with a dark core; "
+        "leave it out"
+    )

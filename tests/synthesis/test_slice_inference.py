@@ -9,8 +9,8 @@ import pytest
 
 from fixtures.cohorts import brain, write
 from fixtures.models import saved
-from pseudohealthy.data.grid import LEAST_AREA
 from pseudohealthy.data.skull_detection import SkullEvidence, brain_alone
+from pseudohealthy.data.slice_selection import LEAST_AREA
 from pseudohealthy.data.volume import Volume, read_volume
 from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis.model import Model

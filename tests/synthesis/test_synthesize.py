@@ -21,8 +21,8 @@ from fixtures.cohorts import LPS, SHAPE, brain, write
 from fixtures.models import saved
 from fixtures.patient import flair, patient, reoriented
 from pseudohealthy import __version__
-from pseudohealthy.data.grid import LEAST_AREA
 from pseudohealthy.data.out_of_distribution import SIGNS
+from pseudohealthy.data.slice_selection import LEAST_AREA
 from pseudohealthy.data.volume import read_volume
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.synthesis.model import Model

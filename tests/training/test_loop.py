@@ -28,7 +28,8 @@ from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.methods.conditional_gan import ConditionalGAN
 from pseudohealthy.methods.factory import build
-from pseudohealthy.sampling.sampler import Batch, BatchSampler
+from pseudohealthy.sampling.batch import Batch
+from pseudohealthy.sampling.sampler import BatchSampler
 from pseudohealthy.training.checkpoint import load_state, load_weights
 from pseudohealthy.training.loop import drawn, images_to_see, plan, precision, train
 from pseudohealthy.training.trainer import Run

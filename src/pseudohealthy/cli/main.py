@@ -21,6 +21,7 @@ from pseudohealthy.cli.options import (
     words_of,
 )
 from pseudohealthy.cli.program import run as run_program
+from pseudohealthy.data.layouts import Layout
 from pseudohealthy.errors import RESEARCH_USE, InputError, printable
 
 EXITS = "Exit codes: 0 done; 1 failed on the way (a full disk); 2 the input cannot be used."
@@ -68,9 +69,7 @@ def phantom(
 def prepare(
     folders: Annotated[list[Path], typer.Argument(help="Data sets; several are put together.")],
     out: Folder,
-    layout: Annotated[
-        Literal["auto", "bids", "brats", "isles"], typer.Option(help="How the folders are laid out.")
-    ] = "auto",
+    layout: Annotated[Layout, typer.Option(help="How the folders are laid out.")] = "auto",
     preset: PresetOption = "default",
     overrides: SetOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the split, where the data set has none.")] = 0,
@@ -99,7 +98,7 @@ def prepare(
     from pseudohealthy.config import preprocessing
     from pseudohealthy.data.cohort import read_cohort
     from pseudohealthy.data.prepare import prepare as prepare_cohort
-    from pseudohealthy.data.split_totals import people_told
+    from pseudohealthy.data.split_totals import subject_counts
 
     settings = preprocessing(preset, overrides=overrides or [])
     cohort = read_cohort(folders, layout, words_of(controls))
@@ -115,7 +114,7 @@ def prepare(
         file = next(iter(volume["inputs"].values()))["path"]
         for warning in volume["facts"].get("warnings", []):
             typer.echo(printable(f"warning: {file}: {warning}"), err=True)
-    typer.echo(people_told(manifest["volumes"]))
+    typer.echo(subject_counts(manifest["volumes"]))
     typer.echo(f"Prepared in {out}. Next: pseudohealthy train {out} -o RUN")
 
 

@@ -45,9 +45,9 @@ def expect_in_order_of(like: Volume, volume: Volume) -> NDArray[np.float32]:
     """
     data = in_order_of(like, volume.data, volume.affine)
     if data is None:
-        found = f"not on the grid of {like.path or 'its image'} ({grid_difference(volume, like)})"
+        difference = f"not on the grid of {like.path or 'its image'} ({grid_difference(volume, like)})"
         raise InputError(
-            f"{volume.path}: {found}; expected the same voxels in space, so resample it to that (masks: "
+            f"{volume.path}: {difference}; expected the same voxels in space, so resample it to that (masks: "
             "nearest neighbour)"
         )
     return data

@@ -6,19 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from pseudohealthy.data.layouts import CohortVolume, DataSet, bids, brats, count_of, isles, listed, within
+from pseudohealthy.data.layouts import READERS, CohortVolume, DataSet, Layout, count_of, listed, within
 from pseudohealthy.data.layouts.groups import plain
 from pseudohealthy.data.layouts.tree import is_absent
 from pseudohealthy.errors import InputError, printable
 
 __all__ = ["Cohort", "CohortVolume", "Layout", "chosen", "read_cohort"]
-
-Layout = Literal["auto", "bids", "brats", "isles"]
-LAYOUTS = {"bids": bids, "brats": brats, "isles": isles}
 
 
 @dataclass(frozen=True)
@@ -52,20 +48,20 @@ def read_cohort(folders: Sequence[Path], layout: Layout = "auto", controls: Sequ
     """
     if not folders:
         raise InputError("no folder of data given; expected at least one")
-    if layout != "auto" and layout not in LAYOUTS:
-        raise InputError(f"layout {layout!r} is not known; expected auto, {', '.join(LAYOUTS)}")
+    if layout != "auto" and layout not in READERS:
+        raise InputError(f"layout {layout!r} is not known; expected auto, {', '.join(READERS)}")
     sources = [printable(folder.resolve().name) for folder in folders]
     if twice := [name for name, count in Counter(sources).items() if count > 1]:
         raise InputError(f"several data sets are called {twice[0]}; rename all but one of the folders")
-    found = [
+    data_sets = [
         _fetched(folder, _read(folder, layout, source, controls))
         for folder, source in zip(folders, sources, strict=True)
     ]
-    found = _without_own_masks(found)
-    _expect_groups(controls, [word for data in found for word in data.groups])
-    notes = [f"{source}: {note}" for source, data in zip(sources, found, strict=True) for note in data.notes]
-    volumes = _with_unique_subjects([data.volumes for data in found])
-    return Cohort("+".join(sources), volumes, (*notes, *_namesakes(found)))
+    data_sets = _without_own_masks(data_sets)
+    _expect_groups(controls, [word for data in data_sets for word in data.groups])
+    notes = [f"{name}: {note}" for name, data in zip(sources, data_sets, strict=True) for note in data.notes]
+    volumes = _with_unique_subjects([data.volumes for data in data_sets])
+    return Cohort("+".join(sources), volumes, (*notes, *_namesakes(data_sets)))
 
 
 def chosen(cohort: Cohort, count: int, seed: int) -> Cohort:
@@ -97,9 +93,9 @@ def _read(folder: Path, layout: Layout, source: str, controls: Sequence[str]) ->
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected a folder of data")
     notes: list[str] = []
-    readers = list(LAYOUTS.values()) if layout == "auto" else [LAYOUTS[layout]]
+    readers = list(READERS.values()) if layout == "auto" else [READERS[layout]]
     for reader in readers:
-        data = bids.read(folder, source, controls) if reader is bids else reader.read(folder, source)
+        data: DataSet = reader.read(folder, source, controls)
         if data.volumes:
             break
         notes += data.notes
@@ -136,49 +132,51 @@ def _fetched(folder: Path, data: DataSet) -> DataSet:
     if not absent:
         return data
     files = f"{count_of(len(absent), 'volume')} whose files are links without content: "
-    told = f"{files}{within(folder, absent.values())}"
+    links = f"{files}{within(folder, absent.values())}"
     get = "fetch them (datalad get, git annex get)"
     if len(absent) == len(data.volumes):
-        raise InputError(f"{folder}: every volume has files that are links without content; {get}: {told}")
+        raise InputError(f"{folder}: every volume has files that are links without content; {get}: {links}")
     volumes = tuple(volume for volume in data.volumes if volume not in absent)
-    return replace(data, volumes=volumes, notes=(*data.notes, f"{told}; left out; {get}"))
+    return replace(data, volumes=volumes, notes=(*data.notes, f"{links}; left out; {get}"))
 
 
 def _expect_groups(controls: Sequence[str], words: Sequence[str]) -> None:
     """Make sure that each word for controls is one that the data have."""
     there = {plain(word) for word in words}
     if missing := [word for word in controls if plain(word) not in there]:
-        found = (
+        there_are = (
             listed(dict.fromkeys(words), most=10) or "no column group in participants.tsv, or an empty one"
         )
-        raise InputError(f"--controls: no group is called {listed(missing)}; found {found}")
+        raise InputError(f"--controls: no group is called {listed(missing)}; found {there_are}")
 
 
-def _without_own_masks(found: Sequence[DataSet]) -> list[DataSet]:
+def _without_own_masks(data_sets: Sequence[DataSet]) -> list[DataSet]:
     """The data sets, of each library only masks that belong to none of the images.
 
     A library is for training, and a mask of a test patient has no place there.
     """
-    own = {volume.mask.resolve() for data in found for volume in data.volumes if volume.image and volume.mask}
-    kept = []
-    for data in found:
+    own = {
+        volume.mask.resolve() for data in data_sets for volume in data.volumes if volume.image and volume.mask
+    }
+    cleaned = []
+    for data in data_sets:
         twice = {v for v in data.volumes if v.image is None and v.mask and v.mask.resolve() in own}
         note = f"{count_of(len(twice), 'mask')} that belong to images of the cohort left out of the library"
         volumes = tuple(volume for volume in data.volumes if volume not in twice)
-        kept.append(replace(data, volumes=volumes, notes=(*data.notes, note)) if twice else data)
-    return kept
+        cleaned.append(replace(data, volumes=volumes, notes=(*data.notes, note)) if twice else data)
+    return cleaned
 
 
-def _namesakes(found: Sequence[DataSet]) -> list[str]:
+def _namesakes(data_sets: Sequence[DataSet]) -> list[str]:
     """A line for each library that has masks of subjects who, in another data set, have no mask."""
     lacking = {
         (volume.subject, volume.session): volume.source
-        for data in found
+        for data in data_sets
         for volume in data.volumes
         if volume.image and not volume.mask and volume.group == "patient"
     }
     notes = []
-    for data in found:
+    for data in data_sets:
         library = [volume for volume in data.volumes if volume.image is None]
         same = [volume for volume in library if (volume.subject, volume.session) in lacking]
         if same:

@@ -17,7 +17,6 @@ from pseudohealthy.errors import InputError
 
 _SAME_MM = 1e-3  # spacings this close need no resampling
 _SIDE = 16  # the segmentor halves a slice four times
-LEAST_AREA = 0.1  # of the largest brain area: smaller slices are neither learnt from nor healed
 
 
 @dataclass(frozen=True)
@@ -124,34 +123,6 @@ class Grid:
         _expect(stack, self.shape)
         plane = _sampled(stack, self.rows.inverse(), self.columns.inverse(), order)
         return np.flip(plane, self.flipped).transpose(np.argsort(self.axes))
-
-
-def training_slices(brain: NDArray[np.bool_], rule: Literal["middle60", "half_area"]) -> NDArray[np.bool_]:
-    """Which slices of a volume are used (section 5), (Z,).
-
-    Args:
-        brain: (Z, H, W) canonical stack.
-        rule: the middle 60 of all (of 155: 47 to 106), or those with at least half of the largest brain area.
-    """
-    if rule == "middle60":
-        first = max(len(brain) - 60, 0) // 2
-        index = np.arange(len(brain))
-        return (index >= first) & (index < first + 60)
-    area: NDArray[np.intp] = np.count_nonzero(brain, axis=(1, 2))
-    keep: NDArray[np.bool_] = (area > 0) & (2 * area >= area.max(initial=0))
-    return keep
-
-
-def edge_slices(brain: NDArray[np.bool_], rule: Literal["middle60", "half_area"]) -> NDArray[np.bool_]:
-    """Slices that `half_area` leaves out, and that are healed all the same, (Z,); none under `middle60`.
-
-    Args:
-        brain: (Z, H, W) canonical stack.
-        rule: see `training_slices`.
-    """
-    area: NDArray[np.intp] = np.count_nonzero(brain, axis=(1, 2))
-    large: NDArray[np.bool_] = area > LEAST_AREA * area.max(initial=0)
-    return large & ~training_slices(brain, rule) & (rule == "half_area")
 
 
 def _laid(

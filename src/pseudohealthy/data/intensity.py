@@ -63,8 +63,8 @@ class Intensity:
 
         What a voxel has above the ceiling the network never saw. It stays where the network changes nothing
         and fades out as the voxel is darkened, to nothing at a tenth of the ceiling: else a saturated lesion
-        would leave its own texture on the healed tissue. Resampled differences may overshoot: no voxel falls
-        below 0 that was not already.
+        would leave its own texture on the synthesised tissue. Resampled differences may overshoot: no voxel
+        falls below 0 that was not already.
 
         Args:
             data: intensities in the file's units, any shape.

@@ -7,13 +7,14 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict, cast, get_args
+from typing import Any, Literal, TypedDict, cast, get_args
 
 from pseudohealthy.config import Split
 from pseudohealthy.data.layouts import CohortVolume, Group
 from pseudohealthy.errors import InputError
+from pseudohealthy.files import sha256_of
 
-FORMAT = 2
+FORMAT = 3  # 2 was that of version 0.1, whose settings and labels have other names
 FILE = "manifest.json"
 
 Label = Literal["pathological", "healthy", "unlabelled", "edge"]
@@ -45,8 +46,8 @@ class Facts(TypedDict):
     lesion_voxels: int
     saturated_lesion_share: float | None  # of the lesion's voxels, those above the ceiling; None without any
     brain_voxels_outside_field: int
-    slices: dict[Label, int]  # kept ones
-    warnings: NotRequired[list[str]]  # what a person should know about its files; cohorts of old have none
+    slices: dict[Label, int]  # selected ones
+    warnings: list[str]  # what a person should know about its files
 
 
 class VolumeRecord(InputRecord):
@@ -64,24 +65,21 @@ class SplitTotals(TypedDict):
     saturated_lesion_share: float | None  # of the voxels of all lesions
 
 
-class _Required(TypedDict):
+class Manifest(TypedDict):
+    """All of it; `key` is a hash of everything that decides what the slices hold."""
+
     format: int
     version: str  # of the program
     research_use: str
     key: str
     cohort: str
-    settings: dict[str, Any]
+    settings: dict[str, Any]  # the preprocessing; `Prepared.preprocessing` has it as one
     seed: int
     fractions: list[float]  # of train, val and test subjects
     arrays: dict[str, list[int]]  # shape by name
     totals: dict[Split, SplitTotals]
     volumes: list[VolumeRecord]
-
-
-class Manifest(_Required, total=False):
-    """All of it; `key` is a hash of everything that decides what the slices hold."""
-
-    notes: list[str]  # what was left out, taken for something or not understood; cohorts of old have none
+    notes: list[str]  # what was left out, taken for something or not understood
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -95,9 +93,8 @@ def read_manifest(folder: Path) -> Manifest:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{folder}: not a prepared cohort, {FILE} cannot be read ({error})") from error
-    found = manifest.get("format") if isinstance(manifest, dict) else None
-    if found != FORMAT:
-        raise InputError(f"{path}: format {found}, expected {FORMAT}; prepare the cohort again")
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise InputError(f"{path}: {_other_format(manifest)}, expected {FORMAT}; prepare the cohort again")
     if missing := Manifest.__required_keys__ - manifest.keys():
         raise InputError(f"{path}: no {', '.join(sorted(missing))}; prepare the cohort again")
     return cast(Manifest, manifest)
@@ -140,13 +137,20 @@ def key_of(parts: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps([FORMAT, parts], sort_keys=True).encode()).hexdigest()
 
 
+def _other_format(manifest: object) -> str:
+    """`format 2 (pseudohealthy 0.1.0)`."""
+    if not isinstance(manifest, dict):
+        return "format None"
+    version = manifest.get("version")
+    return f"format {manifest.get('format')}" + (f" (pseudohealthy {version})" if version else "")
+
+
 def _inside(path: Path, folder: Path) -> str:
     return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError:
         return ""

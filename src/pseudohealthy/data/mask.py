@@ -81,7 +81,7 @@ def mask_on(mask: Volume, like: Volume, what: str) -> Mask:
     """
     stored, cut = inside(mask, what)
     called = _called(mask, what)
-    # What the image's header leaves in doubt, too, is told of the image
+    # What the image's header leaves in doubt, too, is reported for the image
     doubts = (f"{called}: {doubt}" for doubt in mask.warnings if doubt not in like.warnings)
     warnings = (*doubts, *cut)
     marked = int(np.count_nonzero(stored))
@@ -102,7 +102,7 @@ def inside(mask: Volume, what: str) -> tuple[NDArray[np.bool_], tuple[str, ...]]
     - 0 and one value above it: above 0.
     - Labels, whole numbers from 0: every label above 0. Up to 20 they are always labels; beyond, they are
       where most voxels lie inside a region of one value. In an interpolated mask, a map of probabilities or
-      an image, most voxels (but those at the ends of the range) have a lower and a higher neighbour.
+      an image, most voxels (but the lowest and highest) have a lower and a higher neighbour.
     - Probabilities, or an interpolated mask, from 0 to 1, 0 to 100 or 0 to 255: above one half. A few voxels
       may lie beyond that range, as splines overshoot. A warning says where it was cut.
 
@@ -123,10 +123,10 @@ def inside(mask: Volume, what: str) -> tuple[NDArray[np.bool_], tuple[str, ...]]
     if whole and _are_labels(mask):
         return np.rint(mask.data) > 0, ()
     scale, high = _scale(mask, values, whole=whole), float(values[-1])
-    found = mask.data > scale / 2
-    none = "" if found.any() else f", which leaves nothing (its highest value is {high:.3g})"
+    above = mask.data > scale / 2
+    none = "" if above.any() else f", which leaves nothing (its highest value is {high:.3g})"
     said = f"holds values between 0 and {scale}: cut at {scale / 2:g}{none}"
-    return found, (f"{_called(mask, what)} {said}",)
+    return above, (f"{_called(mask, what)} {said}",)
 
 
 def _are_labels(mask: Volume) -> bool:
@@ -230,10 +230,10 @@ def _nearest(
         order=0,
         mode="grid-constant",
     )
-    found = nearest > 0
+    inside_like = nearest > 0
     to_like = np.linalg.inv(like.affine)
     at = np.rint(mm @ to_like[:3, :3].T + to_like[:3, 3]).astype(int)
     at_seen = at[((at >= 0) & (at < like.data.shape)).all(axis=1)]
-    if not found.any():
-        found[tuple(at_seen.T)] = True
-    return found, len(at_seen) / max(len(at), 1)
+    if not inside_like.any():
+        inside_like[tuple(at_seen.T)] = True
+    return inside_like, len(at_seen) / max(len(at), 1)

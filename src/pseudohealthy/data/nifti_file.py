@@ -51,8 +51,8 @@ _OTHERS = (  # place and content of what tells another format, its name, what to
 def open_nifti(path: Path) -> Any:
     """The image in a NIfTI-1 or -2 file, or pair of files, as nibabel opens it; all its bytes are in memory.
 
-    Compression is told by the content, whatever the name. All that is compressed is read to its end, where
-    its checksum stands.
+    Compression is recognised by the content, whatever the name. All that is compressed is read to its end,
+    where its checksum stands.
 
     Raises:
         InputError: one line for what is missing, unreadable, damaged, not NIfTI, or not one 3-D volume of
@@ -136,7 +136,7 @@ def nibabel_silent() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Without warnings and logs of a file that may be damaged: what is wrong is told in one line."""
+    """Without warnings and logs of a file that may be damaged: what is wrong is reported in one line."""
     with nibabel_silent(), warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield
@@ -193,7 +193,7 @@ def _ends_early(name: object, hint: str = "") -> InputError:
 
 
 class _Content:
-    """The content of a file without its compression, read as far as it is asked for.
+    """The content of a file without its compression, read as far as it is needed.
 
     Attributes:
         buffer: what has been read, from the beginning.
@@ -225,7 +225,7 @@ class _Content:
         return self.buffer.tell()
 
     def follows(self, most: int) -> int:
-        """How many bytes follow those read; these are not kept, and not counted much beyond `most`."""
+        """How many bytes follow those read; these are not stored, and not counted much beyond `most`."""
         count = 0
         while count <= most and (chunk := next(self._chunks, b"")):
             count += len(chunk)

@@ -75,7 +75,7 @@ class Reference(Frozen):
     @classmethod
     def of(cls, prepared: Prepared) -> Self:
         """From the training volumes of a prepared cohort, each left out once."""
-        table, spacing = prepared.slices, prepared.manifest["settings"]["spacing"]
+        table, spacing = prepared.slices, prepared.preprocessing.spacing
         train = table[(table["split"] == "train") & (table["label"] != "edge")].groupby(
             ["source", "subject", "session"]
         )

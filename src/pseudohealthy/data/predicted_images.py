@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pseudohealthy.config import Preprocessing, validated
+from pseudohealthy.config import Preprocessing
 from pseudohealthy.data.layouts import CohortVolume, grouped, listed, nifti_files, stem
 from pseudohealthy.data.manifest import VolumeRecord, input_record
 from pseudohealthy.data.prepared import Prepared
@@ -21,7 +21,7 @@ from pseudohealthy.errors import InputError, printable
 
 NO_IMAGE = re.compile(r"[_-](mask|probseg|dseg|segm?)$|desc-difference", re.IGNORECASE)
 MODALITY = re.compile(r"[_-](flair|t2f)$", re.IGNORECASE)
-OTHER_UNITS = 10.0  # times darker than its image no healed brain is, in the median
+OTHER_UNITS = 10.0  # times darker than its image no pseudo-healthy brain is, in the median
 
 Key = tuple[str, str]  # subject, session as in the table of slices
 
@@ -57,11 +57,10 @@ def read_outputs(
     wanted = list(dict.fromkeys(keys))
     files = _files(predictions, wanted, records)
     originals = [_original(records[key], folders) for key in wanted]
-    settings = validated(Preprocessing, prepared.manifest["settings"])
     outputs = np.empty((len(table), *prepared.images.shape[1:]), dtype=np.float32)
     for key, original in zip(wanted, originals, strict=True):
         rows = [row for row, of_row in enumerate(keys) if of_row == key]
-        outputs[rows] = _canonical(original, files[key], settings)[table["z"].to_numpy()[rows]]
+        outputs[rows] = _canonical(original, files[key], prepared.preprocessing)[table["z"].to_numpy()[rows]]
     return outputs
 
 
@@ -126,21 +125,21 @@ def _files(predictions: Path, wanted: Sequence[Key], records: Mapping[Key, Volum
         raise InputError(f"{predictions}: no such folder; expected one with a NIfTI image for each volume")
     begins = _beginnings(records)
     images = [path for path in nifti_files(predictions, "**/*.nii*") if not NO_IMAGE.search(stem(path))]
-    found = grouped(images, lambda path: _owner(printable(stem(path)), begins))
-    if missing := [key for key in wanted if key not in found]:
+    by_volume = grouped(images, lambda path: _owner(printable(stem(path)), begins))
+    if missing := [key for key in wanted if key not in by_volume]:
         names = " or ".join(f"{begin}*.nii[.gz]" for begin, key in begins.items() if key == missing[0])
         raise InputError(
             f"{predictions}: no image for {len(missing)} of {len(wanted)} volumes: "
             f"{listed(_named(key) for key in missing)}; looked for {names} and the like among {len(images)} "
             "images (_mask, _probseg, _dseg, _seg and desc-difference are none)"
         )
-    if several := [key for key in wanted if len(found[key]) > 1]:
-        paths = [path.relative_to(predictions) for path in found[several[0]]]
+    if several := [key for key in wanted if len(by_volume[key]) > 1]:
+        paths = [path.relative_to(predictions) for path in by_volume[several[0]]]
         raise InputError(
             f"{predictions}: {len(paths)} images for {_named(several[0])}, expected one: {listed(paths)}; "
             "give a folder with the outputs alone"
         )
-    return {key: found[key][0] for key in wanted}
+    return {key: by_volume[key][0] for key in wanted}
 
 
 def _named(key: Key) -> str:

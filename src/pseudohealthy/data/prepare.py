@@ -1,7 +1,6 @@
 """A cohort's files into a prepared cohort on disk (section 5 of docs/method.md).
 
-Everything is checked before anything is written, one volume at a time is in memory, and the folder comes into
-being whole or not at all.
+Each volume is read once, one at a time is in memory, and the folder comes into being whole or not at all.
 """
 
 from __future__ import annotations
@@ -9,21 +8,23 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from math import prod
+from functools import partial
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pseudohealthy import __version__
 from pseudohealthy.config import SPLITS, Preprocessing
 from pseudohealthy.data import manifest as manifests
 from pseudohealthy.data.cohort import Cohort
 from pseudohealthy.data.layouts import CohortVolume, listed
-from pseudohealthy.data.manifest import Facts, Manifest, VolumeRecord
+from pseudohealthy.data.manifest import InputRecord, Manifest, VolumeRecord, input_record
 from pseudohealthy.data.prepared import ARRAYS, COLUMNS, Prepared
 from pseudohealthy.data.split import Fractions, with_splits
 from pseudohealthy.data.split_totals import expect_enough, totals_of
@@ -50,11 +51,11 @@ def prepare(
         settings: the preprocessing.
         seed: of the split, for subjects that have none of their own.
         fractions: shares of train, validation and test subjects, likewise.
-        progress: told of each step.
+        progress: called at each step.
 
     Raises:
         InputError: files that cannot be used (all of them are listed), a split that cannot be trained or
-            measured on, or an `out` that holds something else. Nothing has been written then.
+            measured on, or an `out` that holds something else. Nothing is left behind then.
         PseudohealthyError: `out` cannot be written.
     """
     out = out.resolve()
@@ -62,59 +63,57 @@ def prepare(
         v for v in with_splits(cohort.volumes, fractions, seed) if v.group != "library" or v.split == "train"
     ]
     steps = _Steps(volumes, progress or (lambda *_: None))
-    inputs = [manifests.input_record(volume) for volume in steps.each("hash")]
-    chosen = settings.model_dump(mode="json")
-    parts = manifests.decisive(chosen, seed, fractions, inputs)
-    if there := _already(out, parts):
+    decisive = partial(manifests.decisive, settings.model_dump(mode="json"), seed, fractions)
+    if there := _already(out, steps, decisive):
         return there
-    found = _checked(steps, settings)
-    records: list[VolumeRecord] = [
-        {**record, "facts": facts} for record, (_, facts) in zip(inputs, found, strict=True)
-    ]
-    totals = {split: totals_of(split, records) for split in SPLITS}
-    masks = any(volume.group == "patient" and volume.mask for volume in volumes)
-    expect_enough(totals, fractions, masks=masks)
-    tables = _tables(records, [table for table, _ in found])
-    manifest: Manifest = {
-        "format": manifests.FORMAT,
-        "version": __version__,
-        "research_use": RESEARCH_USE,
-        "key": manifests.key_of(parts),
-        "cohort": cohort.name,
-        "settings": chosen,
-        "seed": seed,
-        "fractions": list(fractions),
-        "arrays": _shapes(tables, settings, truth=all(v.truth for v in volumes if v.image)),
-        "totals": totals,
-        "volumes": records,
-        "notes": list(cohort.notes),
-    }
     with _whole(out) as folder:
-        _write_arrays(folder, manifest["arrays"], steps, settings)
-        for name, table in tables.items():
+        records, tables, shapes = _write_slices(folder, steps, settings)
+        totals = {split: totals_of(split, records) for split in SPLITS}
+        masks = any(volume.group == "patient" and volume.mask for volume in volumes)
+        expect_enough(totals, fractions, masks=masks)
+        for name, table in _tables(records, tables).items():
             table.to_csv(folder / f"{name}.tsv", sep="\t", index=False, float_format="%.6f")
+        manifest: Manifest = {
+            "format": manifests.FORMAT,
+            "version": __version__,
+            "research_use": RESEARCH_USE,
+            "key": manifests.key_of(decisive(records)),
+            "cohort": cohort.name,
+            "settings": settings.model_dump(mode="json"),
+            "seed": seed,
+            "fractions": list(fractions),
+            "arrays": shapes,
+            "totals": totals,
+            "volumes": records,
+            "notes": list(cohort.notes),
+        }
         (folder / manifests.FILE).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return manifest
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Steps:
-    """Each volume thrice: hashed, checked, written; and whoever waits is told."""
+    """The volumes one by one, each reported."""
 
     volumes: Sequence[CohortVolume]
     report: Progress
-    done: int = 0
 
     def each(self, verb: str) -> Iterator[CohortVolume]:
-        for volume in self.volumes:
-            self.report(self.done, 3 * len(self.volumes), f"{verb} {volume.subject}")
+        for done, volume in enumerate(self.volumes):
+            self.report(done, len(self.volumes), f"{verb} {volume.subject}")
             yield volume
-            self.done += 1
-        self.report(self.done, 3 * len(self.volumes), "")
+        self.report(len(self.volumes), len(self.volumes), "")
 
 
-def _already(out: Path, parts: Mapping[str, str]) -> Manifest | None:
-    """The manifest of `out` where it holds just what these parts decide; None where there is nothing yet.
+def _already(
+    out: Path, steps: _Steps, decisive: Callable[[Sequence[InputRecord]], dict[str, str]]
+) -> Manifest | None:
+    """The manifest of `out` where it holds just these volumes' slices; None where there is nothing yet.
+
+    Args:
+        out: the folder.
+        steps: the volumes, whose files are hashed.
+        decisive: everything that decides what the slices of such records hold.
 
     Raises:
         InputError: it holds something else.
@@ -125,6 +124,7 @@ def _already(out: Path, parts: Mapping[str, str]) -> Manifest | None:
         there = Prepared.open(out).manifest
     except InputError as error:
         raise InputError(f"{out}: exists already; choose another folder ({error})") from error
+    parts = decisive([input_record(volume) for volume in steps.each("compare")])
     old = manifests.decisive(there["settings"], there["seed"], there["fractions"], there["volumes"])
     if differ := [name for name in {**old, **parts} if old.get(name) != parts.get(name)]:
         names = listed(
@@ -135,23 +135,75 @@ def _already(out: Path, parts: Mapping[str, str]) -> Manifest | None:
     return there
 
 
-def _checked(steps: _Steps, settings: Preprocessing) -> list[tuple[pd.DataFrame, Facts]]:
-    """Table and facts of every volume, which shows that each can be used.
+def _write_slices(
+    folder: Path, steps: _Steps, settings: Preprocessing
+) -> tuple[list[VolumeRecord], list[pd.DataFrame], dict[str, list[int]]]:
+    """Write the arrays, each volume's slices behind those of the one before.
+
+    Returns:
+        A record and a table for each volume, and the arrays' shapes by name.
 
     Raises:
-        InputError: some cannot: a headline, and a line for each.
+        InputError: some volumes cannot be used: a headline, and a line for each.
     """
-    found, failures = [], []
-    for volume in steps.each("check"):
-        try:
-            stack = VolumeSlices.of(volume, settings)
-            found.append((stack.table, stack.facts))
-        except InputError as error:
-            failures.append(f"\n  {error}")
+    truth = ["truth"] if all(volume.truth for volume in steps.volumes if volume.image) else []
+    names = ["images", "masks", *truth, "library"]
+    records: list[VolumeRecord] = []
+    tables, failures = [], []
+    with ExitStack() as opened:
+        files = {
+            name: opened.enter_context(_ArrayFile(folder / f"{name}.npy", ARRAYS[name], settings.slice_shape))
+            for name in names
+        }
+        for volume in steps.each("read"):
+            record = input_record(volume)
+            try:
+                slices = VolumeSlices.of(volume, settings)
+            except InputError as error:
+                failures.append(f"\n  {error}")
+            if failures:  # the others are still checked
+                continue
+            records.append({**record, "facts": slices.facts})
+            tables.append(slices.table)
+            for name in files.keys() & slices.stored.keys():
+                files[name].append(slices.array(name))
     if failures:
         headline = f"{len(failures)} of {len(steps.volumes)} volumes cannot be used; nothing was written:"
         raise InputError(headline + "".join(failures))
-    return found
+    return records, tables, {name: file.shape for name, file in files.items() if file.shape[0]}
+
+
+class _ArrayFile:
+    """A `.npy` file that grows: what is written through a memory map would count as memory held.
+
+    Attributes:
+        shape: of the array so far, (N, H, W).
+    """
+
+    def __init__(self, path: Path, dtype: type, plane: tuple[int, int]) -> None:
+        self.path, self.dtype, self.shape = path, np.dtype(dtype), [0, *plane]
+
+    def __enter__(self) -> Self:
+        self._file = self.path.open("wb")
+        self._write_header()
+        return self
+
+    def append(self, slices: NDArray[Any]) -> None:
+        """Write slices (K, H, W) behind those that are there."""
+        self._file.write(slices.astype(self.dtype).tobytes())
+        self.shape[0] += len(slices)
+
+    def __exit__(self, *_: object) -> None:
+        with self._file:
+            self._file.seek(0)
+            self._write_header()  # whose length numpy keeps, whatever the number of slices
+        if not self.shape[0]:
+            self.path.unlink()
+
+    def _write_header(self) -> None:
+        descr = np.lib.format.dtype_to_descr(self.dtype)
+        header = {"descr": descr, "fortran_order": False, "shape": tuple(self.shape)}
+        np.lib.format.write_array_header_1_0(self._file, header)
 
 
 def _tables(records: Sequence[VolumeRecord], of_volumes: Sequence[pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -166,38 +218,6 @@ def _tables(records: Sequence[VolumeRecord], of_volumes: Sequence[pd.DataFrame])
     }
 
 
-def _shapes(
-    tables: Mapping[str, pd.DataFrame], settings: Preprocessing, *, truth: bool
-) -> dict[str, list[int]]:
-    """Shape by name of the arrays that there will be."""
-    rows = (
-        {"images": "slices", "masks": "slices"}
-        | ({"truth": "slices"} if truth else {})
-        | {"library": "library"}
-    )
-    return {name: [len(tables[rows[name]]), *settings.slice_shape] for name in rows if rows[name] in tables}
-
-
-def _write_arrays(
-    folder: Path, shapes: Mapping[str, list[int]], steps: _Steps, settings: Preprocessing
-) -> None:
-    """Each volume's slices behind those of the one before."""
-    size = sum(prod(shape) * np.dtype(ARRAYS[name]).itemsize for name, shape in shapes.items())
-    free = shutil.disk_usage(folder).free
-    if size > free:  # told now, not after an hour
-        raise PseudohealthyError(f"{folder.parent}: needs {size / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
-    with ExitStack() as opened:  # plain files: what is written through a memory map counts as held
-        files = {name: opened.enter_context((folder / f"{name}.npy").open("wb")) for name in shapes}
-        for name, file in files.items():
-            descr = np.lib.format.dtype_to_descr(np.dtype(ARRAYS[name]))
-            header = {"descr": descr, "fortran_order": False, "shape": tuple(shapes[name])}
-            np.lib.format.write_array_header_1_0(file, header)
-        for volume in steps.each("write"):
-            for name, values in VolumeSlices.of(volume, settings).arrays().items():
-                if name in files:
-                    files[name].write(values.astype(ARRAYS[name]).tobytes())
-
-
 @contextmanager
 def _whole(out: Path) -> Iterator[Path]:
     """A folder beside `out` that becomes `out` once all is well, and is gone where it is not.
@@ -206,6 +226,7 @@ def _whole(out: Path) -> Iterator[Path]:
         PseudohealthyError: the disk does not let it.
     """
     beside = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.part")
+    absent = [folder for folder in out.parents if not folder.exists()]
     try:
         beside.mkdir(parents=True)
         yield beside
@@ -214,3 +235,6 @@ def _whole(out: Path) -> Iterator[Path]:
         raise PseudohealthyError(f"{out}: cannot be written ({error})") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        for folder in absent:
+            with suppress(OSError):  # it holds `out`
+                folder.rmdir()

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pseudohealthy.config import Preprocessing, validated
 from pseudohealthy.data.manifest import FILE, Manifest, read_manifest
 from pseudohealthy.errors import InputError
 
@@ -29,7 +30,7 @@ COLUMNS = {
     "split": str,
     "z": int,  # canonical slice index, from inferior
     "height": float,  # 0 at the brain's lowest slice, 1 at its highest; a library's: of the volume's slices
-    "label": str,  # unlabelled: of a patient without a mask; end: too small to be measured, without lesion
+    "label": str,  # unlabelled: of a patient without a mask; edge: too small to be measured, without lesion
     "lesion_voxels": int,  # inside the field
     "brain_voxels": int,  # inside the field; 0 in a library
     "has_mask": bool,  # whether a mask was given; a control without one has black masks all the same
@@ -83,6 +84,11 @@ class Prepared:
             else None,
             manifest=manifest,
         )
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How the volumes became slices."""
+        return validated(Preprocessing, self.manifest["settings"], FILE)
 
 
 def _array(folder: Path, name: str, shape: list[int]) -> NDArray[Any]:

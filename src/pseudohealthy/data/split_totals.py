@@ -25,7 +25,7 @@ def totals_of(split: Split, records: Sequence[VolumeRecord]) -> SplitTotals:
     }
 
 
-def people_told(records: Sequence[VolumeRecord]) -> str:
+def subject_counts(records: Sequence[VolumeRecord]) -> str:
     """How many patients have a lesion mask, whose are empty, and how many have none; how many controls."""
     subjects: dict[Group, set[str]] = {}
     for record in records:
@@ -35,10 +35,10 @@ def people_told(records: Sequence[VolumeRecord]) -> str:
     marked = {record["subject"] for record in records if record["facts"]["lesion_voxels"]}
     empty = sorted(masked - marked)
     of_which = f" ({len(empty)} of them empty, taken for no lesion: {listed(empty)})" if empty else ""
-    told = f"patients: {len(masked)} with a lesion mask{of_which}, {len(patients - masked)} without"
+    counts = f"patients: {len(masked)} with a lesion mask{of_which}, {len(patients - masked)} without"
     controls, library = (len(subjects.get(group, ())) for group in ("control", "library"))
     return (
-        told
+        counts
         + (f"; controls: {controls}" if controls else "")
         + (f"; library: masks of {library}" if library else "")
     )
@@ -56,21 +56,21 @@ def expect_enough(totals: Mapping[Split, SplitTotals], fractions: Fractions, *, 
         InputError: what is missing, and where.
     """
     for split, fraction in zip(SPLITS, fractions, strict=True):
-        found = totals[split]["slices"]
+        slices = totals[split]["slices"]
         volumes = f"its {totals[split]['volumes']} volumes"
-        if not any(found.values()):
+        if not any(slices.values()):
             if fraction > 0:
                 raise InputError(f"the {split} split is empty; give more subjects, or a share of 0")
         elif split == "train":
-            if not found["pathological"] + found["unlabelled"]:
+            if not slices["pathological"] + slices["unlabelled"]:
                 raise InputError(
                     f"no lesion slice in the train split: {volumes} are all healthy; add patients"
                 )
-            if not found["healthy"]:
+            if not slices["healthy"]:
                 raise InputError(
                     f"no healthy slice in the train split: {volumes} have none; add healthy controls"
                 )
-        elif masks and not found["pathological"]:
+        elif masks and not slices["pathological"]:
             raise InputError(
                 f"no lesion slice in the {split} split: {volumes} show none; take another seed or split"
             )

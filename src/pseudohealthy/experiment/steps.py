@@ -33,7 +33,7 @@ VALUE_BEFORE_ADDED: Mapping[str, Mapping[str, Any]] = {
         "gradient": 0.0,
         "lesion_crop_adversarial": 0.0,
     },
-    "training": {"lesion_appearance": "bright", "warm_up_images": 0, "warm_up_fraction": 0.0},
+    "training": {"warm_up_images": 0, "warm_up_fraction": 0.0},
 }
 JUDGE_SELECTION = "pooled Dice over every validation slice"  # how a judge's weights are selected
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from pseudohealthy.sampling.sampler import Batch, Need
+from pseudohealthy.sampling.batch import Batch, Need
 
 
 @dataclass(frozen=True)

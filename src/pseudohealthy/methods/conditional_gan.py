@@ -10,7 +10,7 @@ from pseudohealthy.config import Losses, Networks
 from pseudohealthy.methods import network_builders
 from pseudohealthy.methods.adversarial import adversarial
 from pseudohealthy.methods.base import LossTerms, Method, require
-from pseudohealthy.sampling.sampler import Batch
+from pseudohealthy.sampling.batch import Batch
 
 
 class ConditionalGAN(Method):

@@ -11,7 +11,7 @@ from pseudohealthy.methods import network_builders
 from pseudohealthy.methods.adversarial import adversarial
 from pseudohealthy.methods.base import LossTerms, Method, require
 from pseudohealthy.methods.losses import l1
-from pseudohealthy.sampling.sampler import Batch
+from pseudohealthy.sampling.batch import Batch
 
 
 class CycleGAN(Method):

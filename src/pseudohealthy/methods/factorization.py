@@ -25,7 +25,7 @@ from pseudohealthy.methods.losses import (
     soft_dice,
 )
 from pseudohealthy.networks.segmentor import Segmentor
-from pseudohealthy.sampling.sampler import Batch, Need
+from pseudohealthy.sampling.batch import Batch, Need
 
 Supervision = Literal["paired", "unpaired", "semi_supervised"]
 CROPS = "crops of G(x_p)"  # D_l's fakes

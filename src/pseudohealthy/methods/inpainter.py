@@ -8,7 +8,7 @@ from pseudohealthy.config import Losses, Networks
 from pseudohealthy.methods import network_builders
 from pseudohealthy.methods.base import LossTerms, Method, require
 from pseudohealthy.methods.losses import l1_inside
-from pseudohealthy.sampling.sampler import Batch
+from pseudohealthy.sampling.batch import Batch
 
 
 class Inpainting(Method):
@@ -21,7 +21,7 @@ class Inpainting(Method):
 
     def __init__(self, networks: Networks, losses: Losses) -> None:  # noqa: ARG002
         super().__init__()
-        self.needs = frozenset({"healthy", "holes"})
+        self.needs = frozenset({"healthy", "inpainting_masks"})
         self.generators = nn.ModuleDict({"I": network_builders.inpainter(networks)})
         self.discriminators = nn.ModuleDict()
 

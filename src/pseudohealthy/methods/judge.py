@@ -12,7 +12,7 @@ from pseudohealthy.methods import network_builders
 from pseudohealthy.methods.base import LossTerms, Method, require
 from pseudohealthy.methods.losses import soft_dice
 from pseudohealthy.networks.segmentor import Segmentor
-from pseudohealthy.sampling.sampler import Batch
+from pseudohealthy.sampling.batch import Batch
 
 
 class Judge(Method):
@@ -29,7 +29,7 @@ class Judge(Method):
     def __init__(self, networks: Networks, losses: Losses) -> None:
         super().__init__()
         self.losses = losses
-        self.needs = frozenset({"lesion", "negatives"} if losses.healthy_negatives else {"lesion"})
+        self.needs = frozenset({"lesion", "lesion_free_balanced"} if losses.healthy_negatives else {"lesion"})
         self.generators = nn.ModuleDict({"S": network_builders.segmentor(networks)})
         self.discriminators = nn.ModuleDict()
 

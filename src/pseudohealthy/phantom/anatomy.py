@@ -1,4 +1,4 @@
-"""A healthy brain of one's own: the MNI152 template with shape, folds and contrast drawn for each subject."""
+"""A healthy brain for each subject: the MNI152 template with shape, folds and contrast drawn at random."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def _cavity(fluid: Array, depth: Array, origin: Array) -> NDArray[np.bool_]:
 
 
 def healthy(rng: np.random.Generator, frame: Frame) -> Anatomy:
-    """A brain like no other: shape, ventricles, folding, contrast and texture are drawn from `rng`."""
+    """A healthy brain: shape, ventricles, folding, contrast and texture are drawn from `rng`."""
     atlas = template(frame.spacing)
     grid = _warped(rng, frame)
     brain = _sampled(atlas, atlas.brain, grid) > 0.5

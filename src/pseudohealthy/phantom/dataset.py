@@ -74,8 +74,8 @@ def make_phantoms(
 
     Images are skull-stripped FLAIR, int16, RAS, isotropic voxels of `spacing` mm. `participants.tsv` fixes
     the split: shares of training, validation and test subjects of each group. A folder that already holds
-    exactly this data set is left as it is. `progress` is told how many are done, of how many,
-    and whose turn it is.
+    exactly this data set is left as it is. `progress` is called with how many are done, of
+    how many, and whose turn it is.
 
     Raises:
         InputError: `out` holds something else, a value is out of range, or nilearn is not installed.
@@ -89,7 +89,7 @@ def make_phantoms(
     subjects = _subjects(patients, controls, seed, splits)
     if _holds(out, description, subjects):
         return out
-    template(spacing)  # a missing nilearn is told before anything is written
+    template(spacing)  # a missing nilearn is reported before anything is written
     out.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
@@ -140,7 +140,7 @@ def _holds(out: Path, description: dict[str, Any], subjects: list[Subject]) -> b
     if same and all((out / path).is_file() for subject in subjects for path in _images(subject.label)):
         return True
     raise InputError(
-        f"{out}: exists and is not the phantom data set asked for; give another folder or remove this one"
+        f"{out}: exists and is not the requested phantom data set; give another folder or remove this one"
     )
 
 

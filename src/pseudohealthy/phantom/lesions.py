@@ -53,10 +53,10 @@ class Site:
     def around(cls, frame: Frame, centre: Array, radius: float) -> Site:
         """All that lies within 2.4 radii and 6 mm of `centre` (mm), along each axis."""
         half = 2.4 * radius + 6
-        ends = [
+        bounds = [
             np.searchsorted(axis, [c - half, c + half]) for axis, c in zip(frame.axes, centre, strict=True)
         ]
-        i, j, k = (slice(int(begin), int(end)) for begin, end in ends)
+        i, j, k = (slice(int(begin), int(end)) for begin, end in bounds)
         x, y, z = frame.axes
         axes = (x[i], y[j], z[k])
         offset = np.stack(np.meshgrid(*axes, indexing="ij")) - centre.reshape(3, 1, 1, 1)
@@ -77,13 +77,13 @@ def diseased(rng: np.random.Generator, frame: Frame, brain: Anatomy) -> Diseased
     pushes = bool(rng.random() < 0.6) and radius > 12
     if pushes:
         brain = _pushed(brain, site, frame.spacing, rng.uniform(0.15, 0.3) * radius)
-    signal, mask = _painted(rng, brain, site, frame.spacing)
+    signal, mask = _add_lesion(rng, brain, site, frame.spacing)
     count = 1
     for size in small:
         site = Site.around(frame, _place(rng, brain, frame), float(size))
-        painted, one = _painted(rng, replace(brain, signal=signal), site, frame.spacing)
+        with_lesion, one = _add_lesion(rng, replace(brain, signal=signal), site, frame.spacing)
         if one.any() and not (one & mask).any() and _leaves_free_slices(one | mask, brain.brain):
-            signal, mask, count = painted, one | mask, count + 1
+            signal, mask, count = with_lesion, one | mask, count + 1
     return Diseased(signal, mask, count, pushes)
 
 
@@ -102,7 +102,7 @@ def _place(rng: np.random.Generator, brain: Anatomy, frame: Frame) -> Array:
     return np.array([axis[i] for axis, i in zip(frame.axes, chosen, strict=True)], dtype=np.float32)
 
 
-def _painted(
+def _add_lesion(
     rng: np.random.Generator, brain: Anatomy, site: Site, spacing: float
 ) -> tuple[Array, NDArray[np.bool_]]:
     """The signal with a lesion at the site, and the lesion's mask, both (I, J, K)."""

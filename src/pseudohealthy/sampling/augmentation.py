@@ -1,8 +1,9 @@
-"""Augmentation of a batch: image and mask turned alike, the mask never touched otherwise."""
+"""Augmentation of a batch: image and mask deformed alike, intensities of the image alone."""
 
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import torch
@@ -95,3 +96,24 @@ class Deform(FlipGamma):
         grid = functional.affine_grid(torch.stack(rows, 1), list(x.shape), align_corners=False)
         bend = functional.interpolate(self.bend, (h, w), mode="bicubic", align_corners=True)
         return functional.grid_sample(x, grid + bend.movedim(1, -1), align_corners=False)
+
+
+class Unchanged:
+    """No augmentation."""
+
+    def image(self, x: Tensor) -> Tensor:
+        """`x`."""
+        return x
+
+    def mask(self, m: Tensor) -> Tensor:
+        """`m`."""
+        return m
+
+
+def augmentation(
+    kind: Literal["none", "flip_gamma", "deform"], size: int, rng: np.random.Generator, part: slice
+) -> FlipGamma | Unchanged:
+    """The augmentation that `training.augment` names; the other arguments are those of `FlipGamma`."""
+    if kind == "none":
+        return Unchanged()
+    return (Deform if kind == "deform" else FlipGamma)(size, rng, part)

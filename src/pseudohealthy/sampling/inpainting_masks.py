@@ -1,4 +1,4 @@
-"""Holes of the shapes of real lesions, where there is none: what an inpainter learns to fill."""
+"""Masks of the shapes of real lesions, where there is none: what an inpainter learns to fill."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 TRIES = 20
 
 
-def hole(shape: NDArray[np.bool_], brain: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+def inpainting_mask(
+    shape: NDArray[np.bool_], brain: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.bool_]:
     """A lesion's shape, turned over at random and moved by whole pixels to a random place in the brain.
 
     Of `TRIES` places the first at which all of it lies in the brain, else the one with the most; what is
@@ -16,11 +18,11 @@ def hole(shape: NDArray[np.bool_], brain: NDArray[np.bool_], rng: np.random.Gene
 
     Args:
         shape: a lesion mask `(H, W)`.
-        brain: where the hole may be `(H, W)`.
+        brain: where the mask may be `(H, W)`.
         rng: of the draws.
 
     Returns:
-        The hole, `(H, W)`; empty only where shape or brain is.
+        `(H, W)`; empty only where shape or brain is.
     """
     turned = shape[:: rng.choice((1, -1)), :: rng.choice((1, -1))]
     pixels, places = np.argwhere(turned), np.argwhere(brain)

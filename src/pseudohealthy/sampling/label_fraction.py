@@ -1,4 +1,4 @@
-"""Training with the masks of a few: which volumes keep theirs."""
+"""Training with the masks of a few: whose masks are used."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 VOLUME = ["source", "subject", "session"]
 
 
-def with_share_labelled(table: pd.DataFrame, share: float, rng: np.random.Generator) -> pd.DataFrame:
-    """A table of slices in which only a share of the volumes with a lesion mask keep it.
+def with_labelled_fraction(table: pd.DataFrame, fraction: float, rng: np.random.Generator) -> pd.DataFrame:
+    """A table of slices in which only a fraction of the volumes with a lesion mask keep it.
 
-    The pathological slices of the others become unlabelled. One generator's larger share holds its smaller.
+    The pathological slices of the others become unlabelled. One seed's larger fraction holds its smaller.
 
     Args:
         table: rows of a prepared cohort's slices.
-        share: of the volumes with a mask, in [0, 1]; above 0, one at least keeps it.
+        fraction: of the volumes with a mask, in [0, 1]; above 0, one at least keeps it.
         rng: which ones.
     """
-    if share == 1:
+    if fraction == 1:
         return table
     pathological = table["label"] == "pathological"
     volumes = table.loc[pathological, VOLUME].drop_duplicates()
-    count = max(round(share * len(volumes)), int(share > 0))
-    kept = volumes.iloc[rng.permutation(len(volumes))[:count]]
+    count = max(round(fraction * len(volumes)), int(fraction > 0))
+    labelled = volumes.iloc[rng.permutation(len(volumes))[:count]]
     whose = table.set_index(VOLUME).index
-    loses = pathological & ~whose.isin(kept.set_index(VOLUME).index)
+    loses = pathological & ~whose.isin(labelled.set_index(VOLUME).index)
     return table.assign(label=table["label"].mask(loses, "unlabelled"))

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from pseudohealthy import __version__
 from pseudohealthy.config import Preprocessing
-from pseudohealthy.data.grid import training_slices
 from pseudohealthy.data.out_of_distribution import Comparison, Reference, compare
+from pseudohealthy.data.slice_selection import training_slices
 from pseudohealthy.data.volume import Volume
 from pseudohealthy.errors import RESEARCH_USE, printable
 from pseudohealthy.synthesis.blend import DILATION_MM, EDGE_MM, Blend

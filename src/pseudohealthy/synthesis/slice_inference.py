@@ -9,8 +9,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudohealthy.data.grid import LEAST_AREA, Grid
+from pseudohealthy.data.grid import Grid
 from pseudohealthy.data.intensity import Intensity
+from pseudohealthy.data.slice_selection import processed_slices
 from pseudohealthy.data.volume import Volume
 from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis.model import Model
@@ -55,8 +56,7 @@ class SliceInference:
         intensity = Intensity.of(alone.data, settings, name=name)
         x = grid.to_canonical(intensity.normalised(alone.data))
         brain = grid.to_canonical(alone.brain, order=0) > 0
-        area = np.count_nonzero(brain, axis=(1, 2))
-        processed = area > LEAST_AREA * area.max()
+        processed = processed_slices(brain)
         if not processed.any():
             raise InputError(f"{name}: no brain found; expected a skull-stripped image on a background of 0")
         began = time.perf_counter()

@@ -33,7 +33,8 @@ from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
 from pseudohealthy.files import folder_beside, make_folder, replace, write_json
 from pseudohealthy.methods.factory import build
-from pseudohealthy.sampling.sampler import Batch, BatchSampler
+from pseudohealthy.sampling.batch import Batch
+from pseudohealthy.sampling.sampler import BatchSampler
 from pseudohealthy.training.allocator import retain_freed_memory
 from pseudohealthy.training.checkpoint import load_state, load_weights, save_state, save_weights
 from pseudohealthy.training.progress import Bar, Metrics, sample_panel

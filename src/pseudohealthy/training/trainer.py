@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from pseudohealthy.config import Settings, Training
 from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.methods.base import LossTerms, Method
-from pseudohealthy.sampling.sampler import Batch
+from pseudohealthy.sampling.batch import Batch
 from pseudohealthy.training.fake_pool import FakePool
 
 FORMAT = 1  # of the state

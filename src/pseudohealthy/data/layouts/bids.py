@@ -1,7 +1,7 @@
 """BIDS: `sub-*/[ses-*/]anat/*_FLAIR.nii[.gz]`, lesion masks and phantoms' truth in derivatives.
 
 Only names are read, so a data set with a broken description or an unvalidated derivative can be used. What
-is missing is left out, and whatever is left out or not understood is told.
+is missing is left out, and whatever is left out or not understood is reported.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pseudohealthy.data.layouts import (
+from pseudohealthy.data.layouts.base import (
     CohortVolume,
     DataSet,
     at_most_one,
@@ -20,7 +20,7 @@ from pseudohealthy.data.layouts import (
     natural,
     within,
 )
-from pseudohealthy.data.layouts.bids_masks import Kind, alike, kind_of, masks_of, unread
+from pseudohealthy.data.layouts.bids_masks import Kind, kind_of, lesion_masks_alike, masks_of, unread
 from pseudohealthy.data.layouts.bids_names import IMAGE, TRUTH, Key, fits, inside, key_of, named, owner_of
 from pseudohealthy.data.layouts.participants import TABLE, Participants, read_participants
 from pseudohealthy.data.layouts.tree import Tree
@@ -37,7 +37,7 @@ def read(folder: Path, source: str, controls: Sequence[str] = ()) -> DataSet:
     `participants.tsv` may give each subject a `split` (train, val, test) and a `group`; of its words those in
     `controls` are healthy controls, or those that are known where `controls` is empty. A folder with lesion
     masks and no image is a lesion-mask library. Links to folders are followed. What has no image, and what
-    has no split where others have one, is left out and told.
+    has no split where others have one, is left out and reported.
 
     Raises:
         InputError: a session with several images or masks, an image in another subject's folder, or a
@@ -49,7 +49,9 @@ def read(folder: Path, source: str, controls: Sequence[str] = ()) -> DataSet:
     _expect_own_folders(images, folder)
     masks = masks_of(folder, tree, images)
     if not (keys := images or masks.of):
-        return DataSet(notes=(*_images_alike(folder, tree.volumes), *alike(folder, tree.volumes)))
+        return DataSet(
+            notes=(*_images_alike(folder, tree.volumes), *lesion_masks_alike(folder, tree.volumes))
+        )
     people = read_participants(folder, {subject for subject, _ in keys}, controls, with_groups=bool(images))
     volumes = []
     for key in sorted(keys, key=lambda key: natural("_".join(filter(None, key)))):
@@ -139,9 +141,9 @@ def _without_split(people: Participants, subjects: set[str]) -> list[str]:
 def _images_alike(folder: Path, volumes: Iterable[Path]) -> tuple[str, ...]:
     """A line for files that say FLAIR in their name and are not where images are looked for."""
     named_so = (path for path in volumes if "flair" in path.name.lower() and "desc-" not in path.name)
-    found = [path for path in named_so if not fits(IMAGE, path, folder)]
-    found = [path for path in found if kind_of(inside(path, folder)) == Kind.OTHER]
-    if not found:
+    alike = [path for path in named_so if not fits(IMAGE, path, folder)]
+    alike = [path for path in alike if kind_of(inside(path, folder)) == Kind.OTHER]
+    if not alike:
         return ()
-    files = f"{count_of(len(found), 'file')} not read that may be FLAIR images: {within(folder, found)}"
+    files = f"{count_of(len(alike), 'file')} not read that may be FLAIR images: {within(folder, alike)}"
     return (f"{files}; expected sub-*/[ses-*/]anat/sub-*_FLAIR.nii[.gz]",)

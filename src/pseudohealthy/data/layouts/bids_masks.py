@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from pseudohealthy.data.layouts import CohortVolume, count_of, grouped, is_nifti, listed, natural, within
+from pseudohealthy.data.layouts.base import CohortVolume, count_of, grouped, is_nifti, listed, natural, within
 from pseudohealthy.data.layouts.bids_names import IMAGE, TRUTH, Key, fits, inside, key_of, named
 from pseudohealthy.data.layouts.tree import Tree
 
@@ -22,7 +22,7 @@ ANATOMY = re.compile(
     r"brain(mask)?|gm|wm|csf|bg|ribbon|cortex|aseg|aparc\w*|hippocampus|ventricles|head|skull"
 )
 CONTRASTS = re.compile(r"flair|t[12](w|map|ce|star)?|dwi|adc|pdw|swi|bold|asl|cbf|angio")
-OWN = "desc-pseudohealthy"  # what this program found is nobody's mask
+OWN = "desc-pseudohealthy"  # this program's own output is nobody's mask
 LOOKS_SO = re.compile(r"lesion|tumou?r|stroke|infarct|wmh|glioma", re.IGNORECASE)
 PLACES = re.compile(r"(derivatives|sub-[^/]*|\.\./derivatives)/.*")  # where masks are looked for
 EXPECTED = "sub-*_label-lesion_mask.nii.gz under derivatives/ or in the subject's folder"
@@ -93,20 +93,20 @@ def unread(folder: Path, tree: Tree, volumes: Sequence[CohortVolume]) -> tuple[s
         return ()
     read = {volume.mask for volume in volumes}
     rest = (path for path in tree.volumes if path not in read)
-    return alike(folder, rest)
+    return lesion_masks_alike(folder, rest)
 
 
-def alike(folder: Path, volumes: Iterable[Path]) -> tuple[str, ...]:
+def lesion_masks_alike(folder: Path, volumes: Iterable[Path]) -> tuple[str, ...]:
     """A line for those of the volumes that look like lesion masks."""
     others = (path for path in volumes if not fits(IMAGE, path, folder) and not fits(TRUTH, path, folder))
-    if not (found := [path for path in others if _may_be_one(inside(path, folder))]):
+    if not (alike := [path for path in others if _may_be_one(inside(path, folder))]):
         return ()
-    files = count_of(len(found), "file")
-    return (f"{files} not read that may be lesion masks: {within(folder, found)}; expected {EXPECTED}",)
+    files = count_of(len(alike), "file")
+    return (f"{files} not read that may be lesion masks: {within(folder, alike)}; expected {EXPECTED}",)
 
 
 def _may_be_one(path: Path) -> bool:
-    """Whether a volume that is not read could be a lesion mask; one of no image is told of elsewhere."""
+    """Whether a volume that is not read could be a lesion mask; one of no image is reported elsewhere."""
     kind = kind_of(path)
     elsewhere = not PLACES.fullmatch(path.as_posix())
     return kind in (Kind.UNCLEAR, Kind.HYPERINTENSITIES) or (kind < Kind.UNCLEAR and elsewhere)

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from pseudohealthy.data.layouts import is_nifti, stem
+from pseudohealthy.data.layouts.base import is_nifti, stem
 
 IMAGE = re.compile(r"sub-[^/]*/(ses-[^/]*/)?anat/sub-[^/]*_FLAIR\.nii(\.gz)?")
 TRUTH = re.compile(r"derivatives/.*sub-[^/]*_desc-healthy_FLAIR\.nii(\.gz)?")

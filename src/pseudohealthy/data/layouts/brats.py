@@ -7,9 +7,10 @@ their parent, or the folder above. Since 2023 a case is named by patient and tim
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from pseudohealthy.data.layouts import (
+from pseudohealthy.data.layouts.base import (
     CohortVolume,
     DataSet,
     at_most_one,
@@ -25,10 +26,10 @@ SEGMENTATION = re.compile(r"[_-]segm?$", re.IGNORECASE)  # one case of 2020 is s
 TIME_POINT = re.compile(r"(BraTS-\w+-\d+)-(\d+)")
 
 
-def read(folder: Path, source: str) -> DataSet:
+def read(folder: Path, source: str, _controls: Sequence[str] = ()) -> DataSet:
     """The volumes of a BraTS folder, in natural order; none where it is not one.
 
-    Cases without a FLAIR image are left out and told.
+    Cases without a FLAIR image are left out and reported.
 
     Raises:
         InputError: a case with several images or segmentations.

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from pseudohealthy.data.layouts import Group
+from pseudohealthy.data.layouts.base import Group
 from pseudohealthy.errors import InputError
 
 CONTROLS = re.compile(
@@ -45,9 +45,9 @@ def groups_of(words: Mapping[str, str | None], controls: Sequence[str] = ()) -> 
     """
     counts = Counter(word for word in words.values() if word)
     if not controls and not _understood({plain(word) for word in counts}):
-        found = ", ".join(f"{word} ({count})" for word, count in counts.items())
+        counted = ", ".join(f"{word} ({count})" for word, count in counts.items())
         raise InputError(
-            f"group holds {found}; which are controls cannot be told: name them with --controls WORD,WORD "
+            f"group holds {counted}; which are controls cannot be told: name them with --controls WORD,WORD "
             "(controls: [WORD, WORD] under data in an experiment), or write patient and control"
         )
     given = {plain(word) for word in controls}
@@ -81,5 +81,5 @@ def _understood(words: set[str]) -> bool:
     """Whether one of them is known, and so the others are the patients' names."""
     if any(map(CODE.fullmatch, words)):
         return False
-    told = any(map(_is_control, words)) or not any(map(NEGATED.match, words))
-    return not words or (told and any(map(is_known, words)))
+    clear = any(map(_is_control, words)) or not any(map(NEGATED.match, words))
+    return not words or (clear and any(map(is_known, words)))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from pseudohealthy.data.layouts import (
+from pseudohealthy.data.layouts.base import (
     CohortVolume,
     DataSet,
     at_most_one,
@@ -17,10 +18,10 @@ from pseudohealthy.data.layouts import (
 LOOKS_FOR = "ISLES 2015: <n>/VSD.Brain.*.MR_Flair.<id>/VSD.Brain.*.MR_Flair.<id>.nii"
 
 
-def read(folder: Path, source: str) -> DataSet:
+def read(folder: Path, source: str, _controls: Sequence[str] = ()) -> DataSet:
     """The volumes of an ISLES folder or of the one above it, case 2 before case 10; none where it is not one.
 
-    Cases without a FLAIR image are left out and told.
+    Cases without a FLAIR image are left out and reported.
 
     Raises:
         InputError: a case with several images or masks.

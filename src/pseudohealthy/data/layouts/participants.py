@@ -9,11 +9,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pseudohealthy.config import Split
-from pseudohealthy.data.layouts import Group, grouped, listed, natural
+from pseudohealthy.data.layouts.base import Group, grouped, listed, natural
 from pseudohealthy.data.layouts.groups import groups_of, is_known, plain, taken_for
 from pseudohealthy.errors import InputError
+
+if TYPE_CHECKING:
+    from pseudohealthy.config import Split
 
 TABLE = "participants.tsv"
 ID, GROUP, SPLIT = "participant_id", "group", "split"
@@ -96,7 +99,7 @@ def read_participants(
     except InputError as error:
         raise InputError(f"{table}: {error}") from error
     splits = {row.subject: split for row in of_files if (split := _split(row, table))}
-    notes += _told(of_files, words, groups, splits, subjects)
+    notes += _notes_on_words(of_files, words, groups, splits, subjects)
     notes += _other_columns(rows, header, (GROUP, SPLIT) if with_groups else (SPLIT,))
     return Participants(
         groups=groups,
@@ -185,18 +188,18 @@ def _text(table: Path, notes: list[str]) -> str:
     try:
         content = table.read_bytes()
         if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-            text, told = content.decode("utf-16"), "is UTF-16, expected UTF-8; read so"
+            text, note = content.decode("utf-16"), "is UTF-16, expected UTF-8; read so"
         else:
-            text, told = content.decode("utf-8-sig"), ""
+            text, note = content.decode("utf-8-sig"), ""
     except OSError as error:
         raise InputError(f"{table}: cannot be read as a table ({error})") from error
     except UnicodeDecodeError as error:
         if content.startswith((b"\xff\xfe", b"\xfe\xff")):
             raise InputError(f"{table}: cannot be read as a table ({error})") from error
-        text, told = content.decode("cp1252", errors="replace"), "is not UTF-8; read as Latin-1"
+        text, note = content.decode("cp1252", errors="replace"), "is not UTF-8; read as Latin-1"
     if "\0" in text:
         raise InputError(f"{table}: cannot be read as a table (it is not plain text); save it as UTF-8")
-    notes += [told] if told else []
+    notes += [note] if note else []
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -249,7 +252,7 @@ def _split(row: Row, table: Path) -> Split | None:
     return SPLIT_WORDS[value.lower()] if value else None
 
 
-def _told(
+def _notes_on_words(
     rows: Sequence[Row],
     words: Mapping[str, str | None],
     groups: Mapping[str, Group],
@@ -283,15 +286,15 @@ def _other_columns(rows: Sequence[Row], header: Sequence[str], wanted: Sequence[
     for column, alike, known in kinds:
         if column not in wanted or any(row.cells.get(column) for row in rows):
             continue
-        found = []
+        likely = []
         for name in dict.fromkeys(header):
             words = list(dict.fromkeys(word for row in rows if (word := row.cells.get(name))))
             alike_named = alike.fullmatch(plain(name).replace(" ", "_")) is not None
             if name not in READ and words and (alike_named or _holds(words, known)):
-                found.append(f"{name} ({listed(words, 3)})")
-        if found:
+                likely.append(f"{name} ({listed(words, 3)})")
+        if likely:
             so = "all are taken for patients" if column == GROUP else "the split is drawn"
-            notes.append(f"{listed(found)} found, not read; `{column}` expected, so {so}: rename the column")
+            notes.append(f"{listed(likely)} found, not read; `{column}` expected, so {so}: rename the column")
     return notes
 
 

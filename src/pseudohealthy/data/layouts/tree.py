@@ -46,7 +46,7 @@ class Tree:
                 linked += [path for path in folders if path.is_symlink()]
 
     def _open(self, folder: Path) -> list[Path]:
-        """The folders in a folder, and links to nothing; its volumes are kept."""
+        """The folders in a folder, and links to nothing; its volumes are recorded."""
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError:
