@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-# Settings, by group; "" is the experiment's own level
+MIGRATE = "python scripts/migrate_0_1.py"  # and what it is to rewrite
+# Settings, by group; `experiment` is an experiment file's own level
 SETTINGS: Mapping[str, Mapping[str, str]] = {
-    "": {"held_back": "held_out"},
+    "experiment": {"held_back": "held_out"},
     "networks": {"output": "output_mode", "critic": "discriminator_activation"},
     "losses": {
         "truth": "synthetic_supervision",

@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pseudohealthy.config import Preprocessing, validated
+from pseudohealthy.config import Preprocessing
 from pseudohealthy.data.layouts import CohortVolume, grouped, listed, nifti_files, stem
 from pseudohealthy.data.manifest import VolumeRecord, input_record
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.data.volume_slices import VolumeSlices
 from pseudohealthy.errors import InputError, printable
+from pseudohealthy.settings_files import validated
 
 NO_IMAGE = re.compile(r"[_-](mask|probseg|dseg|segm?)$|desc-difference", re.IGNORECASE)
 MODALITY = re.compile(r"[_-](flair|t2f)$", re.IGNORECASE)

@@ -20,13 +20,10 @@ from pseudohealthy.config import (
     Preprocessing,
     PresetName,
     Settings,
-    assignments,
-    merged,
     preprocessing,
-    read_yaml,
     settings,
-    validated,
 )
+from pseudohealthy.settings_files import assignments, merged, read_yaml, validated
 
 Kind = Literal["judge", "train", "choose", "references", "measure"]
 # Steps of one stage need only those of the stages before it
@@ -132,7 +129,7 @@ class Experiment(Frozen):
             )
         if set_twice := _keys_of(self.judges.values()) & {"method", "preset"}:
             raise ValueError(f"a judge sets {min(set_twice)}, which the experiment decides")
-        if any(_losses_of(values).get("healthy") for values in self.judges.values()):
+        if any(_losses_of(values).get("healthy_identity") for values in self.judges.values()):
             raise ValueError(
                 "a judge sets losses.healthy_identity, which judges have not; "
                 "set losses.healthy_negatives instead"
