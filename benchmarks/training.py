@@ -26,7 +26,7 @@ from pseudohealthy.phantom.dataset import make_phantoms
 from pseudohealthy.sampling.sampler import Batch, BatchSampler, Need
 from pseudohealthy.training.allocator import retain_freed_memory
 from pseudohealthy.training.loop import precision
-from pseudohealthy.training.trainer import Run
+from pseudohealthy.training.trainer import Trainer
 
 BATCH = 4  # the paper's
 LARGER = (16, 64)  # tried on a graphics card too
@@ -164,11 +164,11 @@ def stepping(
     kind: Any = precision(chosen.training, machine.device.type)
     fabric = Fabric(accelerator=machine.device.type, devices=1, precision=kind)
     torch.manual_seed(0)
-    run = Run(fabric, build(chosen), chosen, total=ENDLESS)
-    change(run.method)
+    trainer = Trainer(fabric, build(chosen), chosen, total=ENDLESS)
+    change(trainer.method)
     shape = (chosen.training.batch_size, 1, *FIELD)
-    batch = noise(run.method.needs, shape).to(fabric.to_device)
-    return partial(run.step, batch, 0)
+    batch = noise(trainer.method.needs, shape).to(fabric.to_device)
+    return partial(trainer.step, batch, 0)
 
 
 def noise(needs: frozenset[Need], shape: tuple[int, ...]) -> Batch:

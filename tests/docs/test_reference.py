@@ -17,10 +17,6 @@ from pseudohealthy.bids_app.output_dataset import DESCRIPTION, DESCRIPTIONS
 from pseudohealthy.bids_app.records import TABLE
 from pseudohealthy.cli import bids_app, main
 from pseudohealthy.config import (
-    METHODS,
-    PREPROCESSING,
-    PRESETS,
-    PRESETS_OF_METHODS,
     Losses,
     Networks,
     Preprocessing,
@@ -32,9 +28,10 @@ from pseudohealthy.config import (
 from pseudohealthy.data.manifest import FILE as MANIFEST
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.experiment.steps import Data, Experiment, Phantoms
+from pseudohealthy.presets import METHODS, PREPROCESSING, PRESETS, PRESETS_OF_METHODS
 from pseudohealthy.report.table1.model import HEADS
 from pseudohealthy.synthesis.naming import output_files
-from pseudohealthy.training import loop
+from pseudohealthy.training import run_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md"])
@@ -114,13 +111,13 @@ def _default(field: Any) -> str:
 def test_every_file_is_named() -> None:
     of_image = [path.name for path in output_files(Path(), "sub-01_FLAIR.nii.gz", blend=True).values()]
     of_run = (
-        loop.SETTINGS,
-        loop.STATE,
-        loop.METRICS,
-        loop.CLOCK,
-        loop.WEIGHTS,
-        loop.AVERAGED,
-        loop.SNAPSHOTS,
+        run_folder.SETTINGS,
+        run_folder.STATE,
+        run_folder.METRICS,
+        run_folder.CLOCK,
+        run_folder.WEIGHTS,
+        run_folder.AVERAGED,
+        run_folder.SNAPSHOTS,
     )
     told = page("reference/files")
     assert [name for name in (*of_image, *of_run, MANIFEST, DESCRIPTION, TABLE) if name not in told] == []

@@ -326,8 +326,8 @@ def test_a_warm_up_by_hand(supervision: Supervision) -> None:
     taught = batches[-1]
     assert taught.x_p is not None
     assert taught.m_p is not None
-    share = torch.tensor([1.0, 0.0]).view(-1, 1, 1, 1) if supervision == "semi_supervised" else 1.0
-    expected = soft_dice(0.2 * taught.x_p, taught.m_p, share=share)  # S finds a fifth
+    weight = torch.tensor([1.0, 0.0]).view(-1, 1, 1, 1) if supervision == "semi_supervised" else 1.0
+    expected = soft_dice(0.2 * taught.x_p, taught.m_p, weight=weight)  # S finds a fifth
     assert terms.losses["L_Seg"].item() == pytest.approx(expected.item())
     assert not terms.fakes
 

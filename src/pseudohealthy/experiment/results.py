@@ -23,7 +23,7 @@ from pseudohealthy.experiment.steps import DONE, Experiment, Step
 from pseudohealthy.files import of_tsv
 from pseudohealthy.provenance import provenance
 from pseudohealthy.report.table1.paper import method_name
-from pseudohealthy.training.loop import CLOCK
+from pseudohealthy.training.run_folder import CLOCK
 
 JUDGED = ("healthiness", "balance")  # of TESTED, what rests on the judges
 CURVE = ["method", "preset", "seed", "images", "identity", "healthiness", "choice", "chosen"]
