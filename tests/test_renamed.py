@@ -12,7 +12,7 @@ import yaml
 from conftest import ROOT
 from fixtures.models import saved
 from fixtures.tiny_settings import tiny
-from pseudohealthy.config import Losses, Networks, Preprocessing, Training, preprocessing, settings
+from pseudohealthy.config import Frozen, Losses, Networks, Preprocessing, Training, preprocessing, settings
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
 from pseudohealthy.experiment.steps import Experiment, read_experiment
@@ -23,7 +23,7 @@ from pseudohealthy.training.loop import train
 from scripts.migrate_0_1 import main
 
 EXPERIMENT = ROOT / "configs/phantom.yaml"
-GROUPS = {
+GROUPS: dict[str, type[Frozen]] = {
     "experiment": Experiment,
     "networks": Networks,
     "losses": Losses,

@@ -56,5 +56,5 @@ RESULTS: Mapping[str, str] = {
 
 
 def new_name(group: str, name: str) -> str | None:
-    """What a setting of version 0.1 is called now; None where it has kept its name or never was one."""
+    """What a setting of version 0.1 is called now; None where its name is the same, or it never was one."""
     return SETTINGS.get(group, {}).get(name)

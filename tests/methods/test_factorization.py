@@ -415,8 +415,8 @@ def test_the_residual_lesion_loss_teaches_g_and_not_s() -> None:
     method = Factorization(TINY, Losses(residual_lesion=1), supervision="paired")
     losses = method.generator_terms(batch()).losses
     S, G = method.generators["S"], method.generators["G"]
-    found = S(G(batch().x_p))
-    assert losses["L_ResidualLesion"].item() == pytest.approx(-(1 - found).log().mean().item(), rel=1e-4)
+    lesion = S(G(batch().x_p))
+    assert losses["L_ResidualLesion"].item() == pytest.approx(-(1 - lesion).log().mean().item(), rel=1e-4)
     losses["L_ResidualLesion"].backward()
     assert all(p.grad is None for p in S.parameters())
     assert all(p.grad is not None and p.grad.any() for p in G.parameters() if p.requires_grad)

@@ -235,7 +235,7 @@ class Factorization(Method):
         return torch.stack(known).any(0).float().view(-1, 1, 1, 1) if known else 0.0
 
     def _with_noise(self, x: Tensor) -> Tensor:
-        """`x` and the noise that R sees with it; without noise nothing is drawn."""
+        """`x`, the input of R, with the noise of `losses.cycle_noise`; at 0 nothing is drawn."""
         noise = self.losses.cycle_noise
         return x + noise * noise_like(x) if noise else x
 

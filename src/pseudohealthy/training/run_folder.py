@@ -127,7 +127,7 @@ class RunFolder:
         write_json(self.path / CLOCK, {**trainer.seen, "seconds": round(trainer.seconds, 3)})
 
     def _save_snapshot(self, trainer: Trainer) -> None:
-        """The weights, raw or averaged as the method wants, in a folder that is whole or absent."""
+        """The weights, raw or averaged as the method says, in a folder that is whole or absent."""
         folder = self.path / SNAPSHOTS / f"{trainer.images:07d}"
         make_folder(folder.parent)
         with folder_beside(self.path) as part:
