@@ -258,7 +258,7 @@ def _launch(settings: Settings, accelerator: str, devices: int) -> Fabric:
     batch = settings.training.batch_size
     if batch % processes:
         raise InputError(
-            f"training.batch_size is {batch}, which {processes} processes cannot share evenly; "
+            f"training.batch_size {batch} cannot be shared by {processes} processes; "
             "set a multiple of the number of processes"
         )
     fabric = Fabric(
