@@ -71,19 +71,19 @@ def test_a_snapshot_that_cannot_be_written_whole_is_not_there_at_all(
 
 
 def test_the_run_folder_says_what_was_done(prepared: Prepared, tmp_path: Path) -> None:
-    settings = tiny("paired", "training.images=80", "training.preview_every=40")
+    settings = tiny("paired", "training.images=44", "training.preview_every=40")
     folder = train(prepared, tmp_path / "run", settings, accelerator="cpu")
     written = yaml.safe_load((tmp_path / "run/settings.yaml").read_text())
     assert written == describe_run(prepared, settings, None, "cpu")
     assert Settings.model_validate(written["settings"]) == settings
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
-    assert [row["images"] for row in rows] == [40, 80]
+    assert [row["images"] for row in rows] == [40, 44]
     assert set(rows[0]) == {
         *("images", "L_CC", "L_GAN1", "L_Seg", "D_x"),
         *("L_Synthetic", "L_ResidualLesion", "L_IdentityOutside", "L_HealthyIdentity"),
     }
     panels = sorted((tmp_path / "run/panels").iterdir())
-    assert [panel.name for panel in panels] == ["0000040.png", "0000080.png"]
+    assert [panel.name for panel in panels] == ["0000040.png", "0000044.png"]
     assert panels[0].read_bytes().startswith(b"\x89PNG")
     assert {file.name for file in folder.iterdir()} == {"model.safetensors", "config.json", "README.md"}
     assert not list((tmp_path / "run").glob(".*"))
