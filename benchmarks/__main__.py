@@ -1,6 +1,6 @@
 """Measures this machine, then the program against it; writes `results/performance.json` and its page.
 
-Every part can be measured by itself: rows of the others are kept as they were.
+Every part can be measured by itself: rows of the others stay as they were.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PARTS = {
 
 
 def measured(arguments: argparse.Namespace, before: dict[str, Any]) -> dict[str, Any]:
-    """The parts asked for, beside what was there before."""
+    """The requested parts measured, and the other parts as they were `before`."""
     machine = Machine.of(arguments.device, quick=arguments.quick)
     peaks = machine.peaks()
     width, quick = arguments.width, arguments.quick
@@ -70,7 +70,7 @@ def measured(arguments: argparse.Namespace, before: dict[str, Any]) -> dict[str,
         "copy_gb_per_s": speed,
     }
     if any(before.get(key) != head[key] for key in SAME) or before["config"]["quick"] != quick:
-        before = {}  # of another machine, or measured badly: not to be told beside these
+        before = {}  # of another machine or of a quick run: not comparable with these
     rows = {row["name"]: row for row in before.get("rows", [])}
     shares = before.get("paired_step_shares")
     result: dict[str, Any] = {}
@@ -82,7 +82,7 @@ def measured(arguments: argparse.Namespace, before: dict[str, Any]) -> dict[str,
         if part == "training":
             shares = training.shares(machine, width)
         result = {**head, "paired_step_shares": shares, "rows": list(rows.values())}
-        write_json(arguments.out, result)  # parts take hours: one that fails does not take the others along
+        write_json(arguments.out, result)  # parts take hours: one that fails loses nothing of the others
     return result
 
 
@@ -95,7 +95,7 @@ def listed(text: str) -> list[str]:
 
 
 def main() -> None:
-    """Measure, write and tell where."""
+    """Measure, write, and print where."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "--parts", type=listed, default=list(PARTS), metavar="PART,...", help=f"of {', '.join(PARTS)}"

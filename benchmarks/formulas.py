@@ -27,8 +27,8 @@ class Passes:
     A forward pass costs 1; its backward pass 1 for the gradient of its input and 1 for that of its weights.
 
     Attributes:
-        data: it learns from data, or from fakes as they are: its first layers' inputs need no gradient.
-        made: it learns from what another network made, which learns through it: 3.
+        data: it learns from data or detached fakes: its first layers' inputs need no gradient.
+        made: it learns from another network's output, which learns through it: 3.
         through: it only passes the gradient on: 2.
     """
 
@@ -38,7 +38,7 @@ class Passes:
 
 
 CYCLES = {name: Passes(data=1, made=1) for name in "GSR"}  # each once in either cycle
-IMAGES = Passes(data=3, through=2)  # D_x: a real image and two fakes to tell apart; the two are to fool it
+IMAGES = Passes(data=3, through=2)  # D_x: a real image and two fakes; the generators: two
 ONE = Passes(data=2, through=1)  # a discriminator of one fake
 UNLABELLED = Passes(data=1, through=0.5)  # D_m, where L_GAN2 is for the half of a batch without masks
 PASSES: Mapping[MethodName, Mapping[str, Passes]] = {
@@ -64,12 +64,12 @@ def forward(method: MethodName, width: int, field: tuple[int, int] = FIELD) -> M
     with torch.device("meta"):
         built = build(widened(method, width))
         slices = [torch.empty(1, 1, *field)] * 2
-    found = {}
+    flops = {}
     for name, network in {**built.generators, **built.discriminators}.items():
         with FlopCounterMode(display=False) as counter:
             network(*slices[: 2 if name in "RI" else 1])
-        found[name] = float(counter.get_total_flops())
-    return found
+        flops[name] = float(counter.get_total_flops())
+    return flops
 
 
 @cache
@@ -78,12 +78,12 @@ def learning(method: MethodName, width: int, field: tuple[int, int] = FIELD) -> 
     with torch.device("meta"):
         built = build(widened(method, width))
         slices = [torch.empty(1, 1, *field)] * 2
-    found = {}
+    flops = {}
     for name, network in {**built.generators, **built.discriminators}.items():
         with FlopCounterMode(display=False) as counter:
             network(*slices[: 2 if name in "RI" else 1]).sum().backward()
-        found[name] = float(counter.get_total_flops())
-    return found
+        flops[name] = float(counter.get_total_flops())
+    return flops
 
 
 def step(method: MethodName, width: int, images: int, field: tuple[int, int] = FIELD) -> float:

@@ -1,4 +1,4 @@
-"""How long a whole Table 1 took, from the results that it left."""
+"""How long a whole Table 1 took, from its results."""
 
 from __future__ import annotations
 

@@ -32,18 +32,18 @@ def rows(repeats: int, spacing: float = 1.0) -> Iterator[dict[str, Any]]:
         data = make_phantoms(folder / "phantoms", patients=SUBJECTS, spacing=spacing)
         prepared = folder / "prepared"
         _run([sys.executable, *PROGRAM, "prepare", str(data), "-o", str(prepared)])
-        yield _shared(folder, prepared, repeats)
-        yield _trained(folder, prepared, repeats)
-        yield _healed(folder, data, repeats)
+        yield _torchrun(folder, prepared, repeats)
+        yield _trainings_at_once(folder, prepared, repeats)
+        yield _volumes_at_once(folder, data, repeats)
 
 
-def _shared(folder: Path, prepared: Path, repeats: int) -> dict[str, Any]:
-    """One training, one thread a process: images a second of two over one's."""
+def _torchrun(folder: Path, prepared: Path, repeats: int) -> dict[str, Any]:
+    """One training, one thread a process: images per second of two over one's."""
     ratios = []
     for repeat in range(repeats):
         speeds = []
         for processes in (1, 2):
-            out = folder / f"shared-{repeat}-{processes}"
+            out = folder / f"torchrun-{repeat}-{processes}"
             launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
             _run([sys.executable, *launch, *_training(prepared, out)], threads=1)
             speeds.append(_speed(out))
@@ -51,8 +51,8 @@ def _shared(folder: Path, prepared: Path, repeats: int) -> dict[str, Any]:
     return {"name": "torchrun_two_processes", "times_as_fast": spread(ratios)}
 
 
-def _trained(folder: Path, prepared: Path, repeats: int) -> dict[str, Any]:
-    """Two trainings on the same cores: images a second of both at once, half the threads each, over one's."""
+def _trainings_at_once(folder: Path, prepared: Path, repeats: int) -> dict[str, Any]:
+    """Two trainings at once, half the threads each: images per second of both over those of one."""
     threads, ratios = torch.get_num_threads(), []
     for repeat in range(repeats):
         alone, *both = (folder / f"trained-{repeat}-{name}" for name in ("alone", "a", "b"))
@@ -76,13 +76,13 @@ def _speed(run: Path) -> float:
     return float(IMAGES / json.loads((run / "clock.json").read_text())["seconds"])
 
 
-def _healed(folder: Path, data: Path, repeats: int) -> dict[str, Any]:
-    """The same cores: volumes an hour of two processes over one's."""
+def _volumes_at_once(folder: Path, data: Path, repeats: int) -> dict[str, Any]:
+    """The same cores: volumes per hour of two processes over one's."""
     ratios = []
     for _ in range(repeats):
         seconds = []
         for jobs in (1, 2):
-            out = folder / f"healed-{jobs}"
+            out = folder / f"processed-{jobs}"
             app = [sys.executable, "-m", "pseudohealthy.cli.bids_app", str(data), str(out), "participant"]
             labels = [f"P{number:03d}" for number in range(1, SUBJECTS + 1)]
             began = time.perf_counter()

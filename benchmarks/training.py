@@ -27,7 +27,7 @@ from pseudohealthy.sampling.batch import Batch, Need
 from pseudohealthy.sampling.sampler import BatchSampler
 from pseudohealthy.training.allocator import retain_freed_memory
 from pseudohealthy.training.loop import precision
-from pseudohealthy.training.trainer import Run
+from pseudohealthy.training.trainer import Trainer
 
 BATCH = 4  # the paper's
 LARGER = (16, 64)  # tried on a graphics card too
@@ -42,7 +42,7 @@ PARTS = {
     "pool": "pooling",
     "slow_conv": "convolution, backward",
     "relu": "activations",
-    "threshold": "activations",  # the ReLU's way back
+    "threshold": "activations",  # the ReLU's backward pass
     "sigmoid": "activations",
 }
 OPTIMISER = "Optimizer.step"  # what a profile calls all of it
@@ -56,11 +56,11 @@ def rows(machine: Machine, width: int) -> Iterator[dict[str, Any]]:
 
 def _methods(machine: Machine, width: int) -> Iterator[dict[str, Any]]:
     for method in get_args(MethodName):
-        found = [_row(machine, method, width, BATCH)]
+        measured = [_row(machine, method, width, BATCH)]
         for size in () if machine.device.type == "cpu" else LARGER:
             with contextlib.suppress(torch.OutOfMemoryError):  # the best size is one that fits
-                found.append(_row(machine, method, width, size))
-        yield max(found, key=lambda each: float(each["fraction_of_peak"]["median"]))
+                measured.append(_row(machine, method, width, size))
+        yield max(measured, key=lambda each: float(each["fraction_of_peak"]["median"]))
 
 
 def tried(machine: Machine, width: int) -> Iterator[dict[str, Any]]:
@@ -74,18 +74,18 @@ def tried(machine: Machine, width: int) -> Iterator[dict[str, Any]]:
     for name, (chosen, change) in changes.items():
         work = stepping(machine, chosen, change)
         first = machine.timed(work)
-        found = row(
+        measured = row(
             f"tried_{name}_w{width}_b{BATCH}",
             machine,
             work,
             flops=step("paired", width, BATCH),
             against=stepping(machine, eager),
         )
-        yield {**found, "first_step_seconds": round(first, 1)}
+        yield {**measured, "first_step_seconds": round(first, 1)}
 
 
 def around(machine: Machine, width: int) -> Iterator[dict[str, Any]]:
-    """What a paired step gains by memory kept, could gain by larger batches, and waits for data."""
+    """A paired step's gain from retained memory, its possible gain from larger batches, its wait for data."""
     yield _memory(machine, width)
     with retain_freed_memory():
         yield _twice_the_batch(machine, width)
@@ -93,18 +93,18 @@ def around(machine: Machine, width: int) -> Iterator[dict[str, Any]]:
 
 
 def _memory(machine: Machine, width: int) -> dict[str, Any]:
-    """Steps with memory kept, and without, by turns; after each change one that is not counted."""
+    """Steps with retained memory and without, by turns; after each change one that is not counted."""
     work, ratios = stepping(machine, widened("paired", width)), []
     for _ in range(machine.repeats // 2 + 1):
         plain = (machine.timed(work), machine.timed(work))[-1]
         with retain_freed_memory():
-            kept = (machine.timed(work), machine.timed(work))[-1]
-        ratios.append(plain / kept)
+            retained = (machine.timed(work), machine.timed(work))[-1]
+        ratios.append(plain / retained)
     return {"name": f"memory_kept_w{width}_b{BATCH}", "times_as_fast": spread(ratios)}
 
 
 def _twice_the_batch(machine: Machine, width: int) -> dict[str, Any]:
-    """One step of twice the batch against two: what showing a network both cycles at once could gain."""
+    """One step of twice the batch against two: the possible gain of both cycles in one batch."""
     eager, size = "training.precision=32-true", f"training.batch_size={2 * BATCH}"
     single = stepping(machine, widened("paired", width, eager))
     return row(
@@ -117,7 +117,7 @@ def _twice_the_batch(machine: Machine, width: int) -> dict[str, Any]:
 
 
 def _waiting(machine: Machine, width: int) -> dict[str, Any]:
-    """How long a paired step waits for its batch: slices, augmentation and painted lesions of `default`."""
+    """How long a paired step waits for its batch: slices, augmentation, synthetic lesions of `default`."""
     with tempfile.TemporaryDirectory() as name:
         phantoms, prepared = Path(name, "phantoms"), Path(name, "prepared")
         make_phantoms(phantoms, patients=SUBJECTS, spacing=COARSE)
@@ -126,11 +126,11 @@ def _waiting(machine: Machine, width: int) -> dict[str, Any]:
         slices = BatchSampler(Prepared.open(prepared), "train", build(default).needs, default.training)
         work = stepping(machine, widened("paired", width))
         work()
-        found = []
+        ratios = []
         for number in range(machine.repeats):
-            drawn = machine.timed(lambda: slices.batch(number))  # noqa: B023
-            found.append(drawn / machine.timed(work))
-    return {"name": f"waiting_paired_w{width}_b{BATCH}", "over_step": spread(found)}
+            drawing = machine.timed(lambda: slices.batch(number))  # noqa: B023
+            ratios.append(drawing / machine.timed(work))
+    return {"name": f"waiting_paired_w{width}_b{BATCH}", "over_step": spread(ratios)}
 
 
 def _compiled(method: Method) -> None:
@@ -142,38 +142,38 @@ def _row(machine: Machine, method: MethodName, width: int, size: int) -> dict[st
     shipped = widened(method, width, f"training.batch_size={size}")
     eager = widened(method, width, f"training.batch_size={size}", "training.precision=32-true")
     kind = precision(shipped.training, machine.device.type)
-    found = row(
+    measured = row(
         f"train_step_{method}_w{width}_b{size}",
         machine,
         stepping(machine, shipped),
         flops=step(method, width, size),
         against=None if kind == "32-true" else stepping(machine, eager),
     )
-    return {**found, "precision": kind}
+    return {**measured, "precision": kind}
 
 
 def stepping(
     machine: Machine, chosen: Settings, change: Callable[[Method], object] = lambda _: None
 ) -> Callable[[], None]:
-    """A function that does one step on a batch of noise, which stays on the device.
+    """A function that does one training step on a batch of noise, which stays on the device.
 
     Args:
         machine: where.
         chosen: method and settings.
-        change: done to the method beforehand.
+        change: applied to the method beforehand.
     """
     kind: Any = precision(chosen.training, machine.device.type)
     fabric = Fabric(accelerator=machine.device.type, devices=1, precision=kind)
     torch.manual_seed(0)
-    run = Run(fabric, build(chosen), chosen, total=ENDLESS)
-    change(run.method)
+    trainer = Trainer(fabric, build(chosen), chosen, total=ENDLESS)
+    change(trainer.method)
     shape = (chosen.training.batch_size, 1, *FIELD)
-    batch = noise(run.method.needs, shape).to(fabric.to_device)
-    return partial(run.step, batch, 0)
+    batch = noise(trainer.method.needs, shape).to(fabric.to_device)
+    return partial(trainer.step, batch, 0)
 
 
 def noise(needs: frozenset[Need], shape: tuple[int, ...]) -> Batch:
-    """A batch `(N, 1, H, W)` of what a method asks for and nothing else; half of it is labelled."""
+    """A batch `(N, 1, H, W)` with the parts that a method needs and no others; half of it is labelled."""
     x, m = torch.rand(shape), (torch.rand(shape) > 0.9).float()
     return Batch(
         x_p=None if "inpainting_masks" in needs else x,
@@ -194,7 +194,7 @@ def shares(machine: Machine, width: int) -> dict[str, float]:
         work()
     spent: Counter[str] = Counter()
     for event in profiled.events():
-        if event.device_type.name == "CPU":  # a card's work is counted with the operation that began it
+        if event.device_type.name == "CPU":  # work on a GPU counts for the operation that started it
             own = event.self_device_time_total if machine.device.type == "cuda" else event.self_cpu_time_total
             spent[_part(event)] += own
     total = sum(spent.values())
@@ -202,7 +202,7 @@ def shares(machine: Machine, width: int) -> dict[str, float]:
 
 
 def _part(event: Any) -> str:
-    """Whose time it is: the optimiser's for all that it calls, else by the name of the operation."""
+    """The part that an operation's time counts for: the optimiser if it called it, else by its name."""
     above = event
     while above is not None:
         if above.name.startswith(OPTIMISER):

@@ -1,4 +1,4 @@
-"""What everything is measured against, in the same process, at the same moment: matrix products."""
+"""The reference of every measurement, in the same process at the same moment: matrix products."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Beside:
-    """Work timed, and what the machine could do meanwhile.
+    """A duration, and the speed of matrix products just before and after it.
 
     Attributes:
         seconds: of the work.
@@ -41,7 +41,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where it is measured, and how thoroughly.
+    """The device of a measurement, and its repeats.
 
     Attributes:
         device: "cpu" or "cuda".
@@ -93,14 +93,14 @@ class Machine:
 
     def peaks(self) -> dict[str, float]:
         """GFLOP/s of matrix products in fp32 and bf16, and GB/s (read and written) of a copy in memory."""
-        found = {
+        speeds = {
             name: product.flops / min(self.repeated(product.work)) / 1e9
             for name, product in self.products().items()
         }
         source = torch.ones(COPY_BYTES // 4, device=self.device)
         target = torch.empty_like(source)
         copied = min(self.repeated(lambda: target.copy_(source)))
-        return {**found, "copy_gb_per_s": 2 * COPY_BYTES / copied / 1e9}
+        return {**speeds, "copy_gb_per_s": 2 * COPY_BYTES / copied / 1e9}
 
     def _product(self, dtype: torch.dtype) -> Product:
         side = SMALLEST
@@ -124,7 +124,7 @@ def row(
     flops: float,
     against: Callable[[], object] | None = None,
 ) -> dict[str, Any]:
-    """One measurement: in every repeat matrix products, the work, products, and what it is compared with.
+    """One measurement: in every repeat matrix products, the work, products again, and the work to compare.
 
     Args:
         name: of the row.
@@ -139,25 +139,25 @@ def row(
         with lowest and highest; `seconds`, which say little on another machine.
     """
     products = machine.products()
-    found: list[Beside] = []
+    timings: list[Beside] = []
     ratios: list[float] = []
     for repeat in range(machine.repeats + 1):
         beside = machine.beside(work, products)
         other = beside.seconds if against is None else machine.timed(against)
         if repeat:
-            found.append(beside)
+            timings.append(beside)
             ratios.append(other / beside.seconds)
     return {
         "name": name,
         "gflop": round(flops / 1e9, 3),
-        "fraction_of_peak": spread([flops / each.seconds / each.peak for each in found]),
-        "fraction_of_bf16_peak": spread([flops / each.seconds / each.bf16_peak for each in found]),
+        "fraction_of_peak": spread([flops / each.seconds / each.peak for each in timings]),
+        "fraction_of_bf16_peak": spread([flops / each.seconds / each.bf16_peak for each in timings]),
         "vs_eager_fp32": spread(ratios),
-        "seconds": spread([each.seconds for each in found]),
+        "seconds": spread([each.seconds for each in timings]),
     }
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Median, lowest and highest, to four digits."""
-    found = {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
-    return {name: float(f"{value:.4g}") for name, value in found.items()}
+    summary = {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
+    return {name: float(f"{value:.4g}") for name, value in summary.items()}

@@ -24,18 +24,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from pseudohealthy.cli import bids_app, main
-from pseudohealthy.config import (
-    METHODS,
-    PREPROCESSING,
-    PRESETS,
-    PRESETS_OF_METHODS,
-    Losses,
-    Networks,
-    Preprocessing,
-    Settings,
-    Training,
-)
-from pseudohealthy.experiment.steps import Data, Experiment, Phantoms
+from pseudohealthy.config import Losses, Networks, Preprocessing, Settings, Training
+from pseudohealthy.experiment.config import Data, Experiment, Phantoms
+from pseudohealthy.presets import METHODS, PREPROCESSING, PRESETS, PRESETS_OF_METHODS
 from pseudohealthy.renamed import RESULTS, SETTINGS
 from pseudohealthy.synthesis.naming import output_files
 from pseudohealthy.synthesis.sidecars import DESCRIPTIONS, beside

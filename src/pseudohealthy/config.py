@@ -1,21 +1,19 @@
-"""Every setting, once: frozen models that refuse a misspelt key, the presets, and files of settings.
+"""Every setting, once: frozen models that refuse a misspelt key.
 
-Sections named in the docstrings are those of the project's method specification (`docs/method.md`).
+Sections named in the docstrings are those of the project's method specification (`docs/method.md`). What a
+preset changes stands in `presets.py`; how files and overrides are read, in `settings_files.py`.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pseudohealthy.catalogue import methods
-from pseudohealthy.errors import InputError
-from pseudohealthy.renamed import gone, new_name
+from pseudohealthy.presets import METHODS, PREPROCESSING, PRESETS, PRESETS_OF_METHODS
+from pseudohealthy.settings_files import assignments, merged, validated
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -32,9 +30,6 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-T = TypeVar("T", bound=Frozen)
-
-
 class Preprocessing(Frozen):
     """From a volume to slices (section 5).
 
@@ -42,9 +37,9 @@ class Preprocessing(Frozen):
         slice_shape: rows and columns of a slice, in pixels; multiples of 16 (the segmentor halves four
             times).
         spacing: in-plane pixel size in mm; slices keep their thickness.
-        clip_region: which voxels the ceiling's percentile is taken over.
+        clip_region: the voxels of which the percentile is computed: all of the volume, or the brain's.
         clip_percentile: intensities above this percentile are clipped to it (V99.5).
-        crop_centre: what the crop is laid around: the image's centre, or the brain's bounding box.
+        crop_centre: the centre of the crop: the image's, or that of the brain's bounding box.
         slice_selection: the middle 60 of a 1 mm volume, or every slice with at least half of the volume's
             largest brain area (for thick slices).
     """
@@ -66,21 +61,26 @@ class Preprocessing(Frozen):
 
 
 class Networks(Frozen):
-    """Widths and flavours of the networks (section 1).
+    """Widths and variants of the networks (section 1).
+
+    They are the generator G (a pathological image to its pseudo-healthy image), the segmentor S (an image to
+    its lesion probability), the reconstructor R (a healthy image and a mask to the image with that lesion),
+    the inpainter I, CycleGAN's second generator F (healthy to pathological), and the discriminators D.
 
     Attributes:
-        width: channels after the first convolution of G and R (Table 2: 32).
-        segmentor_width: channels of S's first level.
+        width: channels after the first convolution of G, R and F (Table 2: 32).
+        segmentor_width: channels of the first level of S and of I.
         discriminator_width: channels after D's first convolution (Table 4: 32).
-        norm: per channel, or over all axes as in the authors' later code.
-        output_mode: G and R paint the whole image (Table 2), or what changes in their input, `x + delta`, or
-            an image and a gate that says where it takes the input's place.
-        segmentor_residual: how a level of S adds its input to its output.
-        long_skips: G and R see their encoder's features again in the decoder, as in the journal version; the
-            paper has none, since they let the lesion through.
-        discriminator_activation: the last activation of the discriminators: bounded (Table 4), or none.
-        mirrored_input: G (and CycleGAN's F) sees beside its input the same slice mirrored about the midline
-            of its brain, where the other hemisphere shows what may be under a lesion; not in the paper.
+        norm: instance norm (per channel), or layer norm (over all axes) as in the authors' later code.
+        output_mode: what G, F and R put out: the whole image (Table 2); the change of their input,
+            `x + delta`; or an image and a gate that blends it with the input.
+        segmentor_residual: how a level of S joins its input to its output: a sum, or a concatenation that a
+            1x1 convolution projects.
+        long_skips: skip connections from the encoder of G, F and R to their decoder, as in the journal
+            version; the paper has none, since they let the lesion through.
+        discriminator_activation: the last activation of the discriminators: a sigmoid (Table 4), or none.
+        mirrored_input: G and F have a second input channel: the slice mirrored about the midline of its
+            brain, where the other hemisphere shows what may be under a lesion; not in the paper.
     """
 
     width: int = Field(32, ge=4)
@@ -97,6 +97,12 @@ class Networks(Frozen):
 class Losses(Frozen):
     """Weights and forms of the losses (section 3).
 
+    G, S, R, F and D are the networks of `Networks`: D_x is the discriminator of images, D_m that of masks,
+    D_l that of squares around lesions. `x_p` is a pathological slice and `m_p` its lesion mask, `x_h` a
+    healthy slice, `x_k` a slice without a lesion from anywhere in the brain, `x~_h = G(x_p)`. P-H is the
+    cycle of a pathological slice over G and R, H-H that of a healthy one over R and G. A weight of 0 leaves
+    its loss out.
+
     Attributes:
         cycle: lambda_1, of L_CC.
         cycle_parts: factors on the parts of L_CC in the two cycles of G, S and R: the image of P-H, the image
@@ -108,27 +114,27 @@ class Losses(Frozen):
         adversarial: least squares (Mao 2017), or Wasserstein with a gradient penalty (Gulrajani 2017).
         gradient_penalty: its weight.
         cyclegan_identity: of `|G(x_h) - x_h| + |F(x_p) - x_p|` (CycleGAN; Zhu 2017 has 5 for paintings).
-        segmentation_cross_entropy: of the cross-entropy of S(x_p) and m_p beside L_Seg (judge).
-        healthy_identity: of `|G(x_k) - x_k| - log(1 - S(x_k))` (paired, unpaired, semi-supervised), where x_k
-            are slices without a lesion from all over the brain: they are to stay as they are; not in the
-                paper.
+        segmentation_cross_entropy: of the cross-entropy of S(x_p) and m_p, added to L_Seg (judge).
+        healthy_identity: of `|G(x_k) - x_k| - log(1 - S(x_k))` (paired, unpaired, semi-supervised): slices
+            without a lesion should not change; not in the paper.
         healthy_negatives: of `-log(1 - S(x_k))` (judge), where of three x_k two are healthy and one is from
-            the brain's edges. 0: a judge that has seen lesions only, and so looks for one in every slice.
-        identity_outside_lesion: of `|(1 - m_p) (G(x_p) - x_p)|` (where x_p has its own mask), what the
-            measure of identity asks for, as a loss; not in the paper.
+            the brain's edges. 0: the judge is trained on slices with a lesion only, and so tends to find one
+            in every slice.
+        identity_outside_lesion: of `|(1 - m_p) (G(x_p) - x_p)|` (where x_p has its own mask), the measure of
+            identity as a loss; not in the paper.
         synthetic_supervision: of `|G(x_p) - x_h|`, over the image and again inside the lesion, where x_p is a
-            healthy slice x_h with a synthetic lesion; not in the paper. 0: no lesions are inserted.
-        gradient: of the difference between the gradients of G(x_p) and x_h inside that lesion, which asks for
+            healthy slice x_h with a synthetic lesion; not in the paper. 0: there are no synthetic lesions.
+        gradient: of the difference between the spatial gradients of G(x_p) and x_h inside that lesion, for
             the tissue's texture; not in the paper.
-        lesion_crop_adversarial: of an adversarial loss (hinge) on squares of 64 pixels round that lesion,
-            where a discriminator D_l tells G(x_p) from x_h; not in the paper. 0: there is no D_l.
-        residual_lesion: of `-log(1 - S(G(x_p)))`, S held still: S is to find nothing in G's image; not in the
-            paper.
-        cycle_noise: standard deviation of noise on x~_h before R, which breaks the channel through which G
-            could tell R what it has taken away; not in the paper.
-        dice: denominators as they are, or squared (Milletari 2016).
-        mask_discriminator_input: what D_m is shown of S's output: the soft mask, the soft mask and real masks
-            under the same small noise, or a binary mask whose gradient passes straight through.
+        lesion_crop_adversarial: of an adversarial loss (hinge) on squares of 64 pixels around that lesion,
+            where the discriminator D_l separates G(x_p) from x_h; not in the paper. 0: there is no D_l.
+        residual_lesion: of `-log(1 - S(G(x_p)))`, with S frozen: S should find no lesion in G's image; not in
+            the paper.
+        cycle_noise: standard deviation of Gaussian noise added to x~_h before R, so that G cannot hide there
+            what it has removed; not in the paper.
+        dice: the form of L_Seg's denominator: plain sums, or sums of squares (Milletari 2016).
+        mask_discriminator_input: the form in which D_m gets S's output: the soft mask; the soft mask and real
+            masks with the same small noise; or a binary mask with a straight-through gradient.
     """
 
     cycle: float = Field(10.0, ge=0)
@@ -157,39 +163,41 @@ class Training(Frozen):
     """How long and how a method is trained (section 3).
 
     Attributes:
-        images: pathological images to see, a share `synthetic_fraction` of them with a synthetic lesion where
-            `losses.synthetic_supervision` is above 0; None: `epochs` passes over the pathological slices.
+        images: pathological images to train on, repetitions counted, a fraction `synthetic_fraction` of them
+            with a synthetic lesion where `losses.synthetic_supervision` is above 0; None: `epochs` passes
+            over the pathological slices.
         epochs: used where `images` is None.
         minutes: of training, interruptions not counted; where given, they decide instead of `images`.
-        warm_up_images: synthetic images that G sees before the two cycles, in a warm-up: G learns from them
-            alone and S from masks and slices without a lesion, and nothing else learns but D_l, where there
-            is one; counted apart from `images`. The learning rate is constant meanwhile; its schedule begins
-            after it. Methods without S, which have nothing to learn alone, and the judge have no warm-up.
-        warm_up_fraction: share of `minutes` that the warm-up takes; where `minutes` decide, it does instead
-            of `warm_up_images`.
-        batch_size: pathological images a step over all processes, and as many healthy ones.
+        warm_up_images: images with a synthetic lesion in a warm-up before the two cycles, counted apart from
+            `images`. In it the generator learns from these images alone, the segmentor from masks and from
+            slices without a lesion, and no other network learns but the discriminator of lesion crops, where
+            there is one. The learning rate is constant in the warm-up; its schedule begins afterwards.
+            Methods without a segmentor and the judge have no warm-up.
+        warm_up_fraction: fraction of `minutes` that the warm-up takes; where `minutes` decide, it replaces
+            `warm_up_images`.
+        batch_size: pathological images per step over all processes, and as many healthy ones.
         learning_rate: Adam's, at the start.
         betas: Adam's.
         schedule: constant, or falling linearly to 0 over the second half.
-        fake_pool_size: past fakes the discriminators are shown from; 0: only the newest.
-        discriminator_steps: steps of each discriminator for one of the generators, each on a batch of its
-            own.
+        fake_pool_size: earlier generated images stored for the discriminators, half of whose inputs are drawn
+            from them; 0: the newest images only.
+        discriminator_steps: steps of each discriminator per step of the generators, each on its own batch.
         discriminator_steps_later: the same from `discriminator_epoch` on; None: no change.
         discriminator_epoch: passes over the pathological slices until then.
-        ema: decay per step of the averaged weights.
+        ema: decay per step of the exponential moving average of the weights.
         augment: none, or left-right flips of image and mask alike, and gamma of the image; `deform` also
-            turns, scales, moves and bends both, and shades the image and puts noise on it.
-        labelled_fraction: share of the volumes with a mask whose masks are used, chosen by the seed; the
+            rotates, scales, shifts and bends both, and adds shading and noise to the image.
+        labelled_fraction: fraction of the volumes with a mask whose masks are used, chosen by the seed; the
             others count as volumes without a mask.
         healthy_sampling: healthy slices drawn at random, or at heights like those of the pathological ones.
-        synthetic_fraction: share of a batch's pathological images that are healthy slices with a synthetic
-            lesion of a real one's shape, where `losses.synthetic_supervision` asks for them.
-        precision: `auto` is bf16 where the processor multiplies bf16 natively, else fp32.
-        seed: of initial weights, batches, augmentation and pool.
-        checkpoint_every: images between two saved states.
-        preview_every: images between two sample panels.
-        snapshot_every: images between two weights that are kept, beside the last; None: none are. Of a judge
-            the averaged ones are kept, and the best on validation volumes is taken.
+        synthetic_fraction: fraction of a batch's pathological images that are healthy slices with a synthetic
+            lesion of a real lesion's shape, where `losses.synthetic_supervision` is above 0.
+        precision: `auto` is bf16 where the processor has matrix units for it, else fp32.
+        seed: of initial weights, batches, augmentation and the pool of earlier generated images.
+        checkpoint_every: images between two saves of the latest weights and of the state to resume from.
+        preview_every: images between two preview panels.
+        snapshot_every: images between two snapshots of the weights, which all stay; None: no snapshots. A
+            judge's are of the averaged weights, and the best one on validation volumes is selected.
     """
 
     images: int | None = Field(None, gt=0)
@@ -247,20 +255,24 @@ class Settings(Frozen):
 
     @model_validator(mode="after")
     def _synthetic_lesions_have_a_loss(self) -> Self:
-        asked = [
+        requested = [
             f"losses.{name}={value}"
             for name in ("gradient", "lesion_crop_adversarial")
             if (value := getattr(self.losses, name))
         ]
-        asked += [
+        requested += [
             f"training.{name}={value}"
             for name in ("warm_up_images", "warm_up_fraction")
             if (value := getattr(self.training, name))
         ]
-        if asked and not self.losses.synthetic_supervision and methods.METHODS[self.method].synthetic_lesions:
+        if (
+            requested
+            and not self.losses.synthetic_supervision
+            and methods.METHODS[self.method].synthetic_lesions
+        ):
             raise ValueError(
-                f"{asked[0]} needs losses.synthetic_supervision above 0: without it there are no synthetic "
-                "lesions, whose truth is known"
+                f"{requested[0]} needs losses.synthetic_supervision above 0: without it there are no "
+                "images with a synthetic lesion, whose healthy slice is known"
             )
         return self
 
@@ -272,84 +284,6 @@ class Settings(Frozen):
                 "bounded discriminators measure no distance"
             )
         return self
-
-
-PREPROCESSING: Mapping[PresetName, Mapping[str, Any]] = {
-    "midl2019": {},
-    "media2020": {},
-    "default": {"clip_region": "brain", "crop_centre": "brain", "slice_selection": "half_area"},
-}
-PRESETS: Mapping[PresetName, Mapping[str, Any]] = {
-    "midl2019": {},
-    # A critic that measures the distance to what the generators make now is shown no past fakes: no pool.
-    "media2020": {
-        "networks": {"long_skips": True, "discriminator_activation": "linear"},
-        "losses": {
-            "cycle_parts": (2.0, 1.0, 1.0),
-            "gan_image": 2.0,
-            "gan_parts": (1.0, 0.5),
-            "gan_mask": 1.0,
-            "adversarial": "wasserstein",
-        },
-        "training": {
-            "learning_rate": 1e-5,
-            "discriminator_steps": 10,
-            "discriminator_steps_later": 5,
-            "fake_pool_size": 0,
-        },
-    },
-    # What was kept by measurement: docs/results.md.
-    "default": {
-        "networks": {"output_mode": "gated", "discriminator_activation": "linear"},
-        "losses": {"synthetic_supervision": 10.0, "residual_lesion": 5.0, "cycle_noise": 0.02},
-        "training": {
-            "augment": "flip_gamma",
-            "schedule": "linear",
-            "learning_rate": 5e-4,
-            "healthy_sampling": "height",
-            "fake_pool_size": 0,
-            "ema": 0.99,
-        },
-    },
-}
-# What a method has of its own, in every preset.
-METHODS: Mapping[MethodName, Mapping[str, Any]] = {
-    "conditional_gan": {"losses": {"gan_image": 1.0}},
-    # Zhu 2017, whose generators' least squares have no half (so 2), and whose recipe is its own.
-    "cyclegan": {
-        "losses": {"cycle": 10.0, "gan_image": 2.0, "adversarial": "least_squares"},
-        "training": {
-            "learning_rate": 2e-4,
-            "schedule": "linear",
-            "fake_pool_size": 50,
-            "discriminator_steps": 1,
-            "discriminator_steps_later": None,
-        },
-    },
-    # Section 3: the paper raises lambda_2 where there are no pairs, to focus on synthesis.
-    "unpaired": {"losses": {"gan_image": 2.0}},
-    "semi_supervised": {"losses": {"gan_image": 2.0}},
-    # Section 6: whatever the preset, judges are to be good; the settings that measurement gave them.
-    "judge": {
-        "losses": {"segmentation": 1.0, "segmentation_cross_entropy": 1.0, "healthy_negatives": 1.0},
-        "training": {
-            "augment": "deform",
-            "learning_rate": 1e-3,
-            "schedule": "linear",
-            "ema": 0.995,
-            "epochs": 30,
-            "snapshot_every": 1000,
-        },
-    },
-}
-# What a preset asks of one method alone.
-PRESETS_OF_METHODS: Mapping[tuple[PresetName, MethodName], Mapping[str, Any]] = {
-    ("default", "paired"): {"losses": {"identity_outside_lesion": 2.0, "healthy_identity": 10.0}},
-    ("default", "semi_supervised"): {
-        "losses": {"identity_outside_lesion": 2.0, "gan_mask": 1.0, "healthy_identity": 10.0}
-    },
-    ("default", "unpaired"): {"losses": {"gan_mask": 1.0, "healthy_identity": 10.0}},
-}
 
 
 def settings(
@@ -393,96 +327,3 @@ def _defaults(table: Mapping[Any, Mapping[str, Any]], *names: object) -> Mapping
     """What `table` has for a name, or for several together; nothing for what validation will refuse."""
     key = names[0] if len(names) == 1 else names
     return table.get(key, {}) if all(isinstance(name, str) for name in names) else {}
-
-
-def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `over`, group by group."""
-    out = dict(base)
-    for key, value in over.items():
-        old = out.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        out[key] = merged(old, value) if both else value  # type: ignore[arg-type]
-    return out
-
-
-def assignments(overrides: Iterable[str]) -> dict[str, Any]:
-    """`["training.images=800"]` as `{"training": {"images": 800}}`; values are read as YAML.
-
-    Raises:
-        InputError: an override without `=`.
-    """
-    out: dict[str, Any] = {}
-    for text in overrides:
-        path, equals, value = text.partition("=")
-        if not equals or not path:
-            raise InputError(f"--set {text}: expected KEY=VALUE, such as training.images=16000")
-        leaf: Any = _yaml(value, f"--set {text}")
-        for key in reversed(path.strip().split(".")):
-            leaf = {key: leaf}
-        out = merged(out, leaf)
-    return out
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file of settings.
-
-    Raises:
-        InputError: no such file, not YAML, or not a mapping.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a settings file ({error})") from error
-    values = _yaml(text, str(path))
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: expected `key: value` lines, found a {type(values).__name__}")
-    return values
-
-
-def validated(model: type[T], values: object, where: str = "settings") -> T:
-    """`values`, a mapping, as `model`.
-
-    Raises:
-        InputError: one line naming each offending key by its full path, with the nearest existing name.
-    """
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        lines = [_complaint(model, details) for details in error.errors()]
-        raise InputError(f"{where}: " + "; ".join(lines)) from error
-
-
-def _complaint(model: type[Frozen], details: Any) -> str:
-    path = [str(part) for part in details["loc"]]
-    name = ".".join(path) or "values"
-    if details["type"] != "extra_forbidden":
-        message = str(details["msg"]).removeprefix("Value error, ")
-        between = details["type"] == "value_error" and not path  # settings that do not fit each other
-        return message if between else f"{name} is {details['input']!r}: {message}"
-    group = path[-2] if len(path) > 1 else ""
-    if now := new_name(group, path[-1]):
-        return f"`{name}` is now `{'.'.join([*path[:-1], now])}`"
-    if instead := gone(group, path[-1]):
-        return f"`{name}` is gone: {instead}; leave it out"
-    known = _keys(model, path[:-1])
-    close = difflib.get_close_matches(path[-1], known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
-    return f"{name} is not a setting; {hint}"
-
-
-def _keys(model: type[BaseModel], path: list[str]) -> list[str]:
-    for part in path:
-        annotation = model.model_fields[part].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return list(model.model_fields)
-
-
-def _yaml(text: str, where: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"{where}: not YAML ({' '.join(str(error).split())})") from error

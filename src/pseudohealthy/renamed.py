@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-# Settings, by group; "" is the experiment's own level
+MIGRATE = "python scripts/migrate_0_1.py"  # and what it is to rewrite
+# Settings, by group; `experiment` is an experiment file's own level
 SETTINGS: Mapping[str, Mapping[str, str]] = {
-    "": {"held_back": "held_out"},
+    "experiment": {"held_back": "held_out"},
     "networks": {"output": "output_mode", "critic": "discriminator_activation"},
     "losses": {
         "truth": "synthetic_supervision",
@@ -60,7 +61,7 @@ RESULTS: Mapping[str, str] = {
 
 
 def new_name(group: str, name: str) -> str | None:
-    """What a setting of version 0.1 is called now; None where it has kept its name or never was one."""
+    """What a setting of version 0.1 is called now; None where its name is the same, or it never was one."""
     return SETTINGS.get(group, {}).get(name)
 
 

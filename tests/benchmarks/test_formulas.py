@@ -35,7 +35,7 @@ def test_a_real_step_computes_what_the_formula_says(
     with FlopCounterMode(display=False) as counter:
         work()
     needed = step(method, WIDTH, IMAGES, FIELD)
-    # D_m is shown the masks of labelled images too, for which its loss then counts nothing
+    # D_m gets the masks of labelled images too, whose weight in its loss is 0
     wasted = needed_by_d_m() if method == "semi_supervised" else 0
     assert counter.get_total_flops() == needed + wasted
 
@@ -45,7 +45,7 @@ def needed_by_d_m() -> float:
 
 
 @pytest.mark.parametrize("method", get_args(MethodName))
-def test_a_batch_holds_what_the_method_asks_for_alone(method: MethodName) -> None:
+def test_a_batch_holds_what_the_method_needs_alone(method: MethodName) -> None:
     needs = build(widened(method, WIDTH)).needs
     batch = noise(needs, (2, 1, *FIELD))
     assert (batch.x_p is None) == ("inpainting_masks" in needs)

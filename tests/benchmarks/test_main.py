@@ -1,4 +1,4 @@
-"""What is measured is kept beside its like, and what cannot be done is told in one line."""
+"""Rows of one machine stand together, and a wrong option is answered in one line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--parts", "hours,tea"], "'tea' is no part"),
         (["--width", "2"], "networks.width is 2"),
@@ -27,32 +27,32 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
         (["--page-only", "--out", "none.json"], "nothing was measured yet"),
     ],
 )
-def test_what_cannot_be_done_is_told(
+def test_a_wrong_option_is_refused(
     arguments: list[str],
-    told: str,
+    message: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(SystemExit) as end:
         run(monkeypatch, *arguments)
     assert end.value.code == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_rows_of_other_parts_are_kept_if_they_are_of_this_machine(
+def test_rows_of_other_parts_stay_if_they_are_of_this_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, told = tmp_path / "performance.json", tmp_path / "performance.md"
-    options = ["--quick", "--parts", "hours", "--device", "cpu", "--out", str(out), "--page", str(told)]
+    out, written = tmp_path / "performance.json", tmp_path / "performance.md"
+    options = ["--quick", "--parts", "hours", "--device", "cpu", "--out", str(out), "--page", str(written)]
     run(monkeypatch, *options)
     first = json.loads(out.read_text())
-    kept = {"name": "torchrun_two_processes", "times_as_fast": {"median": 1, "lowest": 1, "highest": 1}}
-    for machine, found in ((first["machine"], True), ("another", False)):
-        out.write_text(json.dumps({**first, "machine": machine, "rows": [kept]}))
+    row = {"name": "torchrun_two_processes", "times_as_fast": {"median": 1, "lowest": 1, "highest": 1}}
+    for machine, stays in ((first["machine"], True), ("another", False)):
+        out.write_text(json.dumps({**first, "machine": machine, "rows": [row]}))
         run(monkeypatch, *options)
         names = {row["name"] for row in json.loads(out.read_text())["rows"]}
-        assert (kept["name"] in names) == found
-    assert told.read_text() == page(json.loads(out.read_text()))
+        assert (row["name"] in names) == stays
+    assert written.read_text() == page(json.loads(out.read_text()))
 
 
 def test_a_part_that_fails_leaves_what_the_others_measured(
@@ -74,8 +74,8 @@ def test_the_page_says_what_the_measurements_say() -> None:
     result = program.ROOT / "results/performance.json"
     if not result.is_file():
         pytest.skip("nothing was measured yet: make bench")
-    found = (program.ROOT / "docs/performance.md").read_text(encoding="utf-8")
-    assert found == page(json.loads(result.read_text(encoding="utf-8"))), "run with --page-only"
+    page_text = (program.ROOT / "docs/performance.md").read_text(encoding="utf-8")
+    assert page_text == page(json.loads(result.read_text(encoding="utf-8"))), "run with --page-only"
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What a measurement says."""
+"""The rows of measurements."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def test_work_is_compared_with_what_runs_beside_it(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Machine, "timed", timed)
     products = {name: Product(named(name), 100) for name in ("fp32", "bf16")}
     monkeypatch.setattr(Machine, "products", lambda _: products)
-    found = row("x", machine, named("work"), flops=50, against=named("other"))
+    measured = row("x", machine, named("work"), flops=50, against=named("other"))
     assert done == ["fp32", "bf16", "work", "fp32", "bf16", "other"] * (machine.repeats + 1)
-    assert found["fraction_of_peak"] == {"median": 0.25, "lowest": 0.25, "highest": 0.25}
-    assert found["fraction_of_bf16_peak"]["median"] == 1
-    assert found["vs_eager_fp32"]["median"] == 3
+    assert measured["fraction_of_peak"] == {"median": 0.25, "lowest": 0.25, "highest": 0.25}
+    assert measured["fraction_of_bf16_peak"]["median"] == 1
+    assert measured["vs_eager_fp32"]["median"] == 3
 
 
 def test_products_are_of_the_type_they_are_named_after() -> None:

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from pseudohealthy.config import Split, read_yaml
+from pseudohealthy.config import Split
 from pseudohealthy.data.layouts import CohortVolume, Group
 from pseudohealthy.data.split import with_splits
 from pseudohealthy.errors import InputError
+from pseudohealthy.settings_files import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARES = (0.6, 0.15, 0.25)

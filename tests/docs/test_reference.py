@@ -19,7 +19,7 @@ from pseudohealthy.data.manifest import FILE as MANIFEST
 from pseudohealthy.data.prepared import ARRAYS
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.synthesis.naming import output_files
-from pseudohealthy.training import loop
+from pseudohealthy.training import run_folder
 from scripts.make_reference import BLOCK, COMMANDS, GROUPS, TABLES, filled, table
 from scripts.make_reference import PAGES as PAGES_MADE
 
@@ -96,13 +96,13 @@ def test_defaults_and_limits_of_settings_are_those_of_the_models() -> None:
 def test_every_file_is_named() -> None:
     of_image = [path.name for path in output_files(Path(), "sub-01_FLAIR.nii.gz", blend=True).values()]
     of_run = (
-        loop.SETTINGS,
-        loop.STATE,
-        loop.METRICS,
-        loop.CLOCK,
-        loop.WEIGHTS,
-        loop.AVERAGED,
-        loop.SNAPSHOTS,
+        run_folder.SETTINGS,
+        run_folder.STATE,
+        run_folder.METRICS,
+        run_folder.CLOCK,
+        run_folder.WEIGHTS,
+        run_folder.AVERAGED,
+        run_folder.SNAPSHOTS,
     )
     names = [*of_image, *of_run, MANIFEST, DESCRIPTION, TABLE, *(f"`{name}.npy`" for name in ARRAYS)]
     text = page("reference/files")

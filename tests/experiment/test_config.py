@@ -12,10 +12,11 @@ from safetensors.numpy import load_file
 
 from fixtures.experiments import JUDGES, experiment
 from fixtures.tiny_settings import TINY
-from pseudohealthy.config import MethodName, merged, settings
+from pseudohealthy.config import MethodName, settings
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
 from pseudohealthy.experiment.config import READ_ONLY_BY, read_experiment
+from pseudohealthy.settings_files import merged
 from pseudohealthy.training.loop import train
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,4 +1,4 @@
-"""Both forms of the adversarial losses, against cases worked by hand."""
+"""The forms of the adversarial losses, against cases worked by hand."""
 
 from __future__ import annotations
 
@@ -60,18 +60,18 @@ def test_hinge_by_hand() -> None:
     D, form = slope(2), Hinge()
     assert form.generator_loss(D, flat(0.4)).item() == pytest.approx(-0.8)
     assert form.discriminator_loss(D, flat(0.3), [flat(-0.2)]).item() == pytest.approx((1 - 0.6) + (1 - 0.4))
-    assert form.discriminator_loss(D, flat(0.6), [flat(-0.6)]).item() == 0  # told well enough
+    assert form.discriminator_loss(D, flat(0.6), [flat(-0.6)]).item() == 0  # separated by the margin
     two = form.discriminator_loss(D, flat(0.3), [flat(-0.2), flat(0.1)])
     assert two.item() == pytest.approx(2 * 0.4 + 0.6 + 1.2)
 
 
 @pytest.mark.parametrize("form", [LeastSquares(), Wasserstein(10), Hinge()])
-def test_a_sample_of_no_share_does_not_matter_and_the_mean_is_over_all(form: Adversarial) -> None:
-    D, share = slope(0.7), torch.tensor([1.0, 0.0]).view(-1, 1, 1, 1)
+def test_a_sample_of_weight_0_does_not_matter_and_the_mean_is_over_all(form: Adversarial) -> None:
+    D, weight = slope(0.7), torch.tensor([1.0, 0.0]).view(-1, 1, 1, 1)
     alone = form.generator_loss(D, flat(0.3)), form.discriminator_loss(D, flat(0.9), [flat(0.3)])
     both = (
-        form.generator_loss(D, flat(0.3, 5), share),
-        form.discriminator_loss(D, flat(0.9, 7), [flat(0.3, 5)], share),
+        form.generator_loss(D, flat(0.3, 5), weight),
+        form.discriminator_loss(D, flat(0.9, 7), [flat(0.3, 5)], weight),
     )
     for ours, theirs in zip(both, alone, strict=True):
         assert ours.item() == pytest.approx(theirs.item() / 2)

@@ -32,7 +32,7 @@ CASE = Batch(x_p=flat(0.8), x_h=flat(0.4))
 
 
 def by_hand(losses: Losses) -> CycleGAN:
-    """G halves, F doubles and a half, D_x answers the image, D_p its half."""
+    """G halves, F doubles and a half, D_x gives the image back, D_p its half."""
     method = CycleGAN(TINY, losses)
     method.generators["G"], method.generators["F"] = Times(0.5), Times(2.5)
     method.discriminators["D_x"], method.discriminators["D_p"] = Times(1), Times(0.5)

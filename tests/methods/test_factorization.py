@@ -36,7 +36,7 @@ def batch(seed: int = 0, size: int = 2, labelled: tuple[bool, ...] = (True, Fals
 
 
 def by_hand(supervision: Supervision, losses: Losses | None = None) -> Factorization:
-    """G halves, S finds a fifth, R adds the mask, D_x answers a tenth more, D_m half."""
+    """G halves, S gives a fifth, R adds the mask, D_x gives a tenth more, D_m half."""
     method = Factorization(TINY, losses or Losses(), supervision=supervision)
     method.generators["G"], method.generators["S"] = Affine(0.5), Affine(0.2)
     method.generators["R"] = Affine(1, 1)
@@ -56,7 +56,7 @@ def one(x: Batch, place: int) -> Batch:
 
 
 def detached(terms: LossTerms) -> dict[str, Tensor]:
-    """The fakes as the training loop shows them to the discriminators."""
+    """The fakes as the training loop passes them to the discriminators."""
     return {name: fake.detach() for name, fake in terms.fakes.items()}
 
 
@@ -95,17 +95,17 @@ def test_the_wasserstein_form_by_hand() -> None:
     losses = Losses(adversarial="wasserstein", gradient_penalty=10, gan_parts=(1, 0.5))
     method = by_hand("unpaired", losses)
     terms = method.generator_terms(CASE)
-    assert terms.losses["L_GAN1"].item() == pytest.approx(-0.5 - 0.5 * 0.5)  # D_x answers .5 to both
+    assert terms.losses["L_GAN1"].item() == pytest.approx(-0.5 - 0.5 * 0.5)  # D_x gives .5 for both
     assert terms.losses["L_GAN2"].item() == pytest.approx(-0.08)
-    answers = method.discriminator_losses(CASE, detached(terms))
-    # four pixels of slope 1 are 2 steep, of slope a half 1; real images are answered .5, real masks .5
-    assert answers["D_x"].item() == pytest.approx(2 * (0.5 - 0.5 + 10 * (2 - 1) ** 2))
-    assert answers["D_m"].item() == pytest.approx(0.08 - 0.5 + 0)
+    of_discriminators = method.discriminator_losses(CASE, detached(terms))
+    # four pixels of slope 1 are 2 steep, of slope a half 1; D_x and D_m give .5 for real ones
+    assert of_discriminators["D_x"].item() == pytest.approx(2 * (0.5 - 0.5 + 10 * (2 - 1) ** 2))
+    assert of_discriminators["D_m"].item() == pytest.approx(0.08 - 0.5 + 0)
 
 
 @pytest.mark.parametrize("form", ["least_squares", "wasserstein"])
 def test_semi_supervised_is_paired_for_the_labelled_and_unpaired_for_the_others(form: Any) -> None:
-    """Each sample has its own share of the mean over the batch."""
+    """Each sample has its own weight in the mean over the batch."""
     losses = Losses(adversarial=form, gradient_penalty=0, identity_outside_lesion=3)
     semi = by_hand("semi_supervised", losses)
     x = batch()
@@ -116,8 +116,8 @@ def test_semi_supervised_is_paired_for_the_labelled_and_unpaired_for_the_others(
     unpaired = by_hand("unpaired", losses).generator_terms(second)
     for name, alone in (("L_Seg", paired), ("L_IdentityOutside", paired), ("L_GAN2", unpaired)):
         assert both.losses[name].item() == pytest.approx(alone.losses[name].item() / 2)
-    of_critic = by_hand("unpaired", losses).discriminator_losses(second, detached(unpaired))["D_m"]
-    assert semi.discriminator_losses(x, detached(both))["D_m"].item() == pytest.approx(of_critic.item() / 2)
+    alone_d_m = by_hand("unpaired", losses).discriminator_losses(second, detached(unpaired))["D_m"]
+    assert semi.discriminator_losses(x, detached(both))["D_m"].item() == pytest.approx(alone_d_m.item() / 2)
 
 
 @pytest.mark.parametrize(("labelled", "supervision"), [(True, "paired"), (False, "unpaired")])
@@ -139,12 +139,12 @@ def test_semi_supervised_with_one_kind_of_images_is_exactly_the_other_method(
         assert torch.equal(ours, theirs)
 
 
-def test_only_masks_that_are_weighed_by_their_own_image_stay_out_of_the_pool() -> None:
+def test_only_masks_that_are_weighed_by_their_own_image_bypass_the_pool() -> None:
     unpooled = {kind: by_hand(kind).unpooled for kind in ("paired", "unpaired", "semi_supervised")}
     assert unpooled == {"paired": set(), "unpaired": set(), "semi_supervised": {"S(x_p)"}}
 
 
-def test_a_mask_that_is_not_to_be_used_does_not_matter() -> None:
+def test_a_mask_of_weight_0_does_not_matter() -> None:
     method, x = by_hand("semi_supervised", Losses(identity_outside_lesion=1)), batch()
     assert x.m_p is not None
     assert x.m is not None
@@ -153,8 +153,8 @@ def test_a_mask_that_is_not_to_be_used_does_not_matter() -> None:
     y = replace(x, m_p=m_p, m=m)
     ours, theirs = method.generator_terms(x), method.generator_terms(y)
     assert torch.equal(ours.total, theirs.total)
-    opposing = [method.discriminator_losses(each, detached(ours)) for each in (x, y)]
-    assert all(torch.equal(opposing[0][name], opposing[1][name]) for name in opposing[0])
+    first, second = (method.discriminator_losses(each, detached(ours)) for each in (x, y))
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_the_papers_weights() -> None:
@@ -202,7 +202,7 @@ def test_the_mask_goes_to_r_soft_and_attached() -> None:
     assert terms.weights["L_GAN2"] == 0
 
 
-def test_unpaired_never_asks_for_the_images_own_mask() -> None:
+def test_unpaired_never_needs_the_images_own_mask() -> None:
     method = Factorization(TINY, Losses(), supervision="unpaired")
     assert method.needs == {"healthy", "library"}
     x = batch()
@@ -215,7 +215,7 @@ def test_a_batch_without_what_the_method_needs_is_refused() -> None:
         Factorization(TINY, Losses(), supervision="paired").generator_terms(Batch(x.x_p, None, x.x_h))
 
 
-def test_outside_asks_g_to_change_nothing_beyond_the_lesion_and_lets_it_do_what_it_likes_inside() -> None:
+def test_identity_outside_lesion_counts_changes_outside_the_lesion_alone() -> None:
     method = by_hand("paired")
     assert "L_IdentityOutside" not in method.generator_terms(CASE).losses
     method.losses = Losses(identity_outside_lesion=5)
@@ -227,19 +227,19 @@ def test_outside_asks_g_to_change_nothing_beyond_the_lesion_and_lets_it_do_what_
     assert terms.weights["L_IdentityOutside"] == 5
 
 
-def known(size: int = 2) -> Batch:
-    """A batch whose first image is a healthy one with a lesion put in."""
+def partly_synthetic(size: int = 2) -> Batch:
+    """A batch whose first image is a healthy slice with a synthetic lesion."""
     x = batch(size=size)
-    inserted = torch.tensor([True] + [False] * (size - 1))
-    return replace(x, synthetic=inserted, truth=torch.rand(size, 1, 32, 32) * inserted.view(-1, 1, 1, 1))
+    synthetic = torch.tensor([True] + [False] * (size - 1))
+    return replace(x, synthetic=synthetic, truth=torch.rand(size, 1, 32, 32) * synthetic.view(-1, 1, 1, 1))
 
 
 @pytest.mark.parametrize("supervision", ["paired", "unpaired", "semi_supervised"])
-def test_the_truth_under_an_inserted_lesion_by_hand(supervision: Supervision) -> None:
+def test_the_loss_on_a_synthetic_lesion_by_hand(supervision: Supervision) -> None:
     method = by_hand(supervision, Losses(synthetic_supervision=7))
     assert "synthetic" in method.needs
     assert "synthetic" not in by_hand(supervision).needs
-    x = known()
+    x = partly_synthetic()
     assert x.x_p is not None
     assert x.m_p is not None
     assert x.truth is not None
@@ -251,7 +251,7 @@ def test_the_truth_under_an_inserted_lesion_by_hand(supervision: Supervision) ->
 
 
 def test_gradients_under_a_synthetic_lesion_by_hand() -> None:
-    x = known()
+    x = partly_synthetic()
     assert x.x_p is not None
     assert x.m_p is not None
     assert x.truth is not None
@@ -263,13 +263,13 @@ def test_gradients_under_a_synthetic_lesion_by_hand() -> None:
 
 
 @pytest.mark.parametrize("supervision", ["paired", "unpaired", "semi_supervised"])
-def test_a_discriminator_of_crops_sees_synthetic_lesions_alone_beside_the_truth_of_their_place(
+def test_a_discriminator_of_crops_sees_synthetic_lesions_and_the_healthy_slice_in_their_place(
     supervision: Supervision,
 ) -> None:
     assert "D_l" not in by_hand(supervision, Losses(synthetic_supervision=1)).discriminators
     method = by_hand(supervision, Losses(synthetic_supervision=1, lesion_crop_adversarial=5))
     method.discriminators["D_l"] = Affine(0.5, 0, 0.1)
-    x = known()
+    x = partly_synthetic()
     terms = method.generator_terms(x)
     assert CROPS in method.unpooled
     # crops of 64 pixels are the whole of these images: G halves, D_l halves again; the mean is over both
@@ -278,16 +278,16 @@ def test_a_discriminator_of_crops_sees_synthetic_lesions_alone_beside_the_truth_
     fake, real = 0.25 * x.x_p[0] + 0.1, 0.5 * x.truth[0] + 0.1
     assert terms.losses["L_Crop"].item() == pytest.approx(-fake.mean().item() / 2, rel=1e-5)
     assert terms.weights["L_Crop"] == 5
-    told = method.discriminator_losses(x, detached(terms))["D_l"].item()
+    loss = method.discriminator_losses(x, detached(terms))["D_l"].item()
     expected = ((1 - real).relu().mean() + (1 + fake).relu().mean()) / 2
-    assert told == pytest.approx(expected.item(), rel=1e-5)
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
     assert set(method.fakes(x)) == set(terms.fakes)
 
 
 def test_a_discriminator_of_crops_teaches_g_and_learns_itself() -> None:
     losses = Losses(synthetic_supervision=1, lesion_crop_adversarial=1)
     method = Factorization(TINY, losses, supervision="paired")
-    x = known()
+    x = partly_synthetic()
     method.discriminators.requires_grad_(False)
     terms = method.generator_terms(x)
     terms.losses["L_Crop"].backward()
@@ -297,7 +297,7 @@ def test_a_discriminator_of_crops_teaches_g_and_learns_itself() -> None:
     method.discriminator_losses(x, detached(terms))["D_l"].backward()
     for name, parameter in method.discriminators["D_l"].named_parameters():
         assert parameter.grad is not None
-        # a constant added to all answers changes no difference between them
+        # a constant added to all outputs changes no difference between them
         assert parameter.grad.any() or name == "layers.6.bias", name
 
 
@@ -310,7 +310,7 @@ def of_warm_up(size: int = 2) -> Batch:
 
 @pytest.mark.parametrize("supervision", ["paired", "unpaired", "semi_supervised"])
 def test_a_warm_up_by_hand(supervision: Supervision) -> None:
-    """G learns from synthetic lesions; S from them without pairs, else from real images' own masks."""
+    """G learns from synthetic lesions; S from them too without pairs, else from real images' own masks."""
     method, synthetic, real = by_hand(supervision, Losses(synthetic_supervision=7)), of_warm_up(), batch(4)
     batches = (synthetic,) if supervision == "unpaired" else (synthetic, real)
     assert len(method.warm_up_needs) == len(batches)
@@ -326,8 +326,8 @@ def test_a_warm_up_by_hand(supervision: Supervision) -> None:
     taught = batches[-1]
     assert taught.x_p is not None
     assert taught.m_p is not None
-    share = torch.tensor([1.0, 0.0]).view(-1, 1, 1, 1) if supervision == "semi_supervised" else 1.0
-    expected = soft_dice(0.2 * taught.x_p, taught.m_p, share=share)  # S finds a fifth
+    weight = torch.tensor([1.0, 0.0]).view(-1, 1, 1, 1) if supervision == "semi_supervised" else 1.0
+    expected = soft_dice(0.2 * taught.x_p, taught.m_p, weight=weight)  # S gives a fifth
     assert terms.losses["L_Seg"].item() == pytest.approx(expected.item())
     assert not terms.fakes
 
@@ -347,16 +347,16 @@ def test_in_a_warm_up_r_and_the_paper_s_discriminators_do_not_run() -> None:
     for name, network in networks.items():
         network.register_forward_pre_hook(lambda _m, _i, name=name: ran.append(name))
     terms = method.warm_up_terms(replace(of_warm_up(), x_k=torch.rand(2, 1, 32, 32)), batch(4))
-    opposing = method.discriminator_losses(of_warm_up(), detached(terms))
-    assert set(ran) == {"G", "D_l"}  # S is asked for what comes before its sigmoid
+    discriminator_losses = method.discriminator_losses(of_warm_up(), detached(terms))
+    assert set(ran) == {"G", "D_l"}  # S is not called but through its logits
     assert ran.count("G") == 1
-    assert set(opposing) == {"D_l"}
+    assert set(discriminator_losses) == {"D_l"}
     terms.total.backward()
     reached = {name for name, network in networks.items() for p in network.parameters() if p.grad is not None}
     assert reached == {"G", "S", "D_l"}
 
 
-def test_in_a_warm_up_s_sees_lesions_in_half_of_the_images_and_none_in_the_others() -> None:
+def test_in_a_warm_up_half_of_the_images_for_s_have_a_lesion_and_half_have_none() -> None:
     """The two terms are on average what they are over all images of both kinds."""
     method = Factorization(TINY, Losses(synthetic_supervision=1, healthy_identity=3), supervision="paired")
     S, real, x_k = method.generators["S"], batch(4, 64), torch.rand(64, 1, 32, 32)
@@ -388,8 +388,8 @@ def test_without_synthetic_lesions_there_is_no_warm_up(supervision: Supervision)
     )
 
 
-def test_without_pairs_an_inserted_lesion_teaches_s_by_its_mask_and_the_others_by_d_m() -> None:
-    method, x = by_hand("unpaired", Losses(synthetic_supervision=1)), known()
+def test_without_pairs_s_learns_from_the_masks_of_synthetic_lesions_and_else_from_d_m() -> None:
+    method, x = by_hand("unpaired", Losses(synthetic_supervision=1)), partly_synthetic()
     both = method.generator_terms(x)
     paired = by_hand("paired").generator_terms(one(x, 0))
     unpaired = by_hand("unpaired").generator_terms(one(batch(), 1))
@@ -398,7 +398,7 @@ def test_without_pairs_an_inserted_lesion_teaches_s_by_its_mask_and_the_others_b
 
 
 @pytest.mark.parametrize("supervision", ["paired", "unpaired", "semi_supervised"])
-def test_a_slice_without_disease_is_to_stay_as_it_is(supervision: Supervision) -> None:
+def test_healthy_identity_by_hand(supervision: Supervision) -> None:
     method = Factorization(TINY, Losses(healthy_identity=3), supervision=supervision)
     assert method.needs - Factorization(TINY, Losses(), supervision=supervision).needs == {"lesion_free"}
     x_k = torch.rand(2, 1, 32, 32)
@@ -411,12 +411,12 @@ def test_a_slice_without_disease_is_to_stay_as_it_is(supervision: Supervision) -
     assert all(p.grad is not None for name in "GS" for p in method.generators[name].parameters())
 
 
-def test_asking_s_to_find_nothing_teaches_g_and_not_s() -> None:
+def test_the_residual_lesion_loss_teaches_g_and_not_s() -> None:
     method = Factorization(TINY, Losses(residual_lesion=1), supervision="paired")
     losses = method.generator_terms(batch()).losses
     S, G = method.generators["S"], method.generators["G"]
-    found = S(G(batch().x_p))
-    assert losses["L_ResidualLesion"].item() == pytest.approx(-(1 - found).log().mean().item(), rel=1e-4)
+    lesion = S(G(batch().x_p))
+    assert losses["L_ResidualLesion"].item() == pytest.approx(-(1 - lesion).log().mean().item(), rel=1e-4)
     losses["L_ResidualLesion"].backward()
     assert all(p.grad is None for p in S.parameters())
     assert all(p.grad is not None and p.grad.any() for p in G.parameters() if p.requires_grad)
@@ -437,7 +437,7 @@ def test_without_noise_nothing_is_drawn() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_masks_that_are_weighed_by_their_own_image_are_never_past_ones() -> None:
+def test_masks_that_are_weighed_by_their_own_image_are_never_earlier_ones() -> None:
     assert by_hand("unpaired", Losses(synthetic_supervision=1)).unpooled == {"S(x_p)"}
     assert by_hand("semi_supervised").unpooled == {"S(x_p)"}
     assert not by_hand("unpaired").unpooled

@@ -34,20 +34,20 @@ def test_only_the_inside_of_the_hole_is_learnt_and_every_hole_counts_alike() -> 
     method = Inpainting(Networks(segmentor_width=4), Losses())
     x, m = case()
 
-    class Canvas(nn.Module):
+    class FreeImage(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.painted = nn.Parameter(x + torch.tensor([0.1, 0.3]).view(2, 1, 1, 1))
+            self.image = nn.Parameter(x + torch.tensor([0.1, 0.3]).view(2, 1, 1, 1))
 
         def forward(self, _x: Tensor, _m: Tensor) -> Tensor:
-            return self.painted
+            return self.image
 
-    canvas = method.generators["I"] = Canvas()
+    free = method.generators["I"] = FreeImage()
     terms = method.generator_terms(Batch(x_h=x, m=m))
     assert terms.total.item() == pytest.approx((0.1 + 0.3) / 2)
     terms.total.backward()
-    assert canvas.painted.grad is not None
-    assert torch.equal(canvas.painted.grad != 0, m > 0)
+    assert free.image.grad is not None
+    assert torch.equal(free.image.grad != 0, m > 0)
 
 
 def test_a_slice_without_a_hole_teaches_nothing() -> None:

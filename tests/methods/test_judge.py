@@ -25,11 +25,11 @@ def batch() -> Batch:
     return Batch(x_p, (torch.rand(2, 1, 32, 32) > 0.7).float(), x_k=x_k)
 
 
-def dice(found: Tensor, m_p: Tensor) -> float:
+def dice(output: Tensor, m_p: Tensor) -> float:
     """The mean over samples of 1 - (2 sum(p m) + 0.1) / (sum p + sum m + 0.1)."""
     samples = [
         1 - (2 * float((p * m).sum()) + 0.1) / (float(p.sum()) + float(m.sum()) + 0.1)
-        for p, m in zip(found, m_p, strict=True)
+        for p, m in zip(output, m_p, strict=True)
     ]
     return sum(samples) / len(samples)
 
@@ -41,12 +41,12 @@ def test_a_judge_minimises_dice_and_cross_entropy_on_lesions_and_cross_entropy_w
     assert drawn.x_p is not None
     assert drawn.m_p is not None
     assert drawn.x_k is not None
-    found, found_k = (f_pre.generators["S"](x).detach().double() for x in (drawn.x_p, drawn.x_k))
-    right = torch.where(drawn.m_p > 0, found, 1 - found)
+    output, output_k = (f_pre.generators["S"](x).detach().double() for x in (drawn.x_p, drawn.x_k))
+    right = torch.where(drawn.m_p > 0, output, 1 - output)
     expected = {
-        "L_Seg": dice(found, drawn.m_p),
+        "L_Seg": dice(output, drawn.m_p),
         "L_CrossEntropy": float(-right.log().mean()),
-        "L_Negatives": float(-(1 - found_k).log().mean()),
+        "L_Negatives": float(-(1 - output_k).log().mean()),
     }
     assert {name: loss.item() for name, loss in terms.losses.items()} == pytest.approx(expected, rel=1e-5)
     total = 2 * expected["L_Seg"] + 3 * expected["L_CrossEntropy"] + 5 * expected["L_Negatives"]
@@ -64,7 +64,7 @@ def test_every_loss_of_a_judge_reaches_all_of_its_network() -> None:
             assert parameter.grad.abs().max() > 0
 
 
-def test_a_step_against_slices_without_a_lesion_finds_less_in_them() -> None:
+def test_a_step_on_slices_without_a_lesion_lowers_the_output_there() -> None:
     f_pre, drawn = judge(Losses(segmentation=0, healthy_negatives=1)), batch()
     assert drawn.x_k is not None
     before = f_pre.generators["S"](drawn.x_k).mean().item()
@@ -85,15 +85,15 @@ def test_losses_stay_numbers_where_a_judge_is_certain_and_wrong() -> None:
     )
 
 
-def test_a_judge_of_lesions_alone_is_shown_no_other_slice_and_minimises_dice() -> None:
+def test_a_judge_without_negatives_needs_no_other_slice_and_minimises_dice() -> None:
     f_pre, drawn = judge(Losses(segmentation=1)), batch()
     assert f_pre.needs == {"lesion"}
     assert drawn.x_p is not None
     assert drawn.m_p is not None
     terms: LossTerms = f_pre.generator_terms(Batch(drawn.x_p, drawn.m_p))
     assert terms.losses.keys() == {"L_Seg"}
-    found = f_pre.generators["S"](drawn.x_p).detach().double()
-    assert terms.total.item() == pytest.approx(dice(found, drawn.m_p), rel=1e-5)
+    output = f_pre.generators["S"](drawn.x_p).detach().double()
+    assert terms.total.item() == pytest.approx(dice(output, drawn.m_p), rel=1e-5)
 
 
 def test_judges_see_every_slice_whatever_the_preset() -> None:

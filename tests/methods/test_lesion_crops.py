@@ -1,4 +1,4 @@
-"""Squares round lesions."""
+"""Squares around lesions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def numbered(height: int, width: int, count: int = 1) -> torch.Tensor:
 
 def test_a_lesion_is_in_the_middle_of_its_square() -> None:
     x, m = numbered(40, 30, 2), torch.zeros(2, 1, 40, 30)
-    m[0, 0, 19:22, 14:17] = 1  # round (20, 15)
+    m[0, 0, 19:22, 14:17] = 1  # centre (20, 15)
     m[1, 0, 9:12, 9:12] = 1
     crops = lesion_crops(x, m, side=8)
     assert torch.equal(crops[0, 0], x[0, 0, 16:24, 11:19])

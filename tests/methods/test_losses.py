@@ -45,21 +45,21 @@ def test_soft_dice_is_per_sample_so_that_a_large_lesion_does_not_hide_a_small_on
     assert soft_dice(m, target).item() == pytest.approx((0 + 1 - 0.1 / 1.1) / 2)
 
 
-def test_soft_dice_of_nothing_found_in_nothing_is_perfect() -> None:
+def test_soft_dice_of_two_empty_masks_is_perfect() -> None:
     black = torch.zeros(1, 1, 4, 4)
     assert soft_dice(black, black).item() == pytest.approx(0)
 
 
 def test_a_straight_through_mask_is_binary_and_passes_its_gradient() -> None:
     m = torch.tensor([0.2, 0.7], requires_grad=True)
-    shown = discriminator_input(m, "straight_through")
-    assert shown.tolist() == pytest.approx([0, 1])
-    (shown * torch.tensor([1.0, 3.0])).sum().backward()
+    output = discriminator_input(m, "straight_through")
+    assert output.tolist() == pytest.approx([0, 1])
+    (output * torch.tensor([1.0, 3.0])).sum().backward()
     assert m.grad is not None
     assert m.grad.tolist() == [1, 3]
 
 
-def test_noise_hides_which_mask_is_binary() -> None:
+def test_noise_is_added_to_a_mask() -> None:
     m = torch.zeros(1000)
     assert discriminator_input(m, "soft") is m
     assert discriminator_input(m, "noise").std().item() == pytest.approx(0.1, rel=0.1)

@@ -32,7 +32,7 @@ def test_parameters_range_and_leak() -> None:
     assert slopes == [0.2] * 4
 
 
-def test_a_linear_critic_is_the_same_network_without_its_last_activation() -> None:
+def test_a_linear_discriminator_is_the_same_network_without_its_last_activation() -> None:
     torch.manual_seed(0)
     bounded, linear = Discriminator(4), Discriminator(4, activation="linear")
     linear.load_state_dict(bounded.state_dict())

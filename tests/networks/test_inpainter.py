@@ -20,7 +20,7 @@ def test_it_has_the_structure_of_s_and_gives_an_image() -> None:
 
 
 def test_it_starts_from_the_brightness_of_the_tissue_around() -> None:
-    """Instance norms forget it: the same brain twice as bright must not be filled in with the same grey."""
+    """Instance norms remove it: the same brain twice as bright must not be filled in with the same grey."""
     network = Inpainter(4)
     x, m = 0.3 + 0.1 * torch.rand(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)
     x[..., :8] = 0

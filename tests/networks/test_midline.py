@@ -41,7 +41,7 @@ def test_what_lies_beyond_the_image_is_black_and_so_is_a_slice_without_a_brain()
     assert torch.equal(mirrored(torch.zeros(2, 1, 4, 4)), torch.zeros(2, 1, 4, 4))
 
 
-def test_its_gradient_goes_to_the_pixel_that_is_shown() -> None:
+def test_its_gradient_goes_to_the_mirrored_pixel() -> None:
     x = brain(1, 6).requires_grad_()
     mirrored(x)[0, 0, 2, 1].backward()
     assert x.grad is not None

@@ -32,7 +32,7 @@ def test_no_convolution_stretches_more_than_once() -> None:
         assert convolution.bias is not None
 
 
-def test_its_answers_have_no_bounds_and_its_weights_start_at_random() -> None:
+def test_its_output_is_unbounded_and_its_weights_start_at_random() -> None:
     network = PatchDiscriminator(4)
     x = torch.rand(1, 1, 32, 32)
     assert network(1000 * x).abs().max() > 1

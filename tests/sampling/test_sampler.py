@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import fields, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pytest

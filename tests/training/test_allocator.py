@@ -1,4 +1,4 @@
-"""Memory of one step is there for the next."""
+"""Memory that one step frees is there for the next."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ print(faults())
 with retain_freed_memory():
     faults()
     print(faults())
-    kept = torch.ones(2**24)
-print(faults(), int(kept.sum()))
+    array = torch.ones(2**24)
+print(faults(), int(array.sum()))
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators cannot be asked")
-def test_pages_are_asked_for_once_and_given_back_at_the_end() -> None:
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have no such options")
+def test_pages_are_taken_once_and_returned_at_the_end() -> None:
     done = subprocess.run([sys.executable, "-c", CODE], check=True, capture_output=True, text=True)
     before, inside, after, total = map(int, done.stdout.split())
     assert before > 10 * 16000

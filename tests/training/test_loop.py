@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -22,6 +21,7 @@ import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
+from fixtures.runs import same, stop_at, weights
 from fixtures.tiny_settings import tiny
 from pseudohealthy.config import MethodName, PresetName, Settings
 from pseudohealthy.data.prepared import Prepared
@@ -31,52 +31,16 @@ from pseudohealthy.methods.factory import build
 from pseudohealthy.sampling.batch import Batch
 from pseudohealthy.sampling.sampler import BatchSampler
 from pseudohealthy.training.checkpoint import load_state, load_weights
-from pseudohealthy.training.loop import drawn, images_to_see, plan, precision, train
-from pseudohealthy.training.trainer import Run
+from pseudohealthy.training.loop import describe_run, images_to_see, precision, prefetch, train
 from pseudohealthy.training.weights import read_config
 
 PROGRAM = [sys.executable, "-m", "pseudohealthy.cli.main"]
-
-
-def weights(run: Path) -> dict[str, Tensor]:
-    return {
-        **load_file(run / "weights/model.safetensors"),
-        **{
-            f"ema.{name}": tensor for name, tensor in load_file(run / "weights_ema/model.safetensors").items()
-        },
-    }
-
-
-def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 def as_file(folder: Path, settings: Settings) -> Path:
     path = folder / "settings-in.yaml"
     path.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
     return path
-
-
-class InterruptedRunError(Exception):
-    """Stands for whatever ends a run."""
-
-
-def stop_at(image: int, prepared: Prepared, out: Path, settings: Settings) -> None:
-    """Begin a run that ends before it has seen more than these images, those of its warm-up included."""
-
-    def stopping(step: Callable[..., None]) -> Callable[..., None]:
-        def stopped(run: Run, *args: object) -> None:
-            if run.warm_up_images + run.images == image:
-                raise InterruptedRunError
-            step(run, *args)
-
-        return stopped
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Run, "step", stopping(Run.step))
-        patch.setattr(Run, "warm_up_step", stopping(Run.warm_up_step))
-        with pytest.raises(InterruptedRunError):
-            train(prepared, out, settings, accelerator="cpu")
 
 
 RUNS = [
@@ -117,24 +81,25 @@ def test_a_run_stopped_in_its_warm_up_or_behind_it_goes_on_as_one_never_stopped(
     stop_at(image, prepared, tmp_path / "stopped", settings)
     train(prepared, tmp_path / "stopped", settings, accelerator="cpu")
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
-    told = (tmp_path / "whole/metrics.jsonl").read_text()
-    assert told == (tmp_path / "stopped/metrics.jsonl").read_text()
-    rows = [json.loads(line) for line in told.splitlines()]
+    metrics = (tmp_path / "whole/metrics.jsonl").read_text()
+    assert metrics == (tmp_path / "stopped/metrics.jsonl").read_text()
+    rows = [json.loads(line) for line in metrics.splitlines()]
     assert [(row["images"], row["warm_up_images"]) for row in rows] == [(0, 8), (8, 8)]
     assert ["L_CC" in row for row in rows] == [False, True]
     assert read_config(tmp_path / "stopped/weights")["warm_up_images"] == 8
 
 
-def test_a_warm_up_changes_what_comes_of_the_same_number_of_images_and_is_told_of(
-    prepared: Prepared, tmp_path: Path
-) -> None:
+def test_a_warm_up_changes_the_weights_and_is_recorded(prepared: Prepared, tmp_path: Path) -> None:
     options = ["training.images=8", "training.preview_every=4", "training.snapshot_every=4"]
     without = tiny("paired", *options)
     warm = tiny("paired", *options, "training.warm_up_images=8")
     train(prepared, tmp_path / "without", without, accelerator="cpu")
     train(prepared, tmp_path / "warm", warm, accelerator="cpu")
     assert not same(weights(tmp_path / "without"), weights(tmp_path / "warm"))
-    assert [kept.name for kept in sorted((tmp_path / "warm/snapshots").iterdir())] == ["0000004", "0000008"]
+    assert [folder.name for folder in sorted((tmp_path / "warm/snapshots").iterdir())] == [
+        "0000004",
+        "0000008",
+    ]
     panels = sorted(panel.name for panel in (tmp_path / "warm/panels").iterdir())
     assert panels == [f"{name}.png" for name in ("0000004", "0000008", "warm_up_0000004", "warm_up_0000008")]
     clock = json.loads((tmp_path / "warm/clock.json").read_text())
@@ -146,13 +111,13 @@ def test_a_warm_up_changes_what_comes_of_the_same_number_of_images_and_is_told_o
 
 
 @pytest.mark.parametrize("method", ["conditional_gan", "cyclegan", "inpainter", "judge"])
-def test_a_method_that_has_no_warm_up_is_trained_as_if_none_were_asked_for(
+def test_a_method_without_a_warm_up_ignores_its_settings(
     method: MethodName, prepared: Prepared, tmp_path: Path
 ) -> None:
-    asked = tiny(method, "training.images=4", "training.warm_up_images=8")
-    train(prepared, tmp_path / "asked", asked, accelerator="cpu")
-    train(prepared, tmp_path / "not", tiny(method, "training.images=4"), accelerator="cpu")
-    assert same(weights(tmp_path / "asked"), weights(tmp_path / "not"))
+    with_warm_up = tiny(method, "training.images=4", "training.warm_up_images=8")
+    train(prepared, tmp_path / "with", with_warm_up, accelerator="cpu")
+    train(prepared, tmp_path / "without", tiny(method, "training.images=4"), accelerator="cpu")
+    assert same(weights(tmp_path / "with"), weights(tmp_path / "without"))
 
 
 def test_by_time_a_warm_up_ends_and_goes_on_by_the_clock(
@@ -286,62 +251,8 @@ def test_every_step_of_the_discriminators_in_a_run_has_a_batch_of_its_own(
     assert state["images"] == 16
 
 
-def test_kept_weights_are_those_of_their_image_whole_and_the_same_after_an_interruption(
-    prepared: Prepared, tmp_path: Path
-) -> None:
-    options = ["training.snapshot_every=6", "training.checkpoint_every=8", "training.preview_every=1000"]
-    settings = tiny("conditional_gan", *options)
-    train(prepared, tmp_path / "whole", settings, accelerator="cpu")
-    stop_at(14, prepared, tmp_path / "stopped", settings)
-    left = tmp_path / "stopped/snapshots/0000014"  # of an image that the run which goes on never passes
-    (tmp_path / "stopped/snapshots/0000012").rename(left)
-    train(prepared, tmp_path / "stopped", settings, accelerator="cpu")
-    for run in ("whole", "stopped"):
-        kept = sorted((tmp_path / run / "snapshots").iterdir())
-        assert [folder.name for folder in kept] == ["0000006", "0000012", "0000016"]
-        for folder in kept:
-            assert {file.name for file in folder.iterdir()} == {
-                "model.safetensors",
-                "config.json",
-                "README.md",
-            }
-            assert read_config(folder)["images"] == int(folder.name)
-            first = tmp_path / "whole/snapshots" / folder.name
-            assert (folder / "model.safetensors").read_bytes() == (first / "model.safetensors").read_bytes()
-        last = load_file(kept[-1] / "model.safetensors")
-        assert same(last, load_file(tmp_path / run / "weights/model.safetensors"))
-        assert not list((tmp_path / run).glob(".*"))
-    assert not same(load_file(kept[0] / "model.safetensors"), last)
-
-
-def test_of_a_judge_the_averaged_weights_are_kept(prepared: Prepared, tmp_path: Path) -> None:
-    train(prepared, tmp_path, tiny("judge", "training.snapshot_every=6"), accelerator="cpu")
-    last = tmp_path / "snapshots/0000016"
-    kept, averaged, raw = (
-        load_file(folder / "model.safetensors")
-        for folder in (last, tmp_path / "weights_ema", tmp_path / "weights")
-    )
-    assert same(kept, averaged)
-    assert not same(kept, raw)
-    assert read_config(last)["averaged"]
-
-
-def test_weights_that_cannot_be_kept_whole_are_not_kept_at_all(
-    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = tiny("conditional_gan", "training.snapshot_every=2", "training.preview_every=1000")
-
-    def full(*_: object) -> None:
-        raise PseudohealthyError("no room for the last file")
-
-    monkeypatch.setattr("pseudohealthy.training.checkpoint.card", full)
-    with pytest.raises(PseudohealthyError, match="no room"):
-        train(prepared, tmp_path / "run", settings, accelerator="cpu")
-    assert list((tmp_path / "run/snapshots").iterdir()) == []
-
-
 class Watch:
-    """A clock that goes on by a second whenever it is looked at."""
+    """A clock that advances by a second at each call."""
 
     def __init__(self) -> None:
         self.seconds = 1000
@@ -352,28 +263,28 @@ class Watch:
 
 
 @pytest.mark.parametrize("ahead", [0, 3])
-def test_batches_drawn_ahead_are_those_drawn_when_asked_for(prepared: Prepared, ahead: int) -> None:
+def test_prefetched_batches_are_those_drawn_one_by_one(prepared: Prepared, ahead: int) -> None:
     slices = BatchSampler(prepared, "train", build(tiny("paired")).needs, tiny("paired").training)
-    with contextlib.closing(drawn(slices.batch, 2, ahead)) as batches:
+    with contextlib.closing(prefetch(slices.batch, 2, ahead)) as batches:
         for number in range(2, 12):
-            found, expected = next(batches), slices.batch(number)
+            prefetched, expected = next(batches), slices.batch(number)
             assert all(
-                torch.equal(getattr(found, part), getattr(expected, part))
+                torch.equal(getattr(prefetched, part), getattr(expected, part))
                 for part in ("x_p", "m_p", "x_h", "truth")
             )
 
 
-def test_what_goes_wrong_in_a_batch_drawn_ahead_is_told() -> None:
+def test_an_error_in_a_prefetched_batch_is_raised() -> None:
     def draw(number: int) -> int:
         return 1 // (5 - number)
 
-    with contextlib.closing(drawn(draw, 3, 2)) as numbers:
+    with contextlib.closing(prefetch(draw, 3, 2)) as numbers:
         assert [next(numbers), next(numbers)] == [0, 1]
         with pytest.raises(ZeroDivisionError):
             next(numbers)
 
 
-def test_minutes_end_a_run_at_a_whole_step_whose_weights_are_kept(
+def test_minutes_end_a_run_at_a_whole_step_of_which_there_is_a_snapshot(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pseudohealthy.training.loop.now", Watch())
@@ -382,7 +293,7 @@ def test_minutes_end_a_run_at_a_whole_step_whose_weights_are_kept(
     folder = train(prepared, tmp_path / "run", settings, accelerator="cpu")
     # six seconds, a step each; `images` would have been 16
     assert read_config(folder)["images"] == 12
-    assert [kept.name for kept in (tmp_path / "run/snapshots").iterdir()] == ["0000012"]
+    assert [folder.name for folder in (tmp_path / "run/snapshots").iterdir()] == ["0000012"]
     state = load_state(tmp_path / "run/state.pt")
     assert (state["images"], state["seconds"]) == (12, 6)
     assert json.loads((tmp_path / "run/clock.json").read_text()) == {"images": 12, "seconds": 6}
@@ -405,37 +316,18 @@ def test_time_that_was_used_before_an_interruption_is_used(
     assert read_config(again)["images"] == 12
 
 
-def test_the_run_folder_says_what_was_done(prepared: Prepared, tmp_path: Path) -> None:
-    settings = tiny("paired", "training.images=80", "training.preview_every=40")
-    folder = train(prepared, tmp_path / "run", settings, accelerator="cpu")
-    written = yaml.safe_load((tmp_path / "run/settings.yaml").read_text())
-    assert written == plan(prepared, settings, None, "cpu")
-    assert Settings.model_validate(written["settings"]) == settings
-    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
-    assert [row["images"] for row in rows] == [40, 80]
-    assert set(rows[0]) == {
-        *("images", "L_CC", "L_GAN1", "L_Seg", "D_x"),
-        *("L_Synthetic", "L_ResidualLesion", "L_IdentityOutside", "L_HealthyIdentity"),
-    }
-    panels = sorted((tmp_path / "run/panels").iterdir())
-    assert [panel.name for panel in panels] == ["0000040.png", "0000080.png"]
-    assert panels[0].read_bytes().startswith(b"\x89PNG")
-    assert {file.name for file in folder.iterdir()} == {"model.safetensors", "config.json", "README.md"}
-    assert not list((tmp_path / "run").glob(".*"))
-
-
 @pytest.mark.parametrize("preset", ["midl2019", "media2020"])
 @pytest.mark.parametrize("method", get_args(MethodName))
-def test_a_plan_counts_the_parameters_of_every_network(
+def test_a_description_counts_the_parameters_of_every_network(
     method: MethodName, preset: PresetName, prepared: Prepared
 ) -> None:
     settings = tiny(method, preset=preset)
-    planned, built = plan(prepared, settings), build(settings)
+    description, built = describe_run(prepared, settings), build(settings)
     networks = {**built.generators, **built.discriminators}
     counts = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()}
-    assert planned["parameters"] == counts
-    assert planned["images"] == 16
-    assert yaml.safe_load(yaml.safe_dump(planned)) == planned
+    assert description["parameters"] == counts
+    assert description["images"] == 16
+    assert yaml.safe_load(yaml.safe_dump(description)) == description
 
 
 def test_a_logged_loss_is_the_mean_of_its_steps(prepared: Prepared, tmp_path: Path) -> None:
@@ -448,54 +340,6 @@ def test_a_logged_loss_is_the_mean_of_its_steps(prepared: Prepared, tmp_path: Pa
     second, third = 2 * losses[1] - losses[0], 3 * losses[2] - 2 * losses[1]
     assert losses[2] == pytest.approx((losses[0] + second + third) / 3)
     assert 0 < second < 1
-
-
-def test_another_run_in_the_same_folder_is_refused(prepared: Prepared, tmp_path: Path) -> None:
-    train(prepared, tmp_path / "run", tiny("judge", "training.images=2"), accelerator="cpu")
-    before = (tmp_path / "run/weights/model.safetensors").read_bytes()
-    with pytest.raises(InputError, match=r"settings\.training\.seed was 0 and is 1"):
-        train(prepared, tmp_path / "run", tiny("judge", "training.images=2", "training.seed=1"))
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine/thesis.txt").touch()
-    with pytest.raises(InputError, match="folder of its own"):
-        train(prepared, tmp_path / "mine", tiny("judge"))
-    assert (tmp_path / "run/weights/model.safetensors").read_bytes() == before
-
-
-def test_a_run_of_a_version_without_a_setting_goes_on_where_it_is_at_what_was_done_before(
-    prepared: Prepared, tmp_path: Path
-) -> None:
-    train(prepared, tmp_path / "run", tiny("judge", "training.images=2"), accelerator="cpu")
-    path = tmp_path / "run/settings.yaml"
-    written = yaml.safe_load(path.read_text())
-    del written["settings"]["training"]["warm_up_images"]
-    path.write_text(yaml.safe_dump(written))
-    assert train(prepared, tmp_path / "run", tiny("judge", "training.images=2"), accelerator="cpu").is_dir()
-    other = tiny("judge", "training.images=2", "training.warm_up_images=4")
-    with pytest.raises(InputError, match=r"warm_up_images was 0 and is 4"):
-        train(prepared, tmp_path / "run", other, accelerator="cpu")
-
-
-def test_what_a_killed_process_left_half_written_is_no_other_run(prepared: Prepared, tmp_path: Path) -> None:
-    """Killed while it wrote its settings, a run leaves a part of them and nothing else."""
-    out = tmp_path / "run"
-    out.mkdir()
-    (out / ".settings.yaml.x1y2z3.yaml").write_text("version: 0.")
-    (out / ".part-abc").mkdir()
-    train(prepared, out, tiny("judge", "training.images=2"), accelerator="cpu")
-    assert (out / "weights/model.safetensors").is_file()
-
-
-def test_how_often_a_run_is_saved_and_drawn_may_change_and_the_weights_do_not(
-    prepared: Prepared, tmp_path: Path
-) -> None:
-    settings = tiny("judge", "training.images=8")
-    train(prepared, tmp_path / "whole", settings, accelerator="cpu")
-    stop_at(6, prepared, tmp_path / "stopped", settings)
-    other = tiny("judge", "training.images=8", "training.preview_every=2", "training.checkpoint_every=3")
-    train(prepared, tmp_path / "stopped", other, accelerator="cpu")
-    assert same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
-    assert (tmp_path / "stopped/panels/0000006.png").is_file()
 
 
 def test_fine_tuning_starts_from_the_given_weights(prepared: Prepared, tmp_path: Path) -> None:
@@ -525,7 +369,7 @@ def test_the_budget_is_whole_batches_of_images_or_epochs() -> None:
     assert images_to_see(training.model_copy(update={"images": 9, "minutes": 1.0}), epoch=5) is None
 
 
-def test_precision_is_what_was_asked_for() -> None:
+def test_precision_is_that_of_the_settings() -> None:
     assert precision(tiny("paired", "training.precision=bf16-mixed").training, "cpu") == "bf16-mixed"
     assert precision(tiny("paired", "training.precision=32-true").training, "cpu") == "32-true"
 
@@ -557,19 +401,3 @@ def test_controls_patients_without_masks_and_a_library_are_enough_for_unpaired(t
     assert train(mixed, tmp_path / "run", tiny("unpaired"), accelerator="cpu").is_dir()
     with pytest.raises(InputError, match="no pathological train slice"):
         train(mixed, tmp_path / "paired", tiny("paired"), accelerator="cpu")
-
-
-def test_weights_know_what_their_training_data_look_like(tmp_path: Path) -> None:
-    from fixtures.cohorts import FITTING, bids
-    from pseudohealthy.data.cohort import read_cohort
-    from pseudohealthy.data.out_of_distribution import Reference
-    from pseudohealthy.data.prepare import prepare
-
-    prepare(read_cohort([bids(tmp_path / "bids", 8)]), tmp_path / "prepared", FITTING)
-    cohort = Prepared.open(tmp_path / "prepared")
-    settings = tiny("paired", "training.images=2")
-    weights = train(cohort, tmp_path / "run", settings, accelerator="cpu")
-    reference = Reference.read(weights)
-    assert reference is not None
-    assert (reference.data, reference.volumes) == (cohort.manifest["key"], 5)
-    assert (tmp_path / "run/weights_ema/training_distribution.json").is_file()

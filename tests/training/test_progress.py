@@ -1,4 +1,4 @@
-"""Metrics and bar."""
+"""The lines of metrics and the progress bar."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from pseudohealthy.training.progress import Bar, Metrics
 
 
-def test_lines_after_the_resumed_image_and_half_lines_are_taken_away(tmp_path: Path) -> None:
+def test_lines_after_the_resumed_image_and_half_lines_are_removed(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     metrics = Metrics(path, {"images": 0})
     for images in (40, 80, 120):
@@ -22,7 +22,7 @@ def test_lines_after_the_resumed_image_and_half_lines_are_taken_away(tmp_path: P
     assert rows == [{"images": 40, "L_CC": 0.04}, {"images": 80, "L_CC": 0.08}, {"images": 120, "L_CC": 0.5}]
 
 
-def test_lines_of_a_warm_up_stay_when_a_run_goes_on_behind_it_and_go_when_it_goes_on_within_it(
+def test_lines_of_a_warm_up_stay_for_a_run_resumed_after_it_and_go_for_one_resumed_within_it(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "metrics.jsonl"
@@ -37,7 +37,7 @@ def test_lines_of_a_warm_up_stay_when_a_run_goes_on_behind_it_and_go_when_it_goe
     assert [json.loads(line) for line in path.read_text().splitlines()] == lines[:1]
 
 
-def test_without_a_terminal_a_line_tells_the_time_left(
+def test_without_a_terminal_a_line_has_the_time_left(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pseudohealthy.training.progress.QUIET_SECONDS", -1)

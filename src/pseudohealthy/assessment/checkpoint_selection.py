@@ -14,7 +14,7 @@ from pseudohealthy.evaluation.healthiness import healthiness
 from pseudohealthy.evaluation.identity import identity
 from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.synthesis.model import THRESHOLD, Model
-from pseudohealthy.training.loop import SNAPSHOTS, WEIGHTS
+from pseudohealthy.training.run_folder import SNAPSHOTS, WEIGHTS
 from pseudohealthy.training.weights import read_config
 
 RULE = (

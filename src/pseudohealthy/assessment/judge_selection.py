@@ -16,7 +16,7 @@ from pseudohealthy.evaluation.score import strict
 from pseudohealthy.evaluation.segmentation import cross_entropy, dice
 from pseudohealthy.files import make_folder, replace, write_json
 from pseudohealthy.synthesis.model import THRESHOLD, Model
-from pseudohealthy.training.loop import AVERAGED, SNAPSHOTS
+from pseudohealthy.training.run_folder import AVERAGED, SNAPSHOTS
 from pseudohealthy.training.weights import read_config
 
 BEST, VALIDATION = "best", "validation.json"

@@ -148,16 +148,17 @@ def train(
     import yaml
 
     from pseudohealthy.assessment.judge_selection import VALIDATION, select_judge
-    from pseudohealthy.config import read_yaml, settings
+    from pseudohealthy.config import settings
     from pseudohealthy.data.prepared import Prepared
-    from pseudohealthy.training.loop import is_first_process, plan
+    from pseudohealthy.settings_files import read_yaml
+    from pseudohealthy.training.loop import describe_run, is_first_process
     from pseudohealthy.training.loop import train as run_training
 
     values = {} if config is None else read_yaml(config)
     chosen = settings(method, preset, values, overrides or [])
     cohort = Prepared.open(prepared)
     if dry_run:
-        typer.echo(yaml.safe_dump(plan(cohort, chosen, init, device), sort_keys=False).rstrip())
+        typer.echo(yaml.safe_dump(describe_run(cohort, chosen, init, device), sort_keys=False).rstrip())
         return
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device cuda cannot be used here; try --device cpu")

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pseudohealthy.config import Frozen, validated
+from pseudohealthy.config import Frozen
 from pseudohealthy.errors import InputError
 from pseudohealthy.files import write_json
+from pseudohealthy.settings_files import validated
 
 if TYPE_CHECKING:  # it imports pandas, which processing a volume does not need
     from pseudohealthy.data.prepared import Prepared

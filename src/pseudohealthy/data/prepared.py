@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pseudohealthy.config import Preprocessing, validated
+from pseudohealthy.config import Preprocessing
 from pseudohealthy.data.manifest import FILE, Manifest, read_manifest
 from pseudohealthy.errors import InputError
+from pseudohealthy.settings_files import validated
 
 ARRAYS = {"images": np.float32, "masks": np.uint8, "truth": np.float32, "library": np.uint8}
 

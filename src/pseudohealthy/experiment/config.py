@@ -5,24 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from pseudohealthy.catalogue.methods import METHODS
 from pseudohealthy.catalogue.rows import THRESHOLD_RULE
-from pseudohealthy.config import (
-    Frozen,
-    Preprocessing,
-    PresetName,
-    Settings,
-    assignments,
-    merged,
-    preprocessing,
-    read_yaml,
-    settings,
-    validated,
-)
+from pseudohealthy.config import Frozen, Preprocessing, PresetName, Settings, preprocessing, settings
+from pseudohealthy.data.layouts import Layout
+from pseudohealthy.settings_files import assignments, merged, read_yaml, validated
 
 TRAINABLE = tuple(name for name, method in METHODS.items() if method.role != "judge")
 SYNTHESIS = tuple(name for name, method in METHODS.items() if method.can("synthesize"))
@@ -91,7 +82,7 @@ class Data(Frozen):
     """
 
     phantom: Phantoms | None = None
-    layout: Literal["auto", "bids", "brats", "isles"] = "auto"
+    layout: Layout = "auto"
     choose: int | None = Field(None, gt=0)
     fractions: tuple[float, float, float] = (0.6, 0.15, 0.25)
     seed: int = Field(0, ge=0)

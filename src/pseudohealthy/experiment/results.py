@@ -25,7 +25,7 @@ from pseudohealthy.experiment.config import Experiment
 from pseudohealthy.experiment.steps import DONE, SELECTION, Step
 from pseudohealthy.files import of_tsv
 from pseudohealthy.provenance import provenance
-from pseudohealthy.training.loop import CLOCK
+from pseudohealthy.training.run_folder import CLOCK
 
 JUDGED = tuple(key for key in TESTED if rests_on_judge(key))
 ROW = [field.name for field in fields(Row)]  # columns that say which row a line is of

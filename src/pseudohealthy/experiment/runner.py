@@ -18,7 +18,7 @@ from pseudohealthy.assessment.judge_selection import BEST, select_judge
 from pseudohealthy.assessment.measure import measure
 from pseudohealthy.assessment.predictors import Memory, Predictor
 from pseudohealthy.assessment.protocol import EvaluationProtocol, read_judged, write_references
-from pseudohealthy.config import Settings, validated
+from pseudohealthy.config import Settings
 from pseudohealthy.data.cohort import chosen, read_cohort
 from pseudohealthy.data.prepare import prepare
 from pseudohealthy.data.prepared import Prepared
@@ -32,6 +32,7 @@ from pseudohealthy.experiment.steps import DONE, SELECTION, STAGES, Kind, Step, 
 from pseudohealthy.files import as_tsv, inside, make_folder, of_tsv, write_arrays, write_json, write_text
 from pseudohealthy.phantom.dataset import make_phantoms
 from pseudohealthy.provenance import provenance
+from pseudohealthy.settings_files import validated
 from pseudohealthy.synthesis.model import Model, device_of
 from pseudohealthy.training.loop import train
 

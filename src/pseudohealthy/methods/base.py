@@ -1,4 +1,4 @@
-"""What a method must offer the training loop."""
+"""The interface between a method and the training loop."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pseudohealthy.sampling.batch import Batch, Need
 
 @dataclass(frozen=True)
 class LossTerms:
-    """What the generators' side minimises in one step.
+    """The generators' loss of one step, term by term.
 
     Attributes:
         losses: each term by its name in the paper, unweighted, a scalar.
         weights: its lambda.
-        fakes: what the discriminators are to be shown, by its formula in the paper.
+        fakes: generated images `(N, 1, H, W)` for the discriminators, by their formula in the paper.
     """
 
     losses: Mapping[str, Tensor]
@@ -36,17 +36,17 @@ class LossTerms:
 
 
 class Method(nn.Module, ABC):
-    """Networks and what each of them minimises. One without discriminators has no fakes either.
+    """The networks of a method and their losses. One without discriminators generates no fakes.
 
     Attributes:
-        needs: what the method draws beside pathological slices.
+        needs: the parts of a batch that the method uses beside pathological slices.
         generators: the networks that share one optimiser, by the paper's letter.
-        discriminators: the networks that have one each, by the paper's symbol.
-        warm_up_needs: what each batch of a step of the warm-up holds; none: the method has no warm-up. The
-            first batch is of synthetic lesions where it needs "synthetic".
-        unpooled: fakes that are shown as they are made, never past ones in their place: those of which
-            `discriminator_losses` weighs each sample by something of its own image.
-        averaged: whether weights kept on the way are those averaged over steps, not the raw ones.
+        discriminators: the networks that have an optimiser each, by the paper's symbol.
+        warm_up_needs: the parts of each batch of a warm-up step; none: the method has no warm-up. The first
+            batch is of synthetic lesions where it needs "synthetic".
+        unpooled: names of the fakes that bypass the pool of earlier ones: `discriminator_losses` weighs each
+            of them by something of its own image.
+        averaged: whether snapshots are of the weights averaged over steps, not of the raw ones.
     """
 
     needs: frozenset[Need]
@@ -58,14 +58,14 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def generator_terms(self, batch: Batch) -> LossTerms:
-        """The generators' side of one step."""
+        """The generators' losses of one step."""
 
     def warm_up_terms(self, *batches: Batch) -> LossTerms:
-        """The generators' side of one step of the warm-up, on a batch for each of `warm_up_needs`."""
+        """The generators' losses of one step of the warm-up, on a batch for each of `warm_up_needs`."""
         raise NotImplementedError(f"{type(self).__name__} has no warm-up")
 
     def fakes(self, batch: Batch) -> dict[str, Tensor]:  # noqa: ARG002
-        """What the generators make for the discriminators, by its formula in the paper."""
+        """Generated images for the discriminators, by their formula in the paper."""
         return {}
 
     def discriminator_losses(
@@ -73,15 +73,19 @@ class Method(nn.Module, ABC):
         batch: Batch,  # noqa: ARG002
         fakes: Mapping[str, Tensor],  # noqa: ARG002
     ) -> dict[str, Tensor]:
-        """Each discriminator's loss, by its symbol, on the batch's real images and `fakes`, detached.
+        """Each discriminator's loss, by its symbol, on the batch's real images and the detached `fakes`.
 
-        One of which no fakes are there, as in a warm-up, has no loss.
+        A discriminator without fakes among them, as in a warm-up, has no loss.
         """
         return {}
 
 
 def require(value: Tensor | None) -> Tensor:
-    """A part of the batch that the method's `needs` name."""
+    """`value`, a part of the batch that the method's `needs` name.
+
+    Raises:
+        ValueError: the batch was drawn without it.
+    """
     if value is None:
         raise ValueError("the batch lacks a part that the method needs; draw it with the method's `needs`")
     return value

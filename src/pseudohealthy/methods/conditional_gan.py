@@ -14,10 +14,10 @@ from pseudohealthy.sampling.batch import Batch
 
 
 class ConditionalGAN(Method):
-    """G makes healthy images of pathological ones, and D_x alone says what is healthy (section 4).
+    """G makes healthy images of pathological ones, trained against D_x alone (section 4).
 
     Args:
-        networks: widths and flavours.
+        networks: widths and variants.
         losses: the form of the adversarial loss.
     """
 
@@ -39,6 +39,6 @@ class ConditionalGAN(Method):
         return LossTerms({"L_GAN": loss}, {"L_GAN": self.losses.gan_image}, fakes)
 
     def discriminator_losses(self, batch: Batch, fakes: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """D_x's side of L_GAN."""
+        """D_x's loss, the other side of L_GAN."""
         D_x, x_h = self.discriminators["D_x"], require(batch.x_h)
         return {"D_x": self.adversarial.discriminator_loss(D_x, x_h, [fakes["G(x_p)"]])}

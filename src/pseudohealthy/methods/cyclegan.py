@@ -18,7 +18,7 @@ class CycleGAN(Method):
     """G: pathological to healthy, F: healthy to pathological, and a discriminator for each kind (section 4).
 
     Args:
-        networks: widths and flavours; G and F are alike.
+        networks: widths and variants; G and F are alike.
         losses: weights and forms.
     """
 
@@ -55,7 +55,7 @@ class CycleGAN(Method):
         return LossTerms(losses, weights, fakes)
 
     def discriminator_losses(self, batch: Batch, fakes: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """D_x tells healthy slices from G's, D_p pathological ones from F's."""
+        """D_x separates healthy slices from G's, D_p pathological ones from F's."""
         D_x, D_p = self.discriminators["D_x"], self.discriminators["D_p"]
         return {
             "D_x": self.adversarial.discriminator_loss(D_x, require(batch.x_h), [fakes["G(x_p)"]]),

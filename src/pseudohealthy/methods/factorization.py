@@ -1,4 +1,4 @@
-"""The paper's method: G, S and R in two cycles (sections 3.3 and 3.4 of the paper)."""
+"""The paper's method: generator G, segmentor S and reconstructor R in two cycles (its sections 3.3, 3.4)."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ OWN_MASKS: Mapping[Supervision, tuple[frozenset[Need], ...]] = {
 
 
 class Factorization(Method):
-    """Pathology factorised into a healthy image and a mask, recombined by R.
+    """A pathological image factorised into a healthy image (G) and a mask (S), recombined by R.
 
     Args:
-        networks: widths and flavours.
+        networks: widths and variants.
         losses: weights and forms.
         supervision: S learns from its image's own mask (L_Seg), from masks of other volumes (L_GAN2), or
             from its own where the image's volume has one and else from those of others.
@@ -60,7 +60,7 @@ class Factorization(Method):
         self.needs |= {"synthetic"} if losses.synthetic_supervision else set()
         self.needs |= {"lesion_free"} if losses.healthy_identity else set()
         mixed = supervision == "semi_supervised" or (supervision == "unpaired" and "synthetic" in self.needs)
-        if mixed:  # a past mask would be weighed as another image's
+        if mixed:  # an earlier mask would get the weight of another image
             self.unpooled = frozenset({"S(x_p)"})
         self.generators = nn.ModuleDict(
             {
@@ -69,18 +69,18 @@ class Factorization(Method):
                 "S": network_builders.segmentor(networks),
             }
         )
-        critics = ("D_x",) if supervision == "paired" else ("D_x", "D_m")
-        self.discriminators = network_builders.discriminators(networks, *critics)
+        symbols = ("D_x",) if supervision == "paired" else ("D_x", "D_m")
+        self.discriminators = network_builders.discriminators(networks, *symbols)
         if losses.lesion_crop_adversarial:
             self.discriminators["D_l"] = network_builders.patch_discriminator(networks)
-            self.unpooled |= {CROPS}  # each is shown beside the truth of its own place
+            self.unpooled |= {CROPS}  # each is compared with the healthy slice in its own place
         if losses.synthetic_supervision:
             of_synthetic: frozenset[Need] = frozenset({"synthetic"})
             of_synthetic |= {"lesion_free"} if losses.healthy_identity else set()
             self.warm_up_needs = (of_synthetic, *OWN_MASKS[supervision])
 
     def fakes(self, batch: Batch) -> dict[str, Tensor]:
-        """G(x_p) and R(x_h, 0) for D_x; S(x_p) for D_m and crops of G(x_p) for D_l, where there are those."""
+        """G(x_p) and R(x_h, 0) for D_x; S(x_p) for D_m and crops of G(x_p) for D_l, where it has them."""
         G, R, S = (self.generators[name] for name in "GRS")
         x_p, x_h = require(batch.x_p), require(batch.x_h)
         made = {"G(x_p)": G(x_p), "R(x_h,0)": R(x_h, torch.zeros_like(x_h))}
@@ -99,7 +99,7 @@ class Factorization(Method):
         # Cycle P-H
         x_tilde_h = fakes["G(x_p)"]
         m_tilde_p = fakes["S(x_p)"] if "S(x_p)" in fakes else S(x_p)
-        x_hat_p = R(self._noisy(x_tilde_h), m_tilde_p)
+        x_hat_p = R(self._with_noise(x_tilde_h), m_tilde_p)
         # Cycle H-H
         x_tilde = fakes["R(x_h,0)"]
         m_hat_h, x_hat_h = S(x_tilde), G(x_tilde)
@@ -112,20 +112,21 @@ class Factorization(Method):
             "L_GAN1": gan_p * generator_loss(D_x, x_tilde_h) + gan_h * generator_loss(D_x, x_tilde),
             **self._mask_losses(batch, x_tilde_h, m_tilde_p),
             **self._synthetic_losses(batch, x_tilde_h, fakes),
-            **self._clean_losses(x_tilde_h),
-            **self._keeping_losses(batch),
+            **self._residual_lesion_losses(x_tilde_h),
+            **self._healthy_identity_losses(batch),
         }
         return LossTerms(losses, self._weights(), fakes)
 
     def discriminator_losses(self, batch: Batch, fakes: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """D_x's side of L_GAN1 (real counted once a cycle), D_m's of L_GAN2, and D_l's of L_Crop."""
+        """The losses of D_x (real images counted once a cycle), D_m and D_l: L_GAN1, L_GAN2 and L_Crop."""
         discriminator_loss, losses = self.adversarial.discriminator_loss, {}
         if "G(x_p)" in fakes:
             images = [fakes["G(x_p)"], fakes["R(x_h,0)"]]
             losses["D_x"] = discriminator_loss(self.discriminators["D_x"], require(batch.x_h), images)
         if "S(x_p)" in fakes:
-            real, fake = self._shown(require(batch.m)), self._shown(fakes["S(x_p)"])
-            losses["D_m"] = discriminator_loss(self.discriminators["D_m"], real, [fake], 1 - self._own(batch))
+            real, fake = (self._for_discriminator(m) for m in (require(batch.m), fakes["S(x_p)"]))
+            weight = 1 - self._own_mask_weight(batch)
+            losses["D_m"] = discriminator_loss(self.discriminators["D_m"], real, [fake], weight)
         if CROPS in fakes:
             real = lesion_crops(require(batch.truth), require(batch.m_p))
             losses["D_l"] = self.hinge.discriminator_loss(
@@ -134,78 +135,79 @@ class Factorization(Method):
         return losses
 
     def warm_up_terms(self, *batches: Batch) -> LossTerms:
-        """What G and S can be taught directly: no cycle, no R, no D_x and no D_m.
+        """The supervised losses of G and S: no cycle, no R, no D_x and no D_m.
 
         Args:
-            batches: synthetic lesions alone, from which G learns, with slices without a lesion for S; then,
-                but not for an unpaired method, real images with their masks, from which S learns.
+            batches: first images with a synthetic lesion, for G, and slices without a lesion, for S; then,
+                but not for an unpaired method, real images with their masks, for S.
         """
         synthetic, of_masks = batches[0], batches[-1]
         x_tilde_h = self.generators["G"](require(synthetic.x_p))
         fakes = self._crops(synthetic, x_tilde_h)
         losses = {
             **self._synthetic_losses(synthetic, x_tilde_h, fakes),
-            **self._warm_up_of_segmentor(of_masks, synthetic.x_k),
+            **self._segmentor_warm_up_losses(of_masks, synthetic.x_k),
         }
         return LossTerms(losses, self._weights(), fakes)
 
-    def _warm_up_of_segmentor(self, batch: Batch, x_k: Tensor | None) -> dict[str, Tensor]:
-        """L_Seg, and S's part of L_HealthyIdentity in a random half of the images: S runs once, not twice."""
+    def _segmentor_warm_up_losses(self, batch: Batch, x_k: Tensor | None) -> dict[str, Tensor]:
+        """L_Seg and S's part of L_HealthyIdentity, each in a random half of the images: S runs once."""
         x, m_p, S = require(batch.x_p), require(batch.m_p), cast(Segmentor, self.generators["S"])
         if x_k is None:
-            return {"L_Seg": soft_dice(S(x), m_p, self.losses.dice, self._own(batch))}
+            return {"L_Seg": soft_dice(S(x), m_p, self.losses.dice, self._own_mask_weight(batch))}
         lesion = (noise_like(x[..., :1, :1]) > 0).to(x.dtype)
         logits = S.logits(lesion * x + (1 - lesion) * x_k)
-        return {  # each weighs as if all the images were its own
-            "L_Seg": soft_dice(logits.sigmoid(), m_p, self.losses.dice, 2 * lesion * self._own(batch)),
+        weight = 2 * lesion * self._own_mask_weight(batch)  # twice, for half of the images
+        return {
+            "L_Seg": soft_dice(logits.sigmoid(), m_p, self.losses.dice, weight),
             "L_HealthyIdentity": (2 * (1 - lesion) * F.softplus(logits)).mean(),
         }
 
     def _mask_losses(self, batch: Batch, x_tilde_h: Tensor, m_tilde_p: Tensor) -> dict[str, Tensor]:
         """L_Seg over the images with a mask of their own, L_GAN2 over those without."""
-        own, losses = self._own(batch), {}
+        own, losses = self._own_mask_weight(batch), {}
         if self.supervision != "unpaired" or batch.synthetic is not None:
             m_p = require(batch.m_p)
             losses["L_Seg"] = soft_dice(m_tilde_p, m_p, self.losses.dice, own)
             if self.losses.identity_outside_lesion:
-                kept = own * (1 - m_p)
-                losses["L_IdentityOutside"] = l1(kept * x_tilde_h, kept * require(batch.x_p))
+                outside = own * (1 - m_p)
+                losses["L_IdentityOutside"] = l1(outside * x_tilde_h, outside * require(batch.x_p))
         if "D_m" in self.discriminators:
-            D_m = self.discriminators["D_m"]
-            losses["L_GAN2"] = self.adversarial.generator_loss(D_m, self._shown(m_tilde_p), 1 - own)
+            D_m, m = self.discriminators["D_m"], self._for_discriminator(m_tilde_p)
+            losses["L_GAN2"] = self.adversarial.generator_loss(D_m, m, 1 - own)
         return losses
 
     def _synthetic_losses(
         self, batch: Batch, x_tilde_h: Tensor, fakes: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """What is known of G's image under synthetic lesions, whose truth is there."""
+        """Losses of G's images of synthetic lesions against the healthy slices under them."""
         if batch.synthetic is None:
             return {}
-        known, m_p = _synthetic(batch), require(batch.m_p)
-        made, truth = known * x_tilde_h, known * require(batch.truth)
-        losses = {"L_Synthetic": l1(made, truth) + l1_inside(made, truth, m_p)}
+        weight, m_p = _synthetic(batch), require(batch.m_p)
+        output, truth = weight * x_tilde_h, weight * require(batch.truth)
+        losses = {"L_Synthetic": l1(output, truth) + l1_inside(output, truth, m_p)}
         if self.losses.gradient:
-            losses["L_Gradient"] = gradient_l1_inside(made, truth, m_p)
+            losses["L_Gradient"] = gradient_l1_inside(output, truth, m_p)
         if "D_l" in self.discriminators:
-            losses["L_Crop"] = self.hinge.generator_loss(self.discriminators["D_l"], fakes[CROPS], known)
+            losses["L_Crop"] = self.hinge.generator_loss(self.discriminators["D_l"], fakes[CROPS], weight)
         return losses
 
     def _crops(self, batch: Batch, x_tilde_h: Tensor) -> dict[str, Tensor]:
-        """What D_l is shown of G's image, where there is a D_l."""
+        """Crops of G's images for D_l; nothing where the method has no D_l."""
         if "D_l" not in self.discriminators:
             return {}
         return {CROPS: lesion_crops(x_tilde_h, require(batch.m_p))}
 
-    def _clean_losses(self, x_tilde_h: Tensor) -> dict[str, Tensor]:
-        """S is to find no disease in G's image."""
+    def _residual_lesion_losses(self, x_tilde_h: Tensor) -> dict[str, Tensor]:
+        """The lesion that S, frozen, finds in G's image."""
         if not self.losses.residual_lesion:
             return {}
         S = cast(Segmentor, self.generators["S"])
         with frozen(S):
             return {"L_ResidualLesion": F.softplus(S.logits(x_tilde_h)).mean()}  # -log(1 - S)
 
-    def _keeping_losses(self, batch: Batch) -> dict[str, Tensor]:
-        """A slice without disease is to stay as it is, and S is to find nothing there."""
+    def _healthy_identity_losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The change that G makes to slices without a lesion, and the lesion that S finds there."""
         if batch.x_k is None:
             return {}
         x_k, S = batch.x_k, cast(Segmentor, self.generators["S"])
@@ -225,19 +227,19 @@ class Factorization(Method):
             "L_HealthyIdentity": self.losses.healthy_identity,
         }
 
-    def _own(self, batch: Batch) -> SampleWeight:
-        """1 for an image that S learns from by its own mask, 0 for one that it does not."""
+    def _own_mask_weight(self, batch: Batch) -> SampleWeight:
+        """1 for an image whose own mask S learns from, 0 for any other."""
         if self.supervision == "paired":
             return 1.0
         known = [part for part in (batch.labelled, batch.synthetic) if part is not None]
         return torch.stack(known).any(0).float().view(-1, 1, 1, 1) if known else 0.0
 
-    def _noisy(self, x: Tensor) -> Tensor:
-        """`x` as R sees it; without noise nothing is drawn."""
+    def _with_noise(self, x: Tensor) -> Tensor:
+        """`x`, the input of R, with the noise of `losses.cycle_noise`; at 0 nothing is drawn."""
         noise = self.losses.cycle_noise
         return x + noise * noise_like(x) if noise else x
 
-    def _shown(self, m: Tensor) -> Tensor:
+    def _for_discriminator(self, m: Tensor) -> Tensor:
         return discriminator_input(m, self.losses.mask_discriminator_input)
 
 

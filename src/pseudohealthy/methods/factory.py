@@ -1,4 +1,4 @@
-"""A method by its name."""
+"""The class of each method, by its name."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ class Inpainting(Method):
     """I learns on healthy slices with holes of the shapes of real lesions (section 6, controls).
 
     Args:
-        networks: I's width (S's) and flavour.
-        losses: of no use here; methods are made alike.
+        networks: I's width (S's) and variant.
+        losses: unused; all methods are built from the same arguments.
     """
 
     def __init__(self, networks: Networks, losses: Losses) -> None:  # noqa: ARG002

@@ -16,12 +16,12 @@ from pseudohealthy.sampling.batch import Batch
 
 
 class Judge(Method):
-    """f_pre: counts the disease that is left in a synthetic image.
+    """f_pre: segments the lesion that is left in a pseudo-healthy image.
 
     Args:
-        networks: S's width and flavour.
+        networks: S's width and variant.
         losses: the form of Dice, and the weights of cross-entropy in slices with and without a lesion. Where
-            that of slices without is 0, none are drawn: a judge that has seen lesions only.
+            the weight of slices without a lesion is 0, none are drawn.
     """
 
     averaged = True
@@ -34,7 +34,7 @@ class Judge(Method):
         self.discriminators = nn.ModuleDict()
 
     def generator_terms(self, batch: Batch) -> LossTerms:
-        """`L_Seg`, cross-entropy beside it, and `-log(1 - S(x_k))`, where the settings ask for them."""
+        """`L_Seg`, and where their weights are above 0, cross-entropy and `-log(1 - S(x_k))`."""
         S = cast(Segmentor, self.generators["S"])
         m_p = require(batch.m_p)
         logits = S.logits(require(batch.x_p))

@@ -1,6 +1,6 @@
 """The terms that the losses of section 3 of `docs/method.md` are made of, each a mean over a batch.
 
-A `share` weighs the samples of a batch, `(N, 1, 1, 1)`: 0 leaves one out, and the mean is still over all N.
+A `weight` `(N, 1, 1, 1)` is that of each sample: 0 leaves it out, and the mean is still over all N.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ def gradient_l1_inside(output: Tensor, target: Tensor, m: Tensor) -> Tensor:
     return (total / count.clamp(min=1)).mean()
 
 
-def least_squares(judged: Tensor, target: float, share: SampleWeight = 1.0) -> Tensor:
+def least_squares(output: Tensor, target: float, weight: SampleWeight = 1.0) -> Tensor:
     """`(D(.) - target)^2`, a mean over patches; real is 1, fake is 0 (Mao 2017)."""
-    return (share * (judged - target).square()).mean()
+    return (weight * (output - target).square()).mean()
 
 
 def soft_dice(
-    m: Tensor, target: Tensor, form: Literal["plain", "squared"] = "plain", share: SampleWeight = 1.0
+    m: Tensor, target: Tensor, form: Literal["plain", "squared"] = "plain", weight: SampleWeight = 1.0
 ) -> Tensor:
     """`1 - (2 sum(p m) + 0.1) / (sum p + sum m + 0.1)` of each sample `(N, 1, H, W)`, then their mean.
 
@@ -63,21 +63,22 @@ def soft_dice(
         m: soft mask in [0, 1].
         target: mask in {0, 1}.
         form: denominators as they are, or squared (Milletari 2016).
-        share: of each sample.
+        weight: of each sample.
     """
     axes = (1, 2, 3)
     both = (m * target).sum(axes, keepdim=True)
     if form == "squared":
         m, target = m.square(), target.square()
     dice = (2 * both + SMOOTH) / (m.sum(axes, keepdim=True) + target.sum(axes, keepdim=True) + SMOOTH)
-    return (share * (1 - dice)).mean()
+    return (weight * (1 - dice)).mean()
 
 
 def discriminator_input(m: Tensor, form: Literal["soft", "noise", "straight_through"]) -> Tensor:
-    """A mask as D_m is shown it: soft and binary masks are told apart trivially, unless this hides it.
+    """A mask `(N, 1, H, W)` in the form in which the discriminator of masks, D_m, gets it.
 
-    "noise" puts the same small noise on real and inferred masks; "straight_through" shows the binary mask
-    and passes its gradient to the soft one.
+    D_m could separate soft from binary masks by their values alone. "noise" adds the same small noise to real
+    and inferred masks; "straight_through" gives the binary mask, whose gradient goes to the soft one; "soft"
+    leaves the mask as it is.
     """
     if form == "noise":
         return m + MASK_NOISE * noise_like(m)
@@ -96,12 +97,12 @@ def noise_like(x: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
-    """What is computed meanwhile passes its gradient through `network`, which gets none itself."""
-    learning = [p for p in network.parameters() if p.requires_grad]
-    for parameter in learning:
+    """Inside, gradients flow through `network` to its inputs, and its own parameters get none."""
+    trainable = [p for p in network.parameters() if p.requires_grad]
+    for parameter in trainable:
         parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in learning:
+        for parameter in trainable:
             parameter.requires_grad_(True)

@@ -1,4 +1,4 @@
-"""The networks of Tables 2-4 as the settings want them, for every method alike."""
+"""The networks of Tables 2-4, built from the settings, for every method alike."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pseudohealthy.networks.segmentor import Segmentor
 
 
 def generator(networks: Networks) -> Generator:
-    """G, and CycleGAN's F."""
+    """The generator G, and CycleGAN's F."""
     return Generator(
         networks.width,
         norm=networks.norm,
@@ -25,24 +25,24 @@ def generator(networks: Networks) -> Generator:
 
 
 def reconstructor(networks: Networks) -> Reconstructor:
-    """R."""
+    """The reconstructor R."""
     return Reconstructor(
         networks.width, norm=networks.norm, output_mode=networks.output_mode, long_skips=networks.long_skips
     )
 
 
 def segmentor(networks: Networks) -> Segmentor:
-    """S, and the judge."""
+    """The segmentor S, and the judge's."""
     return Segmentor(networks.segmentor_width, norm=networks.norm, residual=networks.segmentor_residual)
 
 
 def inpainter(networks: Networks) -> Inpainter:
-    """I, of S's width."""
+    """The inpainter I, of S's width."""
     return Inpainter(networks.segmentor_width, norm=networks.norm, residual=networks.segmentor_residual)
 
 
 def discriminators(networks: Networks, *symbols: str) -> nn.ModuleDict:
-    """D_x and the like, one each."""
+    """Discriminators of whole images or masks (D_x, D_m, D_p), one for each symbol."""
     width, norm, activation = networks.discriminator_width, networks.norm, networks.discriminator_activation
     return nn.ModuleDict(
         {symbol: Discriminator(width, norm=norm, activation=activation) for symbol in symbols}
@@ -50,5 +50,5 @@ def discriminators(networks: Networks, *symbols: str) -> nn.ModuleDict:
 
 
 def patch_discriminator(networks: Networks) -> PatchDiscriminator:
-    """D_l."""
+    """D_l, the discriminator of lesion crops."""
     return PatchDiscriminator(networks.discriminator_width)

@@ -13,9 +13,9 @@ Activation = Literal["sigmoid", "linear"]
 
 
 class Discriminator(nn.Module):
-    """D_x, D_m or D_p: `(N, 1, H, W)` to a map of "real" per patch, `(N, 1, H/16, W/16)` (Table 4).
+    """D_x, D_m or D_p: `(N, 1, H, W)` to a score per patch, `(N, 1, H/16, W/16)`, higher for real (Table 4).
 
-    The last convolution keeps 13 x 10 with an even kernel, so it pads one before and two behind.
+    The last convolution has an even kernel and leaves the size as it is, so it pads one before, two behind.
 
     Args:
         width: channels of the first convolution (32 in the paper, 2.70 M parameters).
@@ -39,6 +39,6 @@ class Discriminator(nn.Module):
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """How real each patch of `x` looks, `(N, 1, H/16, W/16)`."""
+        """The score of each patch of `x`, higher for a real one, `(N, 1, H/16, W/16)`."""
         out: Tensor = self.output(self.patches(x)).float()
         return out.sigmoid() if self.bounded else out

@@ -19,7 +19,7 @@ from pseudohealthy.networks.midline import mirrored
 
 RESIDUAL_BLOCKS = 6
 
-GATE_BIAS = -2.0  # an untrained gate shows an eighth of what is painted
+GATE_BIAS = -2.0  # sigmoid(-2) = 0.12: an untrained generator's image is mostly its input
 
 OutputMode = Literal["image", "residual", "gated"]
 
@@ -33,12 +33,12 @@ class Generator(nn.Module):
         width: channels of the first convolution (32 in the paper, 1.96 M parameters).
         inputs: image channels; the reconstructor takes two.
         norm: "instance" per channel, or "layer" over all axes.
-        output_mode: "image" paints the whole image; "residual" what is added to the input's first channel, so
-            that the network need not learn first to copy; "gated" paints an image and a gate in [0, 1] that
-            says how much of it is shown in place of that channel, so that texture goes too.
-        long_skips: the encoder's features are put beside the decoder's of the same size.
-        mirrored_input: the encoder sees the input's first channel mirrored about the brain's midline, too;
-            it is made here, of the input alone.
+        output_mode: "image" puts out the whole image; "residual" a difference that is added to the input's
+            first channel, so that the network need not learn to copy; "gated" an image and a gate in [0, 1]
+            that blends it with that channel, so that texture is replaced too.
+        long_skips: the encoder's features are concatenated with the decoder's of the same size.
+        mirrored_input: the encoder also gets the input's first channel mirrored about the brain's midline,
+            which is computed here.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Generator(nn.Module):
         mirrored_input: bool = False,
     ) -> None:
         super().__init__()
-        self.form, self.long_skips, self.mirrored_input = output_mode, long_skips, mirrored_input
+        self.output_mode, self.long_skips, self.mirrored_input = output_mode, long_skips, mirrored_input
         beside = 2 if long_skips else 1
         self.encoder = nn.Sequential(
             ConvBlock(inputs + mirrored_input, width, 7, norm=norm),
@@ -72,12 +72,12 @@ class Generator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The image of `x`, `(N, 1, H, W)` in [0, 1]."""
         out: Tensor = self.output(self._decoded(x)).float()
-        if self.form == "residual":
+        if self.output_mode == "residual":
             return clamp_straight_through(x[:, :1] + out.tanh())
-        painted = out.sigmoid()
-        if self.form == "gated":
-            return torch.lerp(x[:, :1].float(), painted[:, :1], painted[:, 1:])
-        return painted
+        out = out.sigmoid()
+        if self.output_mode == "gated":
+            return torch.lerp(x[:, :1].float(), out[:, :1], out[:, 1:])
+        return out
 
     def _decoded(self, x: Tensor) -> Tensor:
         """The last features, `(N, width, H, W)`, or twice as many with skips."""

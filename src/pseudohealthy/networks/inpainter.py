@@ -1,4 +1,4 @@
-"""The inpainter I: an image with a hole to what may have been there."""
+"""The inpainter I: an image with a hole to the image with the hole filled in."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pseudohealthy.networks.segmentor import Residual, Segmentor
 class Inpainter(nn.Module):
     """I: `((1 - m) x, m) -> x`, two `(N, 1, H, W)` in [0, 1] to one; a U-Net of S's structure.
 
-    The hole is made here, so that whoever calls it, the network never sees what was inside. What the U-Net
-    gives is the difference from the mean of the tissue around: its norms forget how bright a scan is.
+    The hole is cut out here, so that the U-Net never gets what was inside. Its output is a difference from
+    the mean of the tissue around, since its norms remove the brightness of a scan.
 
     Args:
         width: channels of the first level.
         norm: "instance" per channel, or "layer" over all axes.
-        residual: how a level's input joins its output.
+        residual: how a level's input is joined to its output.
     """
 
     def __init__(self, width: int = 32, *, norm: Norm = "instance", residual: Residual = "add") -> None:

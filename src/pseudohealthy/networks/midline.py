@@ -1,18 +1,18 @@
-"""A slice mirrored about its brain's midline: what the other hemisphere has in each place."""
+"""A slice mirrored about its brain's midline."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-TISSUE = 0.05  # of [0, 1]: what is darker is background, which in a network's own images is not quite 0
+TISSUE = 0.05  # of [0, 1]: darker pixels are background, which in a network's output is not exactly 0
 
 
 def mirrored(x: Tensor) -> Tensor:
     """Slices `(N, 1, H, W)` in [0, 1] with left and right exchanged about the mean column of each brain.
 
-    The midline is rounded to half a column, so that every value is a pixel's own; what would come from beside
-    the image is 0. Its operations are those that ONNX and OpenVINO have too: a graph gives exactly this.
+    The midline is rounded to half a column, so that nothing is interpolated; pixels from outside the image
+    are 0. All operations exist in ONNX and OpenVINO too, and exported graphs give exactly the same values.
     """
     columns = torch.arange(x.shape[3], device=x.device)
     source = (_both_sides(x, columns) - columns).expand_as(x)

@@ -1,4 +1,4 @@
-"""A discriminator of small patches, for the texture of what is put in a lesion's place."""
+"""The discriminator D_l of small patches, for the texture of G's image where the lesion was."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch.nn.utils.parametrizations import spectral_norm
 from pseudohealthy.networks.blocks import activation, initialise
 
 KERNEL = 4
-STRIDES = (2, 2, 1, 1)  # a field of 34 pixels
+STRIDES = (2, 2, 1, 1)  # a receptive field of 34 pixels
 
 
 class PatchDiscriminator(nn.Module):
-    """D_l: `(N, 1, H, W)` to a map of how real each patch of 34 x 34 pixels looks, unbounded.
+    """D_l: `(N, 1, H, W)` to a score per patch of 34 x 34 pixels, higher for real, unbounded.
 
     The PatchGAN of Isola 2017 with two strided convolutions; spectral norm (Miyato 2018) in place of other
     norms, so that every patch is judged by itself and the hinge loss needs no penalty.
@@ -36,6 +36,6 @@ class PatchDiscriminator(nn.Module):
                 spectral_norm(layer)
 
     def forward(self, x: Tensor) -> Tensor:
-        """How real each patch of `x` looks, `(N, 1, H/4 - 2, W/4 - 2)`."""
+        """The score of each patch of `x`, higher for a real one, `(N, 1, H/4 - 2, W/4 - 2)`."""
         out: Tensor = self.layers(x).float()
         return out

@@ -15,8 +15,8 @@ class Reconstructor(nn.Module):
     Args:
         width: channels of the first convolution (32 in the paper).
         norm: "instance" per channel, or "layer" over all axes.
-        output_mode: "image" paints the whole image; "residual" what the lesion adds to `x~_h`; "gated" an
-            image and where it is shown in place of `x~_h`.
+        output_mode: "image" puts out the whole image; "residual" the difference that is added to `x~_h`;
+            "gated" an image and a gate that blends it with `x~_h`.
         long_skips: as in the generator.
     """
 
@@ -32,6 +32,6 @@ class Reconstructor(nn.Module):
         self.body = Generator(width, inputs=2, norm=norm, output_mode=output_mode, long_skips=long_skips)
 
     def forward(self, x: Tensor, m: Tensor) -> Tensor:
-        """The image `x` with disease where `m` says, `(N, 1, H, W)` in [0, 1]."""
+        """The image `x` with a lesion where `m` is 1, `(N, 1, H, W)` in [0, 1]."""
         out: Tensor = self.body(torch.cat([x, m], dim=1))
         return out

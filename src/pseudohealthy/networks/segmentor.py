@@ -17,8 +17,8 @@ Residual = Literal["add", "concatenate"]
 class Level(nn.Module):
     """Two 3x3 convolutions and a residual connection around them, `(N, C, H, W)` to `(N, C', H, W)`.
 
-    "add" adds the input (through a 1x1 projection where widths differ); "concatenate" puts input and output
-    side by side and projects them to C'.
+    "add" adds the input (through a 1x1 projection where widths differ); "concatenate" joins input and output
+    along the channels and projects them to C'.
     """
 
     def __init__(self, inputs: int, outputs: int, *, norm: Norm, residual: Residual) -> None:
@@ -68,11 +68,11 @@ class Segmentor(nn.Module):
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Where `x` shows disease, `(N, 1, H, W)` in [0, 1]."""
+        """The lesion probability of each pixel of `x`, `(N, 1, H, W)` in [0, 1]."""
         return self.logits(x).sigmoid()
 
     def logits(self, x: Tensor) -> Tensor:
-        """The same before the sigmoid, for losses that must not saturate with it."""
+        """The output before the sigmoid, `(N, 1, H, W)`, for losses that must not saturate with it."""
         skips = []
         for level in self.down:
             x = level(x)

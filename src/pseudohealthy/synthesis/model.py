@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pseudohealthy.catalogue.methods import NETWORK_NAMES, Ability, abilities
-from pseudohealthy.config import Preprocessing, Settings, validated
+from pseudohealthy.config import Preprocessing, Settings
 from pseudohealthy.errors import InputError
 from pseudohealthy.methods.factory import build
+from pseudohealthy.settings_files import validated
 from pseudohealthy.synthesis import backends
 from pseudohealthy.synthesis.bundled_weights import provenance
 from pseudohealthy.synthesis.tiles import by_tiles
 from pseudohealthy.training.checkpoint import load_weights
-from pseudohealthy.training.weights import read_config
+from pseudohealthy.training.weights import CONFIG, read_config
 
 THRESHOLD = 0.5  # of the segmentor's probability, above which a voxel is lesion
 SLICES_AT_ONCE = 8  # on a graphics card
@@ -60,8 +61,9 @@ class Model:
             InputError: not a weights folder, damaged, no such device, or a backend that is not installed.
         """
         about, config = provenance(folder), read_config(folder)
-        settings = validated(Settings, config["settings"], f"{folder}/config.json")
-        preprocessing = validated(Preprocessing, config.get("preprocessing"), f"{folder}/config.json")
+        path = str(folder / CONFIG)
+        settings = validated(Settings, config["settings"], path, written=folder)
+        preprocessing = validated(Preprocessing, config.get("preprocessing"), path, written=folder)
         where = device_of("cpu" if device == "auto" and backend not in ("auto", "torch") else device)
         backends.validate(backend, where)
         networks = build(settings).generators

@@ -1,1 +1,1 @@
-"""The one training loop, its checkpoints and its log."""
+"""The one training loop, and the folder that a run writes."""

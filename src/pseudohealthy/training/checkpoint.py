@@ -1,4 +1,4 @@
-"""Weights to use, and the state to resume from: each whole or absent, and nothing in them is executed."""
+"""Weights and the state to resume from: each file is whole or absent, and reading one executes no code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pseudohealthy.training.weights import CARD, CONFIG, FORMAT, WEIGHTS, card
 
 
 def save_weights(folder: Path, networks: nn.ModuleDict, config: Mapping[str, Any]) -> None:
-    """Write a model folder: `model.safetensors` (config in its metadata), `config.json`, `README.md` (card).
+    """Write a weights folder: `model.safetensors` (with the config), `config.json`, `README.md` (a card).
 
     Args:
         folder: made if absent; each file is replaced at once.
@@ -39,7 +39,7 @@ def save_weights(folder: Path, networks: nn.ModuleDict, config: Mapping[str, Any
 
 
 def load_weights(folder: Path, networks: nn.ModuleDict) -> None:
-    """Load a model folder's tensors into `networks`, which may be fewer than the folder's.
+    """Load a weights folder's tensors into `networks`, which may be fewer than the folder's.
 
     Raises:
         InputError: no such folder, a damaged file, or tensors of other names or shapes.
@@ -64,23 +64,23 @@ def load_weights(folder: Path, networks: nn.ModuleDict) -> None:
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write tensors, numbers and containers of them, to resume from.
+    """Write the state to resume from: tensors, numbers and containers of them.
 
     Raises:
-        PseudohealthyError: the disk is full; an older state is left as it was.
+        PseudohealthyError: the disk is full; an older state stays as it was.
     """
     replace(path, lambda part: torch.save(dict(state), part))
 
 
 def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Read a saved state; nothing in it is executed.
+    """Read a saved state, executing no code.
 
     Raises:
         InputError: the file is damaged or holds more than tensors and numbers.
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # zip, pickle and runtime errors: all of them mean "damaged"
+    except Exception as error:  # zip, pickle and runtime errors all mean "damaged"
         reason = str(error).splitlines()[0]
         raise InputError(
             f"{path}: not a readable training state ({reason}); delete it to start anew"

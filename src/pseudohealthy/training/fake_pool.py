@@ -1,4 +1,4 @@
-"""Past fakes, so that a discriminator does not forget what the generators used to do (Shrivastava 2017)."""
+"""A pool of earlier generated images, so that a discriminator does not forget them (Shrivastava 2017)."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from torch import Tensor
 
 
 class FakePool:
-    """Up to `size` past fakes; each new one is, with probability 1/2, exchanged for an old one.
+    """Up to `size` generated images; each new one is, with probability 1/2, exchanged for a stored one.
 
     Args:
-        size: fakes kept; 0 keeps none and shows only the newest.
+        size: images stored; 0: none, and each new image is passed on.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.kept: list[Tensor] = []
+        self.stored: list[Tensor] = []
 
     def exchange(self, fakes: Tensor, rng: np.random.Generator) -> Tensor:
-        """What the discriminator is shown in the place of `fakes` `(N, 1, H, W)`, of the same shape."""
-        shown = []
+        """Images for a discriminator, new or stored ones, of the shape of `fakes` `(N, 1, H, W)`."""
+        chosen = []
         for fake in fakes:
-            if len(self.kept) < self.size:
-                self.kept.append(fake.clone())
-                shown.append(fake)
+            if len(self.stored) < self.size:
+                self.stored.append(fake.clone())
+                chosen.append(fake)
             elif self.size and rng.random() < 0.5:
                 place = int(rng.integers(self.size))
-                shown.append(self.kept[place])
-                self.kept[place] = fake.clone()
+                chosen.append(self.stored[place])
+                self.stored[place] = fake.clone()
             else:
-                shown.append(fake)
-        return torch.stack(shown)
+                chosen.append(fake)
+        return torch.stack(chosen)
 
     def state(self) -> list[Tensor]:
-        """What `restore` needs."""
-        return self.kept
+        """The stored images, as `restore` takes them."""
+        return self.stored
 
     def restore(self, state: list[Tensor]) -> None:
-        """Go on with the fakes of a saved state."""
-        self.kept = state
+        """Continue with the images of a saved state."""
+        self.stored = state

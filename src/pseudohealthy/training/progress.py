@@ -1,4 +1,4 @@
-"""What a person sees of a training run: a bar with the time left, a line of metrics, sample panels."""
+"""How a training run is followed: a bar with the time left, lines of metrics, preview panels."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ COUNTED = ("images", "warm_up_images")  # in a line of metrics; the second where
 
 
 class Bar:
-    """Images seen of images to see: a live bar on a terminal, else a line each minute.
+    """Images seen of images to see: a live bar on a terminal, else a line a minute.
 
     Args:
-        total: images to see; None where nobody knows.
+        total: images to see; None where time decides.
         done: images seen before this run.
-        label: what is being trained.
-        shown: False on all processes but the first.
+        label: of the run.
+        visible: False on all processes but the first.
     """
 
-    def __init__(self, total: int | None, done: int, label: str, *, shown: bool = True) -> None:
-        self.total, self.start, self.label, self.shown = total, done, label, shown
+    def __init__(self, total: int | None, done: int, label: str, *, visible: bool = True) -> None:
+        self.total, self.start, self.label, self.visible = total, done, label, visible
         console = Console(stderr=True)
-        self.live = shown and console.is_terminal
+        self.live = visible and console.is_terminal
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -47,7 +47,7 @@ class Bar:
             disable=not self.live,
         )
         self.task = self.bar.add_task(label, total=total, completed=done, losses="")
-        self.began = self.said = time.monotonic()
+        self.began = self.last_line = time.monotonic()
 
     def __enter__(self) -> Self:
         self.bar.start()
@@ -65,11 +65,11 @@ class Bar:
             self.bar.update(self.task, losses=text)
         self.bar.update(self.task, completed=images)
         now = time.monotonic()
-        if self.shown and not self.live and now - self.said > QUIET_SECONDS:
-            self.said = now
-            print(f"{self.label}: {self._told(images, now)}", file=sys.stderr, flush=True)
+        if self.visible and not self.live and now - self.last_line > QUIET_SECONDS:
+            self.last_line = now
+            print(f"{self.label}: {self._text(images, now)}", file=sys.stderr, flush=True)
 
-    def _told(self, images: int, now: float) -> str:
+    def _text(self, images: int, now: float) -> str:
         minutes = (now - self.began) / 60
         if self.total is None:
             return f"{images} images in {minutes:.0f} min"
@@ -78,21 +78,21 @@ class Bar:
 
 
 class Metrics:
-    """`metrics.jsonl`: one line of losses each so many images.
+    """`metrics.jsonl`, with a line of losses for every so many images.
 
     Args:
-        path: appended to; lines beyond `images`, of a run that was interrupted after them, are taken away.
-        seen: images seen so far, and those of the warm-up if there was one.
+        path: appended to; lines beyond `seen`, which an interrupted run wrote, are removed.
+        seen: `images` so far, and `warm_up_images` if there were any.
     """
 
     def __init__(self, path: Path, seen: Mapping[str, int]) -> None:
         self.path = path
-        kept = [
+        lines = [
             line
             for line in _whole_lines(path)
             if all(json.loads(line).get(name, 0) <= seen.get(name, 0) for name in COUNTED)
         ]
-        path.write_text("".join(kept), encoding="utf-8")
+        path.write_text("".join(lines), encoding="utf-8")
 
     def write(self, seen: Mapping[str, int], values: Mapping[str, float]) -> None:
         """Add a line, of images seen and losses."""
@@ -106,10 +106,10 @@ def _whole_lines(path: Path) -> list[str]:
     return [line for line in lines if line.endswith("}\n")]
 
 
-def sample_panel(
+def preview_panel(
     path: Path, images: Mapping[str, NDArray[np.float32]], names: Sequence[str], title: str
 ) -> None:
-    """A panel of stacks `(N, H, W)` by their name, one row a slice."""
+    """Write a PNG of images `(N, H, W)` by their title: a row a slice, a column a title."""
     path.parent.mkdir(exist_ok=True)
     rows = [list(row) for row in zip(*images.values(), strict=True)]
     replace(path, lambda part: panel(part, list(images), rows, names=names, title=title))

@@ -1,4 +1,4 @@
-"""What changes while a method trains, and one step of it."""
+"""The state of a training run, and one step of it."""
 
 from __future__ import annotations
 
@@ -22,44 +22,44 @@ POOL_STREAM = 100
 WARM_UP_STREAM = 200
 
 
-class Run:
-    """All that changes while a method trains, and one step of it.
+class Trainer:
+    """The state of a training run (weights, optimisers, pools, counts), and one step of it.
 
     Args:
         fabric: device, precision and processes.
         method: with fresh or given weights.
-        settings: how it is trained.
-        total: images to see; None: as many as `training.minutes` allow.
+        settings: of the training.
+        total: images to train on; None: as many as `training.minutes` allow.
     """
 
     def __init__(self, fabric: Fabric, method: Method, settings: Settings, total: int | None) -> None:
         self.fabric, self.settings, self.training, self.total = fabric, settings, settings.training, total
-        card = fabric.device.type == "cuda"
+        is_cuda = fabric.device.type == "cuda"
         self.method: Method = method.to(fabric.device)
-        if card:
-            # as its matrix units want it; torch's own types do not know the argument
+        if is_cuda:
+            # the layout of its matrix units; torch's own types lack the argument
             self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         average = get_ema_multi_avg_fn(self.training.ema)
         self.averaged = AveragedModel(method.generators, multi_avg_fn=average)
-        players = {"generators": method.generators, **method.discriminators}
+        networks = {"generators": method.generators, **method.discriminators}
         self.optimisers = {
             name: torch.optim.Adam(
-                player.parameters(), self.training.learning_rate, self.training.betas, fused=card or None
+                network.parameters(), self.training.learning_rate, self.training.betas, fused=is_cuda or None
             )
-            for name, player in players.items()
+            for name, network in networks.items()
         }
         self.pools: dict[str, FakePool] = {}
-        self.sums: dict[str, Tensor] = {}  # of the losses of `steps` steps, since they were last asked for
+        self.sums: dict[str, Tensor] = {}  # of the losses of `steps` steps, since the last `losses()`
         self.steps = 0
         self.images = 0
-        self.warm_up_images = 0  # of the warm-up, which is not among `images`
-        self.seconds = 0.0  # of training, told by the loop
-        share = self.training.batch_size // fabric.world_size
-        self.part = slice(fabric.global_rank * share, (fabric.global_rank + 1) * share)
+        self.warm_up_images = 0  # counted apart from `images`
+        self.seconds = 0.0  # of training; the loop sets it
+        size = self.training.batch_size // fabric.world_size
+        self.part = slice(fabric.global_rank * size, (fabric.global_rank + 1) * size)
 
     @property
-    def share(self) -> float:
-        """How much of the run behind its warm-up is done, by images or by time; 1 or more: all of it."""
+    def fraction_done(self) -> float:
+        """The fraction of the run after its warm-up that is done, by images or by time; 1 or more: all."""
         if self.total is None:
             warm_up = self._warm_up_seconds
             left = 60 * cast(float, self.training.minutes) - warm_up
@@ -69,7 +69,7 @@ class Run:
     @property
     def done(self) -> bool:
         """Whether the run is at its end."""
-        return self.share >= 1
+        return self.fraction_done >= 1
 
     @property
     def warming_up(self) -> bool:
@@ -82,41 +82,48 @@ class Run:
 
     @property
     def _warm_up_seconds(self) -> float:
-        """Where `training.minutes` decide."""
-        share = self.training.warm_up_fraction if self.method.warm_up_needs else 0.0
-        return share * 60 * cast(float, self.training.minutes)
+        """Duration of the warm-up where `training.minutes` decide."""
+        fraction = self.training.warm_up_fraction if self.method.warm_up_needs else 0.0
+        return fraction * 60 * cast(float, self.training.minutes)
 
     @property
     def seen(self) -> dict[str, int]:
-        """Images seen, and those of the warm-up where it is not over or there was one."""
+        """`images`, and `warm_up_images` where there were any."""
         warm_up = {"warm_up_images": self.warm_up_images} if self.warm_up_images else {}
         return {"images": self.images, **warm_up}
 
+    @property
+    def where(self) -> str:
+        """The images seen, in words."""
+        if self.warm_up_images and not self.images:
+            return f"{self.warm_up_images} images of warm-up"
+        return f"{self.images} images"
+
     def warm_up_step(self, batches: Sequence[Batch], number: int) -> None:
-        """One step of the warm-up, in which no discriminator learns but one of synthetic lesions.
+        """One step of the warm-up, in which the only discriminator that learns is that of lesion crops.
 
         Args:
             batches: one for each of the method's `warm_up_needs`.
             number: of the step, in the warm-up.
         """
         self._seed(number, WARM_UP_STREAM)
-        rate = learning_rate(self.training, self.share)
-        terms = self._learn(lambda: self.method.warm_up_terms(*batches), rate)
+        rate = learning_rate(self.training, self.fraction_done)
+        terms = self._generator_step(lambda: self.method.warm_up_terms(*batches), rate)
         self._discriminator_step(batches[0], terms.fakes, (number,), rate, of=1)
         self.steps += 1
         self.warm_up_images += self.training.batch_size
 
     def step(self, batch: Batch, number: int, more: Sequence[Callable[[], Batch]] = ()) -> None:
-        """One step of the generators' side, then those of each discriminator.
+        """One step of the generators, then the steps of each discriminator.
 
         Args:
-            batch: what both sides see.
+            batch: of the generators' step and of each discriminator's first one.
             number: of the step.
-            more: where the batches of the discriminators' further steps come from, one each.
+            more: a function for each further step of the discriminators, which draws its batch.
         """
         self._seed(number)
-        rate = learning_rate(self.training, self.share)
-        terms = self._learn(lambda: self.method.generator_terms(batch), rate)
+        rate = learning_rate(self.training, self.fraction_done)
+        terms = self._generator_step(lambda: self.method.generator_terms(batch), rate)
         self._discriminator_step(batch, terms.fakes, (number,), rate, of=1 + len(more))
         for nth, draw in enumerate(more, 1):
             other = draw()
@@ -127,7 +134,7 @@ class Run:
         self.images += self.training.batch_size
 
     def losses(self) -> dict[str, float]:
-        """Mean losses since they were last asked for, over all processes.
+        """Mean losses of the steps since the last call, over all processes.
 
         Raises:
             PseudohealthyError: one of them is not a number.
@@ -138,10 +145,10 @@ class Run:
         return means
 
     def state(self) -> dict[str, Any]:
-        """What `restore` needs to go on as if never stopped.
+        """Tensors and numbers from which `restore` continues as if never stopped.
 
         Raises:
-            PseudohealthyError: a loss is no longer a number, so that the state is not worth saving.
+            PseudohealthyError: a loss is no longer a number, and the state is useless.
         """
         self._refuse_broken({name: total.item() for name, total in self.sums.items()})
         return {
@@ -157,66 +164,64 @@ class Run:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state, whose tensors are on the CPU.
+        """Continue from a saved state, whose tensors are on the CPU.
 
         Raises:
             InputError: another version of the program saved it in another form.
         """
         if state.get("format") != FORMAT:
-            raise InputError(f"the saved state is of format {state.get('format')}, not {FORMAT}; start anew")
+            raise InputError(
+                f"the saved training state has format {state.get('format')}, expected {FORMAT}; "
+                "start anew in another folder"
+            )
         self.images, self.seconds = state["images"], state.get("seconds", 0.0)
         self.warm_up_images = state.get("warm_up_images", 0)
         self.method.load_state_dict(state["method"])
         self.averaged.load_state_dict(state["averaged"])
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
-        for name, kept in state["pools"].items():
-            self._pool(name).restore([self.fabric.to_device(fake) for fake in kept])
+        for name, fakes in state["pools"].items():
+            self._pool(name).restore([self.fabric.to_device(fake) for fake in fakes])
         self.sums = {name: self.fabric.to_device(value) for name, value in state["sums"].items()}
         self.steps = state["steps"]
 
     def _refuse_broken(self, losses: Mapping[str, float]) -> None:
         broken = [name for name, value in losses.items() if not np.isfinite(value)]
         if broken:
-            where = (
-                f"{self.warm_up_images} of the warm-up"
-                if self.warm_up_images and not self.images
-                else f"{self.images}"
-            )
             raise PseudohealthyError(
-                f"{broken[0]} is no longer a number at image {where}; "
+                f"{broken[0]} is no longer a number after {self.where}; "
                 "lower training.learning_rate or use training.precision=32-true"
             )
 
     def _seed(self, *numbers: int) -> None:
-        """What a step draws depends on the run's seed and on the step alone."""
+        """Seed torch from the run's seed and the step's number, so that no earlier step matters."""
         sequence = np.random.SeedSequence([self.training.seed, *numbers])
         torch.manual_seed(int(sequence.generate_state(1)[0]))
 
-    def _learn(self, terms_of: Callable[[], LossTerms], rate: float) -> LossTerms:
-        """The generators' side of a step."""
+    def _generator_step(self, terms_of: Callable[[], LossTerms], rate: float) -> LossTerms:
+        """One optimiser step of the generators."""
         self.method.discriminators.requires_grad_(False)
         with self.fabric.autocast():
             terms = terms_of()
         self._optimizer_step("generators", terms.total, rate)
         self.averaged.update_parameters(self.method.generators)
         self.method.discriminators.requires_grad_(True)
-        self._add(terms.losses)
+        self._add_losses(terms.losses)
         return terms
 
     def _discriminator_step(
         self, batch: Batch, fakes: Mapping[str, Tensor], number: tuple[int, ...], rate: float, *, of: int
     ) -> None:
         """One of `of` steps of each discriminator."""
-        shown = self._through_pool(fakes, number)
+        inputs = self._through_pool(fakes, number)
         with self.fabric.autocast():
-            opposing = self.method.discriminator_losses(batch, shown)
-        for name, loss in opposing.items():
+            losses = self.method.discriminator_losses(batch, inputs)
+        for name, loss in losses.items():
             self._optimizer_step(name, loss, rate)
-        self._add({name: loss / of for name, loss in opposing.items()})
+        self._add_losses({name: loss / of for name, loss in losses.items()})
 
-    def _add(self, losses: Mapping[str, Tensor]) -> None:
-        """Count the losses of a step for the log."""
+    def _add_losses(self, losses: Mapping[str, Tensor]) -> None:
+        """Add the losses of a step to the sums for the log."""
         for name, loss in losses.items():
             self.sums[name] = self.sums.get(name, torch.zeros_like(loss.detach())) + loss.detach()
 
@@ -230,40 +235,40 @@ class Run:
         optimiser.step()
 
     def _through_pool(self, fakes: Mapping[str, Tensor], number: tuple[int, ...]) -> dict[str, Tensor]:
-        """Each kind of fake through its pool; every process keeps the same pool of all processes' fakes.
+        """Each kind of fake through its pool; every process has the same pool of all processes' fakes.
 
-        Those that the method wants unpooled stay as they are, in the order of the batch.
+        The method's `unpooled` ones stay as they are, in the order of the batch.
         """
-        shown = {}
+        inputs = {}
         for place, (name, fake) in enumerate(fakes.items()):
             if name in self.method.unpooled:
-                shown[name] = fake.detach()
+                inputs[name] = fake.detach()
                 continue
             rng = np.random.default_rng([self.training.seed, POOL_STREAM + place, *number])
-            every = _gathered(self.fabric, fake.detach())
-            shown[name] = self._pool(name).exchange(every, rng)[self.part]
-        return shown
+            gathered = _gathered(self.fabric, fake.detach())
+            inputs[name] = self._pool(name).exchange(gathered, rng)[self.part]
+        return inputs
 
     def _pool(self, name: str) -> FakePool:
         return self.pools.setdefault(name, FakePool(self.training.fake_pool_size))
 
 
-def learning_rate(training: Training, share: float) -> float:
-    """Constant, or falling linearly to 0 over the second half of the run, of which `share` is done."""
+def learning_rate(training: Training, fraction_done: float) -> float:
+    """Constant, or falling linearly to 0 over the second half of the run."""
     if training.schedule == "constant":
         return training.learning_rate
-    return training.learning_rate * min(1.0, 2 * (1 - share))
+    return training.learning_rate * min(1.0, 2 * (1 - fraction_done))
 
 
 def discriminator_steps(training: Training, epoch: float) -> int:
-    """Steps of each discriminator for one of the generators, after so many passes over the slices."""
+    """Steps of each discriminator per step of the generators, after `epoch` passes over the slices."""
     if training.discriminator_steps_later is not None and epoch >= training.discriminator_epoch:
         return training.discriminator_steps_later
     return training.discriminator_steps
 
 
 def _average_gradients(fabric: Fabric, parameters: Iterable[Tensor]) -> None:
-    """The mean gradient of all processes, in one message: losses are means, so it is the whole batch's."""
+    """Replace gradients by their mean over processes, which is that of the whole batch, in one message."""
     if fabric.world_size == 1:
         return
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -279,5 +284,5 @@ def _mean(fabric: Fabric, value: Tensor) -> Tensor:
 
 
 def _gathered(fabric: Fabric, value: Tensor) -> Tensor:
-    """`(N, ...)` of every process, one after the other; Fabric leaves one process's own as it is."""
+    """`(N, ...)` of every process, concatenated along the first axis."""
     return cast(Tensor, fabric.all_gather(value)).reshape(-1, *value.shape[1:])

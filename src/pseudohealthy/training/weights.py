@@ -1,4 +1,4 @@
-"""The model folder, as far as it can be read without torch: its config, digest and card."""
+"""What can be read of a weights folder without torch: its config, digest and card."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """A model folder's `config.json`.
+    """A weights folder's `config.json`.
 
     Raises:
         InputError: absent, not JSON, or of another format.
@@ -34,7 +34,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def digest(folder: Path) -> str:
-    """SHA-256 of a model folder's weights.
+    """SHA-256 of a weights folder's tensors.
 
     Raises:
         InputError: there are none.
