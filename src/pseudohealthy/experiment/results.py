@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from pseudohealthy.assessment.assess import Assessment, summary_of
 from pseudohealthy.assessment.checkpoint_selection import RULE
 from pseudohealthy.assessment.judge_selection import QUALITY, VALIDATION
-from pseudohealthy.assessment.measure import nested
 from pseudohealthy.catalogue.rows import Row
 from pseudohealthy.config import SPLITS
 from pseudohealthy.data.prepared import Prepared
-from pseudohealthy.evaluation.insertion import unreliable
-from pseudohealthy.evaluation.score import strict, summarise
+from pseudohealthy.evaluation.score import strict
 from pseudohealthy.evaluation.statistics import TESTED, against_baselines, averaged_over_seeds
 from pseudohealthy.experiment.steps import DONE, Experiment, Step
 from pseudohealthy.files import of_tsv
@@ -141,14 +139,8 @@ def judge_curves(out: Path, steps: Sequence[Step]) -> pd.DataFrame:
 def _row(step: Step, out: Path, reference_recall: float | None) -> dict[str, Any]:
     """One row as `table1.json` has it, but for its tests."""
     row = step.row or Row("copy")
-    summary = summarise(read_table(step, out))
-    numbers = nested(_json(step.folder(out) / "numbers.json"))
-    for group, values in numbers.items():
-        summary.setdefault(group, {}).update(values)
-    recalls = [summary["healthiness"]["insertion_recall"], reference_recall]
-    known = [math.nan if recall is None else recall for recall in recalls]
-    summary["healthiness"]["unreliable"] = unreliable(known[0], known[1])
-    summary.pop("insertion_recall", None)
+    numbers = _json(step.folder(out) / "numbers.json")
+    summary = summary_of(Assessment(read_table(step, out), numbers, {}), reference_recall)
     return {**_named(row), **_training(step, out), **dict.fromkeys(ONLY_SOME), **strict(summary)}
 
 

@@ -9,16 +9,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 from rich.console import Console
 
+from pseudohealthy.assessment.assess import assess
 from pseudohealthy.assessment.checkpoint_selection import choose
 from pseudohealthy.assessment.judge_selection import BEST, select_judge
-from pseudohealthy.assessment.measure import measure
-from pseudohealthy.assessment.predictors import Memory, Predictor
-from pseudohealthy.assessment.protocol import EvaluationProtocol, read_judged, write_references
+from pseudohealthy.assessment.predictors import NetworkOutputs, RowPredictor
+from pseudohealthy.assessment.protocol import EvaluationProtocol, ProtocolSettings
+from pseudohealthy.assessment.references import References, write_references
 from pseudohealthy.config import Settings, validated
 from pseudohealthy.data.cohort import chosen, read_cohort
 from pseudohealthy.data.prepare import prepare
@@ -29,7 +27,7 @@ from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.experiment.parallel_steps import side_by_side
 from pseudohealthy.experiment.publish import publish
 from pseudohealthy.experiment.steps import DONE, STAGES, Experiment, Step, plan
-from pseudohealthy.files import as_tsv, inside, make_folder, of_tsv, write_arrays, write_json, write_text
+from pseudohealthy.files import as_tsv, inside, make_folder, write_arrays, write_json, write_text
 from pseudohealthy.phantom.dataset import make_phantoms
 from pseudohealthy.provenance import provenance
 from pseudohealthy.synthesis.model import Model, device_of
@@ -176,7 +174,7 @@ class StepRunner:
     steps: Sequence[Step]
     device: str
     models: dict[Path, Model] = field(default_factory=dict)
-    memory: Memory = field(default_factory=Memory)
+    outputs: NetworkOutputs = field(default_factory=NetworkOutputs)
 
     def do(self, step: Step) -> None:
         """Do a step; its `done.json` comes last."""
@@ -205,15 +203,20 @@ class StepRunner:
 
     def bench_with(self, judges: Mapping[str, Model]) -> EvaluationProtocol:
         """The same with other judges, or none."""
-        return EvaluationProtocol.of(
-            self.prepared, judges, self.experiment.held_out, self.experiment.data.seed
+        experiment = self.experiment
+        settings = ProtocolSettings(
+            split="test",
+            held_out=experiment.held_out,
+            seed=experiment.data.seed,
+            resegmentation_steps=experiment.resegmentation_steps,
+            device=self.device,
         )
+        return EvaluationProtocol.of(self.prepared, judges, settings)
 
     @cached_property
-    def references(self) -> tuple[dict[str, NDArray[np.bool_]], pd.DataFrame]:
+    def references(self) -> References:
         """f(x) of the test slices by judge, and what coordinates alone tell."""
-        folder = next(s for s in self.steps if s.kind == "references").folder(self.out)
-        return read_judged(folder), of_tsv(folder / "coordinates.tsv")
+        return References.read(next(s for s in self.steps if s.kind == "references").folder(self.out))
 
     def _judge(self, step: Step, folder: Path) -> None:
         self._train(step, folder)
@@ -231,31 +234,22 @@ class StepRunner:
         write_json(folder / "choice.json", choice)
 
     def _references(self, step: Step, folder: Path) -> None:  # noqa: ARG002
-        data = self.experiment.data
-        write_references(folder, self.bench, seed=data.seed, steps=self.experiment.resegmentation_steps)
+        write_references(folder, self.bench)
 
     def _measure(self, step: Step, folder: Path) -> None:
-        judged, coordinates = self.references
-        measured = measure(
-            self._predictor(step),
-            self.bench,
-            judged,
-            coordinates,
-            seed=self.experiment.data.seed,
-            steps=self.experiment.resegmentation_steps,
-        )
+        measured = assess(self._predictor(step), self.bench, self.references)
         write_text(folder / "volumes.tsv", as_tsv(measured.table))
         write_json(folder / "numbers.json", strict(measured.numbers))
         write_arrays(folder / "pictures.npz", measured.pictures)
 
-    def _predictor(self, step: Step) -> Predictor:
+    def _predictor(self, step: Step) -> RowPredictor:
         if step.row is None:
             raise ValueError(f"{step.name} is no row")
         choices = [self.chosen(use) for use in step.after if use.kind == "choose"]
         has_own = step.row.preset is not None
         own = choices[0] if has_own else None
         segmentor = choices[-1] if choices else None
-        return Predictor(step.row, own, segmentor, self.bench.threshold, self.bench.spacing, self.memory)
+        return RowPredictor(step.row, own, segmentor, self.bench.threshold, self.outputs)
 
     def chosen(self, step: Step) -> Model:
         """The model that a `choose` step took."""

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from pseudohealthy.catalogue.methods import Ability, abilities
 from pseudohealthy.config import Preprocessing, Settings, validated
 from pseudohealthy.errors import InputError
 from pseudohealthy.methods.factory import build
@@ -70,6 +71,10 @@ class Model:
     def running(self, slices: int) -> dict[str, str]:
         """Name, version and precision of what runs the networks on so many slices at once, for reports."""
         return backends.facts(backends.taken(self.backend, self.device, slices))
+
+    def can(self, ability: Ability) -> bool:
+        """Whether one of its networks does this: "synthesize", "segment", "reconstruct" or "inpaint"."""
+        return ability in abilities(self.networks)
 
     def synthesize(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """G(x): slices `(N, H, W)` in [0, 1] as if healthy.
