@@ -30,7 +30,7 @@ ABLATED = {
     "balance": ("balance", "mean"),
     "texture": ("texture", "median"),
     "residual contrast": ("residual_contrast", "mean"),
-    "Dice of S, pooled": ("segmentor", "dice_pooled"),
+    "Dice of S, pooled": ("segmentor_dice", "pooled"),
     "checkerboard": ("checkerboard", "mean"),
 }
 TRAVELLED = (
