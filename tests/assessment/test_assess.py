@@ -125,7 +125,7 @@ def test_lesions_are_found_by_size(
 
 
 def test_the_check_is_of_the_row_s_own_outputs(
-    protocol: EvaluationProtocol, copy: Assessment
+    protocol: EvaluationProtocol, references: References, copy: Assessment
 ) -> None:
     blank = ruled("conditional_gan", G=lambda x: 0 * x)
     found = measured(protocol, references, Row("conditional_gan", "default", seed=0), blank)
@@ -136,9 +136,7 @@ def test_the_check_is_of_the_row_s_own_outputs(
     assert expected > 0.3
 
 
-def test_texture_is_of_the_row_s_own_outputs(
-    protocol: EvaluationProtocol, copy: Assessment
-) -> None:
+def test_texture_is_of_the_row_s_own_outputs(protocol: EvaluationProtocol, copy: Assessment) -> None:
     """A copy has the noise of both sides; the smooth patch nothing inside; small lesions are not measured."""
     assert copy.numbers["texture"]["slices"] == 0
     assert copy.table["texture"].isna().all()
@@ -256,7 +254,7 @@ def test_the_picture_is_of_the_slice_with_the_largest_lesion(
 
 
 def test_the_excess_is_over_the_coordinates_given(
-    protocol: EvaluationProtocol, copy: Assessment
+    protocol: EvaluationProtocol, references: References, copy: Assessment
 ) -> None:
     assert references.coordinates is not None
     shifted = replace(references, coordinates=references.coordinates - 0.25)
@@ -279,7 +277,7 @@ def test_without_transplants_the_slices_with_a_lesion_alone_are_measured(
     assert set(found.pictures) == {"healthy"}
 
 
-def test_without_judges_and_steps_nothing_rests_on_them(protocol: EvaluationProtocol) -> None:
+def test_without_judges_and_steps_nothing_rests_on_them() -> None:
     alone = EvaluationProtocol.of_lesions(drawn(), {}, replace(SETTINGS, resegmentation_steps=0))
     found = assess(ModelPredictor(ruled(G=dimmed)), alone, References.of(alone))
     judged = ("healthiness", "balance", "insertion_recall", "found", "held_out", "reseg", "segmentor")
