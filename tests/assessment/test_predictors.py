@@ -202,7 +202,7 @@ def test_only_a_row_with_a_way_back_has_a_reconstructor() -> None:
 
 
 def test_files_are_of_one_set_of_slices(slices: SliceSet, healthy: SliceSet) -> None:
-    files = FilePredictor(slices, slices.images / 2)
+    files = FilePredictor(slices, (slices.images / 2).astype(np.float32))
     np.testing.assert_array_equal(files.synthesize(slices), slices.images / 2)
     with pytest.raises(ValueError, match="one set of slices only"):
         files.synthesize(healthy)

@@ -139,7 +139,7 @@ def test_pairs_on_disk_say_whose_they_are(written: Path, protocol: EvaluationPro
 def test_references_are_strict_where_no_lesion_fits_the_check(tmp_path: Path) -> None:
     """Two patients whose lesions lie at different heights: none goes into the other's pathological slices."""
     protocol = EvaluationProtocol.of(drawn(VALIDATION, *TWO), JUDGES, SETTINGS)
-    assert (len(protocol.truth_pairs), len(protocol.check_pairs)) == (2, 0)
+    assert (len(protocol.transplants or ()), len(protocol.check_pairs)) == (2, 0)
     write_references(tmp_path, protocol)
     facts = judges_of(tmp_path)["judges"]["all"]
     assert (facts["insertion_recall"], facts["insertion_recall_in_healthy_slices"]) == (None, 1)

@@ -50,8 +50,8 @@ def cohort() -> Cohort:
     judged, judged_inputs = (
         {name: (masks > 0) & (rng.random(masks.shape) < share) for name in JUDGES} for share in (0.1, 0.9)
     )
-    z = np.array([7, 3, 8, 3, 4, 9])
-    slices = SliceSet(images, masks, VOLUMES, z=z, truth=truth, spacing=(1.0, 0.9))
+    places = np.array([7, 3, 8, 3, 4, 9])
+    slices = SliceSet(images, masks, VOLUMES, z=places, truth=truth, spacing=(1.0, 0.9))
     found = masks * (rng.random(masks.shape) < 0.8)
     return Cohort(outputs, slices, Judged(judged, judged_inputs, "last"), found)
 
@@ -119,7 +119,7 @@ def test_identity_does_not_look_into_the_lesion() -> None:
     noisy[3, 20:30, 20:30] = 0.9
     lower = replace(given, outputs=noisy).score()[forms]
     assert (lower.loc["b"] < before.loc["b"]).all()
-    pd.testing.assert_series_equal(lower.loc["a"], before.loc["a"])
+    assert lower.iloc[0].to_list() == before.iloc[0].to_list()  # of a
 
 
 def test_the_spacing_is_that_of_the_slices() -> None:
@@ -129,7 +129,7 @@ def test_the_spacing_is_that_of_the_slices() -> None:
     far[3, 10:13, 23:25] = 0.9
     given = replace(given, outputs=far)
     coarse = replace(given, slices=replace(given.slices, spacing=(5.0, 5.0)))
-    contrasts = [each.score().loc["b", "residual_contrast"] for each in (given, coarse)]
+    contrasts = [each.score()["residual_contrast"].to_list()[-1] for each in (given, coarse)]
     assert contrasts[0] < 0.075
     assert contrasts[1] == pytest.approx(0.08)
 

@@ -101,7 +101,7 @@ def test_anybody_s_arrays_are_slices_of_which_less_is_known() -> None:
     assert found.subjects.tolist() == ["b", "a", "b"]
     for name in ("z", "heights", "truth"):
         with pytest.raises(InputError, match=f"the slices' {name} is not known; give the SliceSet {name}="):
-            found.required(name)  # type: ignore[arg-type]
+            found.required(name)
 
 
 def test_some_of_the_slices_keep_all_that_is_known_of_them(cohort: Prepared) -> None:
