@@ -177,7 +177,7 @@ def _resegmentation(protocol: EvaluationProtocol, x_tilde: Stack, coordinates: p
 def _reconstruction(
     own: Model, protocol: EvaluationProtocol, x_tilde: Stack, judged: Found
 ) -> tuple[pd.DataFrame, dict[str, Stack]]:
-    """The cycle of CycleGAN and of the proposed methods, and whether R obeys the mask it is given."""
+    """The cycle of CycleGAN and of the proposed methods, and whether R follows the mask that it is given."""
     x = protocol.pathological
 
     def found(images: Stack) -> Found:
