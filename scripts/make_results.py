@@ -32,7 +32,7 @@ ABLATED = {  # measure: which of its numbers
     "balance": "balance.mean",
     "texture": "texture.median",
     "residual_contrast": "residual_contrast.mean",
-    "segmentor_dice": "segmentor.dice_pooled",
+    "segmentor_dice": "segmentor_dice.pooled",
     "checkerboard": "checkerboard.mean",
 }
 EXTERNAL = (

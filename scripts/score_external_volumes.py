@@ -1,4 +1,4 @@
-"""Scores weights, untouched, on volumes of other scanners and diseases: does it travel?
+"""Scores weights, untouched, on volumes of other scanners and diseases: external validation.
 
     python scripts/score_external_volumes.py VOLUMES PREPARED --judge NAME=FOLDER ... [--weights FOLDER]
 
@@ -11,24 +11,28 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from pseudohealthy.catalogue.rows import THRESHOLD_RULE
+from pseudohealthy.assessment.assess import assess
+from pseudohealthy.assessment.predictors import ModelPredictor
+from pseudohealthy.assessment.protocol import EvaluationProtocol, ProtocolSettings, validation_threshold
+from pseudohealthy.assessment.references import References
 from pseudohealthy.data.layouts import CohortVolume
 from pseudohealthy.data.mask import read_mask
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.data.volume import read_volume, write_volume
 from pseudohealthy.data.volume_slices import VolumeSlices
 from pseudohealthy.evaluation.contrast import residual_contrast
-from pseudohealthy.evaluation.controls import best_threshold, threshold_masks
-from pseudohealthy.evaluation.score import Scored, score, summarise, write_scores
+from pseudohealthy.evaluation.insertion import pairs_of
+from pseudohealthy.evaluation.score import summarise, write_scores
 from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.provenance import provenance
 from pseudohealthy.synthesis.bundled_weights import bundled_weights
-from pseudohealthy.synthesis.model import THRESHOLD, Model
+from pseudohealthy.synthesis.model import Model
 
 RESULTS = Path(__file__).parents[1] / "results" / "volumes"
 STROKE = "sub-strokecase0009"
@@ -55,36 +59,24 @@ def pathological(name: str, image: Path, mask: Path, model: Model) -> SliceSet:
         resampled = Path(folder) / "mask.nii.gz"
         write_volume(resampled, read_mask(mask, like, resample=True).voxels, like, mask=True)
         files = CohortVolume(name, "patient", image, resampled, None, "test", "volumes", None, image.parent)
-        stack = VolumeSlices.of(files, model.preprocessing)
-    table, arrays = stack.table, stack.arrays()
+        volume = VolumeSlices.of(files, model.preprocessing)
+    table, arrays = volume.table, volume.arrays()
     rows = np.flatnonzero(table["label"] == "pathological")
-    names = np.full(len(rows), name)
-    z, heights = (table[key].to_numpy()[rows] for key in ("z", "height"))
-    return SliceSet(arrays["images"][rows], arrays["masks"][rows] > 0, names, names, z, heights)
+    return SliceSet(
+        arrays["images"][rows],
+        arrays["masks"][rows] > 0,
+        np.full(len(rows), name),
+        z=table["z"].to_numpy()[rows],
+        spacing=(model.preprocessing.spacing,) * 2,
+    )
 
 
-def scored(case: SliceSet, model: Model, judges: dict[str, Model], threshold: float) -> pd.DataFrame:
-    """A row of measures for the case's volume."""
-    outputs = model.synthesize(case.images)
-    judged, judged_inputs = (
-        {name: judge.segment(images) > THRESHOLD for name, judge in judges.items()}
-        | {THRESHOLD_RULE: threshold_masks(images, case.brains, threshold)}
-        for images in (outputs, case.images)
-    )
-    table = score(
-        Scored(
-            case.images,
-            outputs,
-            case.masks,
-            case.volumes,
-            judged=judged,
-            judged_inputs=judged_inputs,
-            found=model.segment(case.images) > THRESHOLD,
-            z=case.z,
-        )
-    )
-    before = residual_contrast(case.images, case.masks, case.brains, case.volumes, spacing=(1.0, 1.0))
-    return table.join(before.add_prefix("input."))
+def scored(slices: SliceSet, model: Model, judges: Mapping[str, Model], threshold: float) -> pd.DataFrame:
+    """A row of measures for the slices' volume, and the contrast of its lesion in the input."""
+    protocol = EvaluationProtocol(slices, judges, ProtocolSettings(), threshold, pairs_of())
+    table = assess(ModelPredictor(model), protocol, References.of(protocol)).table
+    before = residual_contrast(slices.images, slices.masks, slices.brains, slices.volumes, slices.spacing)
+    return table.drop(columns="insertion_recall").join(before.add_prefix("input."))
 
 
 def main() -> None:
@@ -94,18 +86,17 @@ def main() -> None:
     parser.add_argument("prepared", type=Path)
     parser.add_argument("--judge", action="append", required=True, metavar="NAME=FOLDER")
     parser.add_argument("--weights", type=Path, default=bundled_weights())
-    asked = parser.parse_args()
-    model = Model.load(asked.weights, "cpu")
+    arguments = parser.parse_args()
+    model = Model.load(arguments.weights, "cpu")
     judges = {
-        name: Model.load(Path(path), "cpu") for name, path in (each.split("=", 1) for each in asked.judge)
+        name: Model.load(Path(path), "cpu") for name, path in (each.split("=", 1) for each in arguments.judge)
     }
-    validation = SliceSet.of(Prepared.open(asked.prepared), "val")
-    threshold = best_threshold(validation.images, validation.masks, validation.brains)
+    threshold = validation_threshold(Prepared.open(arguments.prepared))
     rows = []
     for name, (image, mask) in FILES.items():
-        case = pathological(name, asked.volumes / image, asked.volumes / mask, model)
-        rows.append(scored(case, model, judges, threshold))
-        print(name, len(case.images), "slices", flush=True)
+        slices = pathological(name, arguments.volumes / image, arguments.volumes / mask, model)
+        rows.append(scored(slices, model, judges, threshold))
+        print(name, len(slices), "slices", flush=True)
     table = pd.concat(rows)
     write_scores(RESULTS, table, {**summarise(table), **provenance(), "model": model.provenance})
 

@@ -39,33 +39,32 @@ def scored(files: CohortVolume, model: Model) -> dict[str, float | str | None]:
     assert files.image is not None
     assert files.mask is not None
     image = read_volume(files.image)
-    lesion, healed = read_mask(files.mask, image).voxels, synthesize(image, model)
+    lesion, result = read_mask(files.mask, image).voxels, synthesize(image, model)
     ml = float(np.prod(image.spacing)) / 1000
     ceiling = Intensity.of(image.data, model.preprocessing).ceiling
     clear = np.logical_not(lesion.any(axis=(0, 1)))
     large = training_slices(np.moveaxis(image.brain, 2, 0), "half_area")
 
     def marked(slices: NDArray[Any]) -> float:
-        return float(np.count_nonzero((healed.mask & ~lesion)[..., slices])) * ml
+        return float(np.count_nonzero((result.mask & ~lesion)[..., slices])) * ml
 
     def changed(slices: NDArray[Any]) -> float:
         inside = image.brain[..., slices]
         return (
-            float(np.abs(healed.difference[..., slices][inside]).mean()) / ceiling if inside.any() else np.nan
+            float(np.abs(result.difference[..., slices][inside]).mean()) / ceiling if inside.any() else np.nan
         )
 
     return {
         "volume": files.subject,
         "lesion_ml": float(np.count_nonzero(lesion)) * ml,
-        "marked_ml": float(np.count_nonzero(healed.mask)) * ml,
-        "dice": dice(healed.mask, lesion),
+        "marked_ml": float(np.count_nonzero(result.mask)) * ml,
+        "dice": dice(result.mask, lesion),
         "false_ml_beside_lesions": marked(~clear),
         "false_ml_without_lesion": marked(clear & large),
         "false_ml_at_the_ends": marked(clear & ~large),
         "changed_without_lesion": changed(clear & large),
         "changed_at_the_ends": changed(clear & ~large),
-        "through_plane_inconsistency": healed.report["through_plane_inconsistency"],
-        "brightness_inconsistency": healed.report["brightness_inconsistency"],
+        **{key: result.report[key] for key in ("through_plane_inconsistency", "brightness_inconsistency")},
     }
 
 
@@ -75,12 +74,12 @@ def main() -> None:
     parser.add_argument("bids", type=Path)
     parser.add_argument("name", help="of the folder under results/whole")
     parser.add_argument("--weights", type=Path, default=bundled_weights())
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     made_by = provenance()  # before anything is written
-    model = Model.load(asked.weights, "cpu", "auto")
-    volumes = [files for files in read_cohort([asked.bids]).volumes if files.split == "val"]
+    model = Model.load(arguments.weights, "cpu", "auto")
+    volumes = [files for files in read_cohort([arguments.bids]).volumes if files.split == "val"]
     table = pd.DataFrame([scored(files, model) for files in volumes])
-    out = RESULTS / asked.name
+    out = RESULTS / arguments.name
     out.mkdir(parents=True, exist_ok=True)
     table.to_csv(out / "volumes.tsv", sep="\t", index=False, float_format="%.6g")
     means = json.loads(table.drop(columns="volume").mean().to_json())

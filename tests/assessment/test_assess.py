@@ -1,9 +1,7 @@
-"""A model on a split of a cohort: the scores of models whose output is known beforehand."""
+"""Every measure of a row: of models and judges whose figures are known by hand."""
 
 from __future__ import annotations
 
-import json
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,263 +10,294 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from numpy.typing import NDArray
 
-from fixtures.cohorts import FITTING, bids, controls, participants
+from fixtures.drawn_cohort import AREA, drawn
 from fixtures.models import saved
-from pseudohealthy import __version__
-from pseudohealthy.assessment.assess import evaluate
-from pseudohealthy.data.cohort import read_cohort
-from pseudohealthy.data.prepare import prepare
-from pseudohealthy.data.prepared import Prepared
-from pseudohealthy.errors import RESEARCH_USE, InputError
-from pseudohealthy.provenance import provenance
+from fixtures.rule_models import bright, copied, dimmed, judge, painted, ruled
+from pseudohealthy.assessment.assess import Assessment, assess, nested, summary_of
+from pseudohealthy.assessment.predictors import ModelPredictor, RowPredictor
+from pseudohealthy.assessment.protocol import EvaluationProtocol, ProtocolSettings
+from pseudohealthy.assessment.references import References
+from pseudohealthy.catalogue.rows import Row
+from pseudohealthy.config import MethodName
+from pseudohealthy.evaluation.reconstruction import moved
+from pseudohealthy.evaluation.score import summarise
+from pseudohealthy.evaluation.texture import texture, texture_over_slices
 from pseudohealthy.synthesis.model import Model
 
-ROOT = Path(__file__).resolve().parents[2]
-SPLITS = ("train", "train", "val", "val", "val", "test")
+SLICES, PIXELS = 7, 64 * 48
+VOLUMES = ["T1", "T2", "T3", "T4"]
+RAW = Row("paired", "default", "raw", seed=0)
+SETTINGS = ProtocolSettings(split="test", held_out="spare", resegmentation_steps=1)
 
 
 @pytest.fixture(scope="module")
-def with_truth(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    """Six patients whose healthy images are known, three of them for validation."""
-    root = tmp_path_factory.mktemp("truth")
-    rows = (f"sub-{number:02d}\t{split}" for number, split in enumerate(SPLITS, 1))
-    participants(bids(root / "patients", 6, truths=True), "participant_id\tsplit", *rows)
-    prepare(read_cohort([root / "patients"]), root / "prepared", FITTING)
-    return Prepared.open(root / "prepared")
+def protocol() -> EvaluationProtocol:
+    """The first judge finds each lesion, two find all or nothing, the spare one those of T3 and T4."""
+    judges = {"first": judge(0.6), "none": judge(2.0), "all": judge(0.0), "spare": judge(0.86)}
+    return EvaluationProtocol.of(drawn(), judges, SETTINGS)
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
-    root = tmp_path_factory.mktemp("models")
-    folders = {
-        "fresh": saved(root / "fresh"),
-        "copying": saved(root / "copying", copying=True),
-        "judge": saved(root / "judge", "judge"),
-        "sees all": saved(root / "all", "judge", finds=True),
-        "sees none": saved(root / "none", "judge", finds=False),
-    }
-    return {name: Model.load(folder, "cpu") for name, folder in folders.items()}
+def references(protocol: EvaluationProtocol) -> References:
+    return References.of(protocol)
 
 
-def of_split(prepared: Prepared, split: str) -> tuple[Any, pd.DataFrame]:
-    """Rows of a split's pathological slices, and their table."""
-    table = prepared.slices
-    table = table[(table["split"] == split) & (table["label"] == "pathological")]
-    return table["row"].to_numpy(), table
+@pytest.fixture(scope="module")
+def controlled() -> Model:
+    """Removes and finds each lesion, and puts one where the mask says."""
+    return ruled("paired", G=dimmed, S=bright(0.6), R=painted)
 
 
-def test_a_copy_keeps_identity_and_heals_nothing(
-    tmp_path: Path, with_truth: Prepared, models: dict[str, Model]
-) -> None:
-    judge = models["judge"]
-    summary = evaluate(with_truth, models["copying"], tmp_path, judges={"judge": judge})
-    for name, value in {
-        "identity": 1,
-        "identity_normalised": 1,
-        "psnr_outside": 100,
-        "mae_outside": 0,
-    }.items():
-        assert summary[name] == {"mean": pytest.approx(value), "std": 0, "low": value, "high": value}
+def measured(
+    protocol: EvaluationProtocol, references: References, row: Row, own: Model | None = None
+) -> Assessment:
+    return assess(RowPredictor(row, own, ruled(S=bright(0.6)), protocol.threshold), protocol, references)
+
+
+@pytest.fixture(scope="module")
+def copy(protocol: EvaluationProtocol, references: References) -> Assessment:
+    return measured(protocol, references, Row("copy"))
+
+
+@pytest.fixture(scope="module")
+def treated(protocol: EvaluationProtocol, references: References, controlled: Model) -> Assessment:
+    return measured(protocol, references, RAW, controlled)
+
+
+def test_a_copy_removes_nothing_and_keeps_all(copy: Assessment) -> None:
+    assert copy.table.index.tolist() == VOLUMES
+    assert copy.table.index.name == "volume"
+    summary = summarise(copy.table)
+    assert summary["healthiness"]["rel"] == summary["healthiness"]["pooled"] == 0
+    assert summary["identity"]["mean"] == pytest.approx(1)
+    assert summary["truth_transplant"]["mae_ratio"]["mean"] == 1
     assert summary["truth_phantom"]["mae_ratio"]["mean"] == 1
-    assert summary["truth_phantom"]["outside"]["psnr"]["mean"] == 100
-    assert summary["healthiness"]["rel"] == 0
-    rows, _ = of_split(with_truth, "val")
-    found = np.count_nonzero(judge.segment(with_truth.images[rows]) > 0.5)
-    assert found > 0
-    assert summary["healthiness"]["pooled"] == pytest.approx(1 - found / with_truth.masks[rows].sum())
+    assert summary["healthy_in"]["mae"]["mean"] == 0
+    assert summary["through_plane_inconsistency"]["mean"] == pytest.approx(1)
 
 
-def test_the_error_against_the_truth_is_that_of_the_outputs(
-    tmp_path: Path, with_truth: Prepared, models: dict[str, Model]
+def test_a_trained_copy_is_a_copy(
+    tmp_path: Path, protocol: EvaluationProtocol, references: References, copy: Assessment
 ) -> None:
-    fresh = models["fresh"]
-    evaluate(with_truth, fresh, tmp_path)
-    written = pd.read_csv(tmp_path / "volumes.tsv", sep="\t", dtype={"volume": str}).set_index("volume")
-    assert with_truth.truth is not None
-    for subject, rows in of_split(with_truth, "val")[1].groupby("subject")["row"]:
-        x, m = with_truth.images[rows], with_truth.masks[rows] > 0
-        x_tilde, truth = fresh.synthesize(x), with_truth.truth[rows]
-        inside = np.abs(x_tilde - truth)[m].mean()
-        scores = written.loc[str(subject)]
-        assert scores["truth_phantom.inside.mae"] == pytest.approx(inside, rel=1e-5)
-        assert scores["truth_phantom.mae_ratio"] == pytest.approx(
-            inside / np.abs(x - truth)[m].mean(), rel=1e-5
-        )
-        outside = np.abs(x_tilde - x)[(x > 0) & ~m].mean()
-        assert scores["mae_outside"] == pytest.approx(outside, rel=1e-5)
-        assert 0 < scores["identity"] < 1
+    """From a weights folder: G gives its input back, S finds nothing."""
+    own = Model.load(saved(tmp_path, copying=True, finds=False), "cpu")
+    found = measured(protocol, references, RAW, own)
+    common = list(copy.table.columns)
+    pd.testing.assert_frame_equal(found.table[common], copy.table)
+    assert summarise(found.table)["healthiness"]["rel"] == 0
+    assert found.table["segmentor_dice"].tolist() == [0.0] * 4
+    assert found.numbers["detection.by_size"]["50-200"] == {"lesions": SLICES, "detected": 0, "rate": 0.0}
 
 
-def test_the_judge_looks_at_outputs_and_at_inputs(
-    tmp_path: Path, with_truth: Prepared, models: dict[str, Model]
+def test_where_lesions_are_removed_every_judge_says_so_but_the_one_that_sees_all(treated: Assessment) -> None:
+    healthiness = summarise(treated.table)["healthiness"]
+    assert healthiness["pooled"] == healthiness["rel"] == healthiness["held_out"] == 1
+    assert healthiness["panel_worst"] == pytest.approx(1 - PIXELS / AREA)
+    assert treated.table["identity"].tolist() == pytest.approx([1.0] * 4)
+    assert (treated.table["truth_transplant.mae_ratio"] < 0.5).all()
+    assert treated.table["truth_transplant.outside.mae"].tolist() == [0.0] * 4
+    assert treated.table["segmentor_dice"].tolist() == [1.0] * 4
+
+
+def test_the_held_out_judge_is_apart(copy: Assessment) -> None:
+    """It finds the lesions of 3 slices of 7, the others of all, none, every pixel, and all."""
+    healthiness = summarise(copy.table)["healthiness"]
+    assert set(healthiness["members"]) == {"first", "none", "all", "threshold"}
+    assert healthiness["held_out"] == pytest.approx(1 - 3 / 7)
+    assert healthiness["panel_mean"] == pytest.approx((0 + 1 + (1 - PIXELS / AREA) + 0) / 4)
+    assert "found.spare" not in copy.table
+    assert copy.table["held_out.spare"].tolist() == [0, 0, 2 * AREA, AREA]
+
+
+def test_lesions_are_found_by_size(
+    protocol: EvaluationProtocol, references: References, treated: Assessment
 ) -> None:
-    judge, fresh = models["judge"], models["fresh"]
-    summary = evaluate(with_truth, fresh, tmp_path, judges={"judge": judge})
-    rows, _ = of_split(with_truth, "val")
-    x = with_truth.images[rows]
-    in_inputs, in_outputs = (np.count_nonzero(judge.segment(each) > 0.5) for each in (x, fresh.synthesize(x)))
-    assert in_inputs != in_outputs
-    assert summary["healthiness"]["pooled"] == pytest.approx(1 - in_outputs / with_truth.masks[rows].sum())
-    assert summary["healthiness"]["rel"] == pytest.approx(1 - in_outputs / in_inputs)
+    """Of 80 mm2 all are found; at 2 mm a pixel the same lesions are of 320 mm2."""
+    sizes = treated.numbers["detection.by_size"]
+    assert sizes["50-200"] == {"lesions": SLICES, "detected": SLICES, "rate": 1.0}
+    empty = {"lesions": 0, "detected": 0, "rate": None}
+    assert [sizes[name] for name in ("<50", "200-1000", ">=1000")] == [empty] * 3
+    two_millimetres = replace(protocol, pathological=replace(protocol.pathological, spacing=(2.0, 2.0)))
+    own = ruled("unpaired", G=dimmed, S=bright(0.86))
+    sizes = measured(two_millimetres, references, RAW, own).numbers["detection.by_size"]
+    assert sizes["200-1000"] == {"lesions": SLICES, "detected": 3, "rate": pytest.approx(3 / 7)}
 
 
-def test_a_judge_that_sees_all_or_none(
-    tmp_path: Path, with_truth: Prepared, models: dict[str, Model]
+def test_the_check_is_of_the_row_s_own_outputs(
+    protocol: EvaluationProtocol, references: References, copy: Assessment
 ) -> None:
-    rows, _ = of_split(with_truth, "val")
-    pixels, lesions = with_truth.masks[rows].size, int(with_truth.masks[rows].sum())
-    every = evaluate(with_truth, models["fresh"], tmp_path / "all", judges={"judge": models["sees all"]})
-    assert every["healthiness"]["pooled"] == pytest.approx(1 - pixels / lesions)
-    assert every["judge"]["dice_pooled"] == pytest.approx(2 * lesions / (pixels + lesions))
-    none = evaluate(with_truth, models["fresh"], tmp_path / "none", judges={"judge": models["sees none"]})
-    assert none["healthiness"]["pooled"] == none["healthiness"]["mean"] == 1
-    assert none["judge"]["dice_pooled"] == 0
-    assert none["judge"]["weights"]["method"] == "judge"
+    blank = ruled("conditional_gan", G=lambda x: 0 * x)
+    found = measured(protocol, references, Row("conditional_gan", "default", seed=0), blank)
+    assert found.numbers["healthiness.insertion_recall"] == 0.0
+    _, expected = protocol.insertion_check(protocol.pathological.images)
+    assert copy.numbers["healthiness.insertion_recall"] == expected
+    assert set(copy.numbers) == {"healthiness.insertion_recall", "texture"}
+    assert expected > 0.3
 
 
-def test_the_segmentor_is_scored_against_the_masks(
-    tmp_path: Path, with_truth: Prepared, models: dict[str, Model]
+def test_texture_is_of_the_row_s_own_outputs(protocol: EvaluationProtocol, copy: Assessment) -> None:
+    """A copy has the noise of both sides; the smooth patch nothing inside; small lesions are not measured."""
+    assert copy.numbers["texture"]["slices"] == 0
+    assert copy.table["texture"].isna().all()
+    x = protocol.pathological
+    assert x.truth is not None
+    masks = np.zeros_like(x.masks)
+    masks[:, 18:46, 6:22] = True  # as in drawn cohorts: the brain's middle is column 23.5
+    large = replace(protocol, pathological=replace(x, images=x.truth, masks=masks, truth=None))
+    same = measured(large, References.of(large), Row("copy"))
+    assert same.numbers["texture"] == texture_over_slices(
+        texture(x.truth, masks, x.brains, x.volumes), x.volumes
+    )
+    assert same.numbers["texture"]["slices"] == SLICES
+    assert same.numbers["texture"]["median"] == pytest.approx(1, abs=0.15)
+    assert same.table["texture"].between(0.7, 1.3).all()
+    filled = measured(large, References.of(large), Row("fill", mask="true"))
+    assert filled.numbers["texture"]["median"] < 0.3
+    assert list(filled.table["texture"].index) == VOLUMES
+
+
+def test_where_no_lesion_fits_the_recall_is_not_known(
+    protocol: EvaluationProtocol, references: References
 ) -> None:
-    summary = evaluate(with_truth, models["fresh"], tmp_path)
-    rows, table = of_split(with_truth, "val")
-    found, masks = models["fresh"].segment(with_truth.images[rows]) > 0.5, with_truth.masks[rows] > 0
-    assert summary["segmentor"]["dice_pooled"] == pytest.approx(_dice(found, masks))
-    subjects = table["subject"].to_numpy()
-    each = [_dice(found[subjects == name], masks[subjects == name]) for name in pd.unique(subjects)]
-    assert summary["segmentor"]["dice_per_volume"] == pytest.approx(np.mean(each))
+    found = measured(replace(protocol, check_pairs=protocol.check_pairs.iloc[:0]), references, Row("copy"))
+    assert np.isnan(found.numbers["healthiness.insertion_recall"])
+    assert found.table["insertion_recall"].isna().all()
+    assert found.table.index.tolist() == VOLUMES
 
 
-def _dice(found: Any, masks: Any) -> float:
-    return float(2 * (found & masks).sum() / (found.sum() + masks.sum()))
-
-
-def test_each_volume_of_the_split_has_a_row(
-    tmp_path: Path, with_truth: Prepared, models: dict[str, Model]
+def test_an_r_that_obeys_puts_lesions_where_the_mask_says(
+    protocol: EvaluationProtocol, treated: Assessment
 ) -> None:
-    for split, subjects in (("val", ["03", "04", "05"]), ("test", ["06"])):
-        summary = evaluate(with_truth, models["copying"], tmp_path / split, split=split)  # type: ignore[arg-type]
-        rows = pd.read_csv(tmp_path / split / "volumes.tsv", sep="\t", dtype={"volume": str})
-        assert rows["volume"].tolist() == subjects
-        assert rows["slices"].tolist() == [4] * len(subjects)
-        assert rows["lesion_voxels"].tolist() == [4 * 48] * len(subjects)
-        assert (summary["split"], summary["volumes"]) == (split, len(subjects))
-        assert summary["slices"] == 4 * len(subjects)
+    """The cycle is off by the difference of each lesion's brightness to the 0.9 that R puts there."""
+    table = treated.table
+    assert table["mask_control.residual_without_mask"].tolist() == [0.0] * 4
+    assert table["mask_control.moved_mask_dice"].tolist() == [1.0] * 4
+    assert table["mask_control.leak_at_original_site"].tolist() == [0.0] * 4
+    assert table["cycle.location_dice"].tolist() == [1.0] * 4
+    assert table["cycle.location_dice_quantised"].tolist() == [1.0] * 4
+    errors = np.array([0.10, 0.06, 0.02, 0.02]) * AREA / PIXELS
+    assert table["cycle.l1"].to_numpy() == pytest.approx(errors, rel=1e-4)
+    x = protocol.pathological
+    shown = x.largest()
+    elsewhere = moved(x.masks, x.brains, x.volumes)[shown]
+    np.testing.assert_array_equal(treated.pictures["moved mask"], elsewhere)
+    assert (treated.pictures["with moved mask"][elsewhere] == np.float32(0.9)).all()
+    assert (treated.pictures["without mask"] <= 0.5).all()
+    for stack in treated.pictures.values():
+        assert stack.shape == (4, 64, 48)
 
 
-def test_the_summary_on_disk_is_strict_json_and_says_what_made_it(
-    tmp_path: Path, with_truth: Prepared, models: dict[str, Model]
+def test_an_r_that_does_not_obey_is_found_out(protocol: EvaluationProtocol, references: References) -> None:
+    """It ignores its mask, and G hides nothing: the lesion stays where it was."""
+    own = ruled("paired", G=copied, S=bright(0.6), R=lambda x, _: x)
+    table = measured(protocol, references, RAW, own).table
+    assert table["mask_control.residual_without_mask"].tolist() == [1.0] * 4
+    assert table["mask_control.moved_mask_dice"].tolist() == [0.0] * 4
+    assert table["mask_control.leak_at_original_site"].tolist() == [1.0] * 4
+    assert table["cycle.l1"].tolist() == [0.0] * 4
+
+
+def test_what_is_hidden_in_small_differences_is_lost_to_noise(
+    protocol: EvaluationProtocol, references: References
 ) -> None:
-    def refuse(name: str) -> None:
-        raise AssertionError(name)
+    """CycleGAN's trick: where the lesion was, G leaves a value found nowhere else, and F looks for it."""
 
-    evaluate(with_truth, models["fresh"], tmp_path, split="test", judges={"judge": models["judge"]})
-    summary = json.loads((tmp_path / "summary.json").read_text(), parse_constant=refuse)
-    assert summary["identity"]["std"] is None  # of one volume
-    assert (summary["data"], summary["cohort"]) == (with_truth.manifest["key"], "patients")
-    assert summary["model"] == models["fresh"].provenance
-    assert summary["judge"]["weights"] == models["judge"].provenance
-    assert (summary["version"], summary["torch"]) == (__version__, torch.__version__)
-    assert summary["research_use"] == RESEARCH_USE
-    assert summary["seconds_a_slice"] > 0
+    def hides(x: torch.Tensor) -> torch.Tensor:
+        coarse = torch.round(x * 128) / 128
+        return torch.where(x > 0.6, torch.full_like(x, 0.4375 + 1 / 512), coarse)
+
+    def reveals(x: torch.Tensor) -> torch.Tensor:
+        exact = (x - (0.4375 + 1 / 512)).abs() < 1e-6
+        return torch.where(exact, torch.full_like(x, 0.9), x)
+
+    own = ruled("cyclegan", G=hides, F=reveals)
+    found = measured(protocol, references, Row("cyclegan", "default", seed=0), own)
+    assert found.table["cycle.location_dice"].tolist() == [1.0] * 4
+    assert found.table["cycle.location_dice_quantised"].tolist() == [0.0] * 4
+    assert not [
+        name for name in found.table if str(name).startswith(("mask_control.", "detection", "segmentor"))
+    ]
+    assert set(found.pictures) == {"healthy", "reconstructed"}
+    x = protocol.pathological
+    assert (found.pictures["reconstructed"][x.masks[x.largest()]] == np.float32(0.9)).all()
 
 
-def test_balance_comes_with_a_judge_and_texture_always(
-    tmp_path: Path, with_truth: Prepared, models: dict[str, Model]
+@pytest.mark.parametrize("output", ["raw", "blend"])
+@pytest.mark.parametrize("method", ["paired", "cyclegan", "conditional_gan", "inpainter"])
+def test_only_raw_rows_with_a_way_back_have_a_cycle(
+    protocol: EvaluationProtocol, references: References, method: MethodName, output: Any
 ) -> None:
-    """Of a blind judge and the threshold rule a copy has half; lesions of 48 pixels are too small."""
-    summary = evaluate(with_truth, models["copying"], tmp_path, judges={"judge": models["sees none"]})
-    assert summary["texture"]["slices"] == 0
-    found = json.loads((tmp_path / "summary.json").read_text())
-    assert (found["texture"]["median"], found["texture"]["slices"]) == (None, 0)
-    table = pd.read_csv(tmp_path / "volumes.tsv", sep="\t")
-    assert table["texture"].isna().all()
-    i, h = table["identity_normalised"], 1 - (table["found.judge"] * 0 + table["found.threshold"]) / 96 / 4
-    assert table["balance"].tolist() == pytest.approx((2 * i * h / (i + h)).tolist())
-    assert summary["balance"]["mean"] == pytest.approx(table["balance"].mean())
+    rules: dict[str, dict[str, Any]] = {
+        "paired": {"G": dimmed, "S": bright(0.6), "R": painted},
+        "cyclegan": {"G": dimmed, "F": copied},
+        "conditional_gan": {"G": dimmed},
+        "inpainter": {"I": lambda x, _: 0 * x + 0.45},
+    }
+    mask = "segmentor" if method == "inpainter" else None
+    row = Row(method, "default", output, mask=mask, seed=0)  # type: ignore[arg-type]
+    found = measured(protocol, references, row, ruled(method, **rules[method]))
+    has_cycle = output == "raw" and method in {"paired", "cyclegan"}
+    assert ("cycle.l1" in found.table) is has_cycle
+    assert ("mask_control.moved_mask_dice" in found.table) is (has_cycle and method == "paired")
+    assert ("reconstructed" in found.pictures) is has_cycle
+    assert ("healthy_in.reconstructed_mae" in found.table) is (method == "paired")
+    assert ("detection.by_size" in found.numbers) is (method == "paired")
 
 
-def test_without_truth_and_judge_there_is_identity_alone(
-    tmp_path: Path, prepared: Prepared, models: dict[str, Model]
+def test_the_picture_is_of_the_slice_with_the_largest_lesion(
+    protocol: EvaluationProtocol, treated: Assessment
 ) -> None:
-    summary = evaluate(prepared, models["copying"], tmp_path)
-    assert "identity" in summary
-    assert not {"truth_phantom", "healthiness", "balance", "judge", "valid"} & summary.keys()
+    x = protocol.pathological
+    expected = np.minimum(x.images[x.largest()], np.float32(0.5))
+    np.testing.assert_array_equal(treated.pictures["healthy"], expected)
 
 
-def test_a_cohort_prepared_in_another_way_is_refused_with_what_differs(
-    tmp_path: Path, prepared: Prepared, models: dict[str, Model]
+def test_the_excess_is_over_the_coordinates_given(
+    protocol: EvaluationProtocol, references: References, copy: Assessment
 ) -> None:
-    other = Model.load(saved(tmp_path / "m", clip_region="all", spacing=2.0), "cpu")
-    with pytest.raises(
-        InputError, match=r"the model's \(spacing is 1\.0, not 2\.0; clip is brain, not all\)"
-    ):
-        evaluate(prepared, other, tmp_path / "out")
-    judge = Model.load(saved(tmp_path / "j", "judge", slice_shape=(96, 80)), "cpu")
-    with pytest.raises(InputError, match=r"the judge's \(field is \[64, 48\], not \[96, 80\]\)"):
-        evaluate(prepared, models["fresh"], tmp_path / "out", judges={"judge": judge})
-    assert not (tmp_path / "out").exists()
+    assert references.coordinates is not None
+    shifted = replace(references, coordinates=references.coordinates - 0.25)
+    found = measured(protocol, shifted, Row("copy")).table["reseg_excess_auroc"]
+    pd.testing.assert_series_equal(found, copy.table["reseg_excess_auroc"] + 0.25)
 
 
-def test_a_judge_is_no_model_to_score(tmp_path: Path, prepared: Prepared, models: dict[str, Model]) -> None:
-    with pytest.raises(InputError, match="method judge, which has no generator"):
-        evaluate(prepared, models["judge"], tmp_path)
-
-
-def test_a_split_without_lesions_is_refused(tmp_path: Path, models: dict[str, Model]) -> None:
-    parts = [bids(tmp_path / "patients", 4, masks=False), controls(tmp_path / "controls", 4)]
-    prepare(read_cohort(parts), tmp_path / "prepared", FITTING)
-    with pytest.raises(InputError, match="no pathological val slice"):
-        evaluate(Prepared.open(tmp_path / "prepared"), models["fresh"], tmp_path / "out")
-
-
-def test_a_checkout_is_named_by_its_commit() -> None:
-    if not (ROOT / ".git").exists():
-        assert provenance()["commit"] is None
-        return
-    command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
-    head = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    assert provenance()["commit"] in (head, f"{head}-dirty")
-
-
-def test_a_judge_is_valid_if_it_finds_the_lesions_of_the_inputs(
-    tmp_path: Path, with_truth: Prepared, models: dict[str, Model]
+def test_without_transplants_the_slices_with_a_lesion_alone_are_measured(
+    protocol: EvaluationProtocol, references: References, treated: Assessment, controlled: Model
 ) -> None:
-    every = evaluate(with_truth, models["fresh"], tmp_path, judges={"judge": models["sees all"]})
-    assert every["valid"] is False
-    assert every["judge"]["h_copy"] < -0.2
-    oracle = models["sees all"]
-    rows, marked = of_split(with_truth, "val")[0], 0.0
-    masks = with_truth.masks[rows].astype(np.float32)
-
-    def lesion(_: object, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The true masks of the lesions' slices; so much of any other."""
-        other = np.zeros(x.shape, dtype=np.float32)
-        other[:, : round(marked * x.shape[1])] = 1
-        return masks if len(x) == len(rows) else other
-
-    knows = type("Oracle", (), {"segment": lesion, "preprocessing": oracle.preprocessing})()
-    knows.provenance = oracle.provenance
-    right = evaluate(with_truth, models["fresh"], tmp_path, judges={"judge": knows})
-    assert right["valid"] is True
-    assert right["judge"]["h_copy"] == pytest.approx(0)
-    assert right["judge"]["dice_pooled"] == 1
-    assert (right["judge"]["h_real_healthy"], right["invalid_reason"]) == (1, None)
-    marked = 0.5  # of each healthy slice
-    wrong = evaluate(with_truth, models["fresh"], tmp_path, judges={"judge": knows})
-    assert (wrong["judge"]["dice_pooled"], wrong["valid"]) == (1, False)
-    assert wrong["judge"]["h_real_healthy"] == pytest.approx(1 - 32 * 48 / 48)  # over lesions of 6 x 8
-    assert wrong["invalid_reason"] == "the judge's h(real healthy) is -31.000, under 0.95"
+    """As of `evaluate`: the same figures, and no others; what is through-plane then is over fewer slices."""
+    alone = replace(protocol, transplants=None)
+    found = assess(ModelPredictor(controlled), alone, references)
+    beside = ("truth_transplant", "healthy_in", "cycle", "mask_control")
+    common = [name for name in treated.table if not str(name).startswith((*beside, "through_plane"))]
+    pd.testing.assert_frame_equal(found.table[common], treated.table[common])
+    assert set(found.table) == {*common, "through_plane_inconsistency"}
+    for name in ("healthiness.insertion_recall", "detection.by_size"):
+        assert found.numbers[name] == treated.numbers[name]
+    assert set(found.pictures) == {"healthy"}
 
 
-def test_without_healthy_slices_it_is_not_known_whether_a_judge_is_valid(
-    tmp_path: Path, with_truth: Prepared, models: dict[str, Model]
-) -> None:
-    """As of a cohort of lesions' slices alone."""
-    table = with_truth.slices
-    ill = replace(with_truth, slices=table[(table["split"] != "val") | (table["label"] == "pathological")])
-    found = evaluate(ill, models["fresh"], tmp_path, judges={"judge": models["sees all"]})
-    assert not found["valid"]
-    assert "h(real healthy) is not known" in found["invalid_reason"]
-    assert json.loads((tmp_path / "summary.json").read_text())["judge"]["h_real_healthy"] is None
+def test_without_judges_and_steps_nothing_rests_on_them() -> None:
+    alone = EvaluationProtocol.of_lesions(drawn(), {}, replace(SETTINGS, resegmentation_steps=0))
+    found = assess(ModelPredictor(ruled(G=dimmed)), alone, References.of(alone))
+    judged = ("healthiness", "balance", "insertion_recall", "found", "held_out", "reseg", "segmentor")
+    assert not [name for name in found.table if str(name).startswith(judged)]
+    assert set(found.numbers) == {"texture"}
+    assert "healthiness" not in summary_of(found, None)
+    pd.testing.assert_index_equal(found.table.index, pd.Index(VOLUMES, name="volume"), exact="equiv")
+
+
+def test_the_summary_is_that_of_a_row(copy: Assessment) -> None:
+    recall = copy.numbers["healthiness.insertion_recall"]
+    for reference, expected in ((recall, False), (recall + 0.06, True), (None, True)):
+        summary = summary_of(copy, reference)
+        assert summary["healthiness"]["unreliable"] is expected
+        assert summary["healthiness"]["insertion_recall"] == recall
+        assert summary["identity"] == summarise(copy.table)["identity"]
+        assert summary["texture"]["slices"] == 0
+        assert "insertion_recall" not in summary
+
+
+def test_dots_open_groups() -> None:
+    assert nested({"a.b": 1, "a.c.d": {"x": 2}, "e": 3}) == {"a": {"b": 1, "c": {"d": {"x": 2}}}, "e": 3}
+    assert nested({}) == {}

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from fixtures.drawn_cohort import drawn
-from fixtures.rule_models import bright, copied, dimmed, ruled
-from pseudohealthy.assessment.predictors import Memory, Predictor
+from fixtures.rule_models import bright, copied, dimmed, painted, ruled
+from pseudohealthy.assessment.predictors import FilePredictor, ModelPredictor, NetworkOutputs, RowPredictor
 from pseudohealthy.catalogue.rows import Row
 from pseudohealthy.evaluation import controls
 from pseudohealthy.evaluation.slice_set import SliceSet
@@ -22,8 +22,8 @@ THRESHOLD = 0.82
 
 
 @pytest.fixture(scope="module")
-def case() -> SliceSet:
-    return SliceSet.of(drawn(), "test")
+def slices() -> SliceSet:
+    return replace(SliceSet.of(drawn(), "test"), spacing=SPACING)
 
 
 @pytest.fixture(scope="module")
@@ -42,99 +42,101 @@ def segmentor() -> Model:
     return ruled(S=beside)
 
 
-def found(case: SliceSet) -> Any:
+def lower_half(slices: SliceSet) -> Any:
     """What `beside` finds inside the brain."""
-    half = case.masks.copy()
+    half = slices.masks.copy()
     half[:, :25] = False
     return half
 
 
-def healed(row: Row, case: SliceSet, own: Model | None = None, segmentor: Model | None = None) -> Any:
-    return Predictor(row, own, segmentor, THRESHOLD, SPACING).healed(case)
+def synthesized(row: Row, slices: SliceSet, own: Model | None = None, segmentor: Model | None = None) -> Any:
+    return RowPredictor(row, own, segmentor, THRESHOLD).synthesize(slices)
 
 
-def test_controls_without_a_mask_need_no_model(case: SliceSet) -> None:
-    x = case.images
-    np.testing.assert_array_equal(healed(Row("copy"), case), x)
-    np.testing.assert_array_equal(healed(Row("blur"), case), controls.blur(x, SPACING))
+def test_controls_without_a_mask_need_no_model(slices: SliceSet) -> None:
+    x = slices.images
+    np.testing.assert_array_equal(synthesized(Row("copy"), slices), x)
+    np.testing.assert_array_equal(synthesized(Row("blur"), slices), controls.blur(x, SPACING))
     np.testing.assert_array_equal(
-        healed(Row("constant"), case), controls.constant(x, case.brains, case.volumes)
+        synthesized(Row("constant"), slices), controls.constant(x, slices.brains, slices.volumes)
     )
 
 
-def test_the_threshold_fill_is_inside_thresholded_flair(case: SliceSet) -> None:
+def test_the_threshold_fill_is_inside_thresholded_flair(slices: SliceSet) -> None:
     """Of the lesions of 0.80, 0.84, 0.88 and 0.92 all but the first are above the threshold of 0.82."""
-    above = case.masks & (case.subjects != "T1")[:, None, None]
-    out = healed(Row("threshold_fill"), case)
-    np.testing.assert_array_equal(out, controls.fill(case.images, above))
+    above = slices.masks & (slices.subjects != "T1")[:, None, None]
+    out = synthesized(Row("threshold_fill"), slices)
+    np.testing.assert_array_equal(out, controls.fill(slices.images, above))
     assert (out[above] < 0.6).all()
-    np.testing.assert_array_equal(out[~above], case.images[~above])
+    np.testing.assert_array_equal(out[~above], slices.images[~above])
 
 
 @pytest.mark.parametrize("method", ["mirror", "fill"])
-def test_a_control_fills_what_s_finds_inside_the_brain(method: str, case: SliceSet, segmentor: Model) -> None:
-    mask = found(case)
+def test_a_control_fills_what_s_finds_inside_the_brain(
+    method: str, slices: SliceSet, segmentor: Model
+) -> None:
+    mask = lower_half(slices)
     expected = {
-        "mirror": lambda: controls.mirror(case.images, mask, case.brains, case.volumes),
-        "fill": lambda: controls.fill(case.images, mask),
+        "mirror": lambda: controls.mirror(slices.images, mask, slices.brains, slices.volumes),
+        "fill": lambda: controls.fill(slices.images, mask),
     }[method]()
-    out = healed(Row(method, mask="segmentor"), case, segmentor=segmentor)
+    out = synthesized(Row(method, mask="segmentor"), slices, segmentor=segmentor)
     np.testing.assert_array_equal(out, expected)
-    assert (out != case.images).any()
+    assert (out != slices.images).any()
 
 
 @pytest.mark.parametrize("method", ["mirror", "fill"])
 def test_an_oracle_fills_the_true_lesion(
-    method: str, case: SliceSet, healthy: SliceSet, segmentor: Model
+    method: str, slices: SliceSet, healthy: SliceSet, segmentor: Model
 ) -> None:
     expected = {
-        "mirror": lambda: controls.mirror(case.images, case.masks, case.brains, case.volumes),
-        "fill": lambda: controls.fill(case.images, case.masks),
+        "mirror": lambda: controls.mirror(slices.images, slices.masks, slices.brains, slices.volumes),
+        "fill": lambda: controls.fill(slices.images, slices.masks),
     }[method]()
     for given in (None, segmentor):
-        out = healed(Row(method, mask="true"), case, segmentor=given)
+        out = synthesized(Row(method, mask="true"), slices, segmentor=given)
         np.testing.assert_array_equal(out, expected)
-    assert (out[case.masks] < 0.6).all()
-    np.testing.assert_array_equal(healed(Row(method, mask="true"), healthy), healthy.images)
+    assert (out[slices.masks] < 0.6).all()
+    np.testing.assert_array_equal(synthesized(Row(method, mask="true"), healthy), healthy.images)
 
 
-def test_the_inpainter_works_inside_s_s_mask_or_the_true_one(case: SliceSet, segmentor: Model) -> None:
+def test_the_inpainter_works_inside_s_s_mask_or_the_true_one(slices: SliceSet, segmentor: Model) -> None:
     """Its network paints 0.3 everywhere; what is outside the hole stays."""
     own = ruled("inpainter", I=lambda x, _: torch.full_like(x, 0.3))
-    for mask, hole in (("segmentor", found(case)), ("true", case.masks)):
+    for mask, hole in (("segmentor", lower_half(slices)), ("true", slices.masks)):
         row = Row("inpainter", "default", mask=mask, seed=0)  # type: ignore[arg-type]
-        out = healed(row, case, own, segmentor)
-        np.testing.assert_array_equal(out, np.where(hole, np.float32(0.3), case.images))
+        out = synthesized(row, slices, own, segmentor)
+        np.testing.assert_array_equal(out, np.where(hole, np.float32(0.3), slices.images))
 
 
-def test_a_raw_row_is_what_g_makes(case: SliceSet, segmentor: Model) -> None:
+def test_a_raw_row_is_what_g_makes(slices: SliceSet, segmentor: Model) -> None:
     own = ruled("cyclegan", G=dimmed, F=copied)
-    out = healed(Row("cyclegan", "default", "raw", seed=0), case, own, segmentor)
-    np.testing.assert_array_equal(out, np.minimum(case.images, np.float32(0.5)))
+    out = synthesized(Row("cyclegan", "default", "raw", seed=0), slices, own, segmentor)
+    np.testing.assert_array_equal(out, np.minimum(slices.images, np.float32(0.5)))
 
 
-def test_a_blend_is_inside_the_row_s_own_s(case: SliceSet, segmentor: Model) -> None:
+def test_a_blend_is_inside_the_row_s_own_s(slices: SliceSet, segmentor: Model) -> None:
     """The row's own S finds the lesions of 0.88 and 0.92, the other one the lower half of each."""
     own = ruled("paired", G=lambda x: 0 * x + 0.1, S=bright(0.86))
-    out = healed(Row("paired", "default", "blend", seed=0), case, own, segmentor)
-    mask = case.masks & np.isin(case.subjects, ["T3", "T4"])[:, None, None]
-    np.testing.assert_array_equal(out, np.where(mask, np.float32(0.1), case.images))
+    out = synthesized(Row("paired", "default", "blend", seed=0), slices, own, segmentor)
+    mask = slices.masks & np.isin(slices.subjects, ["T3", "T4"])[:, None, None]
+    np.testing.assert_array_equal(out, np.where(mask, np.float32(0.1), slices.images))
 
 
-def test_a_blend_of_a_method_without_s_is_inside_the_reference_s(case: SliceSet, segmentor: Model) -> None:
+def test_a_blend_of_a_method_without_s_is_inside_the_reference_s(slices: SliceSet, segmentor: Model) -> None:
     own = ruled("conditional_gan", G=lambda x: 0 * x + 0.1)
-    out = healed(Row("conditional_gan", "default", "blend", seed=0), case, own, segmentor)
-    np.testing.assert_array_equal(out, np.where(found(case), np.float32(0.1), case.images))
+    out = synthesized(Row("conditional_gan", "default", "blend", seed=0), slices, own, segmentor)
+    np.testing.assert_array_equal(out, np.where(lower_half(slices), np.float32(0.1), slices.images))
 
 
-def test_what_the_row_s_own_s_finds_is_inside_the_brain(case: SliceSet, segmentor: Model) -> None:
+def test_what_the_row_s_own_s_finds_is_inside_the_brain(slices: SliceSet, segmentor: Model) -> None:
     row = Row("paired", "default", seed=0)
     own = ruled("paired", G=copied, S=beside)
-    marked = Predictor(row, own, None, THRESHOLD, SPACING).found(case)
-    np.testing.assert_array_equal(marked, found(case))
+    marked = RowPredictor(row, own, None, THRESHOLD).segment(slices)
+    np.testing.assert_array_equal(marked, lower_half(slices))
     without_s = ruled("cyclegan", G=copied)
     for given in (None, without_s):
-        assert Predictor(row, given, segmentor, THRESHOLD, SPACING).found(case) is None
+        assert RowPredictor(row, given, segmentor, THRESHOLD).segment(slices) is None
 
 
 @pytest.mark.parametrize(
@@ -142,27 +144,65 @@ def test_what_the_row_s_own_s_finds_is_inside_the_brain(case: SliceSet, segmento
     [Row("fill", mask="segmentor"), Row("paired", "default"), Row("inpainter", "default", mask="true")],
     ids=lambda row: row.method,
 )
-def test_a_row_without_its_model_is_a_mistake_of_the_caller(row: Row, case: SliceSet) -> None:
+def test_a_row_without_its_model_is_a_mistake_of_the_caller(row: Row, slices: SliceSet) -> None:
     with pytest.raises(ValueError, match="needs a model that it was not given"):
-        healed(row, case)
+        synthesized(row, slices)
 
 
-def test_what_a_network_made_of_slices_is_made_once(case: SliceSet) -> None:
-    memory, calls = Memory(), []
+def test_what_a_network_made_of_slices_is_made_once(slices: SliceSet) -> None:
+    outputs, calls = NetworkOutputs(), []
 
     def counted(x: torch.Tensor) -> torch.Tensor:
         calls.append(len(x))
         return 0.5 * x
 
     own = ruled(G=counted)
-    first = Predictor(Row("paired", "default"), own, None, THRESHOLD, SPACING, memory)
+    first = RowPredictor(Row("paired", "default"), own, None, THRESHOLD, outputs)
     second = replace(first, row=Row("paired", "default", "blend"), segmentor=ruled(S=bright(0.6)))
-    raw, blend = (predictor.healed(case) for predictor in (first, second))
-    assert sum(calls) == len(case.images)
-    np.testing.assert_array_equal(raw, 0.5 * case.images)
+    raw, blend = (predictor.synthesize(slices) for predictor in (first, second))
+    assert sum(calls) == len(slices)
+    np.testing.assert_array_equal(raw, 0.5 * slices.images)
     assert not np.array_equal(blend, raw)
-    other = SliceSet.of(drawn(), "test")
-    first.healed(other)
-    assert sum(calls) == 2 * len(case.images)
+    first.synthesize(SliceSet.of(drawn(), "test"))
+    assert sum(calls) == 2 * len(slices)
     with pytest.raises(ValueError, match="read-only"):
         raw[0] = 0
+
+
+def test_of_another_model_and_other_slices_it_is_another_output(slices: SliceSet, healthy: SliceSet) -> None:
+    outputs = NetworkOutputs()
+    for factor in (0.5, 0.25):
+        model = ruled(G=lambda x, factor=factor: factor * x, S=bright(factor))
+        for each in (slices, healthy):
+            np.testing.assert_array_equal(outputs.synthesized(model, each), factor * each.images)
+            np.testing.assert_array_equal(outputs.segmented(model, each), each.images >= factor)
+
+
+def test_a_model_s_own_output_and_its_segmentor_everywhere(slices: SliceSet) -> None:
+    model = ModelPredictor(ruled("paired", G=dimmed, S=beside, R=painted))
+    np.testing.assert_array_equal(model.synthesize(slices), np.minimum(slices.images, np.float32(0.5)))
+    np.testing.assert_array_equal(model.segment(slices), lower_half(slices) | ~slices.brains)
+    assert model.reconstructor() is model.model
+    assert not model.is_blend
+    alone = ModelPredictor(ruled("conditional_gan", G=dimmed))
+    assert alone.segment(slices) is None
+    assert alone.reconstructor() is None
+
+
+def test_only_a_row_with_a_way_back_has_a_reconstructor() -> None:
+    row = Row("cyclegan", "default", "blend", seed=0)
+    for own, expected in (
+        (ruled("cyclegan", G=copied, F=copied), True),
+        (ruled(G=copied), False),
+        (None, False),
+    ):
+        predictor = RowPredictor(row, own, None, THRESHOLD)
+        assert predictor.is_blend
+        assert (predictor.reconstructor() is not None) is expected
+
+
+def test_files_are_of_one_set_of_slices(slices: SliceSet, healthy: SliceSet) -> None:
+    files = FilePredictor(slices, (slices.images / 2).astype(np.float32))
+    np.testing.assert_array_equal(files.synthesize(slices), slices.images / 2)
+    with pytest.raises(ValueError, match="one set of slices only"):
+        files.synthesize(healthy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from pseudohealthy.assessment import resegmentation
 from pseudohealthy.assessment.resegmentation import coordinates_auroc, excess_auroc
 from pseudohealthy.errors import InputError
+from pseudohealthy.evaluation.slice_set import SliceSet
 
 VOLUMES = np.repeat(["d", "c", "b", "a"], 4)
 HEIGHTS = np.tile([0.2, 0.4, 0.6, 0.8], 4)
@@ -36,18 +37,23 @@ def brains() -> NDArray[np.bool_]:
     return found
 
 
+def slices(lesions: NDArray[Any] | None = None) -> SliceSet:
+    """What outputs were made from: of it only the brain and the lesions count."""
+    images = brains().astype(np.float32)
+    return SliceSet(images, masks() if lesions is None else lesions, VOLUMES, heights=HEIGHTS)
+
+
 def noise() -> NDArray[np.float32]:
     return (np.random.default_rng(0).random(SHAPE) * 0.5 * brains()).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
 def coordinates() -> pd.DataFrame:
-    return coordinates_auroc(masks(), brains(), VOLUMES, HEIGHTS, **SHORT)
+    return coordinates_auroc(slices(), **SHORT)
 
 
 def excess(outputs: NDArray[Any], coordinates: pd.DataFrame | None = None, **changes: Any) -> pd.DataFrame:
-    arguments = {**SHORT, "coordinates": coordinates, **changes}
-    return excess_auroc(outputs, masks(), brains(), VOLUMES, HEIGHTS, **arguments)
+    return excess_auroc(outputs, slices(), **{**SHORT, "coordinates": coordinates, **changes})
 
 
 def test_a_lesion_left_in_is_found_far_better_than_by_coordinates(coordinates: pd.DataFrame) -> None:
@@ -75,7 +81,7 @@ def test_the_same_seed_gives_the_same_figures_and_torchs_own_state_stays(coordin
 
 
 def test_coordinates_done_once_are_those_done_each_time() -> None:
-    done = coordinates_auroc(masks(), brains(), VOLUMES, HEIGHTS, seed=0, steps=2)
+    done = coordinates_auroc(slices(), seed=0, steps=2)
     pd.testing.assert_frame_equal(excess(noise(), steps=2), excess(noise(), done, steps=2))
 
 
@@ -84,65 +90,51 @@ def test_coordinates_know_the_height_of_a_slice() -> None:
     lesions = np.zeros(SHAPE, dtype=np.uint8)
     lesions[HEIGHTS < 0.5, 6:26, 4:10] = 1
     lesions[HEIGHTS > 0.5, 6:26, 14:20] = 1
-    found = coordinates_auroc(lesions, brains(), VOLUMES, HEIGHTS, seed=0, steps=40)
+    found = coordinates_auroc(slices(lesions), seed=0, steps=40)
     assert (found["reseg_auroc_coordinates"] > 0.9).all()
 
 
-def test_no_network_has_seen_the_volume_that_it_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
-    learnt: list[NDArray[np.intp]] = []
-    ranked: list[NDArray[np.float32]] = []
-    of_train, of_scores = resegmentation.train, resegmentation._scores
-
-    def train(task: Any, rows: NDArray[np.intp], *rest: Any) -> Any:
-        learnt.append(rows)
-        return of_train(task, rows, *rest)
-
-    def scores(network: Any, x: NDArray[np.float32], device: str) -> Any:
-        ranked.append(x)
-        return of_scores(network, x, device)
-
-    monkeypatch.setattr(resegmentation, "train", train)
-    monkeypatch.setattr(resegmentation, "_scores", scores)
-    outputs = np.broadcast_to(np.arange(16)[:, None, None] / 16, SHAPE)  # by its grey a slice is known
-    excess(outputs, pd.DataFrame({"reseg_auroc_coordinates": 0.5}, index=list("dcba")), steps=1, folds=3)
-    assert sum(len(x) for x in ranked) == 16
-    greys = [
-        resegmentation._task(outputs, masks(), brains(), VOLUMES, HEIGHTS, subjects=None, device="cpu").x[
-            :, 0, 9, 9
-        ]
-    ] * 3
-    for rows, x, grey in zip(learnt, ranked, greys, strict=True):
-        tested = np.flatnonzero(np.isin(grey, x[:, 0, 9, 9]))
-        assert len(tested) == len(x)
-        assert not set(VOLUMES[rows]) & set(VOLUMES[tested])
-        assert set(VOLUMES[rows]) | set(VOLUMES[tested]) == set("abcd")
+def known_by_their_grey(sessions_are_subjects: bool) -> tuple[NDArray[np.float32], SliceSet]:
+    """Six patients of two volumes each. A patient's grey, and nothing else, tells where its lesion is."""
+    patients = np.repeat(np.arange(6), 4)  # two slices of each volume
+    brain = np.zeros((24, 32, 24), dtype=np.bool_)
+    brain[:, 2:30, 2:22] = True
+    lesions = np.zeros_like(brain)
+    for row, patient in enumerate(patients):
+        top, left = 4 + 9 * (patient % 3), 3 + 10 * (patient // 3)
+        lesions[row, top : top + 7, left : left + 8] = True
+    outputs = (0.1 + 0.15 * patients[:, None, None] * brain).astype(np.float32)
+    volumes = np.repeat(np.arange(12), 2)
+    subjects = volumes if sessions_are_subjects else patients
+    return outputs, SliceSet(brain.astype(np.float32), lesions, volumes, subjects, heights=np.full(24, 0.5))
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_no_network_has_seen_another_volume_of_the_subject_that_it_ranks(
-    seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two sessions of each of two subjects: by volumes, some seed would part them."""
-    subjects = np.repeat(["one", "two", "one", "two"], 4)
-    learnt: list[set[str]] = []
-    of_train = resegmentation.train
+def test_nobody_is_ranked_by_a_network_that_has_seen_them() -> None:
+    """One that has seen a patient's other session knows from the grey where the lesion is; others cannot."""
+    training: dict[str, Any] = {"seed": 0, "steps": 150, "coordinates": None}
+    seen = excess_auroc(*known_by_their_grey(sessions_are_subjects=True), **training)["reseg_auroc"]
+    unseen = excess_auroc(*known_by_their_grey(sessions_are_subjects=False), **training)["reseg_auroc"]
+    assert seen.max() > 0.9
+    assert unseen.mean() < 0.6
+    assert seen.mean() > unseen.mean() + 0.15
 
-    def train(task: Any, rows: NDArray[np.intp], *rest: Any) -> Any:
-        learnt.append(set(subjects[rows]))
-        return of_train(task, rows, *rest)
 
-    monkeypatch.setattr(resegmentation, "train", train)
-    arguments: dict[str, Any] = {"seed": seed, "steps": 1, "subjects": subjects}
-    table = excess_auroc(noise(), masks(), brains(), VOLUMES, HEIGHTS, **arguments)
-    assert [len(each) for each in learnt] == [1] * 4  # of the output and of the coordinates, two folds each
-    assert table.index.tolist() == ["d", "c", "b", "a"]
-    with pytest.raises(InputError, match="1 subjects cannot be shared out"):
-        coordinates_auroc(masks(), brains(), VOLUMES, HEIGHTS, seed=0, subjects=["one"] * 16)
+def test_one_subject_cannot_be_measured() -> None:
+    with pytest.raises(InputError, match="1 subject, expected 2 or more"):
+        coordinates_auroc(replace(slices(), subjects=np.array(["one"] * 16)), seed=0)
+    with pytest.raises(InputError, match="heights is not known"):
+        coordinates_auroc(replace(slices(), heights=None), seed=0)
 
 
 def test_without_subjects_each_volume_is_one() -> None:
-    expected = excess(noise(), steps=2)
-    pd.testing.assert_frame_equal(excess(noise(), steps=2, subjects=VOLUMES), expected)
+    given = replace(slices(), subjects=VOLUMES)
+    expected = excess_auroc(noise(), given, seed=0, steps=2)
+    pd.testing.assert_frame_equal(excess(noise(), steps=2), expected)
+
+
+def test_a_device_that_is_not_there_is_told() -> None:
+    with pytest.raises(InputError, match="device nowhere cannot be used here"):
+        excess(noise(), steps=1, device="nowhere")
 
 
 def test_only_the_brain_counts(coordinates: pd.DataFrame) -> None:
@@ -151,8 +143,7 @@ def test_only_the_brain_counts(coordinates: pd.DataFrame) -> None:
     expected = excess(noise(), coordinates, steps=3)
     lesions = np.where(outside, 1, masks())
     shown = np.where(outside, np.float32(0.9), noise())
-    arguments = {**SHORT, "steps": 3, "coordinates": coordinates}
-    found = excess_auroc(shown, lesions, brains(), VOLUMES, HEIGHTS, **arguments)
+    found = excess_auroc(shown, slices(lesions), **{**SHORT, "steps": 3, "coordinates": coordinates})
     pd.testing.assert_frame_equal(found, expected)
 
 
@@ -161,11 +152,5 @@ def test_the_ranking_is_that_of_the_volumes_own_voxels() -> None:
     assert table["reseg_auroc"].between(0, 1).all()
     empty = masks()
     empty[VOLUMES == "c"] = 0
-    rest = excess_auroc(noise(), empty, brains(), VOLUMES, HEIGHTS, **{**SHORT, "steps": 1})
+    rest = excess_auroc(noise(), slices(empty), seed=0, steps=1)
     assert rest["reseg_excess_auroc"].isna().tolist() == [False, True, False, False]
-
-
-@pytest.mark.parametrize("folds", [1, 5])
-def test_volumes_that_cannot_be_shared_out_are_refused(folds: int) -> None:
-    with pytest.raises(InputError, match=f"4 subjects cannot be shared out among {folds} folds"):
-        coordinates_auroc(masks(), brains(), VOLUMES, HEIGHTS, seed=0, folds=folds)

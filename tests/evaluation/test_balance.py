@@ -10,7 +10,8 @@ from scipy.ndimage import gaussian_filter
 from pseudohealthy.evaluation.balance import harmonic_mean, volume_balance
 from pseudohealthy.evaluation.controls import constant
 from pseudohealthy.evaluation.healthiness import volume_healthiness
-from pseudohealthy.evaluation.score import Scored, score
+from pseudohealthy.evaluation.score import Judged, score
+from pseudohealthy.evaluation.slice_set import SliceSet
 
 
 @pytest.mark.parametrize(
@@ -91,8 +92,8 @@ def test_a_copy_and_a_constant_score_low_by_construction_and_the_truth_high() ->
     means = {}
     blank = constant(images, brains, volumes)
     for name, outputs in {"copy": images, "constant": blank, "truth": truth}.items():
-        scored = Scored(images, outputs, masks, volumes, brains, judged={"bright": outputs > 0.8})
-        means[name] = score(scored)["balance"].to_numpy()
+        table = score(outputs, SliceSet(images, masks, volumes), judged=Judged({"bright": outputs > 0.8}))
+        means[name] = table["balance"].to_numpy()
     assert means["copy"] == pytest.approx([0, 0])
     assert (means["constant"] < 0.3).all()
     assert means["truth"] == pytest.approx([1, 1])

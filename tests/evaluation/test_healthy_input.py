@@ -1,35 +1,34 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from pseudohealthy.evaluation.healthy_input import healthy_in
 from pseudohealthy.evaluation.ms_ssim import ms_ssim
+from pseudohealthy.evaluation.slice_set import SliceSet
 
-Array = NDArray[Any]
-VOLUMES = ["b", "a", "b"]
+VOLUMES = np.array(["b", "a", "b"])
 
 
-def slices() -> tuple[Array, Array]:
+def slices() -> SliceSet:
     """Noise in a box of 20 x 30 pixels, in float16 to see that sums are not."""
     brains = np.zeros((3, 64, 48), dtype=np.bool_)
     brains[:, 10:30, 10:40] = True
     brains[2, 20:30] = False
-    return np.random.default_rng(0).uniform(0.2, 0.7, brains.shape).astype(np.float16) * brains, brains
+    images = np.random.default_rng(0).uniform(0.2, 0.7, brains.shape).astype(np.float16) * brains
+    return SliceSet(images, np.zeros_like(brains), VOLUMES)
 
 
 def test_by_hand() -> None:
-    images, brains = slices()
+    healthy = slices()
+    images, brains = healthy.images, healthy.brains
     outputs = images.astype(np.float64)
     outputs[0] += 0.1 * brains[0]
     outputs[2] += 0.25 * brains[2]
     outputs[~brains] = 0.9  # the background does not count in MAE
     found = np.zeros_like(brains)
     found[0, 0, :7] = True
-    table = healthy_in(images, outputs, VOLUMES, brains, found=found, reconstructed=images)
+    table = healthy_in(outputs, healthy, found=found, reconstructed=images)
     assert table.index.tolist() == ["b", "a"]
     assert table["healthy_in.mae"].tolist() == pytest.approx([(600 * 0.1 + 300 * 0.25) / 900, 0.0])
     assert table["healthy_in.false_positive_voxels"].tolist() == [3.5, 0.0]
@@ -39,14 +38,14 @@ def test_by_hand() -> None:
 
 
 def test_a_copy_is_perfect_and_what_is_not_given_has_no_column() -> None:
-    images, brains = slices()
-    table = healthy_in(images, images, VOLUMES, brains)
+    healthy = slices()
+    table = healthy_in(healthy.images, healthy)
     assert list(table.columns) == ["healthy_in.mae", "healthy_in.ms_ssim"]
     assert table["healthy_in.mae"].tolist() == [0.0, 0.0]
     assert table["healthy_in.ms_ssim"].tolist() == pytest.approx([1.0, 1.0])
 
 
 def test_without_a_brain_there_is_no_error_to_speak_of() -> None:
-    images, brains = slices()
-    brains[1] = False
-    assert healthy_in(images, images, VOLUMES, brains)["healthy_in.mae"].isna().tolist() == [False, True]
+    healthy = slices()
+    healthy.images[1] = 0
+    assert healthy_in(healthy.images, healthy)["healthy_in.mae"].isna().tolist() == [False, True]

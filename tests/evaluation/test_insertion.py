@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from pseudohealthy.evaluation.insertion import (
     pooled_recall,
     unreliable,
 )
+from pseudohealthy.evaluation.slice_set import SliceSet
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -29,44 +32,64 @@ def box(top: int, bottom: int, left: int, right: int) -> Mask:
     return mask
 
 
-def table(subjects: list[str], heights: list[float]) -> pd.DataFrame:
-    return pd.DataFrame({"subject": subjects, "height": heights})
-
-
 BRAIN = box(10, 49, 10, 39)
 LESION = box(20, 27, 14, 21)  # 8 x 8, well inside
 
 
-def many(count: int, seed: int = 0, spread: float = 0.1) -> tuple[Mask, Mask, pd.DataFrame]:
+def slices(
+    images: Array, masks: Array, subjects: Sequence[str], heights: Sequence[float], spacing: float = 1.0
+) -> SliceSet:
+    """Slices whose brain is where the images are not black."""
+    names = np.array(subjects)
+    return SliceSet(images, masks, names, heights=np.array(heights), spacing=(spacing, spacing))
+
+
+def one(image: Array, mask: Mask | None = None, *, subject: str = "r", height: float = 0.5) -> SliceSet:
+    """A single slice."""
+    lesion = np.zeros(image.shape, dtype=np.bool_) if mask is None else mask
+    return slices(image.astype(np.float64)[None], lesion[None], [subject], [height])
+
+
+def many(count: int, seed: int = 0, spread: float = 0.1) -> SliceSet:
     """Lesions of several subjects, all well inside the same brain, at heights drawn from 0 to `spread`."""
     rng = np.random.default_rng(seed)
     masks = np.stack([np.roll(LESION, shift, (0, 1)) for shift in rng.integers(0, 9, (count, 2)).tolist()])
     subjects = [f"sub-{number % 4}" for number in range(count)]
-    return masks, np.stack([BRAIN] * count), table(subjects, (spread * rng.random(count)).tolist())
+    return slices(images_of(count), masks, subjects, (spread * rng.random(count)).tolist())
+
+
+def recipients(heights: Sequence[float], images: Array | None = None) -> SliceSet:
+    """Healthy slices of another subject."""
+    images = images_of(len(heights)) if images is None else images
+    return slices(images, np.zeros(images.shape, dtype=np.bool_), ["r"] * len(heights), heights)
+
+
+def images_of(count: int, seed: int = 0) -> Array:
+    noise = np.random.default_rng(seed).uniform(0.2, 0.4, (count, H, W))
+    return (noise * BRAIN).astype(np.float32)
 
 
 def plan(
     mask: Mask,
     donor_brain: Mask,
     recipient_brain: Mask,
-    avoid: Mask | None = None,
+    own: Mask | None = None,
     *,
     spacing: float = 1.0,
     heights: tuple[float, float] = (0.5, 0.5),
     **options: Any,
 ) -> pd.DataFrame:
-    """Of one donor and one recipient."""
-    return plan_insertions(
-        mask[None],
-        donor_brain[None],
-        table(["d"], [heights[0]]),
-        recipient_brain[None],
-        table(["r"], [heights[1]]),
-        spacing=spacing,
-        seed=0,
-        avoid=None if avoid is None else avoid[None],
-        **options,
-    )
+    """Of one donor and one recipient, which may have a lesion of its own."""
+    donor = one(donor_brain, mask, subject="d", height=heights[0])
+    recipient = one(recipient_brain, own, height=heights[1])
+    pair = [replace(each, spacing=(spacing, spacing)) for each in (donor, recipient)]
+    return plan_insertions(pair[0], pair[1], seed=0, **options)
+
+
+def pair(**changes: Any) -> pd.DataFrame:
+    """A plan made by hand: the lesion where it is, but for the changes."""
+    same = {"recipient": 0, "donor": 0, "rows": 0, "cols": 0, "flipped": False, "inside_brain": 1.0}
+    return pd.DataFrame([{**same, **changes}])
 
 
 def test_the_lesion_comes_to_the_same_place_relative_to_the_brain() -> None:
@@ -85,14 +108,8 @@ def test_a_lesion_is_mirrored_only_where_it_fits_better_so() -> None:
     pair = plan(LESION, BRAIN, recipient).iloc[0]
     assert pair["flipped"]
     assert [pair["rows"], pair["cols"]] == [0, 0]
-    mirrored = insert(
-        0.5 * recipient[None],
-        recipient[None],
-        0.5 * BRAIN[None],
-        LESION[None],
-        BRAIN[None],
-        pairs=plan(LESION, BRAIN, recipient),
-    )[1][0]
+    pairs = plan(LESION, BRAIN, recipient)
+    mirrored = insert(one(0.5 * recipient), one(0.5 * BRAIN, LESION), pairs).masks[0]
     assert np.array_equal(
         mirrored, box(20, 27, 28, 35)
     )  # 10 + 39 - column: the brain's middle, not the field's
@@ -120,12 +137,12 @@ def test_the_margin_is_in_mm_and_never_less_than_a_pixel() -> None:
     assert plan(box(20, 29, 12, 21), BRAIN, BRAIN, spacing=0.5, least=1).empty  # two of four
 
 
-def test_at_most_10_percent_on_what_is_to_be_avoided() -> None:
+def test_at_most_10_percent_on_the_recipient_s_own_lesion() -> None:
     lesion = box(20, 29, 13, 22)
     both = box(20, 20, 10, 39)  # a row of the lesion, whichever way round
-    assert len(plan(lesion, BRAIN, BRAIN, avoid=both)) == 1
-    assert plan(lesion, BRAIN, BRAIN, avoid=both | box(21, 21, 10, 39)).empty
-    other = plan(lesion, BRAIN, BRAIN, avoid=box(20, 29, 13, 22))
+    assert len(plan(lesion, BRAIN, BRAIN, own=both)) == 1
+    assert plan(lesion, BRAIN, BRAIN, own=both | box(21, 21, 10, 39)).empty
+    other = plan(lesion, BRAIN, BRAIN, own=box(20, 29, 13, 22))
     assert other["flipped"].tolist() == [True]  # the other side is free
 
 
@@ -154,34 +171,31 @@ def test_heights_match_within_a_tenth_of_the_brain_and_the_difference_is_told() 
 
 
 def test_a_donor_of_the_same_subject_is_never_taken() -> None:
-    masks, brains, donors = many(40)
-    found = plan_insertions(masks, brains, donors, brains, donors, spacing=1, seed=3)
+    donors = many(40)
+    healthy = replace(donors, masks=np.zeros_like(donors.masks))
+    found = plan_insertions(donors, healthy, seed=3)
     assert len(found) == 40
-    subject = donors["subject"].to_numpy()
-    assert (subject[found["donor"]] != subject[found["recipient"]]).all()
-    alone = donors.assign(subject="one")
-    assert plan_insertions(masks, brains, alone, brains, alone, spacing=1, seed=3).empty
+    assert (donors.subjects[found["donor"]] != donors.subjects[found["recipient"]]).all()
+    alone = np.array(["one"] * 40)
+    assert plan_insertions(replace(donors, subjects=alone), replace(healthy, subjects=alone), seed=3).empty
 
 
 def test_of_donors_all_equally_near_every_one_may_be_drawn() -> None:
     """As of a cohort of one slice a patient, where the first 10 would give all lesions."""
     count = 40
-    donors = table([f"d{d}" for d in range(count)], [0.0] * count)
-    recipients = table(["r"] * 60, [0.0] * 60)
-    masks, brains = np.repeat(LESION[None], count, 0), np.repeat(BRAIN[None], 60, 0)
-    found = plan_insertions(masks, brains[:count], donors, brains, recipients, spacing=1, seed=0)
+    subjects, masks = [f"d{d}" for d in range(count)], np.repeat(LESION[None], count, 0)
+    donors = slices(images_of(count), masks, subjects, [0.0] * count)
+    found = plan_insertions(donors, recipients([0.0] * 60), seed=0)
     assert len(found) == 60
     assert found["donor"].nunique() > 20
-    again = plan_insertions(masks, brains[:count], donors, brains, recipients, spacing=1, seed=0)
-    pd.testing.assert_frame_equal(again, found)
+    pd.testing.assert_frame_equal(plan_insertions(donors, recipients([0.0] * 60), seed=0), found)
 
 
 def test_one_of_the_10_nearest_heights_that_fit() -> None:
-    masks, brains, donors = many(60, spread=0.3)
-    masks[::3] = box(10, 20, 10, 20)  # do not fit: 81 of 121 pixels inside the margin
-    recipients = table(["r"] * 30, [0.15] * 30)
-    found = plan_insertions(masks, brains, donors, brains[:30], recipients, spacing=1, seed=0)
-    distance = np.abs(donors["height"].to_numpy() - 0.15)
+    donors = many(60, spread=0.3)
+    donors.masks[::3] = box(10, 20, 10, 20)  # do not fit: 81 of 121 pixels inside the margin
+    found = plan_insertions(donors, recipients([0.15] * 30), seed=0)
+    distance = np.abs(donors.required("heights") - 0.15)
     distance[::3] = np.inf
     nearest = set(np.argsort(distance)[:10].tolist())
     assert set(found["donor"]) <= nearest
@@ -190,75 +204,61 @@ def test_one_of_the_10_nearest_heights_that_fit() -> None:
     assert found["height_difference"].tolist() == pytest.approx(distance[found["donor"]].tolist())
 
 
-def test_the_seed_decides_and_the_index_of_a_table_does_not() -> None:
-    masks, brains, donors = many(40)
-    recipients = table(["r"] * 40, donors["height"].tolist())
-    found = plan_insertions(masks, brains, donors, brains, recipients, spacing=1, seed=1)
-    shuffled = np.random.default_rng(0).permutation(40)
-    again = plan_insertions(
-        masks,
-        brains,
-        donors.set_index(shuffled),
-        brains,
-        recipients.set_index(shuffled[::-1]),
-        spacing=1,
-        seed=1,
-    )
-    pd.testing.assert_frame_equal(found, again)
+def test_the_seed_decides() -> None:
+    donors = many(40)
+    healthy = recipients(donors.required("heights").tolist())
+    found = plan_insertions(donors, healthy, seed=1)
+    pd.testing.assert_frame_equal(plan_insertions(donors, healthy, seed=1), found)
     assert list(found.columns) == [
-        "recipient",
-        "donor",
-        "rows",
-        "cols",
-        "flipped",
-        "inside_brain",
-        "height_difference",
+        *("recipient", "donor", "rows", "cols", "flipped", "inside_brain", "height_difference")
     ]
-    other = plan_insertions(masks, brains, donors, brains, recipients, spacing=1, seed=2)
-    assert found["donor"].tolist() != other["donor"].tolist()
+    assert found["donor"].tolist() != plan_insertions(donors, healthy, seed=2)["donor"].tolist()
 
 
 def test_recipients_for_which_none_fits_are_left_out() -> None:
-    masks, brains, donors = many(5)
-    places = np.stack([BRAIN, np.zeros_like(BRAIN), box(10, 14, 10, 14), BRAIN])
-    found = plan_insertions(masks, brains, donors, places, table(["r"] * 4, [0.1] * 4), spacing=1, seed=0)
+    brains = np.stack([BRAIN, np.zeros_like(BRAIN), box(10, 14, 10, 14), BRAIN])
+    found = plan_insertions(many(5), recipients([0.1] * 4, 0.3 * brains), seed=0)
     assert found["recipient"].tolist() == [0, 3]
-    with pytest.raises(InputError, match="recipients: 3 rows for 4 slices"):
-        plan_insertions(masks, brains, donors, places, table(["r"] * 3, [0.1] * 3), spacing=1, seed=0)
 
 
-def images_of(count: int, seed: int = 0) -> Array:
-    noise = np.random.default_rng(seed).uniform(0.2, 0.4, (count, H, W))
-    return (noise * BRAIN).astype(np.float32)
+def test_heights_must_be_known() -> None:
+    with pytest.raises(InputError, match="heights is not known"):
+        plan_insertions(many(3), replace(recipients([0.1]), heights=None), seed=0)
 
 
 def test_nothing_changes_outside_the_inserted_mask_to_the_bit() -> None:
-    masks, brains, donors = many(20)
-    recipients = images_of(20, seed=5)
-    pairs = plan_insertions(masks, brains, donors, brains, donors, spacing=1, seed=0)
-    pairs = pairs.iloc[::-3]  # of only some recipients, in another order
-    donor_images = np.where(masks, np.float32(0.9), images_of(20))
-    before = recipients.copy()
-    made, inserted = insert(recipients, brains, donor_images, masks, brains, pairs=pairs)
-    expected = recipients[pairs["recipient"]]
-    assert np.array_equal(recipients, before)
-    assert made.dtype == np.float32
-    assert np.array_equal(made[~inserted], expected[~inserted])
-    assert (made[inserted] > expected[inserted]).all()
-    assert (np.count_nonzero(inserted, axis=(1, 2)) == 64).all()
+    donors = many(20)
+    donors = replace(donors, images=np.where(donors.masks, np.float32(0.9), donors.images))
+    healthy = recipients(donors.required("heights").tolist(), images_of(20, seed=5))
+    pairs = plan_insertions(donors, healthy, seed=0).iloc[::-3]  # of only some, in another order
+    before = healthy.images.copy()
+    made = insert(healthy, donors, pairs)
+    expected = before[pairs["recipient"]]
+    assert np.array_equal(healthy.images, before)
+    assert made.images.dtype == np.float32
+    assert made.truth is not None
+    assert np.array_equal(made.truth, expected)
+    assert np.array_equal(made.images[~made.masks], expected[~made.masks])
+    assert (made.images[made.masks] > expected[made.masks]).all()
+    assert (np.count_nonzero(made.masks, axis=(1, 2)) == 64).all()
+    assert made.required("heights").tolist() == healthy.required("heights")[pairs["recipient"]].tolist()
+
+
+def test_other_images_take_the_recipients_place() -> None:
+    """Their brightness counts, but the brain is the recipient's."""
+    recipient, donor = one(0.5 * BRAIN), one(np.where(LESION, 0.6, 0.4 * BRAIN), LESION, subject="d")
+    output = np.full((1, H, W), 0.2)
+    made = insert(recipient, donor, pair(cols=-8), images=output, feather=0)
+    assert np.array_equal(made.masks[0], box(20, 27, 10, 13))
+    assert made.images[made.masks] == pytest.approx(0.6 * 0.2 / 0.4)
+    assert (made.images[~made.masks] == 0.2).all()
 
 
 def case(brightness: float = 0.3, value: float = 0.6, **options: Any) -> tuple[Array, Mask]:
     """A recipient of 0.5 and a donor of `brightness` with a lesion of `value`."""
-    return insert(
-        0.5 * BRAIN[None],
-        BRAIN[None],
-        np.where(LESION, value, brightness * BRAIN)[None],
-        LESION[None],
-        BRAIN[None],
-        pairs=plan(LESION, BRAIN, BRAIN),
-        **options,
-    )
+    donor = one(np.where(LESION, value, brightness * BRAIN), LESION, subject="d")
+    made = insert(one(0.5 * BRAIN), donor, plan(LESION, BRAIN, BRAIN), **options)
+    return made.images, made.masks
 
 
 def test_intensities_are_scaled_to_the_recipients_tissue_and_cut_to_1() -> None:
@@ -274,53 +274,52 @@ def test_the_border_fades_in_inside_the_mask() -> None:
     assert made[23, 22] == 0.5
 
 
+def test_the_border_fades_in_over_mm() -> None:
+    """Over 2 mm of 2 mm pixels: half of the lesion at its border, all of it one pixel inside."""
+    donor = one(np.where(LESION, 0.8, 0.5 * BRAIN), LESION, subject="d")
+    recipient = replace(one(0.5 * BRAIN), spacing=(2.0, 2.0))
+    made = insert(recipient, donor, pair()).images[0]
+    assert made[23, 13:22] == pytest.approx([0.5, 0.65, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.65])
+
+
 def test_lesions_do_not_count_as_tissue() -> None:
     # Without care the donor's own lesion, more than half of its brain, would be the median.
     lesion = box(10, 40, 10, 39)
-    donor = np.where(lesion, 0.8, 0.4 * BRAIN)[None]
-    pairs = pd.DataFrame(
-        [{"recipient": 0, "donor": 0, "rows": 0, "cols": 0, "flipped": False, "inside_brain": 1.0}]
-    )
-    recipient = np.where(box(10, 40, 10, 39), 0.9, 0.2 * BRAIN)[None]
-    made, inserted = insert(
-        recipient, BRAIN[None], donor, lesion[None], BRAIN[None], pairs=pairs, feather=0, avoid=lesion[None]
-    )
-    assert made[inserted] == pytest.approx(0.8 * 0.2 / 0.4)
+    donor = one(np.where(lesion, 0.8, 0.4 * BRAIN), lesion, subject="d")
+    recipient = one(np.where(lesion, 0.9, 0.2 * BRAIN), lesion)
+    made = insert(recipient, donor, pair(), feather=0)
+    assert made.images[made.masks] == pytest.approx(0.8 * 0.2 / 0.4)
 
 
 def test_a_lesion_is_limited_to_the_recipients_brain_and_to_the_image() -> None:
-    pairs = pd.DataFrame(
-        [{"recipient": 0, "donor": 0, "rows": 0, "cols": -8, "flipped": False, "inside_brain": 0.5}]
-    )
-    stack = BRAIN[None]
-    made, inserted = insert(0.5 * stack, stack, 0.5 * stack, LESION[None], stack, pairs=pairs)
-    assert np.array_equal(inserted[0], box(20, 27, 10, 13))
-    assert np.array_equal(made > 0, stack)
-    pairs["rows"] = -100
-    made, inserted = insert(0.5 * stack, stack, 0.5 * stack, LESION[None], stack, pairs=pairs)
-    assert np.array_equal(made, 0.5 * stack)
-    assert not inserted.any()
+    recipient, donor = one(0.5 * BRAIN), one(0.5 * BRAIN, LESION, subject="d")
+    made = insert(recipient, donor, pair(cols=-8))
+    assert np.array_equal(made.masks[0], box(20, 27, 10, 13))
+    assert np.array_equal(made.images[0] > 0, BRAIN)
+    made = insert(recipient, donor, pair(cols=-8, rows=-100))
+    assert np.array_equal(made.images[0], 0.5 * BRAIN)
+    assert not made.masks.any()
 
 
 def test_the_pattern_of_a_mirrored_lesion_is_mirrored() -> None:
-    donor = 0.5 * BRAIN[None]
-    donor[0, 20:28, 14:22] = np.linspace(0.6, 0.9, 8)
-    pairs = pd.DataFrame(
-        [{"recipient": 0, "donor": 0, "rows": 2, "cols": 1, "flipped": True, "inside_brain": 1.0}]
+    image = 0.5 * BRAIN
+    image[20:28, 14:22] = np.linspace(0.6, 0.9, 8)
+    made = insert(
+        one(0.5 * BRAIN), one(image, LESION, subject="d"), pair(rows=2, cols=1, flipped=True), feather=0
     )
-    stack = BRAIN[None]
-    made, inserted = insert(0.5 * stack, stack, donor, LESION[None], stack, pairs=pairs, feather=0)
-    assert np.array_equal(inserted[0], box(22, 29, 29, 36))
-    assert made[0, 25, 29:37] == pytest.approx(np.linspace(0.9, 0.6, 8))
+    assert np.array_equal(made.masks[0], box(22, 29, 29, 36))
+    assert made.images[0, 25, 29:37] == pytest.approx(np.linspace(0.9, 0.6, 8))
 
 
 def test_no_pairs_and_a_donor_without_brightness() -> None:
-    stack = BRAIN[None]
-    none = plan(LESION, BRAIN, BRAIN, least=1000)
-    made, inserted = insert(0.5 * stack, stack, 0.5 * stack, LESION[None], stack, pairs=none)
-    assert made.shape == inserted.shape == (0, H, W)
+    made = insert(one(0.5 * BRAIN), one(0.5 * BRAIN, LESION), plan(LESION, BRAIN, BRAIN, least=1000))
+    assert made.images.shape == made.masks.shape == (0, H, W)
+    tissue_of_zeros = np.where(LESION, 0.6, 0.0)
+    donor = one(
+        np.where(box(10, 11, 10, 11), 0.3, tissue_of_zeros), LESION | box(10, 11, 10, 11), subject="d"
+    )
     with pytest.raises(InputError, match="donor 0"):
-        case(brightness=0.0)
+        insert(one(0.5 * BRAIN), donor, pair())
 
 
 def test_recall_by_hand() -> None:
@@ -335,7 +334,7 @@ def test_recall_by_hand() -> None:
     assert pooled_recall(judged, inserted) == pytest.approx(5 / 12)
 
 
-def test_void_is_more_than_5_points_under_the_reference() -> None:
+def test_unreliable_is_more_than_5_points_under_the_reference() -> None:
     assert not unreliable(0.85, 0.9)
     assert not unreliable(0.9, 0.95)
     assert not unreliable(0.99, 0.9)

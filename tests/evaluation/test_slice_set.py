@@ -21,15 +21,15 @@ def cohort() -> Prepared:
 
 def case(masks: Any, volumes: list[str]) -> SliceSet:
     """Slices of which only the masks and whose they are matter."""
-    blank = np.zeros(len(volumes))
-    return SliceSet(np.asarray(masks, np.float32), masks, np.array(volumes), np.array(volumes), blank, blank)  # type: ignore[arg-type]
+    return SliceSet(np.asarray(masks, np.float32), masks, np.array(volumes))
 
 
 def test_pathological_slices_of_a_split_and_no_others(cohort: Prepared) -> None:
     found = SliceSet.of(cohort, "val")
     assert found.subjects.tolist() == found.volumes.tolist() == ["V1", "V1", "V2"]
-    assert found.z.tolist() == [1, 2, 3]
-    np.testing.assert_array_equal(found.heights, HEIGHTS[[1, 2, 3]])
+    assert found.required("z").tolist() == [1, 2, 3]
+    np.testing.assert_array_equal(found.required("heights"), HEIGHTS[[1, 2, 3]])
+    assert found.spacing == (1.0, 1.0)
     assert found.masks.dtype == bool
     assert found.masks[:, *BOX].all()
     assert found.masks.sum() == 3 * 80
@@ -63,7 +63,7 @@ def test_the_brain_is_what_is_not_black(cohort: Prepared) -> None:
 def test_the_order_of_the_table_does_not_mix_slices_up(cohort: Prepared) -> None:
     turned = without(cohort, slices=cohort.slices.iloc[::-1])
     found = SliceSet.of(turned, "val")
-    assert found.z.tolist() == [3, 2, 1]
+    assert found.required("z").tolist() == [3, 2, 1]
     assert found.images[0][22, 14] == np.float32(0.72)
 
 
@@ -93,3 +93,38 @@ def test_the_largest_lesion_of_each_volume_the_smaller_volume_first() -> None:
     masks = np.arange(16) < np.array(areas)[:, None]
     found = case(masks.reshape(6, 4, 4), volumes).largest()
     assert found.tolist() == [3, 0, 2]
+
+
+def test_anybody_s_arrays_are_slices_of_which_less_is_known() -> None:
+    found = case(np.ones((3, 4, 4), dtype=bool), ["b", "a", "b"])
+    assert len(found) == 3
+    assert found.subjects.tolist() == ["b", "a", "b"]
+    for name in ("z", "heights", "truth"):
+        with pytest.raises(InputError, match=f"the slices' {name} is not known; give the SliceSet {name}="):
+            found.required(name)
+
+
+def test_some_of_the_slices_keep_all_that_is_known_of_them(cohort: Prepared) -> None:
+    full, rows = SliceSet.of(cohort, "val"), np.array([2, 0])
+    some = full.at(rows)
+    for name in ("images", "masks", "volumes", "subjects", "z", "heights", "truth"):
+        np.testing.assert_array_equal(getattr(some, name), getattr(full, name)[rows])
+    assert some.spacing == full.spacing
+    assert len(full.at(np.arange(0))) == 0
+    assert case(np.ones((3, 4, 4), dtype=bool), ["b", "a", "b"]).at(rows).z is None
+
+
+def test_arrays_that_do_not_fit_together_are_refused() -> None:
+    images, names = np.ones((3, 4, 4)), np.array(["b", "a", "b"])
+    changes: list[tuple[dict[str, Any], str]] = [
+        ({"images": images[0]}, r"images have shape \(4, 4\), expected \(N, H, W\)"),
+        ({"masks": images[1:]}, r"masks have shape \(2, 4, 4\), but images have \(3, 4, 4\)"),
+        ({"truth": images[:, 1:]}, r"truth have shape \(3, 3, 4\)"),
+        ({"volumes": names[1:]}, r"volumes has shape \(2,\), expected one a slice, \(3,\)"),
+        ({"subjects": names[1:]}, "subjects has shape"),
+        ({"z": np.arange(2)}, "z has shape"),
+        ({"heights": np.zeros((3, 1))}, "heights has shape"),
+    ]
+    for change, message in changes:
+        with pytest.raises(InputError, match=message):
+            SliceSet(**{"images": images, "masks": images > 0, "volumes": names, **change})

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.ms_ssim import ssim_map
+from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.evaluation.truth import regions, rim, volume_truth
 
 Mask = NDArray[np.bool_]
@@ -54,17 +58,17 @@ def test_regions_share_out_the_brain() -> None:
     assert np.array_equal(sum(part.astype(int) for part in parts.values()), brains.astype(int))
 
 
-def case() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], Mask, Mask]:
+def case() -> tuple[NDArray[np.float64], SliceSet]:
     """Constant truth 0.4; the lesion adds 0.3; the output leaves 0.1 of it and 0.02 everywhere else."""
     lesions, brains = point(size=41)
     lesions[0, 18:23, 18:23] = True
     truth = np.full(lesions.shape, 0.4)
-    return np.where(lesions, 0.5, 0.42), truth + 0.3 * lesions, truth, lesions, brains
+    images = np.where(brains, truth + 0.3 * lesions, 0)
+    return np.where(lesions, 0.5, 0.42), SliceSet(images, lesions, np.array(["a", "a"]), truth=truth)
 
 
 def test_errors_by_hand() -> None:
-    outputs, images, truth, lesions, brains = case()
-    found = volume_truth(outputs, images, truth, lesions, brains, spacing=SPACING)
+    found = volume_truth(*case())
     assert found["inside.mae"] == pytest.approx(0.1)
     assert found["inside.psnr"] == pytest.approx(20.0)
     assert [found["rim.mae"], found["outside.mae"]] == pytest.approx([0.02, 0.02])
@@ -72,12 +76,20 @@ def test_errors_by_hand() -> None:
     assert found["mae_ratio"] == pytest.approx(0.1 / 0.3)
 
 
+def test_the_rim_is_in_mm() -> None:
+    """At 2.5 mm a pixel it is two pixels wide: an error three pixels away is outside it."""
+    outputs, slices = case()
+    outputs[0, 20, 26] = 0.9
+    errors = [volume_truth(outputs, replace(slices, spacing=(mm, mm)))["rim.mae"] for mm in (1.0, 2.5)]
+    assert errors[0] > 0.021
+    assert errors[1] == pytest.approx(0.02)
+
+
 def test_ssim_is_the_local_map_averaged_over_the_region() -> None:
-    outputs, images, truth, lesions, brains = case()
-    found = volume_truth(outputs, images, truth, lesions, brains, spacing=SPACING)
-    local = ssim_map(outputs, truth)
-    parts = regions(lesions, brains, SPACING)
-    for name, part in parts.items():
+    outputs, slices = case()
+    found = volume_truth(outputs, slices)
+    local = ssim_map(outputs, slices.required("truth"))
+    for name, part in regions(slices.masks, slices.brains, SPACING).items():
         assert found[f"{name}.ssim"] == pytest.approx(local[part].mean(), abs=1e-12)
     # Beyond the reach of the window from the lesion both images are constant: luminance alone.
     luminance = (2 * 0.42 * 0.4 + C1) / (0.42**2 + 0.4**2 + C1)
@@ -86,9 +98,9 @@ def test_ssim_is_the_local_map_averaged_over_the_region() -> None:
 
 
 def test_a_copy_has_ratio_1_and_the_truth_0() -> None:
-    _, images, truth, lesions, brains = case()
-    copied = volume_truth(images, images, truth, lesions, brains, spacing=SPACING)
-    perfect = volume_truth(truth, images, truth, lesions, brains, spacing=SPACING)
+    _, slices = case()
+    copied = volume_truth(slices.images, slices)
+    perfect = volume_truth(slices.required("truth"), slices)
     assert copied["mae_ratio"] == 1.0
     assert perfect["mae_ratio"] == 0.0
     assert perfect["inside.ssim"] == pytest.approx(1.0)
@@ -96,16 +108,23 @@ def test_a_copy_has_ratio_1_and_the_truth_0() -> None:
 
 
 def test_regions_are_pooled_over_slices() -> None:
-    outputs, images, truth, lesions, brains = case()
-    lesions[1, 20, 20] = True
+    outputs, slices = case()
+    slices.masks[1, 20, 20] = True
     outputs[1, 20, 20] = 1.0
-    found = volume_truth(outputs, images, truth, lesions, brains, spacing=SPACING)
+    found = volume_truth(outputs, slices)
     assert found["inside.mae"] == pytest.approx((25 * 0.1 + 0.6) / 26)
 
 
 def test_what_cannot_be_measured_is_nan() -> None:
-    outputs, _, truth, lesions, _ = case()
-    found = volume_truth(outputs, truth, truth, lesions, lesions, spacing=SPACING)
+    outputs, slices = case()
+    all_lesion = replace(slices, images=slices.required("truth") * slices.masks)
+    found = volume_truth(outputs, all_lesion)
     assert np.isnan(
         [found["rim.mae"], found["outside.psnr"], found["outside.ssim"], found["mae_ratio"]]
     ).all()
+
+
+def test_without_a_truth_there_is_no_error() -> None:
+    outputs, slices = case()
+    with pytest.raises(InputError, match="truth is not known"):
+        volume_truth(outputs, replace(slices, truth=None))

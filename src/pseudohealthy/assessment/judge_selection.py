@@ -22,15 +22,15 @@ from pseudohealthy.training.weights import read_config
 BEST, VALIDATION = "best", "validation.json"
 QUALITY = ("dice_every_slice", "dice_pooled", "cross_entropy", "h_copy", "h_real_healthy")  # of a point
 RULE = (
-    "of the averaged weights kept during training, those with the greatest pooled Dice over every validation "
-    "slice, those without a lesion and at the brain's edges too; of equal ones the later"
+    "of the averaged weights saved during training, those with the greatest pooled Dice over every "
+    "validation slice, those without a lesion and at the brain's edges too; of equal ones the later"
 )
 
 
 def select_judge(run: Path, prepared: Prepared, device: str) -> Path:
     """Put the best of a judge's weights into `best/` of its run, and the curve into `validation.json`.
 
-    Where nothing was kept on the way, or there is no validation slice with a lesion, those are the averaged
+    Where nothing was saved on the way, or there is no validation slice with a lesion, those are the averaged
     weights of the run's end.
 
     Args:
@@ -43,18 +43,18 @@ def select_judge(run: Path, prepared: Prepared, device: str) -> Path:
     """
     table = prepared.slices
     table = table[(table["split"] == "val") & (table["label"] != "unlabelled")]
-    kept = sorted((run / SNAPSHOTS).iterdir()) if (run / SNAPSHOTS).is_dir() else []
+    saved = sorted((run / SNAPSHOTS).iterdir()) if (run / SNAPSHOTS).is_dir() else []
     curve: list[dict[str, Any]] = []
     weights = AVERAGED
-    if kept and (table["label"] == "pathological").any():
+    if saved and (table["label"] == "pathological").any():
         rows, labels = table["row"].to_numpy(), table["label"].to_numpy(dtype=str)
         images, masks = np.asarray(prepared.images[rows]), prepared.masks[rows] > 0
         curve = [
             {"images": int(folder.name), **_quality(Model.load(folder, device), images, masks, labels)}
-            for folder in kept
+            for folder in saved
         ]
         order = [(point["dice_every_slice"], point["images"]) for point in curve]
-        weights = f"{SNAPSHOTS}/{kept[order.index(max(order))].name}"
+        weights = f"{SNAPSHOTS}/{saved[order.index(max(order))].name}"
     make_folder(run / BEST)
     for file in (run / weights).iterdir():
         replace(run / BEST / file.name, partial(shutil.copyfile, file))

@@ -1,74 +1,105 @@
-"""What every row is measured against, worked out once: judges, threshold, inserted lesions, coordinates."""
+"""What outputs are measured against, worked out once: slices, judges, threshold, synthetic lesions, seeds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pseudohealthy.assessment.resegmentation import coordinates_auroc, excess_auroc
 from pseudohealthy.catalogue.rows import THRESHOLD_RULE
 from pseudohealthy.config import Split
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.controls import best_threshold, threshold_masks
-from pseudohealthy.evaluation.healthiness import healthiness, healthiness_of_healthy, reasons_against
-from pseudohealthy.evaluation.insertion import insert, insertion_recall, plan_insertions, pooled_recall
-from pseudohealthy.evaluation.score import strict
-from pseudohealthy.evaluation.segmentation import dice, volume_dice
+from pseudohealthy.evaluation.insertion import (
+    insert,
+    insertion_recall,
+    pairs_of,
+    plan_insertions,
+    pooled_recall,
+)
 from pseudohealthy.evaluation.slice_set import SliceSet
-from pseudohealthy.evaluation.texture import texture, texture_over_slices
-from pseudohealthy.files import as_tsv, write_arrays, write_json, write_text
 from pseudohealthy.synthesis.model import THRESHOLD, Model
 
-FEATHER = 2.0  # mm
 LEAST_SUBJECTS = 2  # for what is learnt on some and measured on others
+HELD_OUT = "held_out"  # the name of such a judge where none is given
+
+Found = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class ProtocolSettings:
+    """How outputs are measured.
+
+    Attributes:
+        split: every choice is made on "val"; "test" is read once a result.
+        held_out: name of the judge that is reported apart from the panel, if it is there.
+        seed: of all that is drawn.
+        resegmentation_steps: of training for re-segmentability; 0: it is not measured.
+        device: where re-segmentation networks are trained: "cpu", "cuda" or "auto".
+    """
+
+    split: Split = "val"
+    held_out: str | None = HELD_OUT
+    seed: int = 0
+    resegmentation_steps: int = 0
+    device: str = "cpu"
+
+    @property
+    def transplant_seed(self) -> int:
+        """Of the lesions that are put into healthy slices."""
+        return self.seed
+
+    @property
+    def insertion_check_seed(self) -> int:
+        """Of the lesions that are put into outputs: other ones."""
+        return self.seed + 1
+
+    @property
+    def resegmentation_seed(self) -> int:
+        """Of re-segmentation's halves, weights and batches."""
+        return self.seed
 
 
 @dataclass(frozen=True, eq=False)
 class EvaluationProtocol:
-    """The test slices and everything that a row's output is held against.
+    """A split's slices and everything that outputs are held against.
 
     Attributes:
-        pathological: slices to heal.
-        healthy: slices that should come back as they are.
-        transplants: healthy slices with a lesion of another subject, whose truth is known (section 6).
-        truth_pairs: whose lesion went into which healthy slice; the rows of `transplants`.
+        pathological: slices with a lesion, which every method is measured on.
+        judges: f_pre by name; the first is the paper's; none: no healthiness.
+        settings: how outputs are measured.
+        threshold: of FLAIR, chosen on validation slices: the panel's threshold rule. NaN without judges.
         check_pairs: whose lesion goes into which output for the insertion check.
-        judges: f_pre by name; the first is the paper's.
-        held_out: the judge that is not of the panel.
-        threshold: of FLAIR, chosen on validation slices.
-        spacing: of rows and columns, in mm.
+        healthy: slices that should come back as they are; None where the split has none.
+        transplants: healthy slices with a lesion of another subject, whose truth is known (section 6); None:
+            methods are measured on the pathological slices alone.
+        truth_pairs: whose lesion went into which healthy slice; the rows of `transplants`.
     """
 
     pathological: SliceSet
-    healthy: SliceSet
-    transplants: SliceSet
-    truth_pairs: pd.DataFrame
-    check_pairs: pd.DataFrame
     judges: Mapping[str, Model]
-    held_out: str
+    settings: ProtocolSettings
     threshold: float
-    spacing: tuple[float, float]
+    check_pairs: pd.DataFrame
+    healthy: SliceSet | None = None
+    transplants: SliceSet | None = None
+    truth_pairs: pd.DataFrame | None = None
 
     @classmethod
-    def of(
-        cls, prepared: Prepared, judges: Mapping[str, Model], held_out: str, seed: int, split: Split = "test"
-    ) -> Self:
-        """The bench of a split; the threshold comes from the validation slices.
+    def of(cls, prepared: Prepared, judges: Mapping[str, Model], settings: ProtocolSettings) -> Self:
+        """That of an experiment: methods are measured on healthy slices and transplants too.
 
         Raises:
             InputError: the split lacks pathological or healthy slices, or has them of one subject only.
         """
+        split = settings.split
         pathological, healthy = (SliceSet.of(prepared, split, label) for label in ("pathological", "healthy"))
-        validation = SliceSet.of(prepared, "val")
-        spacing = float(prepared.manifest["settings"]["spacing"])
-        truth_pairs = plan(pathological, healthy, seed, spacing)
+        truth_pairs = plan_insertions(pathological, healthy, seed=settings.transplant_seed)
         fitting = len(np.unique(healthy.subjects[truth_pairs["recipient"].to_numpy()]))
         if fitting < LEAST_SUBJECTS or len(np.unique(pathological.subjects)) < LEAST_SUBJECTS:
             raise InputError(
@@ -77,14 +108,34 @@ class EvaluationProtocol:
             )
         return cls(
             pathological,
-            healthy,
-            transplanted(healthy, pathological, truth_pairs, spacing),
-            truth_pairs,
-            plan(pathological, pathological, seed + 1, spacing, avoid=pathological.masks),
             judges,
-            held_out,
-            best_threshold(validation.images, validation.masks, validation.brains),
-            (spacing, spacing),
+            settings,
+            validation_threshold(prepared),
+            plan_insertions(pathological, pathological, seed=settings.insertion_check_seed),
+            healthy,
+            insert(healthy, pathological, truth_pairs),
+            truth_pairs,
+        )
+
+    @classmethod
+    def of_lesions(cls, prepared: Prepared, judges: Mapping[str, Model], settings: ProtocolSettings) -> Self:
+        """That of one model or of anybody's images: measured on the slices with a lesion alone.
+
+        Raises:
+            InputError: the split has no pathological slice.
+        """
+        pathological = SliceSet.of(prepared, settings.split)
+        if not judges:
+            return cls(pathological, judges, settings, float("nan"), pairs_of())
+        table = prepared.slices
+        has_healthy = ((table["split"] == settings.split) & (table["label"] == "healthy")).any()
+        return cls(
+            pathological,
+            judges,
+            settings,
+            validation_threshold(prepared),
+            plan_insertions(pathological, pathological, seed=settings.insertion_check_seed),
+            SliceSet.of(prepared, settings.split, "healthy") if has_healthy else None,
         )
 
     @property
@@ -92,181 +143,71 @@ class EvaluationProtocol:
         """The paper's f_pre."""
         return next(iter(self.judges.values()))
 
-    def judged(self, x: NDArray[np.float32], brains: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
-        """f(x) of every judge, and what the threshold rule marks, by name; `(N, H, W)` each."""
-        found = {name: judge.segment(x) > THRESHOLD for name, judge in self.judges.items()}
-        return {**found, THRESHOLD_RULE: threshold_masks(x, brains, self.threshold)}
+    @property
+    def held_out(self) -> str | None:
+        """The judge that is not of the panel, where there is one."""
+        return self.settings.held_out if self.settings.held_out in self.judges else None
+
+    def judged(self, images: NDArray[np.float32]) -> dict[str, Found]:
+        """What every judge, and the threshold rule, finds in the pathological slices or in their outputs.
+
+        Args:
+            images: `(N, H, W)` in [0, 1].
+
+        Returns:
+            `(N, H, W)` by judge; nothing without judges.
+        """
+        names = (*self.judges, THRESHOLD_RULE) if self.judges else ()
+        return {name: self.judged_by(name, images, self.pathological.brains) for name in names}
+
+    def judged_by(self, name: str, images: NDArray[np.float32], brains: Found) -> Found:
+        """What one judge, or the threshold rule inside brains, finds in any images, `(N, H, W)`."""
+        if name == THRESHOLD_RULE:
+            return threshold_masks(images, brains, self.threshold)
+        if not len(images):
+            return np.zeros(images.shape, dtype=np.bool_)
+        found: Found = self.judges[name].segment(images) > THRESHOLD
+        return found
+
+    def insertion_check(self, outputs: NDArray[np.float32]) -> tuple[pd.DataFrame, float]:
+        """The first judge's recall of known lesions put into outputs (section 6), by volume and pooled.
+
+        Args:
+            outputs: of the pathological slices, `(N, H, W)` in [0, 1].
+        """
+        x = self.pathological
+        if self.check_pairs.empty:
+            return pd.DataFrame({"insertion_recall": []}), float("nan")
+        checked = insert(x, x, self.check_pairs, images=outputs)
+        found = self.judged_by(next(iter(self.judges)), checked.images, checked.brains)
+        return insertion_recall(found, checked.masks, checked.volumes), pooled_recall(found, checked.masks)
 
 
-def insertion_check(
-    case: SliceSet, outputs: NDArray[np.float32], pairs: pd.DataFrame, judge: Model, spacing: float
-) -> tuple[pd.DataFrame, float]:
-    """Whether a judge finds known lesions in outputs (section 6): its recall by volume, and pooled.
+def validation_threshold(prepared: Prepared) -> float:
+    """The threshold of FLAIR with the greatest Dice on the validation slices with a lesion.
 
-    Args:
-        case: the slices that the outputs were made of.
-        outputs: `(N, H, W)` in [0, 1].
-        pairs: which of the case's lesions goes into which output; none: the recall is NaN.
-        judge: f_pre.
-        spacing: of pixels, in mm.
+    Raises:
+        InputError: there is none.
     """
-    if pairs.empty:
-        return pd.DataFrame({"insertion_recall": []}), float("nan")
-    checked = transplanted(case, case, pairs, spacing, outputs)
-    found = judge.segment(checked.images) > THRESHOLD
-    return insertion_recall(found, checked.masks, checked.volumes), pooled_recall(found, checked.masks)
+    validation = SliceSet.of(prepared, "val")
+    return best_threshold(validation.images, validation.masks, validation.brains)
 
 
-def plan(
-    donors: SliceSet,
-    recipients: SliceSet,
-    seed: int,
-    spacing: float,
-    avoid: NDArray[np.bool_] | None = None,
-) -> pd.DataFrame:
-    """Which lesion goes where; see `evaluation.insertion.plan_insertions`."""
-    tables = [
-        pd.DataFrame({"subject": case.subjects, "height": case.heights}) for case in (donors, recipients)
+def expect_same_preprocessing(prepared: Prepared, model: Model, role: str) -> None:
+    """Make sure that a model knows slices such as the cohort's.
+
+    Raises:
+        InputError: it does not; what differs is named.
+    """
+    expected = model.preprocessing.model_dump(mode="json")
+    settings = prepared.manifest["settings"]
+    differs = [
+        f"{key} is {settings.get(key)}, not {value}"
+        for key, value in expected.items()
+        if settings.get(key) != value
     ]
-    return plan_insertions(
-        donors.masks,
-        donors.brains,
-        tables[0],
-        recipients.brains,
-        tables[1],
-        seed=seed,
-        spacing=spacing,
-        avoid=avoid,
-    )
-
-
-def transplanted(
-    recipients: SliceSet,
-    donors: SliceSet,
-    pairs: pd.DataFrame,
-    spacing: float,
-    images: NDArray[np.float32] | None = None,
-) -> SliceSet:
-    """The recipients of the pairs (or `images` in their place) with their donors' lesions; truth: without.
-
-    A lesion fades in over 2 mm, of pixels `spacing` mm wide.
-    """
-    images = recipients.images if images is None else images
-    with_lesion, masks = insert(
-        images,
-        recipients.brains,
-        donors.images,
-        donors.masks,
-        donors.brains,
-        pairs=pairs,
-        feather=FEATHER / spacing,
-        avoid=recipients.masks,
-    )
-    rows = pairs["recipient"].to_numpy()
-    return SliceSet(
-        with_lesion,
-        masks,
-        recipients.volumes[rows],
-        recipients.subjects[rows],
-        recipients.z[rows],
-        recipients.heights[rows],
-        images[rows],
-    )
-
-
-def write_references(folder: Path, bench: EvaluationProtocol, *, seed: int, steps: int) -> None:
-    """What the judges make of the inputs, what coordinates alone tell, and the pairs, on disk.
-
-    Files: `judged.npz` (f(x) of the pathological slices), `coordinates.tsv`, `judges.json`, `pairs.tsv`.
-    """
-    x = bench.pathological
-    judged = bench.judged(x.images, x.brains)
-    write_arrays(folder / "judged.npz", judged)
-    coordinates = coordinates_auroc(
-        x.masks, x.brains, x.volumes, x.heights, subjects=x.subjects, seed=seed, steps=steps
-    )
-    write_text(folder / "coordinates.tsv", as_tsv(coordinates))
-    # the same lesions as in the outputs, in the same slices, but real ones
-    checked = transplanted(x, x, bench.check_pairs, bench.spacing[0])
-    facts = {name: _facts(bench, name, found, checked) for name, found in judged.items()}
-    first = facts[next(iter(bench.judges))]
-    reasons = reasons_against(first["dice_pooled"], first["h_copy"], first["h_real_healthy"])
-    judges = {
-        "judges": facts,
-        "threshold": bench.threshold,
-        "valid": not reasons,
-        "invalid_reason": "; ".join(reasons) or None,
-        "resegmentation_of_healthy_slices": _healthy_resegmentation(bench, seed, steps),
-        "texture_of_healthy_slices": _healthy_texture(bench),
-    }
-    write_json(folder / "judges.json", strict(judges))
-    named = [_named(bench.truth_pairs, x, bench.healthy, "truth"), _named(bench.check_pairs, x, x, "check")]
-    write_text(folder / "pairs.tsv", as_tsv(pd.concat(named, ignore_index=True).set_index("use")))
-
-
-def _facts(
-    bench: EvaluationProtocol, name: str, found: NDArray[np.bool_], checked: SliceSet
-) -> dict[str, Any]:
-    """A judge's own quality: its Dice, what it makes of a copy, of healthy slices and of inserted lesions."""
-    x, inserted = bench.pathological, bench.transplants
-    on_healthy = np.count_nonzero(_one(bench, name, bench.healthy), axis=(1, 2))
-    return {
-        "dice_pooled": dice(found, x.masks),
-        "dice_per_volume": float(volume_dice(found, x.masks, x.volumes).mean()),
-        "h_copy": healthiness(found.sum(), x.masks.sum()),
-        "h_real_healthy": healthiness_of_healthy(on_healthy, x.masks.sum(axis=(1, 2))),
-        "false_positive_voxels_per_healthy_slice": float(on_healthy.mean()),
-        "recall": pooled_recall(found, x.masks),
-        "insertion_recall": pooled_recall(_one(bench, name, checked), checked.masks),
-        "insertion_recall_in_healthy_slices": pooled_recall(_one(bench, name, inserted), inserted.masks),
-        "held_out": name == bench.held_out,
-    }
-
-
-def _one(bench: EvaluationProtocol, name: str, case: SliceSet) -> NDArray[np.bool_]:
-    if name == THRESHOLD_RULE:
-        return threshold_masks(case.images, case.brains, bench.threshold)
-    found: NDArray[np.bool_] = bench.judges[name].segment(case.images) > THRESHOLD
-    return found
-
-
-def _healthy_resegmentation(bench: EvaluationProtocol, seed: int, steps: int) -> float:
-    """The re-segmentability of real healthy slices, given masks of others: what 0 looks like in practice."""
-    case = bench.transplants
-    truth = case.images if case.truth is None else case.truth
-    table = excess_auroc(
-        truth,
-        case.masks,
-        case.brains,
-        case.volumes,
-        case.heights,
-        subjects=case.subjects,
-        seed=seed,
-        steps=steps,
-    )
-    return float(table["reseg_excess_auroc"].mean())
-
-
-def _healthy_texture(bench: EvaluationProtocol) -> dict[str, float]:
-    """The texture of real healthy slices, given masks of others: what 1 looks like in practice."""
-    case = bench.transplants
-    truth = case.images if case.truth is None else case.truth
-    return texture_over_slices(texture(truth, case.masks, case.brains, case.volumes), case.volumes)
-
-
-def _named(pairs: pd.DataFrame, donors: SliceSet, recipients: SliceSet, use: str) -> pd.DataFrame:
-    """Pairs with the subjects and slices of which they are."""
-    donor, recipient = pairs["donor"].to_numpy(), pairs["recipient"].to_numpy()
-    return pairs.assign(
-        use=use,
-        donor_subject=donors.subjects[donor],
-        donor_z=donors.z[donor],
-        recipient_subject=recipients.subjects[recipient],
-        recipient_z=recipients.z[recipient],
-    )
-
-
-def read_judged(folder: Path) -> dict[str, NDArray[np.bool_]]:
-    """`judged.npz` of a folder that `write_references` wrote."""
-    with np.load(folder / "judged.npz", allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    if differs:
+        raise InputError(
+            f"the cohort was prepared in another way than the {role}'s ({'; '.join(differs)}); "
+            f"prepare it again with the {role}'s settings"
+        )

@@ -277,9 +277,9 @@ def evaluate(
     Example: `pseudohealthy evaluate prepared/lgg --predictions filled/ --data lgg --judge runs/judge/best
     --compare scores -o filled_scores`
     """
-    from pseudohealthy.assessment.assess import HELD_OUT
-    from pseudohealthy.assessment.assess import evaluate as run
-    from pseudohealthy.assessment.predictions import evaluate_predictions
+    from pseudohealthy.assessment.evaluate import evaluate as run
+    from pseudohealthy.assessment.predictors import ImageFiles
+    from pseudohealthy.assessment.protocol import HELD_OUT, ProtocolSettings
     from pseudohealthy.data.prepared import Prepared
     from pseudohealthy.report.table1.tables import summary_lines
     from pseudohealthy.synthesis.bundled_weights import bundled_weights
@@ -296,24 +296,15 @@ def evaluate(
     judges = {name: Model.load(path, device) for name, path in zip(names, judge or [], strict=False)}
     if held_out is not None:
         if not judges:
-            raise InputError("--held-back without --judge: it stands beside a panel of judges")
+            raise InputError("--held-out without --judge: it stands beside a panel of judges")
         judges[HELD_OUT] = Model.load(held_out, device)
-    if predictions is not None:
-        summary = evaluate_predictions(
-            cohort,
-            predictions,
-            data or [],
-            out,
-            split=split,
-            judges=judges,
-            compare=compare,
-            steps=resegmentation_steps,
-        )
-    else:
-        model = Model.load(weights or bundled_weights(), device)
-        summary = run(
-            cohort, model, out, split=split, judges=judges, compare=compare, steps=resegmentation_steps
-        )
+    source = (
+        Model.load(weights or bundled_weights(), device)
+        if predictions is None
+        else ImageFiles(predictions, data or [])
+    )
+    settings = ProtocolSettings(split=split, resegmentation_steps=resegmentation_steps, device=device)
+    summary = run(cohort, source, out, settings, judges=judges, compare=compare)
     for line in summary_lines(summary):
         typer.echo(line)
     if summary.get("valid") is False:

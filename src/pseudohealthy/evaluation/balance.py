@@ -42,7 +42,7 @@ def volume_balance(
     Args:
         identity_normalised: by volume, see `identity.volume_identity`.
         found: by judge, pixels that it finds in a volume's outputs; the whole panel, one judge at least,
-            without the one held back.
+            without the one held out.
         lesions: pixels of the true masks, by volume; all arguments have the same volumes.
         slices: their number, by volume.
 

@@ -1,4 +1,4 @@
-"""Residual contrast: does the place of the lesion still stand out? No judge is asked."""
+"""Residual contrast: does the place of the lesion still stand out? It needs no judge."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def residual_contrast(
 
     Returns:
         A row a volume, column `residual_contrast` in units of intensity, both means pooled over the volume's
-        slices. 0 is ideal; a lesion painted too dark is negative. NaN without a lesion or without a rim.
+        slices. 0 is ideal; a place filled too dark is negative. NaN without a lesion or without a rim.
     """
 
     def measured(rows: Rows) -> dict[str, float]:

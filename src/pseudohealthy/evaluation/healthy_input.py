@@ -6,18 +6,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from pseudohealthy.evaluation.by_volume import Rows, by_volume
 from pseudohealthy.evaluation.ms_ssim import ms_ssim
 from pseudohealthy.evaluation.pixelwise import mae
+from pseudohealthy.evaluation.slice_set import SliceSet
 
 
 def healthy_in(
-    images: NDArray[Any],
     outputs: NDArray[Any],
-    volumes: ArrayLike,
-    brains: NDArray[Any],
+    slices: SliceSet,
     *,
     found: NDArray[Any] | None = None,
     reconstructed: NDArray[Any] | None = None,
@@ -25,12 +24,10 @@ def healthy_in(
     """How much a method changes slices in which there is nothing to change.
 
     Args:
-        images: healthy slices x, (N, H, W) in [0, 1].
-        outputs: G(x), as `images`.
-        volumes: labels, (N,).
-        brains: (N, H, W), > 0.
+        outputs: G(x), (N, H, W) in [0, 1].
+        slices: healthy slices x.
         found: S(x), (N, H, W), > 0 is marked; None for a method without S.
-        reconstructed: R(x, 0), as `images`; None for a method without R.
+        reconstructed: R(x, 0), as `outputs`; None for a method without R.
 
     Returns:
         A row a volume. `healthy_in.mae`, inside the brain, over all its pixels; `healthy_in.ms_ssim`, the
@@ -40,10 +37,11 @@ def healthy_in(
     """
 
     def measured(rows: Rows) -> dict[str, float]:
-        x, inside = images[rows][None], brains[rows][None] > 0
+        own = slices.at(rows)
+        x, inside = own.images[None], own.brains[None]
         row = {
             "healthy_in.mae": float(mae(outputs[rows][None], x, inside)[0]),
-            "healthy_in.ms_ssim": float(ms_ssim(outputs[rows], images[rows]).mean()),
+            "healthy_in.ms_ssim": float(ms_ssim(outputs[rows], own.images).mean()),
         }
         if found is not None:
             row["healthy_in.false_positive_voxels"] = np.count_nonzero(found[rows] > 0) / len(rows)
@@ -51,4 +49,4 @@ def healthy_in(
             row["healthy_in.reconstructed_mae"] = float(mae(reconstructed[rows][None], x, inside)[0])
         return row
 
-    return by_volume(volumes, measured)
+    return by_volume(slices.volumes, measured)

@@ -7,7 +7,8 @@ section 6 of docs/method.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -18,6 +19,7 @@ from scipy.ndimage import binary_erosion, distance_transform_edt
 from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.by_volume import Rows, by_volume
 from pseudohealthy.evaluation.pixelwise import mean_over
+from pseudohealthy.evaluation.slice_set import SliceSet
 
 Mask = NDArray[np.bool_]
 Points = NDArray[np.intp]
@@ -28,6 +30,7 @@ HEIGHTS_APART = 0.1  # greatest difference of heights, of the brain's, at which 
 MARGIN = 2.0  # mm to the brain's border that most of a lesion keeps
 KEPT = 0.9  # least share of a lesion inside the recipient's brain less the margin
 OVERLAP = 0.1  # greatest share of a lesion on a place to be avoided
+FEATHER = 2.0  # mm over which a lesion fades in
 LEAST = 50.0  # mm2; too small a lesion says little of a judge
 TOLERANCE = 0.05  # of recall, under that on real healthy slices
 COLUMNS = {  # of a plan
@@ -79,112 +82,101 @@ class _Place:
 
 
 def plan_insertions(
-    donor_masks: NDArray[Any],
-    donor_brains: NDArray[Any],
-    donors: pd.DataFrame,
-    recipient_brains: NDArray[Any],
-    recipients: pd.DataFrame,
-    *,
-    spacing: float,
-    seed: int,
-    avoid: NDArray[Any] | None = None,
-    least: float = LEAST,
+    donors: SliceSet, recipients: SliceSet, *, seed: int, least: float = LEAST
 ) -> pd.DataFrame:
     """Which lesion goes into which slice, and where.
 
     A lesion comes from another subject and keeps its place relative to the box around the brain of the slice,
     to a whole pixel; it is mirrored left-right where it fits better so. At least 90 % of it must lie inside
-    the recipient's brain eroded by 2 mm (to a whole pixel, and one at least), and at most 10 % on what is to
-    be avoided. Among the 10 donors of nearest height that fit so, and lie no more than a tenth of the brain's
-    height away, the seed draws one, for each recipient anew; it draws the 10 where more are equally near.
+    the recipient's brain eroded by 2 mm (to a whole pixel, and one at least), and at most 10 % on the
+    recipient's own lesion. Among the 10 donors of nearest height that fit so, and lie no more than a tenth of
+    the brain's height away, the seed draws one, for each recipient anew; it draws the 10 where more are
+    equally near.
 
     Args:
-        donor_masks: lesions, (D, H, W), > 0.
-        donor_brains: (D, H, W), > 0.
-        donors: D rows with `subject` and `height` (0 at the brain's lowest slice, 1 at its highest); their
-            order counts, their index does not.
-        recipient_brains: (R, H, W), > 0.
-        recipients: R rows, as `donors`.
-        spacing: of pixels in the slice, in mm.
+        donors: slices with lesions; their heights must be known.
+        recipients: as `donors`, of the same spacing; healthy slices, or others' lesions come beside theirs.
         seed: of the draw.
-        avoid: where no lesion is to come, as the recipient's own, (R, H, W), > 0; None: nothing.
         least: area of the smallest lesion to insert, in mm2.
 
     Returns:
-        A row a recipient, without those for which none fits: `recipient` and `donor` (places in the stacks),
+        A row a recipient, without those for which none fits: `recipient` and `donor` (places in the sets),
         `rows` and `cols` (the shift, after mirroring about the middle of the box around the donor's brain if
         `flipped`), `inside_brain` (the share of the lesion inside the recipient's brain), `height_difference`
         (between both slices' heights, in [0, 0.1]).
 
     Raises:
-        InputError: a table that has not one row a slice.
+        InputError: heights that are not known.
     """
-    for name, table, stack in (("donors", donors, donor_masks), ("recipients", recipients, recipient_brains)):
-        if len(table) != len(stack):
-            raise InputError(f"{name}: {len(table)} rows for {len(stack)} slices, expected one row a slice")
-    lesions = _usable(donor_masks > 0, donor_brains > 0, least / spacing**2)
+    spacing, heights = recipients.spacing[0], recipients.required("heights")
+    lesions = _usable(donors.masks > 0, donors.brains, least / spacing**2)
     margin = max(1, round(MARGIN / spacing))
     rows = []
-    for r, brain in enumerate(recipient_brains > 0):
-        near = _by_height(donors, recipients.iloc[r], np.random.default_rng((seed, r, TIES)))
+    for r, (brain, avoid) in enumerate(zip(recipients.brains, recipients.masks > 0, strict=True)):
+        rng = np.random.default_rng((seed, r, TIES))
+        near = _by_height(donors, recipients.subjects[r], float(heights[r]), rng)
         near = {d: apart for d, apart in near.items() if d in lesions}
-        place = _Place.of(brain, np.zeros_like(brain) if avoid is None else avoid[r] > 0, margin)
-        fitting = _fitting(list(near), lesions, place)
+        fitting = _fitting(list(near), lesions, _Place.of(brain, avoid, margin))
         if fitting:
             drawn = fitting[int(np.random.default_rng((seed, r)).integers(len(fitting)))]
             rows.append({"recipient": r} | drawn | {"height_difference": near[drawn["donor"]]})
+    return pairs_of(rows)
+
+
+def pairs_of(rows: Sequence[Mapping[str, Any]] = ()) -> pd.DataFrame:
+    """A plan of these rows, or of none."""
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
 def insert(
-    recipient_images: NDArray[Any],
-    recipient_brains: NDArray[Any],
-    donor_images: NDArray[Any],
-    donor_masks: NDArray[Any],
-    donor_brains: NDArray[Any],
-    *,
+    recipients: SliceSet,
+    donors: SliceSet,
     pairs: pd.DataFrame,
-    feather: float = 2.0,
-    avoid: NDArray[Any] | None = None,
-) -> tuple[NDArray[Any], Mask]:
+    *,
+    images: NDArray[Any] | None = None,
+    feather: float = FEATHER,
+) -> SliceSet:
     """Put the lesions of `plan_insertions` into their slices.
 
     The lesion's intensities are scaled by the ratio of the medians of the tissue outside lesions, recipient
-    over donor, and cut to [0, 1]. The lesion fades in inside its own mask, over `feather` pixels from its
-    border; outside the mask no bit changes.
+    over donor, and cut to [0, 1]. The lesion fades in inside its own mask, over `feather` from its border;
+    outside the mask no bit changes.
 
     Args:
-        recipient_images: (R, H, W) in [0, 1].
-        recipient_brains: (R, H, W), > 0.
-        donor_images: (D, H, W) in [0, 1].
-        donor_masks: lesions, (D, H, W), > 0.
-        donor_brains: (D, H, W), > 0.
+        recipients: R slices; their own lesions do not count as tissue.
+        donors: slices with lesions.
         pairs: P rows of `plan_insertions`.
-        feather: in pixels; 0: a hard border.
-        avoid: the recipients' own lesions, (R, H, W), > 0, which do not count as tissue; None: none.
+        images: (R, H, W) in [0, 1], what the lesions are put into, such as a method's outputs; None: the
+            recipients themselves.
+        feather: in mm; 0: a hard border.
 
     Returns:
-        Images with a lesion, (P, H, W), and where it is, (P, H, W), limited to the recipient's brain.
+        P slices with a lesion; their masks say where it was put, limited to the recipient's brain, and their
+        truth is the image before.
 
     Raises:
         InputError: a donor without tissue of any brightness outside its lesion.
     """
-    images = recipient_images[pairs["recipient"].to_numpy(np.intp)].copy()
-    inserted = np.zeros(images.shape, dtype=np.bool_)
+    before = recipients.images if images is None else images
+    rows = pairs["recipient"].to_numpy(np.intp)
+    made = before[rows].copy()
+    inserted = np.zeros(made.shape, dtype=np.bool_)
+    donor_brains, recipient_brains = donors.brains, recipients.brains
     for i, pair in enumerate(pairs.to_dict("records")):
         d, r = int(pair["donor"]), int(pair["recipient"])
-        mask, brain, target = donor_masks[d] > 0, donor_brains[d] > 0, recipient_brains[r] > 0
+        mask, brain, target = donors.masks[d] > 0, donor_brains[d], recipient_brains[r]
         lesion = _Lesion.of(mask, brain)
         points = lesion.turned(bool(pair["flipped"])) + np.array([[pair["rows"]], [pair["cols"]]])
         inside = _at(target, points)
         to, source = tuple(points[:, inside]), tuple(lesion.points[:, inside])
-        tissue = target if avoid is None else target & ~(avoid[r] > 0)
-        scale = _median(recipient_images[r], tissue) / _brightness(d, donor_images[d], brain & ~mask)
+        tissue = target & ~(recipients.masks[r] > 0)
+        scale = _median(before[r], tissue) / _brightness(d, donors.images[d], brain & ~mask)
         inserted[i][to] = True
-        weight = np.minimum(1, distance_transform_edt(inserted[i])[to] / (feather + 1))
-        painted = np.clip(scale * donor_images[d][source].astype(np.float64), 0, 1)
-        images[i][to] = weight * painted + (1 - weight) * images[i][to]
-    return images, inserted
+        pixels = feather / recipients.spacing[0]
+        weight = np.minimum(1, distance_transform_edt(inserted[i])[to] / (pixels + 1))
+        synthetic = np.clip(scale * donors.images[d][source].astype(np.float64), 0, 1)
+        made[i][to] = weight * synthetic + (1 - weight) * made[i][to]
+    return replace(recipients.at(rows), images=made, masks=inserted, truth=before[rows])
 
 
 def insertion_recall(judged: NDArray[Any], inserted: NDArray[Any], volumes: ArrayLike) -> pd.DataFrame:
@@ -232,15 +224,15 @@ def _usable(masks: Mask, brains: Mask, least: float) -> dict[int, _Lesion]:
     return {int(d): _Lesion.of(masks[d], brains[d]) for d in usable}
 
 
-def _by_height(donors: pd.DataFrame, recipient: pd.Series[Any], rng: np.random.Generator) -> dict[int, float]:
+def _by_height(donors: SliceSet, subject: Any, height: float, rng: np.random.Generator) -> dict[int, float]:
     """Places of the donors of other subjects, the nearest height first, and how far off it is.
 
     Where so many are equally near that the first few would always be the same, as in a cohort of one slice a
     patient, `rng` orders them.
     """
-    distance = np.abs(donors["height"].to_numpy(np.float64) - float(recipient["height"]))
+    distance = np.abs(donors.required("heights").astype(np.float64) - height)
     matched = distance <= HEIGHTS_APART + _ROUNDING
-    matched &= donors["subject"].to_numpy() != recipient["subject"]
+    matched &= donors.subjects != subject
     order = np.argsort(distance, kind="stable")
     if np.count_nonzero(distance[matched] == distance[matched].min(initial=np.inf)) > NEAREST:
         order = np.lexsort((rng.random(len(distance)), distance))

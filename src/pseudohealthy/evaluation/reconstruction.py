@@ -1,4 +1,4 @@
-"""Does R obey the mask? The cycle before and after x~ is coarsened, and R with no mask and with another.
+"""Mask control: does R follow its mask? And the cycle before and after x~ is coarsened.
 
 f_pre is a judge, R a method's reconstructor (the second generator, for CycleGAN): see section 6 of
 docs/method.md. A method that hides the lesion in faint patterns of x~ takes it back from there, whatever mask
@@ -115,7 +115,7 @@ def mask_control(
     masks: NDArray[Any],
     volumes: ArrayLike,
 ) -> pd.DataFrame:
-    """Does R paint a lesion where the mask says, and only there?
+    """Does R put a lesion where the mask says, and only there?
 
     Args:
         judged_without: f_pre(R(x~, 0)), (N, H, W), > 0.
@@ -127,7 +127,7 @@ def mask_control(
 
     Returns:
         A row a volume, counts pooled over its slices. `mask_control.residual_without_mask`: N(f_pre(R(x~,
-        0))) over N(f_pre(x)), 0 where R obeys and 1 where it does not; `mask_control.moved_mask_dice`: Dice
+        0))) over N(f_pre(x)), 0 where R follows its mask, 1 where not; `mask_control.moved_mask_dice`: Dice
         of f_pre(R(x~, moved)) and the moved mask, 1 is ideal; `mask_control.leak_at_original_site`: share of
         the old place, outside the moved mask, in which f_pre(R(x~, moved)) still finds a lesion, 0 is ideal.
         NaN where there is nothing to compare.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from pseudohealthy.evaluation.detection import detection
 from pseudohealthy.evaluation.healthiness import healthiness, panel, volume_healthiness
 from pseudohealthy.evaluation.identity import volume_identity
 from pseudohealthy.evaluation.segmentation import dice
+from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.evaluation.statistics import interval
 from pseudohealthy.evaluation.texture import TEXTURE
 from pseudohealthy.evaluation.through_plane import through_plane_inconsistency
@@ -37,137 +38,81 @@ TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
-    """Pathological slices to be scored: stacks (N, H, W), memory maps or not, and their volumes.
+class Judged:
+    """What judges find in slices: masks `(N, H, W)`, > 0, by the judges' names.
 
     Attributes:
-        images: the inputs x, in [0, 1].
-        outputs: x~, in [0, 1].
-        masks: true lesions, > 0; none is empty.
-        volumes: a label a slice, (N,); slices of one volume need not be neighbours.
-        brains: > 0; None: pixels > 0 of `images`.
-        judged: f(x~) by a judge's name, what it finds in the outputs, > 0. The first is the paper's f_pre,
-            and all are the panel; none: no healthiness.
-        judged_inputs: f(x), as `judged`, of some of its judges or of none.
-        held_out: name of a judge of `judged`, not the first, that is reported apart from the panel.
-        found: S(x) > 1/2, > 0; None: no Dice or detection of the segmentor.
-        truth: the healthy images, in [0, 1]; None: no error against a truth.
-        z: index of each slice in its volume, (N,); None: no flicker.
-        spacing: of rows and of columns, in mm.
+        outputs: f(x~). The first judge is the paper's f_pre, and all are the panel; none: no healthiness.
+        inputs: f(x), of some of these judges or of none.
+        held_out: name of a judge, not the first, that is reported apart from the panel.
 
     Raises:
-        InputError: shapes that differ, no slice, not one label a slice, or a judge of the inputs or held back
-            that does not judge the outputs.
+        InputError: a judge of the inputs or held out that does not judge the outputs.
     """
 
-    images: NDArray[Any]
-    outputs: NDArray[Any]
-    masks: NDArray[Any]
-    volumes: NDArray[Any]
-    brains: NDArray[Any] | None = None
-    judged: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    judged_inputs: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    outputs: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    inputs: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     held_out: str | None = None
-    found: NDArray[Any] | None = None
-    truth: NDArray[Any] | None = None
-    z: NDArray[Any] | None = None
-    spacing: tuple[float, float] = (1.0, 1.0)
 
     def __post_init__(self) -> None:
-        shape = self.images.shape
-        if len(shape) != 3 or not shape[0]:
-            raise InputError(f"images have shape {shape}, expected (N, H, W) with at least one slice")
-        stacks = {name: getattr(self, name) for name in ("outputs", "masks", "brains", "found", "truth")}
-        stacks |= {f"judged of {name}": stack for name, stack in self.judged.items()}
-        stacks |= {f"judged_inputs of {name}": stack for name, stack in self.judged_inputs.items()}
-        for name, stack in stacks.items():
-            if stack is not None and stack.shape != shape:
-                raise InputError(f"{name} have shape {stack.shape}, but images have {shape}")
-        for name in ("volumes", "z"):
-            values = getattr(self, name)
-            if values is not None and values.shape != shape[:1]:
-                raise InputError(f"{name} has shape {values.shape}, expected one a slice, {shape[:1]}")
-        self._check_judges()
-
-    def _check_judges(self) -> None:
-        judges = list(self.judged)
-        if strange := self.judged_inputs.keys() - self.judged.keys():
+        judges = list(self.outputs)
+        if strange := self.inputs.keys() - self.outputs.keys():
             raise InputError(f"judges of the inputs alone: {sorted(strange)}; of the outputs: {judges}")
         if self.held_out is not None and self.held_out not in judges[1:]:
-            raise InputError(f"the judge held back, {self.held_out}, is not one after the first of {judges}")
+            raise InputError(f"the judge held out, {self.held_out}, is not one after the first of {judges}")
+
+    def counts(self, rows: Rows) -> dict[str, float]:
+        """Pixels that each judge finds in the slices at these places, by the columns of `score`."""
+        counts: dict[str, float] = {}
+        for name, stack in self.outputs.items():
+            apart = name == self.held_out
+            counts[(HELD_OUT if apart else FOUND) + name] = int((stack[rows] > 0).sum())
+            if name in self.inputs:
+                place = HELD_OUT_IN_INPUTS if apart else IN_INPUTS
+                counts[place + name] = int((self.inputs[name][rows] > 0).sum())
+        return counts
 
 
-@dataclass(frozen=True, eq=False)
-class _Volume:
-    """The slices of one volume, read into memory."""
-
-    x: NDArray[Any]
-    x_tilde: NDArray[Any]
-    lesions: NDArray[np.bool_]
-    brains: NDArray[np.bool_]
-    labels: NDArray[Any]
-    spacing: tuple[float, float]
-    found: Any  # these three are None where they were not given
-    truth: Any
-    z: Any
-
-
-Measure = Callable[[_Volume], Mapping[str, float]]
-
-
-def _identity(v: _Volume) -> Mapping[str, float]:
-    return volume_identity(v.x_tilde, v.x, v.lesions, v.brains)
-
-
-def _truth(v: _Volume) -> Mapping[str, float]:
-    errors = volume_truth(v.x_tilde, v.x, v.truth, v.lesions, v.brains, spacing=v.spacing)
-    return {f"truth_phantom.{name}": value for name, value in errors.items()}
-
-
-def _segmentor(v: _Volume) -> Mapping[str, float]:
-    marked = v.found > 0
-    both = int(np.count_nonzero(marked & v.lesions))
-    return {"segmentor_dice": dice(marked, v.lesions), BOTH: both, MARKED: int(np.count_nonzero(marked))}
-
-
-def _only(table: pd.DataFrame) -> Mapping[str, float]:
-    """The one row of a table of one volume."""
-    return {str(name): float(value) for name, value in table.iloc[0].items()}
-
-
-# What each measure needs besides images, outputs and masks, and the measure.
-MEASURES: tuple[tuple[str | None, Measure], ...] = (
-    (None, _identity),
-    (None, lambda v: _only(residual_contrast(v.x_tilde, v.lesions, v.brains, v.labels, v.spacing))),
-    (None, lambda v: _only(anomaly(v.x, v.x_tilde, v.lesions, v.brains, v.labels))),
-    (None, lambda v: _only(checkerboard(v.x_tilde, v.x, v.labels))),
-    ("z", lambda v: _only(through_plane_inconsistency(v.x_tilde, v.x, v.brains, v.labels, v.z))),
-    ("found", _segmentor),
-    ("found", lambda v: _only(detection(v.found, v.lesions, v.labels, v.spacing))),
-    ("truth", _truth),
-)
-
-
-def score(scored: Scored) -> pd.DataFrame:
+def score(
+    outputs: NDArray[Any],
+    slices: SliceSet,
+    *,
+    judged: Judged | None = None,
+    found: NDArray[Any] | None = None,
+) -> pd.DataFrame:
     """Every measure that the given arrays allow, volume by volume: only one volume is in memory at a time.
+
+    Args:
+        outputs: x~, (N, H, W) in [0, 1], memory map or not.
+        slices: what they were made from; no mask is empty.
+        judged: what judges find in the outputs and in the slices; None: no healthiness.
+        found: S(x) > 1/2, (N, H, W), > 0; None: no Dice or detection of the segmentor.
 
     Returns:
         A row a volume, in order of first appearance, indexed by `volume`. Columns: `slices`, `lesion_voxels`;
-        those of `identity.volume_identity`, `contrast`, `anomaly`, `checkerboard`; with `z`, of
-        `through_plane_inconsistency`; with `found`, `segmentor_dice` and its counts, and those of
-        `detection.detection`; with `truth`, those of `truth.volume_truth` after `truth_phantom.`; with
-        `judged`, voxels that each judge finds in the outputs (`found.NAME`) and in the inputs
-        (`found_in_inputs.NAME`), of the one held back `held_out.NAME` and `held_out_in_inputs.NAME`,
+        those of `identity.volume_identity`, `contrast`, `anomaly`, `checkerboard`; where the slices' z is
+        known, of `through_plane_inconsistency`; with `found`, `segmentor_dice` and its counts, and those of
+        `detection.detection`; where the truth is known, those of `truth.volume_truth` after `truth_phantom.`;
+        with `judged`, voxels that each judge finds in the outputs (`found.NAME`) and in the inputs
+        (`found_in_inputs.NAME`), of the one held out `held_out.NAME` and `held_out_in_inputs.NAME`,
         `healthiness` by the first, and `balance`.
 
     Raises:
-        InputError: values outside [0, 1] or not finite; a slice without a lesion.
+        InputError: no slice, or one without a lesion; shapes that differ; values outside [0, 1] or no
+            numbers.
     """
-    table = by_volume(scored.volumes, lambda rows: _measured(scored, rows))
-    if scored.judged:
-        first = next(iter(scored.judged.values()))
-        found, lesions = _counts(first), _counts(scored.masks)
-        table["healthiness"] = volume_healthiness(found, lesions, scored.volumes)
+    judged = judged or Judged()
+    _check_shapes(outputs, slices, judged, found)
+    table = by_volume(
+        slices.volumes,
+        lambda rows: {
+            **_of_volume(outputs[rows], slices.at(rows), None if found is None else found[rows]),
+            **judged.counts(rows),
+        },
+    )
+    if judged.outputs:
+        first = next(iter(judged.outputs.values()))
+        table["healthiness"] = volume_healthiness(_counts(first), _counts(slices.masks), slices.volumes)
         table["balance"] = balance_of(table)
     return table
 
@@ -190,7 +135,7 @@ def summarise(table: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
         `volumes` and `slices` (numbers of those scored), and each measure as in `statistics.interval`; a dot
         in a column's name opens a group (`truth_phantom.inside.mae`). Besides its interval, `healthiness` has
         `pooled`, the paper's figure, and where the inputs were judged `rel`, both of the first judge; what
-        `healthiness.panel` gives; and the pooled value `held_out` of the judge held back. `segmentor_dice`
+        `healthiness.panel` gives; and the pooled value `held_out` of the judge held out. `segmentor_dice`
         has `pooled`.
     """
     counted = table.dropna(subset=["slices"])
@@ -229,42 +174,50 @@ def strict(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _measured(scored: Scored, rows: Rows) -> dict[str, float]:
-    volume = _read(scored, rows)
-    row: dict[str, float] = {"slices": len(rows), "lesion_voxels": int(volume.lesions.sum())}
-    for needed, measure in MEASURES:
-        if needed is None or getattr(volume, needed) is not None:
-            row |= measure(volume)
-    return row | _judged(scored, rows)
+def _check_shapes(
+    outputs: NDArray[Any], slices: SliceSet, judged: Judged, found: NDArray[Any] | None
+) -> None:
+    if not len(slices):
+        raise InputError("there is no slice to score; give one at least")
+    slices.check_shape("outputs", outputs)
+    if found is not None:
+        slices.check_shape("found", found)
+    for name, stacks in {"judged": judged.outputs, "judged inputs": judged.inputs}.items():
+        for judge, stack in stacks.items():
+            slices.check_shape(f"{name} of {judge}", stack)
 
 
-def _read(scored: Scored, rows: Rows) -> _Volume:
-    """One volume's slices, checked."""
-    x, labels = scored.images[rows], scored.volumes[rows]
-    lesions = scored.masks[rows] > 0
-    brains = (x if scored.brains is None else scored.brains[rows]) > 0
-    found, truth, z = (
-        None if values is None else values[rows] for values in (scored.found, scored.truth, scored.z)
-    )
-    volume = _Volume(x, scored.outputs[rows], lesions, brains, labels, scored.spacing, found, truth, z)
-    for name, values in {"images": volume.x, "outputs": volume.x_tilde, "truth": truth}.items():
+def _of_volume(x_tilde: NDArray[Any], slices: SliceSet, found: NDArray[Any] | None) -> dict[str, float]:
+    """The measures of one volume that no judge is needed for."""
+    x, lesions, brains, volumes = slices.images, slices.masks > 0, slices.brains, slices.volumes
+    for name, values in {"images": x, "outputs": x_tilde, "truth": slices.truth}.items():
         if values is not None:
-            _check_range(labels[0], name, values)
+            _check_range(volumes[0], name, values)
     if not lesions.any(axis=(1, 2)).all():
-        raise InputError(f"volume {labels[0]}: a slice has an empty mask; give pathological slices only")
-    return volume
+        raise InputError(f"volume {volumes[0]}: a slice has an empty mask; give pathological slices only")
+    row: dict[str, float] = {"slices": len(slices), "lesion_voxels": int(lesions.sum())}
+    row |= volume_identity(x_tilde, x, lesions, brains)
+    row |= _only(residual_contrast(x_tilde, lesions, brains, volumes, slices.spacing))
+    row |= _only(anomaly(x, x_tilde, lesions, brains, volumes))
+    row |= _only(checkerboard(x_tilde, x, volumes))
+    if slices.z is not None:
+        row |= _only(through_plane_inconsistency(x_tilde, x, brains, volumes, slices.z))
+    if found is not None:
+        row |= _of_segmentor(found > 0, lesions)
+        row |= _only(detection(found, lesions, volumes, slices.spacing))
+    if slices.truth is not None:
+        row |= {f"truth_phantom.{name}": value for name, value in volume_truth(x_tilde, slices).items()}
+    return row
 
 
-def _judged(scored: Scored, rows: Rows) -> dict[str, float]:
-    """Voxels that each judge finds; the one held back under a name of its own, so that no table loses it."""
-    counts: dict[str, float] = {}
-    for name, stack in scored.judged.items():
-        outside = name == scored.held_out
-        counts[(HELD_OUT if outside else FOUND) + name] = int((stack[rows] > 0).sum())
-        if name in scored.judged_inputs:
-            place = HELD_OUT_IN_INPUTS if outside else IN_INPUTS
-            counts[place + name] = int((scored.judged_inputs[name][rows] > 0).sum())
-    return counts
+def _of_segmentor(marked: NDArray[np.bool_], lesions: NDArray[np.bool_]) -> dict[str, float]:
+    both = int(np.count_nonzero(marked & lesions))
+    return {"segmentor_dice": dice(marked, lesions), BOTH: both, MARKED: int(np.count_nonzero(marked))}
+
+
+def _only(table: pd.DataFrame) -> dict[str, float]:
+    """The one row of a table of one volume."""
+    return {str(name): float(value) for name, value in table.iloc[0].items()}
 
 
 def _healthiness(counted: pd.DataFrame) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Flicker: what slice-wise synthesis adds to the change from slice to slice; section 6 of docs/method.md."""
+"""Through-plane inconsistency, or flicker: what slice-wise synthesis adds from slice to slice; section 6."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def through_plane_inconsistency(
 def brightness_inconsistency(outputs: NDArray[Any], images: NDArray[Any], brains: NDArray[Any]) -> float:
     """The same for one volume, its slices in order, of the mean over the brain of each three.
 
-    Voxel by voxel, a smoother image flickers less, which can hide that whole slices are brighter and darker
+    Voxel by voxel, a smoother image has less of it, which can hide that whole slices are brighter and darker
     by turns; in their means noise does not count.
     """
     triples = [[k, k + 1, k + 2] for k in range(len(images) - 2)]

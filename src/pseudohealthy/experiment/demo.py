@@ -11,7 +11,8 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from pseudohealthy.assessment.assess import evaluate
+from pseudohealthy.assessment.evaluate import evaluate
+from pseudohealthy.assessment.protocol import ProtocolSettings
 from pseudohealthy.config import preprocessing, settings
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.prepare import prepare
@@ -56,7 +57,7 @@ def run_demo(out: Path) -> None:
     files = synthesize(image, model).save(out / "synthesized", image.name, overwrite=True)
     replace(out / "panel.png", lambda part: _draw(part, prepared, model, subject))
     say("4/4  scores beside the truth")
-    evaluate(prepared, model, out / "scores", split="test")
+    evaluate(prepared, model, out / "scores", ProtocolSettings(split="test"))
     table = pd.read_csv(out / "scores" / "volumes.tsv", sep="\t", index_col="volume")
     scores = table.loc[subject].astype(float).to_dict()
     say(_table(scores))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -10,16 +9,15 @@ from typing import Any, Self
 
 import pandas as pd
 
+from pseudohealthy.assessment.assess import Assessment, summary_of
 from pseudohealthy.assessment.checkpoint_selection import RULE
 from pseudohealthy.assessment.judge_selection import QUALITY, VALIDATION
-from pseudohealthy.assessment.measure import nested
 from pseudohealthy.catalogue.measures import TESTED, rests_on_judge
 from pseudohealthy.catalogue.methods import BASELINES, METHODS, TESTED_METHODS
 from pseudohealthy.catalogue.rows import Row
 from pseudohealthy.config import SPLITS
 from pseudohealthy.data.prepared import Prepared
-from pseudohealthy.evaluation.insertion import unreliable
-from pseudohealthy.evaluation.score import strict, summarise
+from pseudohealthy.evaluation.score import strict
 from pseudohealthy.evaluation.statistics import against_baselines, averaged_over_seeds
 from pseudohealthy.experiment.config import Experiment
 from pseudohealthy.experiment.steps import DONE, SELECTION, Step
@@ -61,13 +59,8 @@ class MeasuredRow:
                 reliable.
         """
         row, table = _row(step), read_table(step, out)
-        summary = summarise(table)
-        for group, values in nested(step.read_json(out, "numbers.json")).items():
-            summary.setdefault(group, {}).update(values)
-        recalls = [summary["healthiness"]["insertion_recall"], reference_recall]
-        known = [math.nan if recall is None else recall for recall in recalls]
-        summary["healthiness"]["unreliable"] = unreliable(known[0], known[1])
-        summary.pop("insertion_recall", None)
+        assessment = Assessment(table, step.read_json(out, "numbers.json"), {})
+        summary = summary_of(assessment, reference_recall)
         facts = {**asdict(row), **_training(step, out), **dict.fromkeys(NOT_OF_EVERY_ROW), **strict(summary)}
         return cls(row, table, facts)
 

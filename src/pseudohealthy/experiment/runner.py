@@ -8,16 +8,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 from rich.console import Console
 
+from pseudohealthy.assessment.assess import assess
 from pseudohealthy.assessment.checkpoint_selection import choose
 from pseudohealthy.assessment.judge_selection import BEST, select_judge
-from pseudohealthy.assessment.measure import measure
-from pseudohealthy.assessment.predictors import Memory, Predictor
-from pseudohealthy.assessment.protocol import EvaluationProtocol, read_judged, write_references
+from pseudohealthy.assessment.predictors import NetworkOutputs, RowPredictor
+from pseudohealthy.assessment.protocol import EvaluationProtocol, ProtocolSettings
+from pseudohealthy.assessment.references import References, write_references
 from pseudohealthy.config import Settings
 from pseudohealthy.data.cohort import chosen, read_cohort
 from pseudohealthy.data.prepare import prepare
@@ -29,14 +27,12 @@ from pseudohealthy.experiment.config import Experiment
 from pseudohealthy.experiment.parallel_steps import parallel_groups, run_parallel
 from pseudohealthy.experiment.publish import publish
 from pseudohealthy.experiment.steps import DONE, SELECTION, STAGES, Kind, Step, list_steps
-from pseudohealthy.files import as_tsv, inside, make_folder, of_tsv, write_arrays, write_json, write_text
+from pseudohealthy.files import as_tsv, inside, make_folder, write_arrays, write_json, write_text
 from pseudohealthy.phantom.dataset import make_phantoms
 from pseudohealthy.provenance import provenance
 from pseudohealthy.settings_files import validated
 from pseudohealthy.synthesis.model import Model, device_of
 from pseudohealthy.training.loop import train
-
-Judged = dict[str, NDArray[np.bool_]]
 
 
 def reproduce(
@@ -162,7 +158,7 @@ class StepRunner:
     steps: Sequence[Step]
     device: str
     models: dict[Path, Model] = field(default_factory=dict)
-    memory: Memory = field(default_factory=Memory)
+    outputs: NetworkOutputs = field(default_factory=NetworkOutputs)
 
     def do(self, step: Step) -> None:
         """Do a step; its `done.json` comes last."""
@@ -196,16 +192,21 @@ class StepRunner:
         return self.protocol_with(self.judges)
 
     def protocol_with(self, judges: Mapping[str, Model]) -> EvaluationProtocol:
-        """The same with other judges, or with none."""
-        return EvaluationProtocol.of(
-            self.prepared, judges, self.experiment.held_out, self.experiment.data.seed
+        """The same with other judges, or none."""
+        experiment = self.experiment
+        settings = ProtocolSettings(
+            split="test",
+            held_out=experiment.held_out,
+            seed=experiment.data.seed,
+            resegmentation_steps=experiment.resegmentation_steps,
+            device=self.device,
         )
+        return EvaluationProtocol.of(self.prepared, judges, settings)
 
     @cached_property
-    def judged_inputs(self) -> tuple[Judged, pd.DataFrame]:
-        """f(x) of the test slices by judge, and the AUROC by volume of coordinates alone."""
-        folder = next(step for step in self.steps if step.kind == "protocol").folder(self.out)
-        return read_judged(folder), of_tsv(folder / "coordinates.tsv")
+    def references(self) -> References:
+        """What the judges detect in the test slices, and the AUROC by volume of coordinates alone."""
+        return References.read(next(step for step in self.steps if step.kind == "protocol").folder(self.out))
 
     def selected(self, selection: Step) -> Model:
         """The model whose weights a finished selection selected."""
@@ -221,8 +222,7 @@ class StepRunner:
         train(self.prepared, folder / "run", validated(Settings, values), accelerator=self.device)
 
     def _write_protocol(self, step: Step, folder: Path) -> None:  # noqa: ARG002
-        data = self.experiment.data
-        write_references(folder, self.protocol, seed=data.seed, steps=self.experiment.resegmentation_steps)
+        write_references(folder, self.protocol)
 
     def _select(self, step: Step, folder: Path) -> None:
         panel = {name: judge for name, judge in self.judges.items() if name != self.experiment.held_out}
@@ -230,28 +230,19 @@ class StepRunner:
         write_json(folder / SELECTION, choose(run, SliceSet.of(self.prepared, "val"), panel, self.device))
 
     def _measure(self, step: Step, folder: Path) -> None:
-        judged, coordinates = self.judged_inputs
-        measured = measure(
-            self._predictor(step),
-            self.protocol,
-            judged,
-            coordinates,
-            seed=self.experiment.data.seed,
-            steps=self.experiment.resegmentation_steps,
-        )
+        measured = assess(self._predictor(step), self.protocol, self.references)
         write_text(folder / "volumes.tsv", as_tsv(measured.table))
         write_json(folder / "numbers.json", strict(measured.numbers))
         write_arrays(folder / "pictures.npz", measured.pictures)
 
-    def _predictor(self, step: Step) -> Predictor:
+    def _predictor(self, step: Step) -> RowPredictor:
         if step.row is None:
             raise ValueError(f"{step.name} is no row")
         models = [self.selected(selection) for selection in step.selections]
         is_trained = step.row.preset is not None
         own = models[0] if is_trained else None
         segmentor = models[-1] if models else None
-        protocol = self.protocol
-        return Predictor(step.row, own, segmentor, protocol.threshold, protocol.spacing, self.memory)
+        return RowPredictor(step.row, own, segmentor, self.protocol.threshold, self.outputs)
 
     def _model(self, folder: Path) -> Model:
         if folder not in self.models:

@@ -1,4 +1,4 @@
-"""Scores of another program's images: of such whose scores are known beforehand."""
+"""Another program's images on a split of a cohort: of such whose scores are known beforehand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import pytest
 
 from fixtures.cohorts import FITTING, bids, brats, isles, lesion, participants, write
 from fixtures.models import saved
-from pseudohealthy.assessment.predictions import evaluate_predictions
+from pseudohealthy.assessment.evaluate import evaluate
+from pseudohealthy.assessment.predictors import ImageFiles
+from pseudohealthy.assessment.protocol import ProtocolSettings
 from pseudohealthy.config import preprocessing
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.predicted_images import read_outputs
@@ -26,6 +28,7 @@ from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.synthesize import synthesize
 
 SPLITS = ("train", "train", "val", "val", "val", "test")
+TEST = ProtocolSettings(split="test")
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +69,7 @@ def test_the_inputs_themselves_keep_identity_and_heal_nothing(
     data: Path, cohort: Prepared, judge: Model, tmp_path: Path
 ) -> None:
     outputs = copied(data, "sub-*/anat/*", tmp_path / "outputs")
-    summary = evaluate_predictions(cohort, outputs, [data], tmp_path / "scores", judges={"first": judge})
+    summary = evaluate(cohort, ImageFiles(outputs, [data]), tmp_path / "scores", judges={"first": judge})
     assert summary["identity"]["mean"] == pytest.approx(1)
     assert summary["mae_outside"]["mean"] == 0
     assert summary["healthiness"]["rel"] == 0
@@ -77,7 +80,7 @@ def test_the_inputs_themselves_keep_identity_and_heal_nothing(
 
 def test_the_truths_are_without_error(data: Path, cohort: Prepared, tmp_path: Path) -> None:
     outputs = copied(data, "derivatives/healthy/sub-*/anat/*", tmp_path / "outputs")
-    summary = evaluate_predictions(cohort, outputs, [data], tmp_path / "scores", split="test")
+    summary = evaluate(cohort, ImageFiles(outputs, [data]), tmp_path / "scores", TEST)
     assert summary["truth_phantom"]["inside"]["mae"]["mean"] == 0
     assert summary["truth_phantom"]["mae_ratio"]["mean"] == 0
     assert not {"healthiness", "judge", "valid", "compared"} & summary.keys()
@@ -114,9 +117,8 @@ def test_the_paper_s_cohorts_in_the_paper_s_recipe(tmp_path: Path, make: Any) ->
         image = nib.load(folder / record["inputs"]["image"]["path"]).get_fdata()
         write(tmp_path / f"outputs/{record['subject']}_filled.nii.gz", np.where(lesion() > 0, 150, image))
         write(tmp_path / f"outputs/{record['subject']}_mask.nii.gz", lesion())
-    summary = evaluate_predictions(
-        cohort, tmp_path / "outputs", [folder], tmp_path / "out", split="test", judges={"first": judge}
-    )
+    files = ImageFiles(tmp_path / "outputs", [folder])
+    summary = evaluate(cohort, files, tmp_path / "out", TEST, judges={"first": judge})
     assert (summary["volumes"], summary["slices"]) == (2, 8)
     assert summary["mae_outside"]["mean"] == 0
     table = pathological(cohort, "test")
@@ -133,10 +135,11 @@ def test_a_judge_of_other_slices_is_refused_before_any_image_is_read(
     data: Path, cohort: Prepared, tmp_path: Path
 ) -> None:
     other = Model.load(saved(tmp_path / "judge", "judge", slice_shape=(96, 80)), "cpu")
-    with pytest.raises(InputError, match=r"the judge.*'s \(field is \[64, 48\], not \[96, 80\]\)"):
-        evaluate_predictions(cohort, tmp_path / "none", [data], tmp_path / "out", judges={"first": other})
+    files = ImageFiles(tmp_path / "none", [data])
+    with pytest.raises(InputError, match=r"the judge.*'s \(slice_shape is \[64, 48\], not \[96, 80\]\)"):
+        evaluate(cohort, files, tmp_path / "out", judges={"first": other})
     with pytest.raises(InputError, match="none: no such folder"):
-        evaluate_predictions(cohort, tmp_path / "none", [data], tmp_path / "out")
+        evaluate(cohort, files, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -145,11 +148,9 @@ def test_a_comparison_is_written_beside_the_scores(
 ) -> None:
     judges = {"first": judge}
     copies = copied(data, "sub-*/anat/*", tmp_path / "copies")
-    truths = copied(data, "derivatives/healthy/sub-*/anat/*", tmp_path / "truths")
-    evaluate_predictions(cohort, copies, [data], tmp_path / "first", judges=judges)
-    summary = evaluate_predictions(
-        cohort, truths, [data], tmp_path / "second", judges=judges, compare=tmp_path / "first"
-    )
+    truths = ImageFiles(copied(data, "derivatives/healthy/sub-*/anat/*", tmp_path / "truths"), [data])
+    evaluate(cohort, ImageFiles(copies, [data]), tmp_path / "first", judges=judges)
+    summary = evaluate(cohort, truths, tmp_path / "second", judges=judges, compare=tmp_path / "first")
     written = json.loads((tmp_path / "second/summary.json").read_text())["compared"]
     assert written == summary["compared"]
     first, second = (read_scores(tmp_path / name) for name in ("first", "second"))
@@ -158,4 +159,4 @@ def test_a_comparison_is_written_beside_the_scores(
         assert written[measure]["difference"] == pytest.approx(gain.mean(), abs=1e-12)
         assert written[measure]["n"] == written["volumes"] == 3
     with pytest.raises(InputError, match=r"copies/volumes.tsv: cannot be read as scores"):
-        evaluate_predictions(cohort, truths, [data], tmp_path / "third", compare=copies)
+        evaluate(cohort, truths, tmp_path / "third", compare=copies)
