@@ -14,7 +14,7 @@ import torch
 from fixtures.drawn_cohort import AREA, drawn
 from fixtures.models import saved
 from fixtures.rule_models import bright, copied, dimmed, judge, painted, ruled
-from pseudohealthy.assessment.measure import Measured, measure, nested
+from pseudohealthy.assessment.measure import Measured, measure
 from pseudohealthy.assessment.predictors import Predictor
 from pseudohealthy.assessment.protocol import EvaluationProtocol, insertion_check
 from pseudohealthy.assessment.resegmentation import coordinates_auroc
@@ -262,8 +262,3 @@ def test_the_excess_is_over_the_coordinates_given(
     shifted = coordinates - 0.25
     found = measured(bench, shifted, Row("copy")).table["reseg_excess_auroc"]
     pd.testing.assert_series_equal(found, copy.table["reseg_excess_auroc"] + 0.25)
-
-
-def test_dots_open_groups() -> None:
-    assert nested({"a.b": 1, "a.c.d": {"x": 2}, "e": 3}) == {"a": {"b": 1, "c": {"d": {"x": 2}}}, "e": 3}
-    assert nested({}) == {}

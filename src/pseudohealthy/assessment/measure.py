@@ -216,15 +216,3 @@ def _reconstruction(
         "with moved mask": with_moved,
     }
     return pd.concat([table, obeys], axis=1), pictures
-
-
-def nested(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"a.b": 1}` as `{"a": {"b": 1}}`."""
-    out: dict[str, Any] = {}
-    for path, value in numbers.items():
-        *groups, name = path.split(".")
-        place = out
-        for group in groups:
-            place = place.setdefault(group, {})
-        place[name] = value
-    return out

@@ -23,7 +23,7 @@ from pseudohealthy.evaluation.score import strict
 from pseudohealthy.evaluation.segmentation import dice, volume_dice
 from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.evaluation.texture import texture, texture_over_slices
-from pseudohealthy.files import as_tsv, write_arrays, write_json, write_text
+from pseudohealthy.files import write_arrays, write_json, write_tsv
 from pseudohealthy.synthesis.model import THRESHOLD, Model
 
 FEATHER = 2.0  # mm
@@ -185,7 +185,7 @@ def write_references(folder: Path, bench: EvaluationProtocol, *, seed: int, step
     coordinates = coordinates_auroc(
         x.masks, x.brains, x.volumes, x.heights, subjects=x.subjects, seed=seed, steps=steps
     )
-    write_text(folder / "coordinates.tsv", as_tsv(coordinates))
+    write_tsv(folder / "coordinates.tsv", coordinates)
     # the same lesions as in the outputs, in the same slices, but real ones
     checked = transplanted(x, x, bench.check_pairs, bench.spacing[0])
     facts = {name: _facts(bench, name, found, checked) for name, found in judged.items()}
@@ -201,7 +201,7 @@ def write_references(folder: Path, bench: EvaluationProtocol, *, seed: int, step
     }
     write_json(folder / "judges.json", strict(judges))
     named = [_named(bench.truth_pairs, x, bench.healthy, "truth"), _named(bench.check_pairs, x, x, "check")]
-    write_text(folder / "pairs.tsv", as_tsv(pd.concat(named, ignore_index=True).set_index("use")))
+    write_tsv(folder / "pairs.tsv", pd.concat(named, ignore_index=True).set_index("use"))
 
 
 def _facts(

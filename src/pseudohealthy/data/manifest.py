@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any, Literal, NotRequired, TypedDict, cast, get_args
 from pseudohealthy.config import Split
 from pseudohealthy.data.layouts import CohortVolume, Group
 from pseudohealthy.errors import InputError
+from pseudohealthy.files import sha256_of, sha256_of_json
 
 FORMAT = 2
 FILE = "manifest.json"
@@ -137,7 +137,7 @@ def decisive(
 
 def key_of(parts: Mapping[str, str]) -> str:
     """The hash of what `decisive` gives."""
-    return hashlib.sha256(json.dumps([FORMAT, parts], sort_keys=True).encode()).hexdigest()
+    return sha256_of_json([FORMAT, parts])
 
 
 def _inside(path: Path, folder: Path) -> str:
@@ -146,7 +146,6 @@ def _inside(path: Path, folder: Path) -> str:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError:
         return ""

@@ -6,11 +6,9 @@ being whole or not at all.
 
 from __future__ import annotations
 
-import json
 import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -29,6 +27,7 @@ from pseudohealthy.data.split import Fractions, with_splits
 from pseudohealthy.data.split_totals import expect_enough, totals_of
 from pseudohealthy.data.volume_slices import VolumeSlices
 from pseudohealthy.errors import RESEARCH_USE, InputError, PseudohealthyError
+from pseudohealthy.files import whole_folder, write_json, write_tsv
 
 Progress = Callable[[int, int, str], None]  # steps done, steps in all, what comes next
 
@@ -89,11 +88,11 @@ def prepare(
         "volumes": records,
         "notes": list(cohort.notes),
     }
-    with _whole(out) as folder:
+    with whole_folder(out) as folder:
         _write_arrays(folder, manifest["arrays"], steps, settings)
         for name, table in tables.items():
-            table.to_csv(folder / f"{name}.tsv", sep="\t", index=False, float_format="%.6f")
-        (folder / manifests.FILE).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+            write_tsv(folder / f"{name}.tsv", table, float_format="%.6f")
+        write_json(folder / manifests.FILE, manifest)
     return manifest
 
 
@@ -196,21 +195,3 @@ def _write_arrays(
             for name, values in VolumeSlices.of(volume, settings).arrays().items():
                 if name in files:
                     files[name].write(values.astype(ARRAYS[name]).tobytes())
-
-
-@contextmanager
-def _whole(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that becomes `out` once all is well, and is gone where it is not.
-
-    Raises:
-        PseudohealthyError: the disk does not let it.
-    """
-    beside = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        beside.mkdir(parents=True)
-        yield beside
-        beside.replace(out)
-    except OSError as error:
-        raise PseudohealthyError(f"{out}: cannot be written ({error})") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)

@@ -13,7 +13,7 @@ from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.healthiness import healthiness_of_sums
 from pseudohealthy.evaluation.score import FOUND, IN_INPUTS, balance_of
 from pseudohealthy.evaluation.statistics import TESTED, against_baselines
-from pseudohealthy.files import of_tsv
+from pseudohealthy.files import read_tsv
 
 SHARE, VOXELS = 0.01, 20  # by which one judge may differ on two processors, which round differently
 
@@ -26,7 +26,7 @@ def read_scores(folder: Path) -> pd.DataFrame:
     """
     path = folder / "volumes.tsv"
     try:
-        return of_tsv(path).dropna(subset=["slices"])
+        return read_tsv(path, "volume").dropna(subset=["slices"])
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"{path}: cannot be read as scores ({error}); expected a folder that evaluate wrote"

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from pseudohealthy.data.prepared import Prepared
@@ -16,7 +15,7 @@ from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.experiment.results import by_volume, curves, judge_curves, table1
 from pseudohealthy.experiment.steps import Experiment, Step
-from pseudohealthy.files import make_folder, replace, write_json
+from pseudohealthy.files import make_folder, read_tsv, write_json, write_text, write_tsv
 from pseudohealthy.report.figures import contact_sheet
 from pseudohealthy.report.table1.caption import validity
 from pseudohealthy.report.table1.charts import distributions, identity_healthiness, validation_curves
@@ -31,7 +30,7 @@ SLICE_RULE = (
     "Of each volume the slice with its largest lesion; where not all volumes are shown, those at the "
     "25th, 50th and 75th percentile of lesion size."
 )
-TEXT = {"mask": str, "volume": str, "preset": str}
+TEXT = ("mask", "volume", "preset")
 CAPTIONS = {
     "methods": f"Input and each method (the paper's Figure 4). {SLICE_RULE}",
     "cycles": "Input, pseudo-healthy image and reconstruction (the paper's Figure 2).",
@@ -58,12 +57,12 @@ def publish(
     """
     make_folder(folder)
     write_json(folder / "table1.json", table1(experiment, out, steps, prepared))
-    _table(folder / "volumes.tsv", by_volume(out, steps))
-    _table(folder / "curves.tsv", curves(out, steps))
-    _table(folder / "judge_curves.tsv", judge_curves(out, steps))
+    write_tsv(folder / "volumes.tsv", by_volume(out, steps))
+    write_tsv(folder / "curves.tsv", curves(out, steps))
+    write_tsv(folder / "judge_curves.tsv", judge_curves(out, steps))
     references = next(step for step in steps if step.kind == "references")
     pairs = (references.folder(out) / "pairs.tsv").read_text(encoding="utf-8")
-    replace(folder / "pairs.tsv", lambda part: part.write_text(pairs, encoding="utf-8"))
+    write_text(folder / "pairs.tsv", pairs)
     draw_pictures(folder / "pictures", out, steps, SliceSet.of(prepared, "test"))
     render(folder)
 
@@ -78,8 +77,7 @@ def render(folder: Path) -> None:
     try:
         found = json.loads((folder / "table1.json").read_text(encoding="utf-8"))
         volumes, over_training = (
-            pd.read_csv(folder / name, sep="\t", keep_default_na=False, na_values=["n/a"], dtype=TEXT)
-            for name in ("volumes.tsv", "curves.tsv")
+            read_tsv(folder / name, text=TEXT) for name in ("volumes.tsv", "curves.tsv")
         )
     except (OSError, ValueError) as error:
         raise InputError(f"{folder}: not a folder of results ({error})") from error
@@ -88,7 +86,7 @@ def render(folder: Path) -> None:
         "table1.tex": table1_latex(found),
         "table1.tsv": table1_tsv(found),
     }.items():
-        _text(folder / name, text)
+        write_text(folder / name, text)
     charts = folder / "charts"
     _make_empty(charts)
     distributions(charts / "distributions.png", volumes, invalid=bool(validity(found)))
@@ -189,11 +187,3 @@ def _sheet(
 def _pictures(step: Step, out: Path) -> Stacks:
     with np.load(step.folder(out) / "pictures.npz", allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}
-
-
-def _table(path: Path, table: pd.DataFrame) -> None:
-    _text(path, table.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n"))
-
-
-def _text(path: Path, text: str) -> None:
-    replace(path, lambda part: part.write_text(text, encoding="utf-8"))

@@ -12,7 +12,6 @@ import pandas as pd
 
 from pseudohealthy.assessment.checkpoint_selection import RULE
 from pseudohealthy.assessment.judge_selection import QUALITY, VALIDATION
-from pseudohealthy.assessment.measure import nested
 from pseudohealthy.catalogue.rows import Row
 from pseudohealthy.config import SPLITS
 from pseudohealthy.data.prepared import Prepared
@@ -20,7 +19,7 @@ from pseudohealthy.evaluation.insertion import unreliable
 from pseudohealthy.evaluation.score import strict, summarise
 from pseudohealthy.evaluation.statistics import TESTED, against_baselines, averaged_over_seeds
 from pseudohealthy.experiment.steps import DONE, Experiment, Step
-from pseudohealthy.files import of_tsv
+from pseudohealthy.files import nest, read_tsv
 from pseudohealthy.provenance import provenance
 from pseudohealthy.report.table1.paper import method_name
 from pseudohealthy.training.loop import CLOCK
@@ -40,7 +39,7 @@ ONLY_SOME = (
 
 def read_table(step: Step, out: Path) -> pd.DataFrame:
     """A measured row by volume."""
-    return of_tsv(step.folder(out) / "volumes.tsv")
+    return read_tsv(step.folder(out) / "volumes.tsv", "volume")
 
 
 def table1(experiment: Experiment, out: Path, steps: Sequence[Step], prepared: Prepared) -> dict[str, Any]:
@@ -142,7 +141,7 @@ def _row(step: Step, out: Path, reference_recall: float | None) -> dict[str, Any
     """One row as `table1.json` has it, but for its tests."""
     row = step.row or Row("copy")
     summary = summarise(read_table(step, out))
-    numbers = nested(_json(step.folder(out) / "numbers.json"))
+    numbers = nest(_json(step.folder(out) / "numbers.json"))
     for group, values in numbers.items():
         summary.setdefault(group, {}).update(values)
     recalls = [summary["healthiness"]["insertion_recall"], reference_recall]

@@ -29,7 +29,7 @@ from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.experiment.parallel_steps import side_by_side
 from pseudohealthy.experiment.publish import publish
 from pseudohealthy.experiment.steps import DONE, STAGES, Experiment, Step, plan
-from pseudohealthy.files import as_tsv, inside, make_folder, of_tsv, write_arrays, write_json, write_text
+from pseudohealthy.files import inside, make_folder, read_tsv, write_arrays, write_json, write_tsv
 from pseudohealthy.phantom.dataset import make_phantoms
 from pseudohealthy.provenance import provenance
 from pseudohealthy.synthesis.model import Model, device_of
@@ -213,7 +213,7 @@ class StepRunner:
     def references(self) -> tuple[dict[str, NDArray[np.bool_]], pd.DataFrame]:
         """f(x) of the test slices by judge, and what coordinates alone tell."""
         folder = next(s for s in self.steps if s.kind == "references").folder(self.out)
-        return read_judged(folder), of_tsv(folder / "coordinates.tsv")
+        return read_judged(folder), read_tsv(folder / "coordinates.tsv", "volume")
 
     def _judge(self, step: Step, folder: Path) -> None:
         self._train(step, folder)
@@ -244,7 +244,7 @@ class StepRunner:
             seed=self.experiment.data.seed,
             steps=self.experiment.resegmentation_steps,
         )
-        write_text(folder / "volumes.tsv", as_tsv(measured.table))
+        write_tsv(folder / "volumes.tsv", measured.table)
         write_json(folder / "numbers.json", strict(measured.numbers))
         write_arrays(folder / "pictures.npz", measured.pictures)
 

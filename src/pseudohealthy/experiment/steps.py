@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -27,6 +25,7 @@ from pseudohealthy.config import (
     settings,
     validated,
 )
+from pseudohealthy.files import sha256_of_json
 
 Kind = Literal["judge", "train", "choose", "references", "measure"]
 # Steps of one stage need only those of the stages before it
@@ -217,7 +216,7 @@ class Step:
             _deciding(self.settings),
             [use.key for use in self.after],
         ]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return sha256_of_json(parts)
 
     def folder(self, out: Path) -> Path:
         """Where its outcome lies: another setting is another folder, so that nothing is overwritten."""

@@ -15,7 +15,7 @@ from pseudohealthy.config import Preprocessing, Settings, validated
 from pseudohealthy.errors import InputError
 from pseudohealthy.methods.factory import build
 from pseudohealthy.synthesis import backends
-from pseudohealthy.synthesis.bundled_weights import provenance
+from pseudohealthy.synthesis.bundled_weights import describe_weights
 from pseudohealthy.synthesis.tiles import by_tiles
 from pseudohealthy.training.checkpoint import load_weights
 from pseudohealthy.training.weights import read_config
@@ -58,7 +58,7 @@ class Model:
         Raises:
             InputError: not a weights folder, damaged, no such device, or a backend that is not installed.
         """
-        facts, config = provenance(folder), read_config(folder)
+        facts, config = describe_weights(folder), read_config(folder)
         settings = validated(Settings, config["settings"], f"{folder}/config.json")
         preprocessing = validated(Preprocessing, config.get("preprocessing"), f"{folder}/config.json")
         where = device_of("cpu" if device == "auto" and backend not in ("auto", "torch") else device)

@@ -31,7 +31,7 @@ from pseudohealthy.data.layouts import listed
 from pseudohealthy.data.out_of_distribution import Reference
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
-from pseudohealthy.files import folder_beside, make_folder, replace, write_json
+from pseudohealthy.files import flatten, folder_beside, make_folder, write_json, write_text
 from pseudohealthy.methods.factory import build
 from pseudohealthy.sampling.sampler import Batch, BatchSampler
 from pseudohealthy.training.allocator import retain_freed_memory
@@ -404,27 +404,18 @@ def _passing(path: Path) -> bool:
 def _write_down(out: Path, planned: Mapping[str, Any]) -> None:
     if not (out / SETTINGS).is_file():
         make_folder(out)
-        text = yaml.safe_dump(dict(planned), sort_keys=False)
-        replace(out / SETTINGS, lambda part: part.write_text(text, encoding="utf-8"))
+        write_text(out / SETTINGS, yaml.safe_dump(dict(planned), sort_keys=False))
 
 
 def _compare(path: Path, planned: Mapping[str, Any]) -> None:
     written = read_yaml(path)
     # Settings that came later, at what was done before them
     settings = validated(Settings, written.get("settings"), str(path)).model_dump(mode="json")
-    earlier = _flat({**written, "settings": settings})
-    now = _flat(planned)
+    earlier = flatten({**written, "settings": settings})
+    now = flatten(planned)
     keys = [key for key in now if key not in FREE and earlier.get(key) != now[key]]
     if keys:
         differences = listed((f"{key} was {earlier.get(key)} and is {now[key]}" for key in keys), most=3)
         raise InputError(
             f"{path.parent}: holds a run of other settings ({differences}); choose another folder"
         )
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        flat.update(_flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value})
-    return flat
