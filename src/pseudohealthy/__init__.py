@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from pseudohealthy.synthesis.backends import Choice
     from pseudohealthy.synthesis.sources import Source
@@ -45,12 +45,14 @@ def synthesize(
 
     Returns:
         `healthy`, `probability`, `mask` and `difference` on the image's own grid, `warnings` and a `report`;
-        `save(folder, name)` writes them. To heal many images, load a `Model` once and use
+        `save(folder, name)` writes them. To process many images, load a `Model` once and use
         `pseudohealthy.synthesis.synthesize.synthesize`.
 
     Raises:
         InputError: the image, a mask or the weights cannot be used, or are nothing that is taken.
     """
+    from pathlib import Path  # noqa: PLC0415  (the programs handle Ctrl-C once this package is imported)
+
     from pseudohealthy.synthesis.bundled_weights import bundled_weights  # noqa: PLC0415
     from pseudohealthy.synthesis.model import Model  # noqa: PLC0415
     from pseudohealthy.synthesis.synthesize import (  # noqa: PLC0415  (torch takes seconds to import)

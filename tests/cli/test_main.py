@@ -503,10 +503,8 @@ def test_a_gpu_that_is_not_there_is_told(
 
 
 def test_what_ran_the_networks_is_told(run: Run, image: Path, weights: Path, tmp_path: Path) -> None:
-    for choice, backend in (
-        ("auto", "torch"),
-        ("openvino", "openvino"),
-    ):  # few slices: auto converts nothing
+    backends = {"auto": "torch", "openvino": "openvino"}  # few slices: auto converts nothing
+    for choice, backend in backends.items():
         if importlib.util.find_spec(backend) is None:
             continue
         out = tmp_path / choice

@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import NoReturn
 
 from pseudohealthy.errors import PseudohealthyError, escape_what_cannot_be_shown, message
@@ -108,6 +107,8 @@ def _terminate(*_: object) -> None:
 
 def _children() -> list[int]:
     """Process ids of the child processes; none where the system does not list them (not Linux)."""
+    from pathlib import Path
+
     children: list[int] = []
     for path in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
         with contextlib.suppress(OSError):  # a thread that has ended

@@ -16,6 +16,7 @@ from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.experiment.results import by_volume, curves, judge_curves, table1
 from pseudohealthy.experiment.steps import Experiment, Step
 from pseudohealthy.files import make_folder, read_tsv, write_json, write_text, write_tsv
+from pseudohealthy.renamed import expect_new_names, keys_of
 from pseudohealthy.report.figures import contact_sheet
 from pseudohealthy.report.table1.caption import validity
 from pseudohealthy.report.table1.charts import distributions, identity_healthiness, validation_curves
@@ -81,6 +82,7 @@ def render(folder: Path) -> None:
         )
     except (OSError, ValueError) as error:
         raise InputError(f"{folder}: not a folder of results ({error})") from error
+    expect_new_names(folder / "table1.json", keys_of(found))
     for name, text in {
         "table1.md": table1_markdown(found),
         "table1.tex": table1_latex(found),
