@@ -161,9 +161,9 @@ settings:
   networks: {output: residual, critic: linear}  # output: of the generator
   training: {images: 4000, keep_every: 1000, panel_every: 500}
 judges:
-  first: &first {training: {images: 9000, keep_every: 100}}
-  again: *first
-  third: {losses: {healthy_negatives: 0}, training: {images: 9000, seed: 2}}
+  first: {training: &length {images: 9000, keep_every: 100}}
+  lesion_slices_only: {losses: {healthy_negatives: 0}, training: *length}
+  other_seed: {training: {images: 9000, seed: 2}}
   held_back: {training: {images: 9000, seed: 3, pool: 0}}
 held_back: held_back  # not of the panel
 methods:
