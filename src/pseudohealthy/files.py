@@ -9,7 +9,6 @@ import os
 import platform
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,8 +138,12 @@ def folder_beside(out: Path) -> Iterator[Path]:
         PseudohealthyError: `out` cannot be made.
     """
     make_folder(out)
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=out) as name:
-        yield Path(name)
+    part = out / f".part-{uuid4().hex[:8]}"
+    try:
+        part.mkdir(mode=0o700)
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -241,12 +244,10 @@ def _wait(handle: int, work: str) -> None:
 
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    part: Path | None = None
+    part = path.parent / f".part-{uuid4().hex[:8]}{path.suffix}"  # known before it is made: a signal may come
     try:
-        handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        part = Path(name)
-        part.chmod(0o644)  # mkstemp's is for its owner alone
+        part.touch(exist_ok=False)
+        part.chmod(0o644)
         yield part
     except (OSError, RuntimeError) as error:  # torch and safetensors turn a full disk into a RuntimeError
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
@@ -254,5 +255,5 @@ def _beside(path: Path) -> Iterator[Path]:
             f"{path}: cannot be written ({reason}); make room or choose another folder, and run again"
         ) from error
     finally:
-        if part is not None:
+        with contextlib.suppress(OSError):  # no such folder, or no folder
             part.unlink(missing_ok=True)
