@@ -22,7 +22,7 @@ from benchmarks.page import page
 from benchmarks.yardstick import Machine
 from pseudohealthy.errors import InputError
 from pseudohealthy.files import write_json, write_text
-from pseudohealthy.provenance import provenance
+from pseudohealthy.provenance import commit, provenance
 
 ROOT = Path(__file__).resolve().parents[1]
 SAME = ("machine", "processor", "device", "torch")  # of measurements that may stand beside each other
@@ -56,7 +56,7 @@ def measured(arguments: argparse.Namespace, before: dict[str, Any]) -> dict[str,
         "growth": lambda: growth.rows((5, 6) if quick else (10, 100, 1000)),
         "hours": lambda: hours.rows(ROOT / "results"),
     }
-    made = {"commit": provenance()["commit"], "date": datetime.now(UTC).date().isoformat()}
+    made = {"commit": commit(), "date": datetime.now(UTC).date().isoformat()}
     speed = peaks.pop("copy_gb_per_s")
     cuda = machine.device.type == "cuda"
     head: dict[str, Any] = {

@@ -4,7 +4,8 @@
 
 Each PATH is a file, or a folder in which all files ending in `.json`, `.yaml`, `.tsv` and `.safetensors`, and
 the cards of weights, are rewritten in place; settings that are gone are left out. Numbers and tensors stay as
-they are; a second run changes nothing.
+they are; a second run changes nothing. A file that cannot be read is reported and left as it is. Exit codes:
+0 all could be read; 1 some could not; 2 a PATH does not exist, and nothing was rewritten.
 """
 
 from __future__ import annotations
@@ -19,25 +20,31 @@ from typing import Any
 
 import yaml
 
+from pseudohealthy.errors import PseudohealthyError, message
 from pseudohealthy.files import replace, write_text
 from pseudohealthy.renamed import RESULTS, SETTINGS, gone
 
 NAMES = {"held_back": "held_out"}  # of a judge, which is a value too
 FILES = {"familiar.json": "training_distribution.json"}
+UNREADABLE = (  # what the readers below raise for a damaged file
+    *(OSError, ValueError, TypeError, AttributeError, struct.error),
+    *(yaml.YAMLError, PseudohealthyError),
+)
 
 
 def new_key(group: str, key: str) -> str:
-    """What a key of the mapping called `group` is called now."""
+    """The name of today for a key of the mapping called `group`."""
     return SETTINGS[group].get(key, key) if group in SETTINGS and group else RESULTS.get(key, key)
 
 
 def renamed(values: Any, group: str = "") -> Any:
-    """Values of JSON with every key, and every judge's name, as it is called now."""
+    """Values of JSON with the names of today for every key and every judge."""
     if isinstance(values, Mapping):
         names = {key: new_key(group, key) for key in values if not gone(group, key)}
         if isinstance(values.get("familiar"), Mapping) and "figures" in values["familiar"]:
             names["familiar"] = "training_distribution"  # of a model; an image's is a comparison with it
-        return {name: renamed(values[key], key) for key, name in names.items()}
+        new = {name: renamed(values[key], key) for key, name in names.items()}
+        return {**new, "status": "no_image"} if _without_image(values) else new
     if isinstance(values, list):
         return [renamed(each, group) for each in values]
     return NAMES.get(values, values) if isinstance(values, str) else values
@@ -52,9 +59,9 @@ def json_text(text: str) -> str:
 
 def yaml_text(text: str) -> str:
     """A YAML file's text with its keys renamed where they stand: comments and layout stay."""
-    found: list[tuple[int, int, str]] = []
-    _walk(yaml.compose(text), "", found)
-    for start, end, name in sorted(found, reverse=True):
+    changes: set[tuple[int, int, str]] = set()  # what an alias refers to is met twice
+    _walk(yaml.compose(text), "", changes)
+    for start, end, name in sorted(changes, reverse=True):
         text = text[:start] + name + text[end:]
     return text
 
@@ -130,30 +137,48 @@ def migrate(path: Path) -> bool:
     return True
 
 
-def main(arguments: list[str]) -> None:
-    """Migrate every path given, and say what was rewritten."""
-    if not arguments:
-        sys.exit(__doc__)
-    for argument in map(Path, arguments):
-        files = sorted(argument.rglob("*")) if argument.is_dir() else [argument]
-        for path in files:
+def main(arguments: list[str]) -> int:
+    """Migrate every path given, and print each file that was rewritten; returns the exit code."""
+    paths = [Path(argument) for argument in arguments]
+    if not paths:
+        print(__doc__)
+    if missing := [path for path in paths if not path.exists()]:
+        print(message(f"{missing[0]}: no such file or folder; nothing was rewritten"), file=sys.stderr)
+    if missing or not paths:
+        return 2
+    failed = 0
+    for path in (file for each in paths for file in (sorted(each.rglob("*")) if each.is_dir() else [each])):
+        try:
             if path.is_file() and migrate(path):
-                print(path)
+                print(message(path))
+        except UNREADABLE as error:
+            failed += 1
+            reason = " ".join(str(error).split())
+            print(message(f"{path}: left as it is ({reason})"), file=sys.stderr)
+    return 1 if failed else 0
 
 
-def _walk(node: yaml.Node | None, group: str, found: list[tuple[int, int, str]]) -> None:
+def _without_image(values: Mapping[str, Any]) -> bool:
+    """Whether they are the record of a subject without an image, whose status was "skipped"."""
+    return {"subject", "image", "status"} <= values.keys() and (values["image"], values["status"]) == (
+        None,
+        "skipped",
+    )
+
+
+def _walk(node: yaml.Node | None, group: str, changes: set[tuple[int, int, str]]) -> None:
     if isinstance(node, yaml.MappingNode):
         for place, (key, value) in enumerate(node.value):
             if gone(group, key.value):
-                found.append(_removal(node, place))
+                changes.add(_removal(node, place))
             elif (name := new_key(group, key.value)) != key.value:
-                found.append((key.start_mark.index, key.end_mark.index, name))
-            _walk(value, key.value, found)
+                changes.add((key.start_mark.index, key.end_mark.index, name))
+            _walk(value, key.value, changes)
     elif isinstance(node, yaml.SequenceNode):
         for each in node.value:
-            _walk(each, group, found)
+            _walk(each, group, changes)
     elif isinstance(node, yaml.ScalarNode) and node.value in NAMES:
-        found.append((node.start_mark.index, node.end_mark.index, NAMES[node.value]))
+        changes.add((node.start_mark.index, node.end_mark.index, NAMES[node.value]))
 
 
 def _removal(node: yaml.MappingNode, place: int) -> tuple[int, int, str]:
@@ -181,4 +206,4 @@ def _same_header(old: bytes, new: bytes) -> bool:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

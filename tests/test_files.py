@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import platform
@@ -14,11 +15,26 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from fixtures.full_disk import full_disk
 from pseudohealthy.errors import InputError, PseudohealthyError
-from pseudohealthy.files import inside, locked, replace, write_json, write_text
+from pseudohealthy.files import (
+    flatten,
+    inside,
+    locked,
+    nest,
+    read_tsv,
+    replace,
+    sha256_of,
+    sha256_of_json,
+    tsv_text,
+    whole_folder,
+    write_json,
+    write_text,
+    write_tsv,
+)
 
 
 @pytest.fixture
@@ -204,3 +220,80 @@ def test_where_there_are_no_locks_nobody_waits(tmp_path: Path, monkeypatch: pyte
 def test_a_lock_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     with pytest.raises(PseudohealthyError, match="cannot be locked"), locked(tmp_path / "none/.lock"):
         pass
+
+
+def test_a_table_comes_back_whatever_its_rows_are_called(tmp_path: Path) -> None:
+    table = pd.DataFrame({"volume": ["NA", "07", "null"], "mask": ["0", None, "1"], "dice": [0.5, None, 1]})
+    write_tsv(tmp_path / "table.tsv", table)
+    text = "volume\tmask\tdice\nNA\t0\t0.5\n07\tn/a\tn/a\nnull\t1\t1.0\n"
+    assert (tmp_path / "table.tsv").read_text() == text
+    pd.testing.assert_frame_equal(read_tsv(tmp_path / "table.tsv", text=("volume", "mask")), table)
+
+
+def test_an_index_with_a_name_is_a_column(tmp_path: Path) -> None:
+    table = pd.DataFrame({"dice": [0.51, 0.25]}, index=pd.Index(["NA", "07"], name="volume"))
+    write_tsv(tmp_path / "table.tsv", table, float_format="%.1f")
+    assert (tmp_path / "table.tsv").read_text() == "volume\tdice\nNA\t0.5\n07\t0.2\n"
+    read = read_tsv(tmp_path / "table.tsv", "volume")
+    pd.testing.assert_frame_equal(read, table.round(1))
+    assert tsv_text(read) == "volume\tdice\nNA\t0.5\n07\t0.2\n"
+
+
+def test_a_full_disk_leaves_the_old_table(file: Path) -> None:
+    table = pd.DataFrame({"a": range(10_000)})
+    with full_disk(), pytest.raises(PseudohealthyError, match="cannot be written"):
+        write_tsv(file, table)
+    assert file.read_text() == "old"
+
+
+def test_dots_open_groups() -> None:
+    flat = {"a.b": 1, "a.c.d": None, "e": [3]}
+    groups = {"a": {"b": 1, "c": {"d": None}}, "e": [3]}
+    assert nest(flat) == groups
+    assert flatten(groups) == flat
+    assert nest({}) == flatten({}) == flatten({"a": {}}) == {}
+    assert flatten({"a": {"b.c": {"d": 1}}}, ", ") == {"a, b.c, d": 1}
+
+
+def test_digests_by_hand(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")  # the example of FIPS 180-2
+    assert sha256_of(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert sha256_of_json([1, {"b": 1, "a": 2}]) == hashlib.sha256(b'[1, {"a": 2, "b": 1}]').hexdigest()
+    with pytest.raises(FileNotFoundError):
+        sha256_of(tmp_path / "none")
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_whole_folder_appears_at_the_end(tmp_path: Path, exists: bool) -> None:
+    out = tmp_path / "above" / "out"
+    if exists:
+        out.mkdir(parents=True)
+    with whole_folder(out) as part:
+        (part / "file").write_text("new")
+        assert not (out / "file").exists()
+    assert (out / "file").read_text() == "new"
+    assert list(out.parent.iterdir()) == [out]
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), KeyboardInterrupt(), InputError("not this image")])
+def test_a_folder_whose_writer_fails_is_absent(tmp_path: Path, error: BaseException) -> None:
+    def write() -> None:
+        with whole_folder(tmp_path / "out") as part:
+            (part / "file").write_text("half")
+            raise error
+
+    with pytest.raises(type(error)):
+        write()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_no_folder(tmp_path: Path) -> None:
+    told = pytest.raises(PseudohealthyError, match="out: cannot be written")
+    with told, full_disk(), whole_folder(tmp_path / "out") as part:
+        (part / "file").write_bytes(bytes(20_000))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_writing_files_needs_neither_numpy_nor_pandas() -> None:
+    code = "import sys, pseudohealthy.files; sys.exit(bool({'numpy', 'pandas'} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from pseudohealthy.synthesis.backends import Choice
     from pseudohealthy.synthesis.result import Synthesis
@@ -51,6 +51,8 @@ def synthesize(
     Raises:
         InputError: the image, a mask or the weights cannot be used.
     """
+    from pathlib import Path  # noqa: PLC0415  (the programs handle Ctrl-C once this package is imported)
+
     from pseudohealthy.synthesis.bundled_weights import bundled_weights  # noqa: PLC0415
     from pseudohealthy.synthesis.model import Model  # noqa: PLC0415
     from pseudohealthy.synthesis.synthesize import (  # noqa: PLC0415  (torch takes seconds to import)

@@ -1,6 +1,6 @@
 """`python -m pseudohealthy`, which is the program of that name."""
 
-from pseudohealthy.cli.main import main
+from pseudohealthy.cli.program import main
 
 if __name__ == "__main__":
     main()

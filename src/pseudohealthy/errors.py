@@ -1,4 +1,4 @@
-"""What a person is told when something cannot be done, and the exit code that goes with it."""
+"""Errors that a person can mend: one line each, with an exit code; and text that any terminal can show."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class PseudohealthyError(Exception):
 
 
 class InputError(PseudohealthyError):
-    """What was given cannot be used; noticed before any work is done: exit code 2.
+    """An input that cannot be used, noticed before any work is done: exit code 2.
 
-    The message is one line that says what was found, what was expected, and what to do.
+    The message is one line that says what the input is, what was expected, and what to do.
     """
 
     exit_code = 2
 
 
 def install_command(extra: str) -> str:
-    """What installs an optional part of the package, which lies in no package index."""
+    """The command that installs an optional part of the package, which is in no package index."""
     return f"pip install '.[{extra}]' (in a clone of the repository)"
 
 
@@ -39,7 +39,7 @@ def printable(text: object) -> str:
     """
     try:
         content = os.fsencode(str(text))
-    except UnicodeEncodeError:  # a letter that the locale has not got, from elsewhere than a name
+    except UnicodeEncodeError:  # a character that the locale lacks, and not part of a name
         content = str(text).encode("utf-8", "backslashreplace")
     decoded = content.decode("utf-8", "backslashreplace")
     return "".join(
@@ -48,12 +48,12 @@ def printable(text: object) -> str:
 
 
 def message(error: object) -> str:
-    """What a person is told of an error or reason: a line, below which the files of a list have one each."""
+    """The text of an error or reason: one line, and below it one for each item of a list."""
     return "\n  ".join(printable(line) for line in str(error).split("\n  "))
 
 
 def escape_what_cannot_be_shown() -> None:
-    """Show letters that the terminal's encoding has not got as escapes, where they would be an error."""
+    """Print characters that the terminal's encoding lacks as escapes, where they would be an error."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # not what a program put in its place
+        if hasattr(stream, "reconfigure"):  # not an object that a program put in its place
             stream.reconfigure(errors="backslashreplace")

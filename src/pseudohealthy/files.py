@@ -7,17 +7,18 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from pseudohealthy.errors import InputError, PseudohealthyError, printable
+
+if TYPE_CHECKING:  # not every command that writes a file needs them
+    import pandas as pd
+    from numpy.typing import NDArray
 
 if sys.platform != "win32":
     import fcntl
@@ -46,6 +47,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write arrays by name into a compressed `.npz`, as `replace` does."""
+    import numpy as np  # noqa: PLC0415
 
     def write(part: Path) -> None:
         with part.open("wb") as file:  # given a name, numpy would add an ending of its own
@@ -54,10 +56,64 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     replace(path, write)
 
 
+def tsv_text(table: pd.DataFrame, float_format: str | None = None) -> str:
+    """A table as tab-separated text, with its index where that has a name, and n/a for missing values."""
+    named = table.index.name is not None
+    return table.to_csv(sep="\t", index=named, na_rep="n/a", lineterminator="\n", float_format=float_format)
+
+
+def write_tsv(path: Path, table: pd.DataFrame, float_format: str | None = None) -> None:
+    """Write a table as `tsv_text` gives it, as `replace` does."""
+    write_text(path, tsv_text(table, float_format))
+
+
+def read_tsv(path: Path, index: str | None = None, text: Iterable[str] = ()) -> pd.DataFrame:
+    """Read a table of `write_tsv`: n/a alone is a missing value, so that a volume may be called NA.
+
+    Args:
+        path: of the file.
+        index: the column that becomes the index, as text; None: none does.
+        text: other columns to be read as text.
+    """
+    import pandas as pd  # noqa: PLC0415
+
+    types = dict.fromkeys([*text, *([index] if index else [])], str)
+    return pd.read_csv(path, sep="\t", index_col=index, dtype=types, keep_default_na=False, na_values=["n/a"])
+
+
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content, as hexadecimal digits; an `OSError` where it cannot be read."""
+    """SHA-256 of a file, in hexadecimal; what the system refuses is an `OSError`."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_json(values: Any) -> str:
+    """SHA-256 of values as JSON with sorted keys, in hexadecimal."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def flatten(values: Mapping[str, Any], separator: str = ".") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` as `{"a.b": 1}`, at any depth; an empty group leaves nothing."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            inner = flatten(value, separator)
+            flat.update((f"{key}{separator}{path}", each) for path, each in inner.items())
+        else:
+            flat[str(key)] = value
+    return flat
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"a.b": 1}` as `{"a": {"b": 1}}`, at any depth."""
+    nested: dict[str, Any] = {}
+    for path, value in flat.items():
+        *groups, name = path.split(".")
+        place = nested
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[name] = value
+    return nested
 
 
 def make_folder(path: Path) -> None:
@@ -76,14 +132,42 @@ def make_folder(path: Path) -> None:
 
 @contextlib.contextmanager
 def folder_beside(out: Path) -> Iterator[Path]:
-    """An empty folder inside `out`, to be moved from file by file once all are written; gone afterwards.
+    """An empty folder inside `out`, from which finished files are moved one by one; removed afterwards.
 
     Raises:
         PseudohealthyError: `out` cannot be made.
     """
     make_folder(out)
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=out) as name:
-        yield Path(name)
+    part = out / f".part-{uuid4().hex[:8]}"
+    try:
+        part.mkdir(mode=0o700)
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path`, which takes its place once the block ends well; else it is removed.
+
+    So are the folders above `path` that were made for it.
+
+    Raises:
+        PseudohealthyError: it cannot be written (a full disk); `path` is as it was.
+    """
+    part = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
+    absent = [folder for folder in path.parents if not folder.exists()]
+    try:
+        part.mkdir(parents=True)
+        yield part
+        part.replace(path)
+    except OSError as error:
+        raise PseudohealthyError(f"{path}: cannot be written ({error})") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        for folder in absent:
+            with contextlib.suppress(OSError):  # it holds `path`
+                folder.rmdir()
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -100,14 +184,14 @@ def inside(folder: Path, name: str) -> Path:
 
 @contextlib.contextmanager
 def locked(path: Path, work: str = "") -> Iterator[None]:
-    """Hold the lock that the file `path` stands for; who wants it meanwhile waits.
+    """Hold the lock that the file `path` stands for; another process that wants it waits.
 
     The system takes the lock from a process that ends, however it ends, so a file that is left behind locks
-    nothing. Where the file system knows no locks, nobody waits.
+    nothing. Where the file system has no locks, nobody waits.
 
     Args:
         path: in a folder that is there; the file is removed at the end.
-        work: what is locked, in words; who waits for it says so in a line on standard error. "": in silence.
+        work: what is locked, in words, for a line on standard error of a process that waits; "": no line.
 
     Raises:
         PseudohealthyError: the file cannot be made.
@@ -166,12 +250,10 @@ def _wait(handle: int, work: str) -> None:
 
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    part: Path | None = None
+    part = path.parent / f".part-{uuid4().hex[:8]}{path.suffix}"  # known before it is made: a signal may come
     try:
-        handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        part = Path(name)
-        part.chmod(0o644)  # mkstemp's is for its owner alone
+        part.touch(exist_ok=False)
+        part.chmod(0o644)
         yield part
     except (OSError, RuntimeError) as error:  # torch and safetensors turn a full disk into a RuntimeError
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
@@ -179,18 +261,5 @@ def _beside(path: Path) -> Iterator[Path]:
             f"{path}: cannot be written ({reason}); make room or choose another folder, and run again"
         ) from error
     finally:
-        if part is not None:
+        with contextlib.suppress(OSError):  # no such folder, or no folder
             part.unlink(missing_ok=True)
-
-
-def as_tsv(table: pd.DataFrame) -> str:
-    """A table with its index as tab-separated text; n/a for nothing."""
-    return table.to_csv(sep="\t", na_rep="n/a", lineterminator="\n")
-
-
-def of_tsv(path: Path) -> pd.DataFrame:
-    """A table by volume that `as_tsv` wrote; a volume may be called NA."""
-    kinds = {"volume": str}
-    return pd.read_csv(
-        path, sep="\t", index_col="volume", dtype=kinds, keep_default_na=False, na_values=["n/a"]
-    )

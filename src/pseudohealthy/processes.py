@@ -25,15 +25,15 @@ END_SECONDS = 10.0  # for a process to remove what it has half written
 def processes(jobs: int, tasks_each: int | None = None) -> Iterator[ProcessPoolExecutor]:
     """A pool of `jobs` fresh processes that share torch's threads.
 
-    After an error inside, what they are doing is finished and no more begun. Ctrl-C and SIGTERM are for this
-    process, which then ends them at once; they remove what they have half written.
+    After an error inside, running tasks are finished and no more begun. Ctrl-C and SIGTERM reach this process
+    alone, which then ends the others at once; they remove what they have half written.
 
     Args:
         jobs: how many.
-        tasks_each: after so many tasks a process makes room for a new one; None: it stays.
+        tasks_each: after so many tasks a new process replaces one; None: never.
 
     Raises:
-        PseudohealthyError: the machine has no place where processes can meet, as some containers have none.
+        PseudohealthyError: the machine has no shared memory for the pool, as in some containers.
     """
     pool = _started(jobs, tasks_each)
     try:
@@ -65,7 +65,7 @@ def _started(jobs: int, tasks_each: int | None) -> ProcessPoolExecutor:
 
 
 class _Process(SpawnProcess):
-    """A process to which Ctrl-C on the terminal does not speak, not even while it is starting."""
+    """A process that Ctrl-C on the terminal does not reach, not even while it is starting."""
 
     def start(self) -> None:
         if not hasattr(signal, "pthread_sigmask"):  # Windows
@@ -84,14 +84,14 @@ class _Context(SpawnContext):
 
 class _Pool(ProcessPoolExecutor):
     def submit(self, do: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        return super().submit(_done, do, *args, **kwargs)
+        return super().submit(_run_task, do, *args, **kwargs)
 
 
 class _Ended(SystemExit):
-    """This process is to end."""
+    """Raised in a process that SIGTERM ends, so that it cleans up."""
 
 
-def _done(do: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+def _run_task(do: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     signal.signal(signal.SIGTERM, _end)  # without a task, there is nothing to clean up
     try:
         return do(*args, **kwargs)
@@ -99,7 +99,7 @@ def _done(do: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         pass
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os._exit(128 + signal.SIGTERM)  # all is cleaned up; the pool would take the exception for a result
+    os._exit(128 + signal.SIGTERM)  # all is cleaned up; the pool would return the exception as a result
 
 
 def _end(*_: object) -> None:
@@ -125,7 +125,7 @@ def _begin(parent: int, threads: int) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """Never outlive the program that began it: another may be writing to the same folder by then."""
+    """End this process with its parent: another run may be writing to the same folder by then."""
     while os.getppid() == parent:
         time.sleep(WATCH_SECONDS)
     os._exit(1)

@@ -5,7 +5,11 @@ The program itself knows the new names only; `scripts/migrate_0_1.py` rewrites o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pseudohealthy.errors import InputError
 
 MIGRATE = "python scripts/migrate_0_1.py"  # and what it is to rewrite
 # Settings, by group; `experiment` is an experiment file's own level
@@ -68,3 +72,30 @@ def new_name(group: str, name: str) -> str | None:
 def gone(group: str, name: str) -> str | None:
     """What is done instead of a setting that is no more; None where it is or never was one."""
     return GONE.get(group, {}).get(name)
+
+
+def expect_new_names(path: Path, names: Iterable[str]) -> None:
+    """Refuse a file of results that has a name of version 0.1.
+
+    Args:
+        path: of the file.
+        names: its columns or keys; parts of a dotted path are looked at one by one.
+
+    Raises:
+        InputError: it has one; the message says what it is called now, and what to do.
+    """
+    for part in (part for name in names for part in name.split(".")):
+        if part in RESULTS:
+            raise InputError(
+                f"{path}: written by version 0.1, {part} is now {RESULTS[part]}; rewrite it with "
+                f"scripts/migrate_0_1.py {path.parent}"
+            )
+
+
+def keys_of(values: Any) -> Iterable[str]:
+    """Every key of JSON values, at any depth."""
+    if isinstance(values, Mapping):
+        yield from map(str, values)
+        values = list(values.values())
+    for each in values if isinstance(values, list) else []:
+        yield from keys_of(each)

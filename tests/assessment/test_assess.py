@@ -14,7 +14,7 @@ import torch
 from fixtures.drawn_cohort import AREA, drawn
 from fixtures.models import saved
 from fixtures.rule_models import bright, copied, dimmed, judge, painted, ruled
-from pseudohealthy.assessment.assess import Assessment, assess, nested, summary_of
+from pseudohealthy.assessment.assess import Assessment, assess, summary_of
 from pseudohealthy.assessment.predictors import ModelPredictor, RowPredictor
 from pseudohealthy.assessment.protocol import EvaluationProtocol, ProtocolSettings
 from pseudohealthy.assessment.references import References
@@ -296,8 +296,3 @@ def test_the_summary_is_that_of_a_row(copy: Assessment) -> None:
         assert summary["identity"] == summarise(copy.table)["identity"]
         assert summary["texture"]["slices"] == 0
         assert "insertion_recall" not in summary
-
-
-def test_dots_open_groups() -> None:
-    assert nested({"a.b": 1, "a.c.d": {"x": 2}, "e": 3}) == {"a": {"b": 1, "c": {"d": {"x": 2}}}, "e": 3}
-    assert nested({}) == {}

@@ -1,4 +1,4 @@
-"""The cohort's table: what the reports say, and who is far from the others."""
+"""The cohort's table: what the reports say, and which images are outliers."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ def test_a_report_that_tells_less_leaves_gaps(tmp_path: Path) -> None:
     files = write_group(raw, out, select(raw))
     row = files["table"].read_text().splitlines()[1].split("\t")
     assert row[3:9] == ["0.0", "n/a", "n/a", "n/a", "n/a", "n/a"]
-    assert "Nothing stands out" in files["page"].read_text()
+    assert "No outliers and no warnings" in files["page"].read_text()
 
 
-def test_who_is_not_healed_is_on_the_page(study: tuple[Path, Path]) -> None:
+def test_who_is_not_processed_is_on_the_page(study: tuple[Path, Path]) -> None:
     raw, out = study
     touch(raw, "sub-7/anat/sub-7_FLAIR.nii.gz", "sub-8/anat/sub-8_T1w.nii.gz")
     Record(subject="sub-8", image=None, status="no_image", reason="no FLAIR <image>").write(out)
@@ -120,8 +120,8 @@ def test_a_name_that_is_not_ascii_is_linked_as_its_bytes(tmp_path: Path) -> None
     assert 'href="sub-1/anat/sub-1_acq-%C3%A9_desc-pseudohealthy_report.html"' in page
 
 
-def test_nobody_healed_is_refused(tmp_path: Path) -> None:
+def test_nobody_processed_is_refused(tmp_path: Path) -> None:
     raw = touch(tmp_path / "study", "sub-1/anat/sub-1_FLAIR.nii.gz")
-    with pytest.raises(InputError, match="none of 1 subjects is healed there"):
+    with pytest.raises(InputError, match="none of 1 subjects is processed there"):
         write_group(raw, tmp_path / "out", select(raw))
     assert not (tmp_path / "out").exists()

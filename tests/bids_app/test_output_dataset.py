@@ -11,7 +11,7 @@ import pytest
 from fixtures.cohorts import touch
 from fixtures.full_disk import full_disk
 from pseudohealthy import __version__
-from pseudohealthy.bids_app.output_dataset import checked_place, describe, uri
+from pseudohealthy.bids_app.output_dataset import check_place, describe, uri
 from pseudohealthy.errors import InputError, PseudohealthyError
 
 
@@ -31,7 +31,7 @@ def described(out: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("inside", ["", "sub-1", "code", "derivatives", "sub-1/derivatives/mine"])
 def test_inside_the_data_set_only_a_folder_of_derivatives_will_do(raw: Path, inside: str) -> None:
     with pytest.raises(InputError, match="lies inside the data set, which is never written to"):
-        checked_place(raw, raw / inside)
+        check_place(raw, raw / inside)
 
 
 def test_places_that_will_do(raw: Path, tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_places_that_will_do(raw: Path, tmp_path: Path) -> None:
         tmp_path / "out",
         tmp_path / "study2",
     ):
-        checked_place(raw, out)
+        check_place(raw, out)
         assert not out.exists()
 
 
@@ -51,17 +51,17 @@ def test_no_way_around_leads_into_the_data_set(
     (tmp_path / "link").symlink_to(raw / "sub-1")
     for out in (tmp_path / "link/out", raw / "derivatives/../sub-1/out", tmp_path / "other/../study/out"):
         with pytest.raises(InputError, match="never written to"):
-            checked_place(raw, out)
+            check_place(raw, out)
     monkeypatch.chdir(raw)
     with pytest.raises(InputError, match="never written to"):
-        checked_place(raw, Path("out"))
+        check_place(raw, Path("out"))
 
 
 def test_a_file_in_its_place_is_told(raw: Path, tmp_path: Path) -> None:
     touch(tmp_path, "file")
     for out in (tmp_path / "file", tmp_path / "file/out"):
         with pytest.raises(InputError, match="file is a file; expected a folder"):
-            checked_place(raw, out)
+            check_place(raw, out)
 
 
 def test_what_somebody_else_made_is_left_alone(raw: Path, tmp_path: Path) -> None:
@@ -70,18 +70,18 @@ def test_what_somebody_else_made_is_left_alone(raw: Path, tmp_path: Path) -> Non
     for makers, said in (([{"Name": "fMRIPrep"}], "a data set of fMRIPrep"), (None, "of unknown origin")):
         (out / "dataset_description.json").write_text(json.dumps({"GeneratedBy": makers}))
         with pytest.raises(InputError, match=said):
-            checked_place(raw, out)
+            check_place(raw, out)
     (out / "dataset_description.json").write_text("not JSON")
     with pytest.raises(InputError, match="unknown origin"):
-        checked_place(raw, out)
+        check_place(raw, out)
 
 
 def test_outputs_of_two_data_sets_do_not_mix(raw: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     describe(raw, out)
-    checked_place(raw, out)
+    check_place(raw, out)
     with pytest.raises(InputError, match=r"was made of the data set \.\./study, not of \.\./other"):
-        checked_place(touch(tmp_path / "other", "sub-1/x"), out)
+        check_place(touch(tmp_path / "other", "sub-1/x"), out)
 
 
 @pytest.mark.parametrize(("place", "link"), [("study/derivatives/mine", "../.."), ("out", "../study")])

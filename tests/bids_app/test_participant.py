@@ -1,4 +1,4 @@
-"""A subject's images healed, kept, refused or failed; nothing that one does stops another."""
+"""A subject's images done, skipped, refused or failed; nothing that one does stops another."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ from fixtures.cohorts import brain, write
 from fixtures.full_disk import full_disk
 from fixtures.models import saved
 from pseudohealthy.bids_app import participant
+from pseudohealthy.bids_app.executors import run_serial
+from pseudohealthy.bids_app.job import Job
 from pseudohealthy.bids_app.output_dataset import describe
-from pseudohealthy.bids_app.participant import Job, failure_records, process_subject, run_serial
-from pseudohealthy.bids_app.records import read_record
+from pseudohealthy.bids_app.participant import process_subject
+from pseudohealthy.bids_app.records import failure_records, read_record
 from pseudohealthy.bids_app.selection import Subject, select
 from pseudohealthy.errors import InputError, printable
 from pseudohealthy.synthesis.result import Synthesis
@@ -42,7 +44,7 @@ def job(tmp_path: Path, weights: Path) -> Job:
     """One subject with one image, and a folder for what is made of it."""
     raw, out = study(tmp_path / "raw", 1), tmp_path / "out"
     describe(raw, out)
-    return Job.of(raw, out, weights, device="cpu", blend=False, overwrite=False)
+    return Job(raw, out, weights, device="cpu").checked()
 
 
 def only(job: Job) -> Subject:
@@ -54,19 +56,17 @@ def times(job: Job) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in (job.out / "sub-01").rglob("*") if path.is_file()}
 
 
-def test_a_healed_image_is_kept_until_it_or_the_weights_change(job: Job, tmp_path: Path) -> None:
+def test_a_finished_image_is_skipped_until_it_or_the_weights_change(job: Job, tmp_path: Path) -> None:
     (done,) = process_subject(only(job), job)
     assert (done.status, done.reason, done.image) == ("done", "", ONE)
     assert read_record(job.out, ONE) == done
     assert done.files["healthy"] == "sub-01/anat/sub-01_desc-pseudohealthy_FLAIR.nii.gz"
-    assert done.finished(job.out)
+    assert done.is_complete(job.out)
     before = times(job)
     assert process_subject(only(job), job) == [done.model_copy(update={"status": "skipped"})]
     assert times(job) == before
 
-    other = Job.of(
-        job.bids, job.out, saved(tmp_path / "w", copying=True), device="cpu", blend=False, overwrite=False
-    )
+    other = Job(job.bids, job.out, saved(tmp_path / "w", copying=True), device="cpu").checked()
     image(job.bids, ONE, 7)
     (refused,) = process_subject(only(job), other)
     assert refused.status == "failed"
@@ -88,7 +88,7 @@ def test_other_products_are_another_thing(job: Job) -> None:
     both = replace(job, blend=True)
     (done,) = process_subject(only(job), both)
     assert {"blended", "blended_sidecar"} <= set(done.files)
-    assert done.finished(job.out)
+    assert done.is_complete(job.out)
     (refused,) = process_subject(only(job), job)
     assert "finished, but with --blend; give --overwrite" in refused.reason
     (without,) = process_subject(only(job), replace(job, overwrite=True))
@@ -104,13 +104,13 @@ def test_what_a_killed_run_left_is_done_again(job: Job) -> None:
     (folder / ".part-abc/half.nii.gz").touch()
     (again,) = process_subject(only(job), job)
     assert again.status == "done"
-    assert again.finished(job.out)
+    assert again.is_complete(job.out)
     assert not (folder / ".part-abc").exists()
     shutil.rmtree(job.out / "logs")
     assert process_subject(only(job), job)[0].status == "done"
 
 
-def test_a_failure_is_told_and_tried_again(job: Job) -> None:
+def test_a_failure_is_recorded_and_tried_again(job: Job) -> None:
     sound = (job.bids / ONE).read_bytes()
     (job.bids / ONE).write_bytes(sound[:-2000])
     (failed,) = process_subject(only(job), job)
@@ -141,11 +141,11 @@ def test_one_bad_image_of_a_subject_leaves_the_others(job: Job) -> None:
     assert "would give files of one name" in reasons["sub-01_run-4_FLAIR.nii"][1]
 
 
-def test_a_subject_without_an_image_is_skipped_until_it_has_one(job: Job) -> None:
-    (skipped,) = process_subject(Subject("sub-01", ()), job)
-    assert skipped.status == "no_image"
-    assert skipped.reason == "no FLAIR image; expected sub-01/[ses-*/]anat/sub-01_*FLAIR.nii.gz"
-    assert read_record(job.out, "sub-01") == skipped
+def test_a_subject_without_an_image_is_recorded_until_it_has_one(job: Job) -> None:
+    (recorded,) = process_subject(Subject("sub-01", ()), job)
+    assert recorded.status == "no_image"
+    assert recorded.reason == "no FLAIR image; expected sub-01/[ses-*/]anat/sub-01_*FLAIR.nii.gz"
+    assert read_record(job.out, "sub-01") == recorded
     process_subject(only(job), job)
     assert read_record(job.out, "sub-01") is None
 
@@ -153,7 +153,7 @@ def test_a_subject_without_an_image_is_skipped_until_it_has_one(job: Job) -> Non
 NAMESAKES = ("sub-01/anat/sub-01_FLAIR.nii.gz", "sub-01/ses-1/anat/sub-01_FLAIR.nii.gz")
 
 
-def test_images_of_one_name_are_healed_each_for_itself(job: Job) -> None:
+def test_images_of_one_name_are_processed_each_for_itself(job: Job) -> None:
     image(job.bids, NAMESAKES[1], 2)
     both = replace(job, blend=True)
     first = process_subject(only(job), both)
@@ -166,20 +166,20 @@ def test_images_of_one_name_are_healed_each_for_itself(job: Job) -> None:
     assert [record.status for record in process_subject(only(job), both)] == ["skipped", "skipped"]
     second = process_subject(only(job), replace(job, overwrite=True))
     assert [record.status for record in second] == ["done", "done"]
-    assert all(record.finished(job.out) for record in second)
+    assert all(record.is_complete(job.out) for record in second)
 
 
 def test_one_record_for_images_of_one_name_is_the_one_s_that_it_names(job: Job) -> None:
-    """Earlier versions kept one record for both: the other's outputs, if any, belong to nobody."""
+    """Earlier versions wrote one record for both: the other's outputs, if any, belong to nobody."""
     (done,) = process_subject(only(job), job)
     shutil.rmtree(job.out / "logs")
     (job.out / "logs").mkdir()
     (job.out / "logs/sub-01_FLAIR.json").write_text(done.model_dump_json())
     image(job.bids, NAMESAKES[1], 2)
     before = times(job)
-    kept, healed = process_subject(only(job), job)
-    assert (kept.image, kept.status) == (NAMESAKES[0], "skipped")
-    assert (healed.image, healed.status) == (NAMESAKES[1], "done")
+    skipped, made = process_subject(only(job), job)
+    assert (skipped.image, skipped.status) == (NAMESAKES[0], "skipped")
+    assert (made.image, made.status) == (NAMESAKES[1], "done")
     assert {path: at for path, at in times(job).items() if path in before} == before
 
 
@@ -284,7 +284,7 @@ def test_a_second_run_waits_for_the_first_and_finds_it_done(
     assert sorted(path.name for path in (job.out / "logs").iterdir()) == ["sub-01"]
 
 
-def test_names_that_are_not_text_are_refused_and_others_are_healed(job: Job) -> None:
+def test_names_that_are_not_text_are_refused_and_others_are_processed(job: Job) -> None:
     names = {
         "done": ONE.replace("_FLAIR", "_acq-é_FLAIR"),
         r"acq-\xea_FLAIR": ONE.replace("_FLAIR", "_acq-\udcea_FLAIR"),
@@ -299,10 +299,10 @@ def test_names_that_are_not_text_are_refused_and_others_are_healed(job: Job) -> 
         record = found[printable(name)]
         assert read_record(job.out, name) == record
         assert said in (record.status, *([said] if said in record.reason else []))
-    assert found[names["done"]].finished(job.out)
+    assert found[names["done"]].is_complete(job.out)
 
 
-def test_an_unforeseen_failure_is_kept_with_its_place(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unforeseen_failure_is_recorded_with_its_trace(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("of its own")
 
@@ -345,11 +345,11 @@ def test_weights_and_device_are_tried_before_anybody(job: Job, weights: Path, tm
     (tmp_path / "w").mkdir()
     shutil.copy(weights / "config.json", tmp_path / "w")
     (tmp_path / "w/model.safetensors").write_bytes(b"no weights")
-    damaged = Job.of(job.bids, job.out, tmp_path / "w", device="cpu", blend=False, overwrite=False)
+    damaged = Job(job.bids, job.out, tmp_path / "w", device="cpu").checked()
     with pytest.raises(InputError):
         next(run_serial([only(job)], damaged))
     with pytest.raises(InputError, match="not a weights folder"):
-        Job.of(job.bids, job.out, tmp_path, device="cpu", blend=False, overwrite=False)
+        Job(job.bids, job.out, tmp_path, device="cpu").checked()
     assert not (job.out / "logs").exists()
 
 
@@ -393,8 +393,8 @@ def test_a_lesion_mask_of_ones_own_decides_what_the_blend_may_change(job: Job, t
     lesion = np.zeros(brain().shape, np.uint8)[:, :, SLICES]
     lesion[20:26, 30:36] = 1
     mask = write(tmp_path / "masks" / MASK.replace("desc-brain", "label-lesion"), lesion)
-    asked = replace(job, blend=True, lesion_masks=tmp_path / "masks")
-    (done,) = process_subject(only(job), asked)
+    requested = replace(job, blend=True, lesion_masks=tmp_path / "masks")
+    (done,) = process_subject(only(job), requested)
     assert (done.status, done.reason) == ("done", "")
     blend, given = (
         np.asarray(nibabel.load(p).dataobj) for p in (job.out / done.files["blended"], job.bids / ONE)
@@ -408,19 +408,17 @@ def test_a_lesion_mask_of_ones_own_decides_what_the_blend_may_change(job: Job, t
     (without,) = process_subject(only(job), replace(job, blend=True))
     assert "finished, but with a lesion mask" in without.reason
     mask.unlink()
-    (missing,) = process_subject(only(job), asked)
+    (missing,) = process_subject(only(job), requested)
     assert "no lesion mask in" in missing.reason
     assert "expected one sub-01_label-lesion_mask.nii.gz, empty where" in missing.reason
     with pytest.raises(InputError, match=r"--lesion-masks without the blend"):
-        Job.of(
+        Job(
             job.bids,
             job.out,
             job.weights,
             device="cpu",
-            blend=False,
-            overwrite=False,
             lesion_masks=tmp_path / "masks",
-        )
+        ).checked()
 
 
 def test_no_brain_mask_or_two_fail_the_image(job: Job, tmp_path: Path) -> None:
@@ -435,4 +433,4 @@ def test_no_brain_mask_or_two_fail_the_image(job: Job, tmp_path: Path) -> None:
     assert "sub-01_desc-brain_mask.nii.gz, sub-01_FLAIR_desc-brain_mask.nii.gz in" in twice.reason
     absent = masks / "x"
     with pytest.raises(InputError, match=r"--brain-masks .*: no such folder"):
-        Job.of(job.bids, job.out, job.weights, device="cpu", blend=False, overwrite=False, brain_masks=absent)
+        Job(job.bids, job.out, job.weights, device="cpu", brain_masks=absent).checked()

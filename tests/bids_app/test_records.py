@@ -13,14 +13,14 @@ from pseudohealthy.bids_app.records import (
     InputFingerprint,
     Record,
     as_name,
-    at_work_on,
-    forget,
-    keep,
-    namesake,
+    find_name_clash,
     outputs_of,
     read_record,
     records,
-    write_table,
+    remove_record,
+    subject_lock,
+    write_if_possible,
+    write_status_table,
 )
 from pseudohealthy.bids_app.selection import Subject
 
@@ -54,20 +54,20 @@ def test_a_missing_or_damaged_record_is_none(tmp_path: Path) -> None:
 
 
 def test_finished_is_what_is_done_and_there(tmp_path: Path) -> None:
-    assert not DONE.finished(tmp_path)
+    assert not DONE.is_complete(tmp_path)
     touch(tmp_path, *DONE.files.values())
-    assert DONE.finished(tmp_path)
-    assert not DONE.model_copy(update={"files": {}}).finished(tmp_path)
-    assert not DONE.model_copy(update={"status": "failed"}).finished(tmp_path)
+    assert DONE.is_complete(tmp_path)
+    assert not DONE.model_copy(update={"files": {}}).is_complete(tmp_path)
+    assert not DONE.model_copy(update={"status": "failed"}).is_complete(tmp_path)
 
 
 def test_how_two_differ_is_said_in_words() -> None:
-    assert MADE.unlike(MADE) == ""
+    assert MADE.differences(MADE) == ""
     assert (
-        MADE.unlike(InputFingerprint(input="j", weights="v", blend=True))
+        MADE.differences(InputFingerprint(input="j", weights="v", blend=True))
         == "another input, other weights, --blend"
     )
-    assert InputFingerprint(input="i", weights="w", blend=True).unlike(MADE) == "no --blend"
+    assert InputFingerprint(input="i", weights="w", blend=True).differences(MADE) == "no --blend"
 
 
 def test_the_table_has_a_row_for_every_image_and_everybody_without(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_the_table_has_a_row_for_every_image_and_everybody_without(tmp_path: Pat
     DONE.write(tmp_path)
     NONE.write(tmp_path)
     assert records(tmp_path, subjects) == {IMAGE: DONE, other: None, "sub-2": NONE}
-    table = pd.read_csv(write_table(tmp_path, subjects), sep="\t", keep_default_na=False)
+    table = pd.read_csv(write_status_table(tmp_path, subjects), sep="\t", keep_default_na=False)
     assert table["participant_id"].tolist() == ["sub-1", "sub-1", "sub-2"]
     assert table["session_id"].tolist() == ["ses-a", "ses-a", "n/a"]
     assert table["image"].tolist() == [IMAGE, other, "n/a"]
@@ -84,14 +84,14 @@ def test_the_table_has_a_row_for_every_image_and_everybody_without(tmp_path: Pat
     assert table["reason"].tolist() == ["n/a", "n/a", "no FLAIR image"]
 
 
-def test_forgetting_and_what_cannot_be_kept(tmp_path: Path) -> None:
+def test_removing_a_record_and_one_that_cannot_be_written(tmp_path: Path) -> None:
     NONE.write(tmp_path)
-    forget(tmp_path, "sub-2")
-    forget(tmp_path, "sub-2")
+    remove_record(tmp_path, "sub-2")
+    remove_record(tmp_path, "sub-2")
     assert read_record(tmp_path, "sub-2") is None
     with full_disk(10):
-        keep(tmp_path, NONE)
-    keep(tmp_path / "elsewhere", NONE)
+        write_if_possible(tmp_path, NONE)
+    write_if_possible(tmp_path / "elsewhere", NONE)
     assert not (tmp_path / "elsewhere").exists()
     assert read_record(tmp_path, "sub-2") is None
 
@@ -108,7 +108,7 @@ def test_images_of_one_name_have_records_of_their_own(tmp_path: Path) -> None:
         other(name, seconds=float(len(name))).write(tmp_path)
     for name in names:
         assert read_record(tmp_path, name) == other(name, seconds=float(len(name)))
-    forget(tmp_path, names[1])
+    remove_record(tmp_path, names[1])
     assert [read_record(tmp_path, name) is None for name in names] == [False, True, False, False]
 
 
@@ -119,7 +119,7 @@ def test_a_record_of_the_old_kind_is_its_image_s_and_no_other_s(tmp_path: Path) 
     (tmp_path / OLD_LOG).write_text(DONE.model_dump_json())
     assert read_record(tmp_path, IMAGE) == DONE
     assert read_record(tmp_path, same) is None
-    forget(tmp_path, same)
+    remove_record(tmp_path, same)
     other(same).write(tmp_path)
     assert read_record(tmp_path, IMAGE) == DONE
     DONE.write(tmp_path)
@@ -127,12 +127,12 @@ def test_a_record_of_the_old_kind_is_its_image_s_and_no_other_s(tmp_path: Path) 
     assert read_record(tmp_path, IMAGE) == DONE
 
 
-def test_forgetting_takes_the_old_kind_too(tmp_path: Path) -> None:
+def test_removing_takes_the_old_kind_too(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     (tmp_path / OLD_LOG).write_text(DONE.model_dump_json())
     DONE.model_copy(update={"seconds": 1.0}).write(tmp_path)
     (tmp_path / OLD_LOG).write_text(DONE.model_dump_json())
-    forget(tmp_path, IMAGE)
+    remove_record(tmp_path, IMAGE)
     assert read_record(tmp_path, IMAGE) is None
 
 
@@ -151,15 +151,15 @@ def test_a_record_of_other_files_than_its_image_s_is_none(tmp_path: Path, path: 
 def test_whose_files_an_image_would_replace(tmp_path: Path) -> None:
     image, gone = "sub-1/anat/sub-1_FLAIR.nii.gz", "sub-1/anat/sub-1_FLAIR.nii"
     other(gone).write(tmp_path)
-    assert namesake(tmp_path, image) is None  # its files are not there
+    assert find_name_clash(tmp_path, image) is None  # its files are not there
     touch(tmp_path, *outputs_of(gone, blend=False).values())
-    assert namesake(tmp_path, image) == other(gone)
-    assert namesake(tmp_path, gone) is None
-    assert namesake(tmp_path, "sub-1/anat/sub-1_run-1_FLAIR.nii") is None
-    assert namesake(tmp_path, "sub-1/ses-1/anat/sub-1_FLAIR.nii") is None
-    forget(tmp_path, gone)
+    assert find_name_clash(tmp_path, image) == other(gone)
+    assert find_name_clash(tmp_path, gone) is None
+    assert find_name_clash(tmp_path, "sub-1/anat/sub-1_run-1_FLAIR.nii") is None
+    assert find_name_clash(tmp_path, "sub-1/ses-1/anat/sub-1_FLAIR.nii") is None
+    remove_record(tmp_path, gone)
     (tmp_path / "logs/sub-1_FLAIR.json").write_text(other(gone).model_dump_json())
-    assert namesake(tmp_path, image) == other(gone)
+    assert find_name_clash(tmp_path, image) == other(gone)
 
 
 @pytest.mark.parametrize("label", ["é" * 120, "a" * 240])
@@ -174,15 +174,32 @@ def test_names_that_are_not_text_have_rows_and_records(tmp_path: Path) -> None:
     image = "sub-1/anat/sub-1_acq-\udcea_FLAIR.nii"
     shown = r"sub-1/anat/sub-1_acq-\xea_FLAIR.nii"
     record = Record(subject="sub-1", image=shown, status="failed", reason="is no\ttext\n")
-    keep(tmp_path, record)
+    write_if_possible(tmp_path, record)
     assert records(tmp_path, [Subject("sub-1", (image,))]) == {shown: record}
-    table = pd.read_csv(write_table(tmp_path, [Subject("sub-1", (image,))]), sep="\t", keep_default_na=False)
+    table = pd.read_csv(
+        write_status_table(tmp_path, [Subject("sub-1", (image,))]), sep="\t", keep_default_na=False
+    )
     assert list(table.loc[0, ["image", "status", "reason"]]) == [shown, "failed", r"is no text\n"]
     assert as_name(shown) != image
     assert as_name("sub-1/anat/sub-1_acq-é_FLAIR.nii") == "sub-1/anat/sub-1_acq-é_FLAIR.nii"
 
 
-def test_only_one_run_is_at_work_on_a_subject(tmp_path: Path) -> None:
-    with at_work_on(tmp_path, "sub-1"), at_work_on(tmp_path, "sub-10"):
+def test_only_one_run_is_subject_lock_a_subject(tmp_path: Path) -> None:
+    with subject_lock(tmp_path, "sub-1"), subject_lock(tmp_path, "sub-10"):
         assert len(list((tmp_path / "logs").iterdir())) == 2
     assert list((tmp_path / "logs").iterdir()) == []
+
+
+def test_a_record_of_version_0_1_for_no_image_is_named(tmp_path: Path) -> None:
+    """Its word for no image was "skipped", which means finished by an earlier run now."""
+    subjects = [Subject("sub-2", ()), Subject("sub-3", ())]
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/sub-2.json").write_text(NONE.model_copy(update={"status": "skipped"}).model_dump_json())
+    assert read_record(tmp_path, "sub-2") is None
+    table = pd.read_csv(write_status_table(tmp_path, subjects), sep="\t", keep_default_na=False)
+    assert table["status"].tolist() == [
+        "recorded by version 0.1; run the level participant again",
+        "not tried yet",
+    ]
+    NONE.write(tmp_path)
+    assert read_record(tmp_path, "sub-2") == NONE

@@ -1,4 +1,4 @@
-"""The BIDS-App as a person meets it: a whole data set with broken images in it, healed and reported on."""
+"""The BIDS-App as a person meets it: a whole data set with broken images in it, processed and reported on."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fixtures.bids_studies import SKIPPED, break_images, image, study, tree
+from fixtures.bids_studies import NO_IMAGE, break_images, image, study, tree
 from fixtures.cohorts import touch
 from fixtures.models import saved
 from pseudohealthy import __version__
-from pseudohealthy.cli.bids_app import EXITS, main, spread
+from pseudohealthy.cli.bids_app import EXITS, spread
+from pseudohealthy.cli.program import bids_main as main
 from pseudohealthy.errors import RESEARCH_USE
 
 PROGRAM = [sys.executable, "-m", "pseudohealthy.cli.bids_app"]
-GOOD = 10
+GOOD = 6
+HERE = ["--device", "cpu", "--jobs", "1"]  # in this process, which has loaded torch already
 
 
 class Ran(NamedTuple):
@@ -54,8 +56,8 @@ def run(*arguments: object) -> Ran:
 
 
 @dataclass(frozen=True)
-class SliceInference:
-    """A data set of ten good subjects, four broken ones and one without an image, and what became of it."""
+class Processed:
+    """A data set of six good subjects, four broken ones and one without an image, and what became of it."""
 
     raw: Path
     out: Path
@@ -65,7 +67,7 @@ class SliceInference:
     ran: Ran
 
     def again(self, *options: object) -> Ran:
-        return run(self.raw, self.out, "participant", "--weights", self.weights, "--device", "cpu", *options)
+        return run(self.raw, self.out, "participant", "--weights", self.weights, *HERE, *options)
 
     def status(self) -> pd.DataFrame:
         return pd.read_csv(self.out / "logs/status.tsv", sep="\t", keep_default_na=False)
@@ -77,15 +79,15 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def healed(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> SliceInference:
-    """SliceInference into the data set's own derivatives, which is the only place inside it that will do."""
+def processed(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Processed:
+    """Processed into the data set's own derivatives, which is the only place inside it that will do."""
     raw = study(tmp_path_factory.mktemp("app") / "study", GOOD)
     reasons = break_images(raw)
     touch(raw, "derivatives/other/sub-01/anat/sub-01_desc-other_FLAIR.nii.gz")
     out = raw / "derivatives/pseudohealthy"
     before = tree(raw, out)
-    ran = run(raw, out, "participant", "--weights", weights, "--device", "cpu")
-    return SliceInference(raw, out, weights, before, reasons, ran)
+    ran = run(raw, out, "participant", "--weights", weights, "--device", "cpu", "--jobs", "2")
+    return Processed(raw, out, weights, before, reasons, ran)
 
 
 def plain(text: str) -> str:
@@ -102,65 +104,65 @@ def refused(ran: Ran, *words: str) -> None:
         assert word in ran.err
 
 
-def test_broken_subjects_leave_ten_results_and_a_reason_each(healed: SliceInference) -> None:
-    assert healed.ran.code == 1
-    done = [line for line in healed.ran.out.splitlines() if line.startswith("done: ")]
+def test_broken_subjects_leave_the_results_of_others_and_a_reason_each(processed: Processed) -> None:
+    assert processed.ran.code == 1
+    done = [line for line in processed.ran.out.splitlines() if line.startswith("done: ")]
     assert len(done) == GOOD
-    assert f"{GOOD} done, 0 kept, {len(healed.reasons)} failed, 1 skipped; see " in healed.ran.out
-    assert healed.ran.out.splitlines()[-1] == RESEARCH_USE
-    told = [line for line in healed.ran.err.splitlines() if not line.startswith("warning: ")]
-    assert len(told) == len(healed.reasons) + 1
-    assert sum(line.startswith(f"skipped: {SKIPPED}: no FLAIR image; expected ") for line in told) == 1
-    for subject, reason in healed.reasons.items():
+    assert f"{GOOD} done, 0 skipped, {len(processed.reasons)} failed, 1 no image; see " in processed.ran.out
+    assert processed.ran.out.splitlines()[-1] == RESEARCH_USE
+    told = [line for line in processed.ran.err.splitlines() if not line.startswith("warning: ")]
+    assert len(told) == len(processed.reasons) + 1
+    assert sum(line.startswith(f"no image: {NO_IMAGE}: no FLAIR image; expected ") for line in told) == 1
+    for subject, reason in processed.reasons.items():
         (line,) = [line for line in told if line.startswith(f"failed: {subject}: ")]
         assert reason in line
-    images = list(healed.out.glob("sub-*/anat/*_desc-pseudohealthy_FLAIR.nii.gz"))
+    images = list(processed.out.glob("sub-*/anat/*_desc-pseudohealthy_FLAIR.nii.gz"))
     assert sorted(path.parents[1].name for path in images) == [f"sub-{n:02d}" for n in range(1, GOOD + 1)]
 
 
 def test_warnings_of_an_image_stand_on_the_screen_in_its_report_and_in_the_log(
-    healed: SliceInference,
+    processed: Processed,
 ) -> None:
-    reports = sorted(healed.out.glob("sub-*/anat/*_report.json"))
+    reports = sorted(processed.out.glob("sub-*/anat/*_report.json"))
     warned = {
         path.name.partition("_")[0]: json.loads(path.read_text(encoding="utf-8"))["warnings"]
         for path in reports
     }
     said = [f"{name}/anat/{name}_FLAIR.nii.gz: {text}" for name, texts in warned.items() for text in texts]
     assert said
-    lines = healed.ran.err.splitlines()
+    lines = processed.ran.err.splitlines()
     told = [line.removeprefix("warning: ") for line in lines if line.startswith("warning: ")]
     assert sorted(told) == sorted(said)
-    table = healed.status().set_index("participant_id")["warnings"]
+    table = processed.status().set_index("participant_id")["warnings"]
     assert {name: "; ".join(texts) or "n/a" for name, texts in warned.items()} == dict(table[list(warned)])
     assert set(table.drop(list(warned))) == {"n/a"}
 
 
-def test_the_log_says_the_same(healed: SliceInference) -> None:
-    table = healed.status().set_index("participant_id")
+def test_the_log_says_the_same(processed: Processed) -> None:
+    table = processed.status().set_index("participant_id")
     assert (table["status"] == "done").sum() == GOOD
-    for subject, reason in healed.reasons.items():
+    for subject, reason in processed.reasons.items():
         assert table.loc[subject, "status"] == "failed"
         assert reason in str(table.loc[subject, "reason"])
-    assert list(table.loc[SKIPPED, ["image", "status"]]) == ["n/a", "no_image"]
-    assert "no FLAIR image" in str(table.loc[SKIPPED, "reason"])
+    assert list(table.loc[NO_IMAGE, ["image", "status"]]) == ["n/a", "no_image"]
+    assert "no FLAIR image" in str(table.loc[NO_IMAGE, "reason"])
 
 
-def test_the_data_set_is_as_it_was(healed: SliceInference) -> None:
-    assert tree(healed.raw, healed.out) == {**healed.before, "derivatives": "folder"}
+def test_the_data_set_is_as_it_was(processed: Processed) -> None:
+    assert tree(processed.raw, processed.out) == {**processed.before, "derivatives": "folder"}
 
 
-def test_a_rerun_keeps_what_is_done_and_tries_what_failed(healed: SliceInference) -> None:
-    outputs = {name: at for name, at in tree(healed.out).items() if name.startswith("sub-")}
-    again = healed.again()
+def test_a_rerun_skips_what_is_done_and_tries_what_failed(processed: Processed) -> None:
+    outputs = {name: at for name, at in tree(processed.out).items() if name.startswith("sub-")}
+    again = processed.again()
     assert again.code == 1
-    assert f"0 done, {GOOD} kept, {len(healed.reasons)} failed, 1 skipped; see " in again.out
-    assert {name: at for name, at in tree(healed.out).items() if name.startswith("sub-")} == outputs
+    assert f"0 done, {GOOD} skipped, {len(processed.reasons)} failed, 1 no image; see " in again.out
+    assert {name: at for name, at in tree(processed.out).items() if name.startswith("sub-")} == outputs
 
 
-def test_the_official_validator_finds_no_error(healed: SliceInference) -> None:
-    assert run(healed.raw, healed.out, "group").code == 0
-    assert errors(healed.out) == []
+def test_the_official_validator_finds_no_error(processed: Processed) -> None:
+    assert run(processed.raw, processed.out, "group").code == 0
+    assert errors(processed.out) == []
 
 
 def errors(folder: Path) -> list[str]:
@@ -181,7 +183,7 @@ def errors(folder: Path) -> list[str]:
 def test_blends_of_runs_and_sessions_are_valid_too(tmp_path: Path, weights: Path) -> None:
     raw, out = study(tmp_path / "study", 1), tmp_path / "out"
     image(raw, "sub-02/ses-b/anat/sub-02_ses-b_acq-3d_run-1_FLAIR.nii", 9)
-    told = run(raw, out, "participant", "--weights", weights, "--device", "cpu", "--blend")
+    told = run(raw, out, "participant", "--weights", weights, *HERE, "--blend")
     assert (told.code, told.err) == (0, "")
     assert (out / "sub-02/ses-b/anat/sub-02_ses-b_acq-3d_run-1_desc-blend_FLAIR.nii.gz").is_file()
     assert run(raw, out, "group").code == 0
@@ -195,24 +197,24 @@ def test_the_validator_does_find_errors(tmp_path: Path) -> None:
     assert any("banana" in error for error in errors(raw))
 
 
-def test_the_group_sees_who_is_done_and_who_is_not(healed: SliceInference) -> None:
-    told = run(healed.raw, healed.out, "group")
+def test_the_group_sees_who_is_done_and_who_is_not(processed: Processed) -> None:
+    told = run(processed.raw, processed.out, "group")
     assert told.code == 0
     said, _, names = told.err.rstrip("\n").partition(
-        ": not in the table, as the page and the status say why: "
+        ": not in the table, for the reasons on the page and in the status: "
     )
     assert said == "note"
-    left_out = [f"{name}/anat/{name}_FLAIR.nii.gz" for name in healed.reasons]
-    assert sorted(names.split(", ")) == sorted([*left_out, SKIPPED])
-    assert str(healed.out / "group_report.html") in told.out
-    table = pd.read_csv(healed.out / "group_lesions.tsv", sep="\t", na_values="n/a")
+    left_out = [f"{name}/anat/{name}_FLAIR.nii.gz" for name in processed.reasons]
+    assert sorted(names.split(", ")) == sorted([*left_out, NO_IMAGE])
+    assert str(processed.out / "group_report.html") in told.out
+    table = pd.read_csv(processed.out / "group_lesions.tsv", sep="\t", na_values="n/a")
     assert table["participant_id"].tolist() == [f"sub-{n:02d}" for n in range(1, GOOD + 1)]
-    report = json.loads((healed.out / "sub-03/anat/sub-03_desc-pseudohealthy_report.json").read_text())
+    report = json.loads((processed.out / "sub-03/anat/sub-03_desc-pseudohealthy_report.json").read_text())
     assert table.set_index("participant_id").loc["sub-03", "lesion_ml"] == report["lesion_ml"]
-    columns = json.loads((healed.out / "group_lesions.json").read_text())
+    columns = json.loads((processed.out / "group_lesions.json").read_text())
     assert list(columns) == list(table.columns)
-    page = (healed.out / "group_report.html").read_text()
-    for subject, reason in {**healed.reasons, SKIPPED: "no FLAIR image"}.items():
+    page = (processed.out / "group_report.html").read_text()
+    for subject, reason in {**processed.reasons, NO_IMAGE: "no FLAIR image"}.items():
         assert re.search(f"<b>{subject}[^<]*</b>: [^<]*{re.escape(reason)}", page)
 
 
@@ -220,7 +222,7 @@ def test_only_who_is_asked_for(tmp_path: Path, weights: Path) -> None:
     raw, out = study(tmp_path / "study", 4), tmp_path / "out"
     image(raw, "sub-01/ses-b/anat/sub-01_ses-b_FLAIR.nii.gz", 9)
     before = tree(raw)
-    common = [raw, out, "participant", "--weights", weights, "--device", "cpu"]
+    common = [raw, out, "participant", "--weights", weights, *HERE]
     assert run(*common, "--participant-label", "sub-02", "03").code == 0
     assert sorted(path.name for path in out.glob("sub-*")) == ["sub-02", "sub-03"]
     assert run(*common, "--shard", "2/2").code == 0
@@ -230,7 +232,7 @@ def test_only_who_is_asked_for(tmp_path: Path, weights: Path) -> None:
     status = pd.read_csv(out / "logs/status.tsv", sep="\t").set_index("image")["status"]
     assert status["sub-01/anat/sub-01_FLAIR.nii.gz"] == "not tried yet"
     assert (status == "done").sum() == 4
-    assert run(*common, "--shard", "9/9", "--jobs", "2").out.startswith("0 done, 0 kept, 0 failed")
+    assert run(*common, "--shard", "9/9", "--jobs", "2").out.startswith("0 done, 0 skipped, 0 failed")
     assert tree(raw) == before
 
 
@@ -246,7 +248,7 @@ def test_what_cannot_be_begun_is_told_with_exit_code_2(tmp_path: Path, weights: 
     refused(run(raw, raw / "out", *to), "lies inside the data set")
     refused(run(tmp_path / "none", out, *to), "none: no such folder")
     refused(run(raw, out, "participant", "--weights", tmp_path), "not a weights folder")
-    refused(run(raw, out, "group"), "none of 2 subjects is healed there", "level participant first")
+    refused(run(raw, out, "group"), "none of 2 subjects is processed there", "level participant first")
     refused(run(raw, out, "group", "--shard", "1/2"), "for the level participant")
     assert not out.exists()
 
@@ -254,12 +256,12 @@ def test_what_cannot_be_begun_is_told_with_exit_code_2(tmp_path: Path, weights: 
 def test_absence_is_no_error(tmp_path: Path, weights: Path) -> None:
     raw, out = study(tmp_path / "study", 1), tmp_path / "out"
     touch(raw, "sub-02/anat/sub-02_T1w.nii.gz", "sub-03/ses-b/anat/sub-03_ses-b_T2w.nii.gz")
-    to = [raw, out, "participant", "--weights", weights, "--device", "cpu"]
+    to = [raw, out, "participant", "--weights", weights, *HERE]
     told = run(*to)
     assert told.code == 0
-    assert "1 done, 0 kept, 0 failed, 2 skipped; see " in told.out
+    assert "1 done, 0 skipped, 0 failed, 2 no image; see " in told.out
     lines = [
-        f"skipped: sub-{n}: no FLAIR image; expected sub-{n}/[ses-*/]anat/sub-{n}_*FLAIR.nii.gz"
+        f"no image: sub-{n}: no FLAIR image; expected sub-{n}/[ses-*/]anat/sub-{n}_*FLAIR.nii.gz"
         for n in ("02", "03")
     ]
     assert sorted(told.err.splitlines()) == lines
@@ -267,12 +269,12 @@ def test_absence_is_no_error(tmp_path: Path, weights: Path) -> None:
     assert run(*to, "--shard", "2/3").code == 0
 
 
-def test_images_of_one_name_are_healed_and_reported_each(tmp_path: Path, weights: Path) -> None:
+def test_images_of_one_name_are_processed_and_reported_each(tmp_path: Path, weights: Path) -> None:
     raw, out = study(tmp_path / "study", 1), tmp_path / "out"
     names = [f"sub-01/{folder}anat/sub-01_FLAIR.nii.gz" for folder in ("", "ses-1/", "ses-2/")]
     for number, name in enumerate(names[1:], 2):
         image(raw, name, number)
-    to = [raw, out, "participant", "--weights", weights, "--device", "cpu"]
+    to = [raw, out, "participant", "--weights", weights, *HERE]
     for more in ([], ["--overwrite"]):
         assert run(*to, *more).code == 0
         assert len(list(out.rglob("*_desc-pseudohealthy_FLAIR.nii.gz"))) == len(names)
@@ -293,12 +295,21 @@ def test_two_runs_at_once_both_end_well(tmp_path: Path, weights: Path) -> None:
     ]
     told = [each.communicate(timeout=120) for each in runs]
     assert [each.returncode for each in runs] == [0, 0], told
-    counts = [re.search(r"(\d) done, (\d) kept, 0 failed", out) for out, _ in told]
-    done, kept = (sum(int(each[group]) for each in counts if each) for group in (1, 2))
-    assert (done, kept) == (3, 3)
+    counts = [re.search(r"(\d) done, (\d) skipped, 0 failed", out) for out, _ in told]
+    done, skipped = (sum(int(each[group]) for each in counts if each) for group in (1, 2))
+    assert (done, skipped) == (3, 3)
     status = pd.read_csv(out / "logs/status.tsv", sep="\t")["status"]
     assert status.tolist() == ["done"] * 3
     assert not [path for path in out.rglob(".*") if path.name != ".bidsignore"]
+
+
+def run_in(locale: dict[str, str], *arguments: object) -> Ran:
+    """The program in a process with this locale; with none, in this one."""
+    if not locale:
+        return run(*arguments)
+    command = list(map(str, [*PROGRAM, *arguments]))
+    told = subprocess.run(command, capture_output=True, env={**os.environ, **locale}, check=False)
+    return Ran(told.returncode, told.stdout.decode(), told.stderr.decode())
 
 
 @pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
@@ -306,12 +317,13 @@ def test_names_of_any_bytes_in_any_locale(tmp_path: Path, weights: Path, locale:
     raw, out = study(tmp_path / "étude", 1), tmp_path / "faite à"
     image(raw, "sub-01/anat/sub-01_acq-é_FLAIR.nii.gz", 2)
     image(raw, "sub-01/anat/sub-01_acq-\udcea_FLAIR.nii.gz", 3)
-    for level in ("participant", "group"):
-        command = [*PROGRAM, raw, out, level, *(["--weights", weights] if level == "participant" else [])]
-        environment = {**os.environ, **locale}
-        told = subprocess.run(list(map(str, command)), capture_output=True, env=environment, check=False)
-        assert b"Traceback" not in told.stderr
-        assert told.returncode == (1 if level == "participant" else 0), told.stderr
+    for command, code in (
+        ([raw, out, "participant", "--weights", weights, *HERE], 1),
+        ([raw, out, "group"], 0),
+    ):
+        told = run_in(locale, *command)
+        assert "Traceback" not in told.err
+        assert told.code == code, told.err
     status = pd.read_csv(out / "logs/status.tsv", sep="\t").set_index("image")
     assert status["status"].to_dict() == {
         "sub-01/anat/sub-01_FLAIR.nii.gz": "done",
@@ -319,8 +331,8 @@ def test_names_of_any_bytes_in_any_locale(tmp_path: Path, weights: Path, locale:
         r"sub-01/anat/sub-01_acq-\xea_FLAIR.nii.gz": "failed",
     }
     assert (out / "sub-01/anat/sub-01_acq-é_desc-pseudohealthy_FLAIR.nii.gz").is_file()
-    again = run(raw, out, "participant", "--weights", weights, "--device", "cpu")
-    assert "0 done, 2 kept, 1 failed" in again.out
+    again = run(raw, out, "participant", "--weights", weights, *HERE)
+    assert "0 done, 2 skipped, 1 failed" in again.out
 
 
 @pytest.mark.parametrize(
@@ -336,7 +348,7 @@ def test_what_the_command_line_does_not_know_is_told(arguments: list[str]) -> No
 def test_help_teaches_and_loads_no_torch() -> None:
     code = """
 import sys
-from pseudohealthy.cli.bids_app import main
+from pseudohealthy.cli.program import bids_main as main
 for arguments in ["--version"], ["--help"], ["a", "b", "participant"]:
     sys.argv[1:] = arguments
     try:
@@ -382,23 +394,23 @@ def test_labels_are_taken_as_bids_apps_take_them(given: str, taken: str) -> None
 
 
 def test_on_a_terminal_a_bar_and_only_the_failures(
-    healed: SliceInference, monkeypatch: pytest.MonkeyPatch
+    processed: Processed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes the output for a terminal
     monkeypatch.setenv("COLUMNS", "120")
-    told = healed.again("--participant-label", "01", "nan")
+    told = processed.again("--participant-label", "01", "nan")
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told.out + told.err)
     assert told.code == 1
-    assert "kept: " not in text
+    assert "skipped: " not in text
     assert "failed: sub-nan: " in text
     assert "2/2" in text
 
 
-def test_the_outputs_lie_on_the_input_s_grid(healed: SliceInference) -> None:
+def test_the_outputs_lie_on_the_input_s_grid(processed: Processed) -> None:
     import nibabel as nib
 
-    given = nib.load(healed.raw / "sub-01/anat/sub-01_FLAIR.nii.gz")
-    made = nib.load(healed.out / "sub-01/anat/sub-01_desc-pseudohealthy_FLAIR.nii.gz")
+    given = nib.load(processed.raw / "sub-01/anat/sub-01_FLAIR.nii.gz")
+    made = nib.load(processed.out / "sub-01/anat/sub-01_desc-pseudohealthy_FLAIR.nii.gz")
     np.testing.assert_array_equal(given.affine, made.affine)
     assert given.shape == made.shape
 

@@ -27,7 +27,8 @@ from fixtures.full_disk import full_disk
 from fixtures.models import saved
 from fixtures.tiny_settings import TINY
 from pseudohealthy import __version__
-from pseudohealthy.cli.main import EXITS, main
+from pseudohealthy.cli.main import EXITS
+from pseudohealthy.cli.program import main
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.synthesis.naming import output_files
 from pseudohealthy.synthesis.sidecars import beside
@@ -123,7 +124,7 @@ def test_info_tells_what_the_weights_are(run: Run, weights: Path) -> None:
 def test_help_version_and_info_do_not_load_torch(weights: Path) -> None:
     code = """
 import sys
-from pseudohealthy.cli.main import main
+from pseudohealthy.cli.program import main
 for arguments in ["--version"], ["--help"], ["train", "--help"], ["info", "--json", "--weights", sys.argv[1]]:
     sys.argv[1:] = arguments
     try:
@@ -168,13 +169,13 @@ def test_the_whole_chain_from_phantoms_to_scores(run: Run, tmp_path: Path) -> No
     assert learned == (0, f"Weights in {folder}. Next: {following}\n", "")
 
     flair = phantoms / "sub-P001/anat/sub-P001_FLAIR.nii.gz"
-    healed = run("synthesize", flair, "-o", tmp_path / "healed", "--weights", folder)
-    assert (healed.code, healed.err) == (0, "")
-    files = output_files(tmp_path / "healed", flair.name)
+    made = run("synthesize", flair, "-o", tmp_path / "out", "--weights", folder)
+    assert (made.code, made.err) == (0, "")
+    files = output_files(tmp_path / "out", flair.name)
     sidecars = [beside(files[kind]) for kind in ("healthy", "difference", "probability", "mask")]
-    assert sorted((tmp_path / "healed").iterdir()) == sorted([*files.values(), *sidecars])
+    assert sorted((tmp_path / "out").iterdir()) == sorted([*files.values(), *sidecars])
     report = json.loads(files["report"].read_text())
-    *named, skull, found, sentence = healed.out.splitlines()
+    *named, skull, found, sentence = made.out.splitlines()
     assert named == [f"{kind}: {path}" for kind, path in files.items()]
     assert skull == "skull: absent"
     assert found.startswith(f"lesion: {report['lesion_ml']} ml; ")
@@ -195,11 +196,11 @@ def test_a_judge_gives_healthiness(run: Run, prepared_folder: Path, weights: Pat
     judge = tmp_path / "judge"
     trained = run("train", prepared_folder, "-o", judge, "--method", "judge", *SHORT, "--device", "cpu")
     assert trained.code == 0
-    assert f"the best on validation volumes: {judge}/best ({judge}/validation.json)" in trained.out
+    assert f"The best snapshot on validation volumes: {judge}/best ({judge}/validation.json)" in trained.out
     command = ["evaluate", prepared_folder, "-o", tmp_path / "out", "--weights", weights]
     scored = run(*command, "--judge", judge / "best")
     assert scored.code == 0
-    assert re.search(r"^Healthiness may not be believed: the judge's .*; see judge", scored.out, re.MULTILINE)
+    assert re.search(r"^Healthiness is not valid: the judge's .*; see judge", scored.out, re.MULTILINE)
     assert re.search(
         r"^healthiness: -?\d+\.\d{3}, pooled -?\d+\.\d{3}, rel -?\d+\.\d{3}$", scored.out, re.MULTILINE
     )
@@ -257,7 +258,7 @@ def test_what_is_no_weights_folder_is_told(
     assert not (tmp_path / "out").exists()
 
 
-def test_outputs_that_are_there_are_kept_unless_they_may_be_replaced(
+def test_existing_outputs_stay_unless_they_may_be_replaced(
     run: Run, image: Path, weights: Path, tmp_path: Path
 ) -> None:
     command = ["synthesize", image, "-o", tmp_path / "out", "--weights", weights]
@@ -337,11 +338,11 @@ def test_masks_blend_and_warnings_are_told(run: Run, image: Path, weights: Path,
     around = write(tmp_path / "brain.nii", np.ones((24, 32, 10), np.uint8), coarse)
     spot = write(tmp_path / "lesion.nii", lesion().astype(np.uint8))
     command = ["synthesize", image, "-o", tmp_path / "out", "--weights", weights]
-    healed = run(*command, "--blend", "--brain-mask", around, "--lesion-mask", spot)
-    assert healed.code == 0
+    made = run(*command, "--blend", "--brain-mask", around, "--lesion-mask", spot)
+    assert made.code == 0
     told = "warning: the brain mask brain.nii was on another grid: its nearest voxels were taken\n"
-    assert healed.err == told
-    assert "skull: masked by brain.nii" in healed.out
+    assert made.err == told
+    assert "skull: masked by brain.nii" in made.out
     out = nib.load(tmp_path / "out/sub-01_desc-blend_FLAIR.nii.gz").get_fdata()
     assert 0 < np.count_nonzero(out != brain()) < np.count_nonzero(brain()) / 2
     other = ["synthesize", image, "-o", tmp_path / "other", "--weights", weights]
@@ -387,7 +388,11 @@ def test_a_cohort_that_cannot_be_read_is_told(run: Run, tmp_path: Path) -> None:
     refused(run("prepare", tmp_path / "empty", "-o", out), "no images or masks found; looked for BIDS: ")
     data = bids(tmp_path / "data", 4)
     refused(run("prepare", data, "-o", out, "--layout", "brats"), "looked for BraTS: ")
-    refused(run("prepare", data, "-o", out, "--set", "feild=[64, 48]"), "feild", "did you mean field?")
+    refused(
+        run("prepare", data, "-o", out, "--set", "slise_shape=[64, 48]"),
+        "slise_shape",
+        "did you mean slice_shape?",
+    )
     assert not out.exists()
 
 
@@ -484,7 +489,7 @@ def test_a_cohort_prepared_otherwise_than_the_models_is_told(
 ) -> None:
     other = saved(tmp_path / "other", clip_region="all")
     told = run("evaluate", prepared_folder, "-o", tmp_path / "out", "--weights", other)
-    refused(told, "another way than the model's (clip is brain, not all)")
+    refused(told, "another way than the model's (clip_region is brain, not all)")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -498,11 +503,14 @@ def test_a_gpu_that_is_not_there_is_told(
 
 
 def test_what_ran_the_networks_is_told(run: Run, image: Path, weights: Path, tmp_path: Path) -> None:
-    for asked, backend in (("auto", "torch"), ("openvino", "openvino")):  # few slices: auto converts nothing
+    backends = {"auto": "torch", "openvino": "openvino"}  # few slices: auto converts nothing
+    for choice, backend in backends.items():
         if importlib.util.find_spec(backend) is None:
             continue
-        out = tmp_path / asked
-        ran = run("synthesize", image, "-o", out, "--weights", weights, "--device", "cpu", "--backend", asked)
+        out = tmp_path / choice
+        ran = run(
+            "synthesize", image, "-o", out, "--weights", weights, "--device", "cpu", "--backend", choice
+        )
         assert (ran.code, ran.err) == (0, "")
         assert f" s on cpu ({backend})\n" in ran.out
         report = json.loads((out / "sub-01_desc-pseudohealthy_report.json").read_text())

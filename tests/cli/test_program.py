@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from fixtures.bids_studies import study
 
+ROOT = Path(__file__).parents[2]
 MAIN = "pseudohealthy.cli.main"
 APP = "pseudohealthy.cli.bids_app"
 
@@ -73,3 +75,34 @@ run("program", app)
     done = ran(tmp_path, "-c", script)
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "program: interrupted; the same command goes on where it was\n"
+
+
+def entry_points() -> dict[str, str]:
+    """The programs that are installed, and `module:function` of each."""
+    scripts: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    return scripts
+
+
+@pytest.mark.parametrize("name", ["pseudohealthy", "pseudohealthy-bids"])
+@pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("when", ["import", "exec"])
+def test_an_interruption_of_the_first_imports_is_one_line(
+    tmp_path: Path, name: str, sent: str, when: str
+) -> None:
+    """The first package that is imported sends the signal, by itself or in code that it runs as text."""
+    send = f"import os, signal; os.kill(os.getpid(), signal.{sent})"
+    (tmp_path / "typer.py").write_text(send if when == "import" else f"exec({send!r})")
+    module, _, function = entry_points()[name].partition(":")
+    code = f"import sys; sys.argv[:] = ['{name}', '--help']\nfrom {module} import {function}\n{function}()"
+    done = ran(tmp_path, "-c", code)
+    assert done.stderr == f"{name}: interrupted; the same command goes on where it was\n"
+    assert (done.returncode, done.stdout) == (130 if sent == "SIGINT" else 143, "")
+
+
+def test_little_is_imported_before_interruptions_are_handled() -> None:
+    """What is imported by then is the package's own, and what Python itself needs to start."""
+    modules = {entry.partition(":")[0] for entry in entry_points().values()} | {"pseudohealthy.__main__"}
+    code = f"import sys, {', '.join(sorted(modules))}\nprint(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert {"pseudohealthy.cli.program", "pseudohealthy.errors"} <= set(loaded.split())
+    assert not {"typer", "rich", "click", "numpy", "json", "subprocess", "asyncio"} & set(loaded.split())

@@ -17,7 +17,7 @@ from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.experiment.config import Experiment
 from pseudohealthy.experiment.results import by_volume, curves, table1
 from pseudohealthy.experiment.steps import DONE, SELECTION, Step, list_steps
-from pseudohealthy.files import as_tsv, make_folder, write_json, write_text
+from pseudohealthy.files import make_folder, write_json, write_tsv
 
 METHODS = [
     {"method": "conditional_gan"},
@@ -62,7 +62,7 @@ class Finished:
             curve = [] if "inpainter" in step.name else points
             write_json(folder / SELECTION, {"weights": "w", "images": 8, "curve": curve})
         elif step.row is not None:
-            write_text(folder / "volumes.tsv", as_tsv(values(IDENTITY.get(step.row.method, 0.4))))
+            write_tsv(folder / "volumes.tsv", values(IDENTITY.get(step.row.method, 0.4)))
             write_json(folder / "numbers.json", {"healthiness.insertion_recall": 0.9})
 
     def measured(self, name: str) -> Path:
@@ -182,8 +182,8 @@ def test_another_preset_of_a_method_does_not_enter_its_test(finished: Finished) 
     """The experiment lists paired with its own preset first: midl2019's values are of no account."""
     before = finished.table()["statistics"]
     folder = finished.measured("paired-midl2019-s0-raw")
-    write_text(folder / "volumes.tsv", as_tsv(values(0.1)))
-    write_text(finished.measured("paired-default-s0-blend") / "volumes.tsv", as_tsv(values(0.1)))
+    write_tsv(folder / "volumes.tsv", values(0.1))
+    write_tsv(finished.measured("paired-default-s0-blend") / "volumes.tsv", values(0.1))
     assert finished.table()["statistics"] == before
 
 
@@ -216,7 +216,7 @@ def test_an_unreliable_baseline_is_no_rival(finished: Finished) -> None:
 def test_a_row_that_was_made_without_a_measure_is_named(finished: Finished) -> None:
     """Before there was a balance: the others are tested, and so is the balance of the rest."""
     folder = finished.measured("unpaired-default-s0-raw")
-    write_text(folder / "volumes.tsv", as_tsv(values(0.6).drop(columns="balance")))
+    write_tsv(folder / "volumes.tsv", values(0.6).drop(columns="balance"))
     table = finished.table()
     assert table["not_tested"] == ["balance of proposed (unpaired): not measured"]
     assert table["statistics"]["unpaired"].keys() == {"identity", "healthiness"}
@@ -262,7 +262,7 @@ def test_a_volume_s_values_are_averaged_over_seeds_before_testing(tmp_path: Path
     for seed, share in ((0, 2.5), (1, -0.5)):
         table = values(IDENTITY["cyclegan"])
         table["identity"] += share * gains
-        write_text(finished.measured(f"paired-default-s{seed}-raw") / "volumes.tsv", as_tsv(table))
+        write_tsv(finished.measured(f"paired-default-s{seed}-raw") / "volumes.tsv", table)
     results = finished.table()
     test = results["statistics"]["paired"]["identity"]
     assert (test["n"], test["p"]) == (8, pytest.approx(4 / 2**8))
@@ -337,7 +337,7 @@ def test_the_table_says_what_made_it(finished: Finished) -> None:
 def test_every_value_of_every_row_and_volume_is_in_one_table(finished: Finished) -> None:
     table = values(0.4)
     table.loc["03", "identity"] = float("nan")
-    write_text(finished.measured("copy-raw") / "volumes.tsv", as_tsv(table))
+    write_tsv(finished.measured("copy-raw") / "volumes.tsv", table)
     long = by_volume(finished.out, finished.steps)
     expected = ["method", "preset", "output", "mask", "seed", "volume", "measure", "value"]
     assert list(long.columns) == expected

@@ -20,7 +20,7 @@ def row(image: str, **values: Any) -> dict[str, Any]:
 class Page(HTMLParser):
     """Links, sources and tags of a page; it fails where a tag is closed that is not open."""
 
-    UNRELIABLE = ("meta", "rect", "circle", "line", "br", "img")
+    VOID = ("meta", "rect", "circle", "line", "br", "img")
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -33,11 +33,11 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.links += [value or "" for key, value in attrs if key in ("href", "src")]
-        if tag not in self.UNRELIABLE:
+        if tag not in self.VOID:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        if tag not in self.UNRELIABLE:
+        if tag not in self.VOID:
             assert self.open.pop() == tag
 
 
@@ -58,15 +58,15 @@ def test_a_page_needs_nothing_but_itself(tmp_path: Path) -> None:
     assert RESEARCH_USE in text
     assert "<h1>A &lt;study&gt;</h1>" in text
     assert "<b>c</b>: &lt;broken&gt;" in text
-    assert "b: far from the others in lesion_ml" in text
+    assert "b: outlier in lesion_ml" in text
     assert "90.2" in text
     assert page.tags.count("svg") == 1  # nobody has an anomaly score
 
 
 def test_a_cohort_of_one(tmp_path: Path) -> None:
     text = written(tmp_path / "page.html", [row("a", lesion_ml=0.0)], {"a": ""})
-    assert "Nothing stands out" in text
-    assert "Not healed" not in text
+    assert "No outliers and no warnings" in text
+    assert "Not processed" not in text
     Page(text)
 
 

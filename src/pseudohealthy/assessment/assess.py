@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +24,7 @@ from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.evaluation.texture import TEXTURE, texture, texture_over_slices, volume_texture
 from pseudohealthy.evaluation.through_plane import through_plane_inconsistency
 from pseudohealthy.evaluation.truth import volume_truth
+from pseudohealthy.files import nest
 from pseudohealthy.synthesis.model import THRESHOLD, Model
 
 Stack = NDArray[np.float32]
@@ -90,7 +90,7 @@ def summary_of(assessment: Assessment, reference_recall: float | None) -> dict[s
         `unreliable`.
     """
     summary = summarise(assessment.table)
-    for group, values in nested(assessment.numbers).items():
+    for group, values in nest(assessment.numbers).items():
         summary.setdefault(group, {}).update(values)
     summary.pop("insertion_recall", None)
     if "healthiness" in summary:
@@ -98,18 +98,6 @@ def summary_of(assessment: Assessment, reference_recall: float | None) -> dict[s
         measured, reference = (math.nan if recall is None else recall for recall in recalls)
         summary["healthiness"]["unreliable"] = unreliable(measured, reference)
     return summary
-
-
-def nested(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"a.b": 1}` as `{"a": {"b": 1}}`."""
-    out: dict[str, Any] = {}
-    for path, value in numbers.items():
-        *groups, name = path.split(".")
-        place = out
-        for group in groups:
-            place = place.setdefault(group, {})
-        place[name] = value
-    return out
 
 
 def _scores(

@@ -19,7 +19,7 @@ from pseudohealthy.evaluation.score import strict
 from pseudohealthy.evaluation.segmentation import dice, volume_dice
 from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.evaluation.texture import texture, texture_over_slices
-from pseudohealthy.files import as_tsv, of_tsv, write_arrays, write_json, write_text
+from pseudohealthy.files import read_tsv, write_arrays, write_json, write_tsv
 
 Found = NDArray[np.bool_]
 
@@ -51,7 +51,7 @@ class References:
         """Those of a folder that `write_references` wrote."""
         with np.load(folder / "judged.npz", allow_pickle=False) as arrays:
             judged = {name: arrays[name] for name in arrays.files}
-        return cls(judged, of_tsv(folder / "coordinates.tsv"))
+        return cls(judged, read_tsv(folder / "coordinates.tsv", index="volume"))
 
 
 def write_references(folder: Path, protocol: EvaluationProtocol) -> None:
@@ -64,7 +64,7 @@ def write_references(folder: Path, protocol: EvaluationProtocol) -> None:
     if protocol.healthy is None or protocol.truth_pairs is None or references.coordinates is None:
         raise ValueError("references on disk are those of an experiment, which measures everything")
     write_arrays(folder / "judged.npz", references.judged)
-    write_text(folder / "coordinates.tsv", as_tsv(references.coordinates))
+    write_tsv(folder / "coordinates.tsv", references.coordinates)
     qualities = {name: judge_quality(protocol, name, found) for name, found in references.judged.items()}
     judges = {
         "judges": qualities,
@@ -77,7 +77,7 @@ def write_references(folder: Path, protocol: EvaluationProtocol) -> None:
         _named(protocol.truth_pairs, x, protocol.healthy, "truth"),
         _named(protocol.check_pairs, x, x, "check"),
     ]
-    write_text(folder / "pairs.tsv", as_tsv(pd.concat(named, ignore_index=True).set_index("use")))
+    write_tsv(folder / "pairs.tsv", pd.concat(named, ignore_index=True).set_index("use"))
 
 
 def judge_quality(protocol: EvaluationProtocol, name: str, found: Found) -> dict[str, Any]:

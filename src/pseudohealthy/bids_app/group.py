@@ -1,4 +1,4 @@
-"""A healed data set as one table and one page: lesions, anomaly scores, and whom to look at."""
+"""A processed data set as one table and one page: lesions, anomaly scores, and outliers."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pseudohealthy.bids_app.records import Record, records, write_table
+from pseudohealthy.bids_app.records import Record, records, without_record, write_status_table
 from pseudohealthy.bids_app.selection import Subject, select, session
 from pseudohealthy.errors import InputError, printable
-from pseudohealthy.files import replace, write_json
+from pseudohealthy.files import write_json, write_tsv
 from pseudohealthy.report.cohort import cohort_html
 
-FAR = 3.5  # Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993)
-FEWEST = 5  # images, below which nobody is far from the others
-TO_SIGMA = {"median": 1.4826, "mean": 1.2533}  # of absolute deviations, to a normal's standard deviation
+OUTLIER_Z = 3.5  # Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993)
+MIN_IMAGES = 5  # fewer give no robust z
+TO_SIGMA = {
+    "median": 1.4826,
+    "mean": 1.2533,
+}  # of absolute deviations, to a normal's standard deviation
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "participant_id": {"Description": "the subject"},
     "session_id": {"Description": "the session"},
@@ -30,10 +33,14 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "Description": "mean over the brain of |input - as if healthy|, on the network's scale from 0 to 1"
     },
     "anomaly_p99": {"Description": "its 99th percentile over the brain"},
-    "lesion_ml_z": {"Description": f"robust z of lesion_ml over these images; n/a for fewer than {FEWEST}"},
+    "lesion_ml_z": {
+        "Description": f"robust z of lesion_ml over these images; n/a for fewer than {MIN_IMAGES}"
+    },
     "anomaly_mean_z": {"Description": "robust z of anomaly_mean over these images"},
-    "outlier": {"Description": f"measures whose robust z is above {FAR} or below -{FAR}: look at this image"},
-    "warnings": {"Description": "what the program found unusual about the image"},
+    "outlier": {
+        "Description": f"measures whose robust z is above {OUTLIER_Z} or below -{OUTLIER_Z}: check it"
+    },
+    "warnings": {"Description": "what the program reported as unusual about the image"},
 }
 MEASURES = ("lesion_ml", "anomaly_mean")
 
@@ -44,46 +51,46 @@ def write_group(bids: Path, out: Path, subjects: Sequence[Subject]) -> dict[str,
     Args:
         bids: the data set.
         out: the derivatives that the level `participant` made of it.
-        subjects: whom to report on; those that failed or were not tried are named on the page.
+        subjects: those to report on; failed ones and those not tried yet are named on the page.
 
     Returns:
-        The files, by what they are.
+        The files by kind: "table", "columns", "page", "status".
 
     Raises:
-        InputError: none of the subjects has been healed.
+        InputError: none of the subjects has been processed.
         PseudohealthyError: the disk is full.
     """
-    found = records(out, subjects)
-    done = [record for record in found.values() if record and record.finished(out)]
+    recorded = records(out, subjects)
+    done = [record for record in recorded.values() if record and record.is_complete(out)]
     if not done:
         raise InputError(
-            f"{out}: none of {len(subjects)} subjects is healed there; run the level participant first"
+            f"{out}: none of {len(subjects)} subjects is processed there; run the level participant first"
         )
     table = cohort_table(out, done)
-    missing = {name: _why(record) for name, record in found.items() if record not in done}
+    missing = {name: _why(out, name, record) for name, record in recorded.items() if record not in done}
     files = {
         "table": out / "group_lesions.tsv",
         "columns": out / "group_lesions.json",
         "page": out / "group_report.html",
     }
-    replace(files["table"], lambda part: table.to_csv(part, sep="\t", index=False, na_rep="n/a"))
+    write_tsv(files["table"], table)
     write_json(files["columns"], COLUMNS)
-    known = table.astype(object).where(table.notna(), None)
-    rows = [{str(key): value for key, value in row.items()} for row in known.to_dict("records")]
+    with_none = table.astype(object).where(table.notna(), None)
+    rows = [{str(key): value for key, value in row.items()} for row in with_none.to_dict("records")]
     pages = {record.name: _page(record) for record in done}
     title = printable(f"{bids.resolve().name}: {len(done)} images")
     cohort_html(files["page"], title, rows, pages, missing=missing, measures=MEASURES)
-    return {**files, "status": write_table(out, select(bids))}
+    return {**files, "status": write_status_table(out, select(bids))}
 
 
 def cohort_table(out: Path, done: Sequence[Record]) -> pd.DataFrame:
-    """A row for each healed image, with the columns of `COLUMNS`; NaN where a report tells nothing."""
+    """A row for each processed image, with the columns of `COLUMNS`; NaN where a report has no value."""
     table = pd.DataFrame([_row(record, _report(out, record)) for record in done])
     for measure in MEASURES:
         table[f"{measure}_z"] = robust_z(table[measure]).round(2)
-    far = {measure: table[f"{measure}_z"].abs() > FAR for measure in MEASURES}
+    outlying = {measure: table[f"{measure}_z"].abs() > OUTLIER_Z for measure in MEASURES}
     table["outlier"] = [
-        ", ".join(name for name in MEASURES if far[name].loc[at]) or None for at in table.index
+        ", ".join(name for name in MEASURES if outlying[name].loc[row]) or None for row in table.index
     ]
     return table[list(COLUMNS)]
 
@@ -92,15 +99,15 @@ def robust_z(values: pd.Series[float]) -> pd.Series[float]:
     """Distance of each value from the median, in robust standard deviations (1.4826 MAD).
 
     Where more than half of the values are equal (no lesion, say) the MAD is 0, and 1.2533 times the mean
-    absolute deviation stands for it, as Iglewicz and Hoaglin advise; where all are equal all are 0.
+    absolute deviation takes its place, as Iglewicz and Hoaglin advise; where all are equal all are 0.
 
     Args:
         values: any unit; NaN stays NaN.
 
     Returns:
-        NaN for all where fewer than `FEWEST` are known.
+        NaN for all where fewer than `MIN_IMAGES` are known.
     """
-    if values.notna().sum() < FEWEST:
+    if values.notna().sum() < MIN_IMAGES:
         return values * np.nan
     deviation = values - values.median()
     scale = TO_SIGMA["median"] * deviation.abs().median() or TO_SIGMA["mean"] * deviation.abs().mean()
@@ -145,11 +152,11 @@ def _number(value: Any) -> float:
 
 
 def _page(record: Record) -> str:
-    """What to look at of an image, inside OUT_DIR."""
+    """The page of an image, as a path inside OUT_DIR."""
     return record.files["page"]
 
 
-def _why(record: Record | None) -> str:
+def _why(out: Path, name: str, record: Record | None) -> str:
     if record is None:
-        return "not tried yet"
+        return without_record(out, name)
     return record.reason or "its files are no longer all there; run the level participant again"

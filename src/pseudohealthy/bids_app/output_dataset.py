@@ -1,4 +1,4 @@
-"""The folder of BIDS derivatives that a data set's outputs go to: where it may lie, and what describes it."""
+"""The folder of BIDS derivatives that a data set's outputs go to: where it may be, and what describes it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from pseudohealthy import __version__
 from pseudohealthy.errors import RESEARCH_USE, InputError, printable
-from pseudohealthy.files import make_folder, replace, write_json
+from pseudohealthy.files import make_folder, write_json, write_text
 
 BIDS_VERSION = "1.11.1"
-RAW = "raw"  # the name under which `Sources` speak of the data set: bids:raw:sub-01/anat/...
+RAW = "raw"  # the name of the data set in `Sources`: bids:raw:sub-01/anat/...
 DESCRIPTION = "dataset_description.json"
 DESCRIPTIONS = {
     "desc-pseudohealthy": "the image as if healthy; of masks and probabilities: where the disease is",
@@ -39,8 +39,8 @@ level `group`.
 """
 
 
-def checked_place(bids: Path, out: Path) -> None:
-    """See to it that `out` may be written to.
+def check_place(bids: Path, out: Path) -> None:
+    """Make sure that `out` may be written to.
 
     Raises:
         InputError: it is a file, lies in `bids` other than under its `derivatives/`, or holds something else
@@ -70,9 +70,9 @@ def describe(bids: Path, out: Path) -> None:
     make_folder(out)
     write_json(out / DESCRIPTION, _description(bids, out))
     lines = ["desc_id\tdescription", *("\t".join(pair) for pair in DESCRIPTIONS.items())]
-    _write(out / "descriptions.tsv", "\n".join(lines) + "\n")
-    _write(out / "README.md", README)
-    _write(out / ".bidsignore", "\n".join(NOT_BIDS) + "\n")
+    write_text(out / "descriptions.tsv", "\n".join(lines) + "\n")
+    write_text(out / "README.md", README)
+    write_text(out / ".bidsignore", "\n".join(NOT_BIDS) + "\n")
 
 
 def uri(image: str) -> str:
@@ -100,7 +100,7 @@ def _description(bids: Path, out: Path) -> dict[str, Any]:
 
 
 def _link(bids: Path, out: Path) -> str:
-    """From `out` to the data set; relative, so that both may move together and no home folder is told."""
+    """From `out` to the data set; relative, so that both may move together and no home folder is named."""
     return printable(Path(os.path.relpath(bids.resolve(), out.resolve())).as_posix())
 
 
@@ -129,7 +129,3 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _write(path: Path, text: str) -> None:
-    replace(path, lambda part: part.write_text(text, encoding="utf-8"))

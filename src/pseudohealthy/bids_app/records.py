@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import platform
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,16 +17,19 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pseudohealthy.bids_app.selection import Subject, session
 from pseudohealthy.data.layouts import stem
 from pseudohealthy.errors import PseudohealthyError, printable
-from pseudohealthy.files import locked, make_folder, replace, write_json
+from pseudohealthy.files import locked, make_folder, write_json, write_tsv
 from pseudohealthy.synthesis.naming import output_files, with_sidecars
+
+if TYPE_CHECKING:
+    from pseudohealthy.bids_app.job import Job
 
 LOGS = "logs"
 TABLE = "status.tsv"
-LONGEST = 200  # bytes of an image's name after which its record may be called
+LONGEST = 200  # bytes of an image's name; the record of a longer one is named by its digest
 
 
 class InputFingerprint(BaseModel):
-    """What decides whether outputs are those asked for: SHA-256 of what went in, and the products."""
+    """What decides whether finished outputs are the requested ones: SHA-256 of the inputs, and `blend`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,8 +39,8 @@ class InputFingerprint(BaseModel):
     brain_mask: str | None = None
     lesion_mask: str | None = None
 
-    def unlike(self, other: InputFingerprint) -> str:
-        """In words, how `other` differs."""
+    def differences(self, other: InputFingerprint) -> str:
+        """How `other` differs, in words."""
         words = {
             "input": "another input",
             "weights": "other weights",
@@ -54,14 +59,14 @@ class Record(BaseModel):
     Attributes:
         subject: `sub-01`.
         image: its path in the data set; None for a subject without an image.
-        status: `done` now, `kept` as it was done before, `skipped` for there was nothing to do, or `failed`.
-        reason: one line, where it was skipped or failed.
+        status: `done`, `skipped` (an earlier run finished it), `no_image` (there is none), or `failed`.
+        reason: one line, where there was no image or it failed.
         warnings: what a person should know before using the images; a line each.
-        trace: where in the program, if the failure was not foreseen.
-        made_from: None where it is not done.
+        trace: the traceback, if the failure was not foreseen.
+        made_from: the inputs of the outputs; None where there are none.
         files: the outputs' paths inside OUT_DIR, by what they are.
         seconds: that it took.
-        machine: `host:process` that did it.
+        machine: `host:process` that processed it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -83,22 +88,26 @@ class Record(BaseModel):
         return self.image or self.subject
 
     @property
-    def sound(self) -> bool:
+    def is_consistent(self) -> bool:
         """Whether it names no other files than its image's own, and all of them where it is done."""
         if self.image is None or self.made_from is None or self.status == "failed":
             return self.status not in ("done", "skipped") and not self.files
         return self.files == outputs_of(self.image, blend=self.made_from.blend)
 
-    def finished(self, out: Path) -> bool:
-        """Whether its whole set of files is there."""
-        return self.status == "done" and self.sound and all(map(os.path.isfile, self.paths(out).values()))
+    def is_complete(self, out: Path) -> bool:
+        """Whether it is done and all its files are there."""
+        return (
+            self.status == "done"
+            and self.is_consistent
+            and all(map(os.path.isfile, self.paths(out).values()))
+        )
 
     def paths(self, out: Path) -> dict[str, Path]:
         """The files in `out`, by what they are."""
         return {kind: out / as_name(path) for kind, path in self.files.items()}
 
     def write(self, out: Path) -> None:
-        """Keep it in `out`, in place of one of the kind that earlier versions wrote.
+        """Write it into `out`, in place of one under the name that earlier versions gave it.
 
         Raises:
             PseudohealthyError: the disk is full.
@@ -131,19 +140,19 @@ def read_record(out: Path, name: str) -> Record | None:
     """The record of an image or subject by its `name`; None where there is no sound one."""
     for path in (_path(out, name), _old_path(out, name)):
         record = _read(path)
-        if record and record.sound and _is_of(record, name):
+        if record and record.is_consistent and _is_of(record, name):
             return record
     return None
 
 
-def namesake(out: Path, image: str) -> Record | None:
-    """The record of another image that is finished, and whose files have the names of this one's."""
-    folder, wanted = _path(out, image).parent, outputs_of(printable(image), blend=True)
+def find_name_clash(out: Path, image: str) -> Record | None:
+    """The record of another, finished image whose outputs have the same names; None where there is none."""
+    folder, outputs = _path(out, image).parent, outputs_of(printable(image), blend=True)
     for path in (*sorted(folder.glob("*.json")), _old_path(out, image)):
         record = _read(path)
-        if record is None or record.image in (None, printable(image)) or not record.finished(out):
+        if record is None or record.image in (None, printable(image)) or not record.is_complete(out):
             continue
-        if record.image and outputs_of(record.image, blend=True) == wanted:
+        if record.image and outputs_of(record.image, blend=True) == outputs:
             return record
     return None
 
@@ -158,7 +167,15 @@ def records(out: Path, subjects: Sequence[Subject]) -> dict[str, Record | None]:
     return {printable(name): read_record(out, name) for name in names}
 
 
-def write_table(out: Path, subjects: Sequence[Subject]) -> Path:
+def without_record(out: Path, name: str) -> str:
+    """Why an image or subject has no record, in words."""
+    old = next((record for path in (_path(out, name), _old_path(out, name)) if (record := _read(path))), None)
+    if old and old.status == "skipped" and old.image is None:
+        return "recorded by version 0.1; run the level participant again"
+    return "not tried yet"
+
+
+def write_status_table(out: Path, subjects: Sequence[Subject]) -> Path:
     """`logs/status.tsv`: a row for each image, with what became of it and why; returns the file.
 
     Raises:
@@ -167,16 +184,14 @@ def write_table(out: Path, subjects: Sequence[Subject]) -> Path:
     make_folder(out / LOGS)
     path = out / LOGS / TABLE
     with locked(out / LOGS / ".status.lock"):  # no other run's rows are read and then written too late
-        table = pd.DataFrame([_row(name, record) for name, record in records(out, subjects).items()])
-        replace(
-            path, lambda part: table.to_csv(part, sep="\t", index=False, na_rep="n/a", float_format="%.1f")
-        )
+        table = pd.DataFrame([_row(out, name, record) for name, record in records(out, subjects).items()])
+        write_tsv(path, table, float_format="%.1f")
     return path
 
 
 @contextlib.contextmanager
-def at_work_on(out: Path, subject: str) -> Iterator[None]:
-    """Be the only one who works on a subject in `out`, on whatever machine; another run waits for its turn.
+def subject_lock(out: Path, subject: str) -> Iterator[None]:
+    """Be the only run that processes a subject in `out`, on whatever machine; another one waits.
 
     Raises:
         PseudohealthyError: `out` cannot be written to.
@@ -186,7 +201,7 @@ def at_work_on(out: Path, subject: str) -> Iterator[None]:
         yield
 
 
-def forget(out: Path, name: str) -> None:
+def remove_record(out: Path, name: str) -> None:
     """Remove the record of an image or subject, if there is one."""
     for path in (_path(out, name), _old_path(out, name)):
         if _is_of(_read(path), name):
@@ -194,20 +209,63 @@ def forget(out: Path, name: str) -> None:
                 path.unlink(missing_ok=True)
 
 
-def keep(out: Path, record: Record) -> None:
-    """Write a record of a failure, or do without it: the disk may be what failed, or `out` not there."""
+def write_if_possible(out: Path, record: Record) -> None:
+    """Write a record of a failure, or do without: the disk may be what failed, or `out` not be there."""
     if out.is_dir():
         with contextlib.suppress(PseudohealthyError):
             record.write(out)
 
 
-def _row(name: str, record: Record | None) -> dict[str, object]:
+def failure_records(subject: Subject, error: Exception, job: Job) -> list[Record]:
+    """The records of a subject none of whose images could be tried, such as for a worker that died.
+
+    An image that an earlier run finished keeps the record that says so.
+    """
+    records = []
+    for image in subject.images or (None,):
+        before = read_record(job.out, image) if image else None
+        if before and before.is_complete(job.out):
+            reason = printable(" ".join(str(error).split()))
+            records.append(before.model_copy(update={"status": "failed", "reason": reason}))
+        else:
+            records.append(failure_record(subject, image, error, job))
+    return records
+
+
+def failure_record(
+    subject: Subject, image: str | None, error: Exception, job: Job, *, seconds: float = 0.0
+) -> Record:
+    """A record of the failure; it is written unless an earlier run finished the image."""
+    foreseen = isinstance(error, PseudohealthyError | OSError)
+    words = printable(" ".join(str(error).split()))
+    lines = [] if foreseen else "".join(traceback.format_exception(error)).splitlines()
+    record = Record(
+        subject=printable(subject.label),
+        image=image and printable(image),
+        status="failed",
+        reason=words if foreseen and words else f"{type(error).__name__}: {words}",
+        trace="".join(f"{printable(line)}\n" for line in lines),
+        seconds=round(seconds, 3),
+        machine=machine(),
+    )
+    before = read_record(job.out, image) if image and not job.overwrite else None
+    if not (before and before.is_complete(job.out)):
+        write_if_possible(job.out, record)
+    return record
+
+
+def machine() -> str:
+    """`host:process` of this process."""
+    return f"{platform.node()}:{os.getpid()}"
+
+
+def _row(out: Path, name: str, record: Record | None) -> dict[str, object]:
     is_image = "/" in name
     return {
         "participant_id": name.partition("/")[0],
         "session_id": (session(name) if is_image else None) or "n/a",
         "image": name if is_image else "n/a",
-        "status": record.status if record else "not tried yet",
+        "status": record.status if record else without_record(out, name),
         "reason": printable(record.reason.replace("\t", " ")) if record and record.reason else "n/a",
         "seconds": record.seconds if record else None,
         "machine": record.machine if record and record.machine else "n/a",
@@ -216,15 +274,15 @@ def _row(name: str, record: Record | None) -> dict[str, object]:
 
 
 def _path(out: Path, name: str) -> Path:
-    """Where the record lies: under the image's whole path, for names alone need not differ."""
+    """The record's file, under the image's whole path: images in two folders may have one name."""
     place = Path(as_name(printable(name)))
-    called = os.fsencode(place.name)
-    short = place.name if len(called) <= LONGEST else hashlib.sha256(called).hexdigest()
+    encoded = os.fsencode(place.name)
+    short = place.name if len(encoded) <= LONGEST else hashlib.sha256(encoded).hexdigest()
     return out / LOGS / place.parent / f"{short}.json"
 
 
 def _old_path(out: Path, name: str) -> Path:
-    """Where earlier versions kept it: under the image's name, whose images might share one record."""
+    """Where earlier versions wrote it: under the image's name alone, which several images may have."""
     return out / LOGS / f"{stem(Path(name))}.json"
 
 

@@ -1,4 +1,4 @@
-"""Which subjects and which FLAIR images of a BIDS data set are asked for."""
+"""Which subjects and which FLAIR images of a BIDS data set are to be processed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Subject:
 
     Attributes:
         label: as the folder's name, `sub-01`.
-        images: FLAIR images of every asked session, run and acquisition, as paths inside the data set.
+        images: FLAIR images of every requested session, run and acquisition, as paths inside the data set.
     """
 
     label: str
@@ -68,27 +68,27 @@ def select(
         shard: of the subjects that are left, only this part.
 
     Raises:
-        InputError: not a data set, no FLAIR image of any subject that is asked for, or a label that is
-            nowhere in it.
+        InputError: not a data set, no FLAIR image of any requested subject, or a label that is nowhere in
+            it.
     """
     subjects = _chosen(_folders(bids, "sub-*"), labels, "sub-", "--participant-label", bids)
     if sessions:
-        there = sorted({path.name for label in subjects for path in (bids / label).glob("ses-*/")})
-        asked = _chosen(there, sessions, "ses-", "--session-label", bids)
-        subjects = [label for label in subjects if any((bids / label / name).is_dir() for name in asked)]
-        images = _images(bids, *(f"sub-*/{name}/anat/sub-*_FLAIR.nii*" for name in asked))
+        existing = sorted({path.name for label in subjects for path in (bids / label).glob("ses-*/")})
+        selected = _chosen(existing, sessions, "ses-", "--session-label", bids)
+        subjects = [label for label in subjects if any((bids / label / name).is_dir() for name in selected)]
+        images = _images(bids, *(f"sub-*/{name}/anat/sub-*_FLAIR.nii*" for name in selected))
     else:
         images = _images(bids, *IMAGES)
-    found = [
+    chosen = [
         Subject(label, tuple(path for path in images if path.startswith(f"{label}/"))) for label in subjects
     ]
-    if not any(subject.images for subject in found):
+    if not any(subject.images for subject in chosen):
         whose = f" of {listed(subjects)}" if labels or sessions else ""
         raise InputError(
             f"{bids}: no FLAIR image there{whose}; expected sub-*/[ses-*/]anat/sub-*_FLAIR.nii[.gz]"
         )
     part = shard or Shard()
-    return found[part.index - 1 :: part.count]
+    return chosen[part.index - 1 :: part.count]
 
 
 def mask_of(kind: Literal["brain", "lesion"], folder: Path, image: str) -> Path:
@@ -134,10 +134,10 @@ def _images(bids: Path, *patterns: str) -> list[str]:
     return [path.relative_to(bids).as_posix() for path in nifti_files(bids, *patterns)]
 
 
-def _chosen(there: list[str], asked: Sequence[str], prefix: str, option: str, bids: Path) -> list[str]:
-    """Those of `there` that are asked for, in the order of `there`; all where nothing is asked."""
-    names = {prefix + label.removeprefix(prefix) for label in asked}
-    if unknown := sorted(names - set(there), key=natural):
-        expected = listed(there) or f"its {prefix}*, and it has none"
+def _chosen(existing: list[str], requested: Sequence[str], prefix: str, option: str, bids: Path) -> list[str]:
+    """Those of `existing` that are requested, in the order of `existing`; all where none is requested."""
+    names = {prefix + label.removeprefix(prefix) for label in requested}
+    if unknown := sorted(names - set(existing), key=natural):
+        expected = listed(existing) or f"its {prefix}*, and it has none"
         raise InputError(f"{option}: {bids} has no {listed(unknown)}; expected some of {expected}")
-    return [name for name in there if name in names] if names else there
+    return [name for name in existing if name in names] if names else existing

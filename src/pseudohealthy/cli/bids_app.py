@@ -1,9 +1,8 @@
-"""The program `pseudohealthy-bids`: a BIDS-App, which heals a whole data set and reports on it."""
+"""The program `pseudohealthy-bids`: a BIDS-App, which processes a whole data set and reports on it."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,19 +11,18 @@ import typer
 
 from pseudohealthy import __version__
 from pseudohealthy.cli.options import BackendOption, DeviceOption
-from pseudohealthy.cli.program import run as run_program
+from pseudohealthy.cli.program import bids_main
 from pseudohealthy.errors import RESEARCH_USE, InputError, printable
 
 if TYPE_CHECKING:
-    from pseudohealthy.bids_app.participant import Job
+    from pseudohealthy.bids_app.job import Job
     from pseudohealthy.bids_app.records import Record
     from pseudohealthy.bids_app.selection import Subject
 
-NAME = "pseudohealthy-bids"
 LEVELS = ("participant", "group")
 SEVERAL = ("--participant-label", "--session-label")
 EXITS = (
-    "Exit codes: 0 all done that has a FLAIR image; 1 some image failed, the others are done; "
+    "Exit codes: 0 every FLAIR image is done; 1 some image failed, the others are done; "
     "2 nothing could be begun."
 )
 
@@ -32,13 +30,13 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 
 HELP = f"""The FLAIR images of a BIDS data set as if their brains were healthy, and maps of their lesions.
 
-`participant` heals every image that is asked for and writes BIDS derivatives to OUT_DIR; BIDS_DIR is only
-read. What cannot be used is told in one line and in `OUT_DIR/logs/status.tsv`, and stops nothing else; so is
-a subject without a FLAIR image, which is skipped. The
-same command again goes on where it was: finished images are kept, failed ones tried again.
+`participant` processes every selected image and writes BIDS derivatives to OUT_DIR; BIDS_DIR is only read.
+An image that cannot be used, or a subject without one, is reported in one line and in
+`OUT_DIR/logs/status.tsv`, and stops nothing else. The same command again goes on where it was: finished
+images are skipped, failed ones tried again.
 
 `group` then writes `group_lesions.tsv` and the page `group_report.html`: lesions in ml, anomaly scores, and
-which subjects to look at.
+the outliers among the images.
 
     pseudohealthy-bids study study/derivatives/pseudohealthy participant
     pseudohealthy-bids study study/derivatives/pseudohealthy participant --participant-label 01 02
@@ -90,7 +88,7 @@ def run(
         typer.Option(
             metavar="DIR",
             help="BIDS derivatives with the brain masks: DIR/sub-01/anat/sub-01_desc-brain_mask.nii.gz. "
-            "Default: each image is looked at, and stripped where the extra `skullstrip` is installed.",
+            "Default: the brain is detected; a skull is stripped where the extra `skullstrip` is installed.",
         ),
     ] = None,
     lesion_masks: Annotated[
@@ -122,7 +120,7 @@ def run(
     ] = False,
 ) -> None:
     """See `HELP`."""
-    from pseudohealthy.bids_app.output_dataset import checked_place
+    from pseudohealthy.bids_app.output_dataset import check_place
     from pseudohealthy.bids_app.selection import Shard, select
 
     if shard and dask:
@@ -131,16 +129,16 @@ def run(
         raise InputError("--jobs and --dask: expected one of them; Dask has the workers that were started")
     part = Shard.of(shard) if shard else None
     subjects = select(bids_dir, participant_label or [], session_label or [], part)
-    checked_place(bids_dir, out_dir)
+    check_place(bids_dir, out_dir)
     if level == "group":
         if shard or dask:
             raise InputError("--shard and --dask are for the level participant; group is done at once")
         _group(bids_dir, out_dir, subjects)
         return
-    from pseudohealthy.bids_app.participant import Job  # loads torch, when all arguments are right
+    from pseudohealthy.bids_app.job import Job
     from pseudohealthy.synthesis.bundled_weights import bundled_weights
 
-    job = Job.of(
+    job = Job(
         bids_dir,
         out_dir,
         weights or bundled_weights(),
@@ -150,7 +148,7 @@ def run(
         overwrite=overwrite,
         brain_masks=brain_masks,
         lesion_masks=lesion_masks,
-    )
+    ).checked()
     failed = _participants(bids_dir, out_dir, subjects, job, dask, jobs)
     raise typer.Exit(1 if failed else 0)
 
@@ -163,31 +161,38 @@ def _participants(
     dask: str | None,
     jobs: int | None,
 ) -> int:
-    """Heal the subjects, here or on a cluster; returns how many images failed."""
-    from pseudohealthy.bids_app.dask_executor import run_dask
+    """Process the subjects, here or on a cluster; returns how many images failed."""
+    from pseudohealthy.bids_app.executors import default_jobs, run_dask, run_pool, run_serial  # loads torch
     from pseudohealthy.bids_app.output_dataset import describe
-    from pseudohealthy.bids_app.participant import jobs_for, run_pool, run_serial
-    from pseudohealthy.bids_app.records import write_table
+    from pseudohealthy.bids_app.records import write_status_table
     from pseudohealthy.bids_app.selection import select
 
     describe(bids, out)
     if dask:
         results = run_dask(subjects, job, dask, typer.echo)
-    elif (at_once := min(jobs or jobs_for(len(subjects), job.device), len(subjects))) > 1:
+    elif (at_once := min(jobs or default_jobs(len(subjects), job.device), len(subjects))) > 1:
         results = run_pool(subjects, job, at_once)
     else:
         results = run_serial(subjects, job)
     with contextlib.closing(results):  # at once, should this be interrupted
-        counts = _told(results, len(subjects))
-    table = write_table(out, select(bids))
-    told = [f"{count} {status}" for status, count in counts.items() if count or status != "no_image"]
-    typer.echo(printable(", ".join(told) + f"; see {table}"))
+        counts = _report(results, len(subjects))
+    table = write_status_table(out, select(bids))
+    said = [f"{count} {_words(status)}" for status, count in counts.items() if count or status != "no_image"]
+    typer.echo(printable(", ".join(said) + f"; see {table}"))
     typer.echo(RESEARCH_USE)
     return counts["failed"]
 
 
-def _told(results: Iterator[list[Record]], total: int) -> dict[str, int]:
-    """Tell of each image as it gets done: on a terminal a bar and what was not done, else a line each."""
+def _words(status: str) -> str:
+    return status.replace("_", " ")
+
+
+def _report(results: Iterator[list[Record]], total: int) -> dict[str, int]:
+    """Report each image as it is finished: on a terminal a bar and what was not done, else a line each.
+
+    Returns:
+        How many images there are of each status.
+    """
     from rich.console import Console
 
     from pseudohealthy.cli.progress import steps
@@ -200,7 +205,7 @@ def _told(results: Iterator[list[Record]], total: int) -> dict[str, int]:
             for record in records:
                 counts[record.status] += 1
                 if record.status in ("failed", "no_image"):
-                    typer.echo(f"{record.status}: {record.subject}: {record.reason}", err=True)
+                    typer.echo(f"{_words(record.status)}: {record.subject}: {record.reason}", err=True)
                 elif not quiet:
                     typer.echo(f"{record.status}: {record.name} ({record.seconds:.1f} s)")
                 for warning in record.warnings if record.status == "done" else ():
@@ -215,11 +220,11 @@ def _group(bids: Path, out: Path, subjects: Sequence[Subject]) -> None:
     from pseudohealthy.data.layouts import listed
 
     files = write_group(bids, out, subjects)
-    found = records(out, subjects)
-    left_out = [name for name, record in found.items() if not (record and record.finished(out))]
+    recorded = records(out, subjects)
+    left_out = [name for name, record in recorded.items() if not (record and record.is_complete(out))]
     if left_out:
-        told = f"not in the table, as the page and the status say why: {listed(left_out)}"
-        typer.echo(printable(f"note: {told}"), err=True)
+        text = f"not in the table, for the reasons on the page and in the status: {listed(left_out)}"
+        typer.echo(printable(f"note: {text}"), err=True)
     for kind, path in files.items():
         typer.echo(printable(f"{kind}: {path}"))
     typer.echo(RESEARCH_USE)
@@ -231,27 +236,22 @@ def spread(arguments: Sequence[str]) -> list[str]:
     Only behind the level: before it, a second label could not be told from BIDS_DIR. `_` in these options
     is taken for `-`.
     """
-    found: list[str] = []
+    spread_out: list[str] = []
     option, labels, level = "", 0, False
     for argument in arguments:
         if argument.startswith("-"):
             name, equals, label = argument.partition("=")
             dashed = "--" + name[2:].replace("_", "-")
             option, labels = (dashed if dashed in SEVERAL else "", len(equals))
-            found.append(option + equals + label if option else argument)
+            spread_out.append(option + equals + label if option else argument)
             continue
         if option and labels and level:
-            found.append(option)
+            spread_out.append(option)
         level = level or (argument in LEVELS and not (option and not labels))
         labels += 1
-        found.append(argument)
-    return found
-
-
-def main() -> None:
-    """Run the program, as `cli.program.run` does."""
-    run_program(NAME, lambda: app(args=spread(sys.argv[1:]), prog_name=NAME))
+        spread_out.append(argument)
+    return spread_out
 
 
 if __name__ == "__main__":
-    main()
+    bids_main()

@@ -20,7 +20,7 @@ from pseudohealthy.cli.options import (
     SetOption,
     words_of,
 )
-from pseudohealthy.cli.program import run as run_program
+from pseudohealthy.cli.program import main
 from pseudohealthy.data.layouts import Layout
 from pseudohealthy.errors import RESEARCH_USE, InputError, printable
 
@@ -40,7 +40,7 @@ app = typer.Typer(
 
 @app.command()
 def demo(out: Folder = Path("demo")) -> None:
-    """Make phantom patients, train a small model on them, and heal one it has not seen: a few minutes."""
+    """Make phantom patients, train a small model on them, and process one it has not seen: a few minutes."""
     from pseudohealthy.experiment.demo import run_demo
 
     run_demo(out)
@@ -74,23 +74,23 @@ def prepare(
     overrides: SetOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the split, where the data set has none.")] = 0,
     fractions: Annotated[
-        tuple[float, float, float], typer.Option(help="Shares of train, validation and test subjects.")
+        tuple[float, float, float], typer.Option(help="Fractions of train, validation and test subjects.")
     ] = (0.6, 0.15, 0.25),
     controls: Annotated[
         str | None,
         typer.Option(
             metavar="WORD,WORD",
             help="What `group` in `participants.tsv` calls healthy controls; all others are patients. "
-            "Default: words that are known, such as control, HC, CN.",
+            "Default: common words, such as control, HC, CN.",
         ),
     ] = None,
 ) -> None:
     """Check every file of a cohort, split it by volume, and write slices that training can map into memory.
 
     A BIDS folder (masks under `derivatives/`, `label-lesion`), BraTS or ISLES 2015. A patient may lack a
-    mask; `group` in `participants.tsv` tells controls; a folder of masks alone is a lesion-mask library.
-    Whoever has no FLAIR image is left out. What was left out, taken for something or not understood is told
-    first. Preparing the same again does nothing.
+    mask; `group` in `participants.tsv` says who is a control; a folder of masks alone is a lesion-mask
+    library. A subject without a FLAIR image is left out. What was left out, assumed or not understood is
+    reported first. Preparing the same again does nothing.
 
     Example: `pseudohealthy prepare MICCAI_BraTS_2018_Data_Training -o prepared/brats --preset midl2019`
     """
@@ -107,8 +107,8 @@ def prepare(
     with steps("prepare") as progress:
         manifest = prepare_cohort(cohort, out, settings, seed=seed, fractions=fractions, progress=progress)
     for split, totals in manifest["totals"].items():
-        said = {label: label for label in totals["slices"]} | {"edge": "near the brain's edges"}
-        counts = ", ".join(f"{count} {said[label]}" for label, count in totals["slices"].items() if count)
+        words = {label: label for label in totals["slices"]} | {"edge": "near the brain's edges"}
+        counts = ", ".join(f"{count} {words[label]}" for label, count in totals["slices"].items() if count)
         typer.echo(f"{split}: {totals['volumes']} volumes; slices: {counts or 'none'}")
     for volume in manifest["volumes"]:
         file = next(iter(volume["inputs"].values()))["path"]
@@ -140,7 +140,7 @@ def train(
 
     The run's folder gets `settings.yaml` before anything runs, `metrics.jsonl`, `panels/`, and the weights to
     use in `weights/` (and `weights_ema/`, averaged over steps). A judge's weights to use are in `best/`: of
-    the averaged ones kept on the way, those that find the lesions of the validation volumes best.
+    the averaged snapshots, those that detect the lesions of the validation volumes best.
 
     Example: `pseudohealthy train prepared/lgg -o runs/paired --set training.images=16000`
     """
@@ -166,9 +166,7 @@ def train(
     if chosen.method == "judge":
         if is_first_process():
             weights = select_judge(out, cohort, device)
-            typer.echo(
-                f"Of the weights kept, the best on validation volumes: {weights} ({out / VALIDATION})."
-            )
+            typer.echo(f"The best snapshot on validation volumes: {weights} ({out / VALIDATION}).")
             typer.echo(f"Next: pseudohealthy evaluate {prepared} --weights RUN --judge {weights} -o SCORES")
         return
     typer.echo(f"Weights in {weights}. Next: pseudohealthy synthesize IMAGE --weights {weights} -o OUT")
@@ -185,7 +183,7 @@ def synthesize(
     backend: BackendOption = "auto",
     brain_mask: Annotated[
         Path | None,
-        typer.Option(help="NIfTI mask of the brain; all else stays as it is. Default: found."),
+        typer.Option(help="NIfTI mask of the brain; all else stays as it is. Default: detected."),
     ] = None,
     blend: Annotated[
         bool, typer.Option("--blend", help="Also an image in which only the lesion is replaced.")
@@ -195,7 +193,7 @@ def synthesize(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
 ) -> None:
-    """Make the healthy image, the lesion's probability and mask, and the difference, on the image's own grid.
+    """Make the pseudo-healthy image, the lesion's probability and mask, and the difference, on its own grid.
 
     Beside them come a page to look at (HTML, works offline), a panel (PNG) and a report of what made them
     (JSON). A head with its skull is stripped first, which needs `pip install '.[skullstrip]'` in a clone, or
@@ -260,11 +258,11 @@ def evaluate(
         Path | None, typer.Option(help="Folder of other scores, to test against (Wilcoxon, Holm).")
     ] = None,
     resegmentation_steps: Annotated[
-        int, typer.Option(min=0, help="Of the network that looks for the lesion's place; 0: leave it out.")
+        int, typer.Option(min=0, help="Training steps of the re-segmentation network; 0: leave it out.")
     ] = 120,
     device: DeviceOption = "auto",
 ) -> None:
-    """Score a model, or images from anywhere, on a split: identity, healthiness and all that guards them.
+    """Score a model, or images of any other program, on a split: identity, healthiness and their checks.
 
     Images: one a volume, named after its subject, on its grid and in its intensity units.
 
@@ -286,18 +284,17 @@ def evaluate(
     from pseudohealthy.synthesis.model import Model
 
     if predictions is not None and weights is not None:
-        raise InputError("--weights and --predictions exclude each other: what is to be scored?")
+        raise InputError("--weights and --predictions: expected one of them, the one to be scored")
     if bool(data) != (predictions is not None):
         raise InputError(
             "--predictions and --data belong together: images, and the folders they were made from"
         )
     cohort = Prepared.open(prepared)
+    if held_out is not None and not judge:
+        raise InputError("--held-out without --judge: expected a panel of judges beside it")
     names = ["judge", *(f"judge_{number}" for number in range(2, 1 + len(judge or [])))]
-    judges = {name: Model.load(path, device) for name, path in zip(names, judge or [], strict=False)}
-    if held_out is not None:
-        if not judges:
-            raise InputError("--held-out without --judge: it stands beside a panel of judges")
-        judges[HELD_OUT] = Model.load(held_out, device)
+    folders = dict(zip(names, judge or [], strict=False)) | ({HELD_OUT: held_out} if held_out else {})
+    judges = {name: Model.load(folder, device) for name, folder in folders.items()}
     source = (
         Model.load(weights or bundled_weights(), device)
         if predictions is None
@@ -309,7 +306,7 @@ def evaluate(
         typer.echo(line)
     if summary.get("valid") is False:
         reason = summary["invalid_reason"]
-        typer.echo(f"Healthiness may not be believed: {reason}; see judge in summary.json.")
+        typer.echo(f"Healthiness is not valid: {reason}; see judge in summary.json.")
 
 
 @app.command()
@@ -384,14 +381,14 @@ def info(
         Path | None, typer.Option(help="Weights folder; default: those in the package.")
     ] = None,
 ) -> None:
-    """Tell versions and what the weights are, without loading torch."""
-    from pseudohealthy.synthesis.bundled_weights import describe
+    """Show versions, and method, data and digest of the weights, without loading torch."""
+    from pseudohealthy.synthesis.bundled_weights import describe_installation
 
-    facts = describe(weights)
+    description = describe_installation(weights)
     if as_json:
-        typer.echo(json.dumps(facts, indent=1))
+        typer.echo(json.dumps(description, indent=1))
         return
-    for name, value in facts.items():
+    for name, value in description.items():
         typer.echo(f"{name}: {value}")
 
 
@@ -403,11 +400,6 @@ def version(
     if show:
         typer.echo(__version__)
         raise typer.Exit
-
-
-def main() -> None:
-    """Run the program, as `cli.program.run` does."""
-    run_program("pseudohealthy", app)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""How the programs end: one line and an exit code for whatever is not as it should be."""
+"""How the programs begin and end: one line and an exit code for whatever is not as it should be.
+
+What a program needs is imported once Ctrl-C and SIGTERM are handled, so this module imports little.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,33 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import NoReturn
 
 from pseudohealthy.errors import PseudohealthyError, escape_what_cannot_be_shown, message
 
 INTERRUPTED, TERMINATED = 130, 128 + signal.SIGTERM  # typer's exit code after Ctrl-C, and that of SIGTERM
+
+
+def main() -> None:
+    """The program `pseudohealthy`."""
+
+    def command() -> None:
+        from pseudohealthy.cli.main import app
+
+        app(prog_name="pseudohealthy")
+
+    run("pseudohealthy", command)
+
+
+def bids_main() -> None:
+    """The program `pseudohealthy-bids`."""
+
+    def command() -> None:
+        from pseudohealthy.cli.bids_app import app, spread
+
+        app(args=spread(sys.argv[1:]), prog_name="pseudohealthy-bids")
+
+    run("pseudohealthy-bids", command)
 
 
 def run(name: str, command: Callable[[], object]) -> None:
@@ -19,10 +44,12 @@ def run(name: str, command: Callable[[], object]) -> None:
 
     Ctrl-C and SIGTERM (a cluster's time limit, `docker stop`, `kill`) end it in order.
     """
-    escape_what_cannot_be_shown()
     try:
+        escape_what_cannot_be_shown()
         with _sigterm_raises():
             command()
+    except KeyboardInterrupt:  # while typer was imported, which handles it from then on
+        _interrupted(name, INTERRUPTED)
     except PseudohealthyError as error:
         _end(name, error, error.exit_code)
     except ImportError as error:
@@ -33,13 +60,17 @@ def run(name: str, command: Callable[[], object]) -> None:
     except SystemExit as end:
         if end.code not in (INTERRUPTED, TERMINATED):
             raise
-        exec("")  # Python forgets that an import's own exec was interrupted, and ends with the code below
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # of processes that train together, one speaks
-            print(f"{name}: interrupted; the same command goes on where it was", file=sys.stderr)
-        raise
+        _interrupted(name, end.code)
 
 
-def _end(name: str, reason: object, code: int) -> None:
+def _interrupted(name: str, code: int | str | None) -> NoReturn:
+    exec("")  # Python forgets that an import's own exec was interrupted, and ends with the code below
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # of processes that train together, one reports it
+        print(f"{name}: interrupted; the same command goes on where it was", file=sys.stderr)
+    sys.exit(code)
+
+
+def _end(name: str, reason: object, code: int) -> NoReturn:
     print(f"{name}: {message(reason)}", file=sys.stderr)
     sys.exit(code)
 
@@ -56,7 +87,7 @@ def _broken(error: Exception) -> str:
 def _sigterm_raises() -> Iterator[None]:
     """SIGTERM ends the program as an exception does, so that all it has begun is cleaned up."""
     before = signal.getsignal(signal.SIGTERM)
-    if before is not signal.SIG_DFL:  # whoever runs the program has plans of their own
+    if before is not signal.SIG_DFL:  # whoever runs the program handles it
         yield
         return
     signal.signal(signal.SIGTERM, _terminate)
@@ -75,9 +106,11 @@ def _terminate(*_: object) -> None:
 
 
 def _children() -> list[int]:
-    """The processes that this one has begun, where the system tells (Linux)."""
-    found: list[int] = []
+    """Process ids of the child processes; none where the system does not list them (not Linux)."""
+    from pathlib import Path
+
+    children: list[int] = []
     for path in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
         with contextlib.suppress(OSError):  # a thread that has ended
-            found += map(int, path.read_text().split())
-    return found
+            children += map(int, path.read_text().split())
+    return children

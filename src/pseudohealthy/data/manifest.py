@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any, Literal, TypedDict, cast, get_args
 from pseudohealthy.config import Split
 from pseudohealthy.data.layouts import CohortVolume, Group
 from pseudohealthy.errors import InputError
-from pseudohealthy.files import sha256_of
+from pseudohealthy.files import sha256_of, sha256_of_json
 
 FORMAT = 3  # 2 was that of version 0.1, whose settings and labels have other names
 FILE = "manifest.json"
@@ -134,7 +133,7 @@ def decisive(
 
 def key_of(parts: Mapping[str, str]) -> str:
     """The hash of what `decisive` gives."""
-    return hashlib.sha256(json.dumps([FORMAT, parts], sort_keys=True).encode()).hexdigest()
+    return sha256_of_json([FORMAT, parts])
 
 
 def _other_format(manifest: object) -> str:

@@ -5,11 +5,8 @@ Each volume is read once, one at a time is in memory, and the folder comes into 
 
 from __future__ import annotations
 
-import json
-import shutil
-import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +26,8 @@ from pseudohealthy.data.prepared import ARRAYS, COLUMNS, Prepared
 from pseudohealthy.data.split import Fractions, with_splits
 from pseudohealthy.data.split_totals import expect_enough, totals_of
 from pseudohealthy.data.volume_slices import VolumeSlices
-from pseudohealthy.errors import RESEARCH_USE, InputError, PseudohealthyError
+from pseudohealthy.errors import RESEARCH_USE, InputError
+from pseudohealthy.files import whole_folder, write_json, write_tsv
 
 Progress = Callable[[int, int, str], None]  # steps done, steps in all, what comes next
 
@@ -66,13 +64,13 @@ def prepare(
     decisive = partial(manifests.decisive, settings.model_dump(mode="json"), seed, fractions)
     if there := _already(out, steps, decisive):
         return there
-    with _whole(out) as folder:
+    with whole_folder(out) as folder:
         records, tables, shapes = _write_slices(folder, steps, settings)
         totals = {split: totals_of(split, records) for split in SPLITS}
         masks = any(volume.group == "patient" and volume.mask for volume in volumes)
         expect_enough(totals, fractions, masks=masks)
         for name, table in _tables(records, tables).items():
-            table.to_csv(folder / f"{name}.tsv", sep="\t", index=False, float_format="%.6f")
+            write_tsv(folder / f"{name}.tsv", table, float_format="%.6f")
         manifest: Manifest = {
             "format": manifests.FORMAT,
             "version": __version__,
@@ -87,7 +85,7 @@ def prepare(
             "volumes": records,
             "notes": list(cohort.notes),
         }
-        (folder / manifests.FILE).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        write_json(folder / manifests.FILE, manifest)
     return manifest
 
 
@@ -216,25 +214,3 @@ def _tables(records: Sequence[VolumeRecord], of_volumes: Sequence[pd.DataFrame])
     return {
         name: table.assign(row=table.index)[list(COLUMNS)] for name, table in joined.items() if len(table)
     }
-
-
-@contextmanager
-def _whole(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that becomes `out` once all is well, and is gone where it is not.
-
-    Raises:
-        PseudohealthyError: the disk does not let it.
-    """
-    beside = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.part")
-    absent = [folder for folder in out.parents if not folder.exists()]
-    try:
-        beside.mkdir(parents=True)
-        yield beside
-        beside.replace(out)
-    except OSError as error:
-        raise PseudohealthyError(f"{out}: cannot be written ({error})") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-        for folder in absent:
-            with suppress(OSError):  # it holds `out`
-                folder.rmdir()

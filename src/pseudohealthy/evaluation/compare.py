@@ -14,7 +14,8 @@ from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.healthiness import healthiness_of_sums
 from pseudohealthy.evaluation.score import FOUND, IN_INPUTS, balance_of
 from pseudohealthy.evaluation.statistics import against_baselines
-from pseudohealthy.files import of_tsv
+from pseudohealthy.files import read_tsv
+from pseudohealthy.renamed import expect_new_names
 
 SHARE, VOXELS = 0.01, 20  # by which one judge may differ on two processors, which round differently
 
@@ -23,11 +24,13 @@ def read_scores(folder: Path) -> pd.DataFrame:
     """The table by volume that an evaluation wrote.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or it is of version 0.1.
     """
     path = folder / "volumes.tsv"
     try:
-        return of_tsv(path).dropna(subset=["slices"])
+        table = read_tsv(path, "volume")
+        expect_new_names(path, table.columns)
+        return table.dropna(subset=["slices"])
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"{path}: cannot be read as scores ({error}); expected a folder that evaluate wrote"

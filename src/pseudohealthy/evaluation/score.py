@@ -27,7 +27,7 @@ from pseudohealthy.evaluation.statistics import interval
 from pseudohealthy.evaluation.texture import TEXTURE
 from pseudohealthy.evaluation.through_plane import through_plane_inconsistency
 from pseudohealthy.evaluation.truth import volume_truth
-from pseudohealthy.files import make_folder, replace, write_json
+from pseudohealthy.files import make_folder, nest, write_json, write_tsv
 
 FOUND, IN_INPUTS = "found.", "found_in_inputs."
 HELD_OUT, HELD_OUT_IN_INPUTS = "held_out.", "held_out_in_inputs."
@@ -140,13 +140,8 @@ def summarise(table: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
     """
     counted = table.dropna(subset=["slices"])
     summary: dict[str, Any] = {"volumes": len(counted), "slices": int(counted["slices"].sum())}
-    for column in table.columns:
-        if not _is_count(str(column)) and column not in APART:
-            *groups, name = str(column).split(".")
-            place = summary
-            for group in groups:
-                place = place.setdefault(group, {})
-            place[name] = interval(table[column], seed)
+    measures = [column for column in table.columns if not _is_count(str(column)) and column not in APART]
+    summary |= nest({str(column): interval(table[column], seed) for column in measures})
     if "healthiness" in table:
         summary["healthiness"] |= _healthiness(counted)
     if MARKED in table:
@@ -162,8 +157,7 @@ def write_scores(folder: Path, table: pd.DataFrame, summary: dict[str, Any]) -> 
         PseudohealthyError: the folder cannot be written to.
     """
     make_folder(folder)
-    text = table.to_csv(sep="\t", na_rep="n/a", lineterminator="\n")
-    replace(folder / "volumes.tsv", lambda part: part.write_text(text, encoding="utf-8"))
+    write_tsv(folder / "volumes.tsv", table)
     write_json(folder / "summary.json", strict(summary))
 
 

@@ -18,8 +18,8 @@ from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.experiment.config import Experiment
 from pseudohealthy.experiment.results import by_volume, curves, judge_curves, table1
 from pseudohealthy.experiment.steps import Step
-from pseudohealthy.files import make_folder, write_json, write_text
-from pseudohealthy.renamed import RESULTS
+from pseudohealthy.files import make_folder, read_tsv, write_json, write_text, write_tsv
+from pseudohealthy.renamed import expect_new_names, keys_of
 from pseudohealthy.report.figures import contact_sheet
 from pseudohealthy.report.table1.caption import validity
 from pseudohealthy.report.table1.charts import distributions, identity_healthiness, validation_curves
@@ -34,7 +34,7 @@ SLICE_RULE = (
     "Of each volume the slice with its largest lesion; where not all volumes are shown, those at the "
     "25th, 50th and 75th percentile of lesion size."
 )
-TEXT = {"mask": str, "volume": str, "preset": str}
+TEXT = ("mask", "volume", "preset")
 CAPTIONS = {
     "methods": f"Input and each method (the paper's Figure 4). {SLICE_RULE}",
     "cycles": "Input, pseudo-healthy image and reconstruction (the paper's Figure 2).",
@@ -64,10 +64,7 @@ def publish(
     write_json(folder / "table1.json", table1(experiment, out, steps, prepared))
     tables = {"volumes": by_volume, "curves": curves, "judge_curves": judge_curves}
     for name, make in tables.items():
-        table = make(out, steps)
-        write_text(
-            folder / f"{name}.tsv", table.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n")
-        )
+        write_tsv(folder / f"{name}.tsv", make(out, steps))
     protocol = next(step for step in steps if step.kind == "protocol")
     write_text(folder / "pairs.tsv", (protocol.folder(out) / "pairs.tsv").read_text(encoding="utf-8"))
     draw_pictures(folder / "pictures", out, steps, SliceSet.of(prepared, "test"))
@@ -106,17 +103,11 @@ def _read(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
     try:
         results: dict[str, Any] = json.loads((folder / "table1.json").read_text(encoding="utf-8"))
         volumes, over_training = (
-            pd.read_csv(folder / name, sep="\t", keep_default_na=False, na_values=["n/a"], dtype=TEXT)
-            for name in ("volumes.tsv", "curves.tsv")
+            read_tsv(folder / name, text=TEXT) for name in ("volumes.tsv", "curves.tsv")
         )
     except (OSError, ValueError) as error:
         raise InputError(f"{folder}: not a folder of results ({error})") from error
-    if old := RESULTS.keys() & {*results, *(key for row in results.get("rows", ()) for key in row)}:
-        name = min(old)
-        raise InputError(
-            f"{folder}: results of version 0.1 (`{name}` is now `{RESULTS[name]}`); rewrite them once with "
-            f"python scripts/migrate_0_1.py {folder}"
-        )
+    expect_new_names(folder / "table1.json", keys_of(results))
     return results, volumes, over_training
 
 

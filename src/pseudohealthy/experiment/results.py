@@ -21,7 +21,7 @@ from pseudohealthy.evaluation.score import strict
 from pseudohealthy.evaluation.statistics import against_baselines, averaged_over_seeds
 from pseudohealthy.experiment.config import Experiment
 from pseudohealthy.experiment.steps import DONE, SELECTION, Step
-from pseudohealthy.files import of_tsv
+from pseudohealthy.files import read_tsv
 from pseudohealthy.provenance import provenance
 from pseudohealthy.training.run_folder import CLOCK
 
@@ -72,7 +72,7 @@ class MeasuredRow:
 
 def read_table(step: Step, out: Path) -> pd.DataFrame:
     """A finished measure's table: a row a volume, a column a measure."""
-    return of_tsv(step.folder(out) / "volumes.tsv")
+    return read_tsv(step.folder(out) / "volumes.tsv", index="volume")
 
 
 def table1(experiment: Experiment, out: Path, steps: Sequence[Step], prepared: Prepared) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from pseudohealthy.experiment.config import Experiment
 from pseudohealthy.experiment.parallel_steps import parallel_groups, run_parallel
 from pseudohealthy.experiment.publish import publish
 from pseudohealthy.experiment.steps import DONE, SELECTION, STAGES, Kind, Step, list_steps
-from pseudohealthy.files import as_tsv, inside, make_folder, write_arrays, write_json, write_text
+from pseudohealthy.files import inside, make_folder, write_arrays, write_json, write_tsv
 from pseudohealthy.phantom.dataset import make_phantoms
 from pseudohealthy.provenance import provenance
 from pseudohealthy.settings_files import validated
@@ -231,7 +231,7 @@ class StepRunner:
 
     def _measure(self, step: Step, folder: Path) -> None:
         measured = assess(self._predictor(step), self.protocol, self.references)
-        write_text(folder / "volumes.tsv", as_tsv(measured.table))
+        write_tsv(folder / "volumes.tsv", measured.table)
         write_json(folder / "numbers.json", strict(measured.numbers))
         write_arrays(folder / "pictures.npz", measured.pictures)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +17,7 @@ from pseudohealthy.config import Split
 from pseudohealthy.data.layouts import CohortVolume
 from pseudohealthy.data.split import with_splits
 from pseudohealthy.errors import RESEARCH_USE, InputError
+from pseudohealthy.files import whole_folder
 from pseudohealthy.phantom.anatomy import template
 from pseudohealthy.phantom.fields import Frame
 from pseudohealthy.phantom.subject import Group, Phantom, phantom
@@ -90,17 +89,9 @@ def make_phantoms(
     if _holds(out, description, subjects):
         return out
     template(spacing)  # a missing nilearn is reported before anything is written
-    out.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        _write_cohort(beside, subjects, seed, spacing, progress)
-        _write_json(beside / "dataset_description.json", description)
-        beside.chmod(0o755)
-        if out.exists():
-            out.rmdir()
-        beside.replace(out)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    with whole_folder(out) as part:
+        _write_cohort(part, subjects, seed, spacing, progress)
+        _write_json(part / "dataset_description.json", description)
     return out
 
 

@@ -1,4 +1,4 @@
-"""A healed cohort as one HTML page that needs no network, with links to each subject's own page."""
+"""A processed cohort as one HTML page that needs no network, with links to each subject's own page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Histogram:
-    """Bars (x, y, width, height) in SVG units, the axis' ends, and where the outliers lie on it."""
+    """Bars (x, y, width, height) in SVG units, the axis' ends, and the outliers' places on it."""
 
     name: str
     bars: list[tuple[float, float, float, float]]
@@ -54,38 +54,38 @@ def cohort_html(
         path: of the HTML file.
         title: of the page.
         rows: one for each image: `image`, `outlier`, `warnings` and the keys of `HEADS`; None where unknown.
-        pages: by image, what to look at, relative to the page; "" for nothing.
+        pages: by image, the path of its own page, relative to this one; "" for none.
         missing: why an image or subject has no row.
         measures: keys of the rows that get a histogram.
 
     Raises:
         PseudohealthyError: the file cannot be written.
     """
-    shown = [key for key in HEADS if any(is_measured(row[key]) for row in rows)]
-    drawn = [histogram(HEADS[key], rows, key) for key in measures if key in shown]
+    columns = [key for key in HEADS if any(is_measured(row[key]) for row in rows)]
+    histograms = [histogram(HEADS[key], rows, key) for key in measures if key in columns]
     write_page(
         path,
         "cohort.html.jinja",
         title=title,
-        heads={key: HEADS[key] for key in shown},
+        heads={key: HEADS[key] for key in columns},
         rows=rows,
-        look_at=[row for row in rows if row["outlier"] or row["warnings"]],
+        notable=[row for row in rows if row["outlier"] or row["warnings"]],
         links={image: quote(page) for image, page in pages.items()},
         missing=missing,
-        histograms=drawn,
+        histograms=histograms,
         width=WIDTH,
         height=HEIGHT,
     )
 
 
 def histogram(name: str, rows: Sequence[Row], key: str) -> Histogram:
-    """The known values of a measure in equal bins; the highest bar fills the height."""
+    """The measured values in equal bins; the highest bar fills the height."""
     values = [float(row[key]) for row in rows if is_measured(row[key])]
     counts, edges = np.histogram(values, bins=min(BINS, 2 * int(np.ceil(np.sqrt(len(values))))))
     low, span = edges[0], edges[-1] - edges[0]
     step, most = WIDTH / len(counts), int(counts.max())
     heights = [HEIGHT * float(count) / most for count in counts]
     bars = [(step * nth, HEIGHT - height, step, height) for nth, height in enumerate(heights) if height]
-    far = [float(row[key]) for row in rows if is_measured(row[key]) and key in str(row["outlier"])]
-    marks = [WIDTH * float((value - low) / span) for value in far]
+    outliers = [float(row[key]) for row in rows if is_measured(row[key]) and key in str(row["outlier"])]
+    marks = [WIDTH * float((value - low) / span) for value in outliers]
     return Histogram(name, bars, text(float(low)), text(float(edges[-1])), most, marks)

@@ -1,19 +1,14 @@
-"""The weights that come with the package, and what is installed, without loading torch."""
+"""The weights that come with the package, and descriptions of weights, without loading torch."""
 
 from __future__ import annotations
 
-import platform
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
-from pseudohealthy import __version__
 from pseudohealthy.data.out_of_distribution import Reference
 from pseudohealthy.errors import RESEARCH_USE, InputError
+from pseudohealthy.provenance import installed_versions
 from pseudohealthy.training.weights import CONFIG, digest, read_config
-
-LIBRARIES = ("torch", "numpy", "nibabel", "lightning-fabric", "nilearn")
 
 
 def bundled_weights() -> Path:
@@ -21,23 +16,21 @@ def bundled_weights() -> Path:
     return Path(__file__).parent / "weights" / "lgg-paired"
 
 
-def describe(weights: Path | None = None) -> dict[str, Any]:
-    """Versions, and the method, data and digest of a weights folder (None: the package's).
+def describe_installation(weights: Path | None = None) -> dict[str, Any]:
+    """Versions, and the method, data and digest of a weights folder (None: the embedded one).
 
     Raises:
         InputError: not a weights folder.
     """
     folder = weights or bundled_weights()
     return {
-        "version": __version__,
-        "python": platform.python_version(),
-        "libraries": {name: _version(name) for name in LIBRARIES},
-        "weights": {"folder": str(folder), **provenance(folder)},
+        **installed_versions(),
+        "weights": {"folder": str(folder), **describe_weights(folder)},
         "research_use": RESEARCH_USE,
     }
 
 
-def provenance(folder: Path) -> dict[str, Any]:
+def describe_weights(folder: Path) -> dict[str, Any]:
     """Method, preset, images, data and SHA-256 of a weights folder, for reports.
 
     With them `training_distribution`, the figures of the training data, where the folder has them.
@@ -61,10 +54,3 @@ def provenance(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{folder / CONFIG}: incomplete ({error}); expected one as training writes it"
         ) from error
-
-
-def _version(library: str) -> str | None:
-    try:
-        return installed(library)
-    except PackageNotFoundError:
-        return None

@@ -17,7 +17,7 @@ from pseudohealthy.errors import InputError
 from pseudohealthy.methods.factory import build
 from pseudohealthy.settings_files import validated
 from pseudohealthy.synthesis import backends
-from pseudohealthy.synthesis.bundled_weights import provenance
+from pseudohealthy.synthesis.bundled_weights import describe_weights
 from pseudohealthy.synthesis.tiles import by_tiles
 from pseudohealthy.training.checkpoint import load_weights
 from pseudohealthy.training.weights import CONFIG, read_config
@@ -60,7 +60,7 @@ class Model:
         Raises:
             InputError: not a weights folder, damaged, no such device, or a backend that is not installed.
         """
-        about, config = provenance(folder), read_config(folder)
+        about, config = describe_weights(folder), read_config(folder)
         path = str(folder / CONFIG)
         settings = validated(Settings, config["settings"], path, written=folder)
         preprocessing = validated(Preprocessing, config.get("preprocessing"), path, written=folder)

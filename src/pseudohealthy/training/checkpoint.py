@@ -14,7 +14,7 @@ from torch import nn
 
 from pseudohealthy import __version__
 from pseudohealthy.errors import RESEARCH_USE, InputError
-from pseudohealthy.files import make_folder, replace, write_json
+from pseudohealthy.files import make_folder, replace, write_json, write_text
 from pseudohealthy.training.weights import CARD, CONFIG, FORMAT, WEIGHTS, card
 
 
@@ -35,7 +35,7 @@ def save_weights(folder: Path, networks: nn.ModuleDict, config: Mapping[str, Any
     make_folder(folder)
     replace(folder / WEIGHTS, lambda part: part.write_bytes(content))
     write_json(folder / CONFIG, config)
-    replace(folder / CARD, lambda part: part.write_text(card(config), encoding="utf-8"))
+    write_text(folder / CARD, card(config))
 
 
 def load_weights(folder: Path, networks: nn.ModuleDict) -> None:

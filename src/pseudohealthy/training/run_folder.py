@@ -21,7 +21,7 @@ from pseudohealthy.data.layouts import listed
 from pseudohealthy.data.out_of_distribution import Reference
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
-from pseudohealthy.files import folder_beside, make_folder, replace, write_json
+from pseudohealthy.files import flatten, folder_beside, make_folder, replace, write_json
 from pseudohealthy.sampling.sampler import BatchSampler
 from pseudohealthy.settings_files import read_yaml, validated
 from pseudohealthy.training.checkpoint import load_state, save_state, save_weights
@@ -197,20 +197,11 @@ def _compare(path: Path, description: Mapping[str, Any]) -> None:
     """Refuse a description other than that in `path`; settings it lacks have their default there."""
     written = read_yaml(path)
     settings = validated(Settings, written.get("settings"), str(path), written=path.parent)
-    before = _flat({**written, "settings": settings.model_dump(mode="json")})
-    after = _flat(description)
+    before = flatten({**written, "settings": settings.model_dump(mode="json")})
+    after = flatten(description)
     keys = [key for key in after if key not in FREE and before.get(key) != after[key]]
     if keys:
         differences = listed((f"{key} was {before.get(key)} and is {after[key]}" for key in keys), most=3)
         raise InputError(
             f"{path.parent}: holds a run of other settings ({differences}); choose another folder"
         )
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values by their dotted path."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        flat.update(_flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value})
-    return flat

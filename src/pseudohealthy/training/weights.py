@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pseudohealthy.errors import RESEARCH_USE, InputError
+from pseudohealthy.files import sha256_of
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
@@ -42,8 +42,7 @@ def digest(folder: Path) -> str:
     path = folder / WEIGHTS
     if not path.is_file():
         raise InputError(f"{folder}: no {WEIGHTS} there; expected a weights folder as training writes it")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(path)
 
 
 def card(config: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from pseudohealthy.files import flatten, tsv_text
 from pseudohealthy.report.table1.caption import caption, title, validity
 from pseudohealthy.report.table1.cells import cell, is_measure
 from pseudohealthy.report.table1.model import Table, main_table, parts, provenance
@@ -102,20 +103,15 @@ def table1_tsv(table1: Mapping[str, Any]) -> str:
     Args:
         table1: as of `table1_markdown`; its `valid` is repeated in each line.
     """
-    rows = [{"valid": table1.get("valid"), **_flat(row)} for row in ordered(table1.get("rows") or [])]
+    rows = [{"valid": table1.get("valid"), **_measured(row)} for row in ordered(table1.get("rows") or [])]
     columns = list(dict.fromkeys([*IDENTIFIED, *(path for row in rows for path in row)]))
     frame = pd.DataFrame(rows, columns=columns, dtype=object)  # as they are: a seed of 0 stays 0
-    return frame.to_csv(sep="\t", na_rep="n/a", index=False, lineterminator="\n")
+    return tsv_text(frame)
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        elif value is not None:  # a group that was not measured is no column beside its own parts
-            flat[f"{prefix}{key}"] = value
-    return flat
+def _measured(row: Mapping[str, Any]) -> dict[str, Any]:
+    """By dotted path; a group that was not measured is no column beside its own parts."""
+    return {path: value for path, value in flatten(row).items() if value is not None}
 
 
 def markdown(table: Table) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pseudohealthy.errors import InputError
+from pseudohealthy.files import flatten
 from pseudohealthy.report.page import write_page
 from pseudohealthy.report.viewer.nifti_embed import Embedded
 
@@ -70,7 +71,7 @@ def viewer_html(
         title=title,
         warnings=list(report.get("warnings") or ()),
         numbers=_numbers(report),
-        provenance=list(_flat({key: value for key, value in report.items() if key not in _NOT_PROVENANCE})),
+        provenance=_provenance(report),
         mosaic=None if mosaic is None else _encoded(mosaic),
         volumes={kind: each.text for kind, each in embedded.items()},
         steps={kind: f"{each.step:.2g}" for kind, each in embedded.items() if each.step},
@@ -153,12 +154,9 @@ def _numbers(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{_spaced(key)}, ")
-        else:
-            yield above + _spaced(key), "–" if value is None else str(value)
+def _provenance(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    flat = flatten({key: value for key, value in report.items() if key not in _NOT_PROVENANCE}, ", ")
+    return [(_spaced(path), "–" if value is None else str(value)) for path, value in flat.items()]
 
 
 def _spaced(name: str) -> str:
