@@ -43,7 +43,6 @@ READ_ONLY_BY: tuple[tuple[tuple[str, ...], Mapping[str, tuple[str, ...]]], ...] 
             ),
             "training": (
                 *("warm_up_images", "warm_up_fraction", "synthetic_fraction"),
-                "lesion_appearance",
             ),
         },
     ),
