@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pseudohealthy.catalogue.methods import METHODS
 from pseudohealthy.catalogue.rows import CONTROLS, Row
+from pseudohealthy.config import WITHOUT_EFFECT
 from pseudohealthy.experiment.config import Experiment
 from pseudohealthy.files import sha256_of_json
 
@@ -24,7 +25,6 @@ DONE = "done.json"  # in a step's folder, written last
 SELECTION = "selection.json"  # in a selection's: the weights that it selected, and the curve
 # The first of these methods that an experiment has makes the masks of the controls and blends
 SEGMENTOR_PREFERENCE = ("paired", "semi_supervised", "unpaired")
-WITHOUT_EFFECT = ("preview_every", "checkpoint_every")  # training settings that do not decide the weights
 JUDGE_SELECTION = "pooled Dice over every validation slice"  # how a judge's weights are selected
 
 
