@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 from pseudohealthy.catalogue.measures import MEASURES, TESTED, key_of
 from pseudohealthy.catalogue.methods import TESTED_METHODS, is_control, method_name
 from pseudohealthy.evaluation.healthiness import LEAST_H_REAL_HEALTHY
-from pseudohealthy.report.table1 import paper
-from pseudohealthy.report.table1.caption import validity
+from pseudohealthy.report.table1 import caption, paper
 from pseudohealthy.report.table1.cells import MISSING, cell, get_path, is_measured, point_estimate, text
 from pseudohealthy.report.table1.model import STAR, UNRELIABLE, Table, is_method, is_unreliable, marks
 from pseudohealthy.report.table1.row_labels import Row, distinct_labels, is_oracle, ordered
@@ -102,6 +101,16 @@ GOALS: Mapping[str, Mapping[str, tuple[Goal, ...]]] = {  # by experiment
 PSNR_MARGIN = 1.0  # dB
 
 
+def validity(table1: Mapping[str, Any]) -> str:
+    """Why the table is not valid, by the rules of today on the figures that it holds; "" where it is."""
+    if recorded := caption.validity(table1):
+        return recorded
+    bound = get_path(table1, "healthy_slices.pooled")
+    if bound is None or bound >= LEAST_H_REAL_HEALTHY:
+        return ""
+    return f"INVALID: the judge's h(real healthy) is {bound:.3f}, under {LEAST_H_REAL_HEALTHY}"
+
+
 def finding(table1: Mapping[str, Any]) -> str:
     """What the tests of Table 1 say, and what limits it, in a few sentences."""
     rows = [row for row in ordered(table1.get("rows") or []) if is_method(row)]
@@ -168,16 +177,8 @@ def paper_form(experiments: Mapping[str, Mapping[str, Any]]) -> str:
         ]
         for method, figures in paper.TABLE_1.items()
     ]
-    bounds = [
-        f"{bound:.2f} on {name}"
-        for name, table1 in experiments.items()
-        if (bound := get_path(table1, "healthy_slices.pooled")) is not None and bound < LEAST_H_REAL_HEALTHY
-    ]
-    notes = [PAPER_FORM]
-    if bounds:
-        notes.append(
-            f"The judge gives real healthy slices {' and '.join(bounds)}: no more can be shown by it."
-        )
+    invalid = [f"**{name}: {why}.**" for name, table1 in experiments.items() if (why := validity(table1))]
+    notes = [*invalid, PAPER_FORM]
     return "\n\n".join([markdown(Table("", heads, body)), " ".join(notes)])
 
 

@@ -170,5 +170,5 @@ def test_the_paper_s_form_has_its_four_methods_two_measures_a_cohort_and_its_own
     ]
     assert cells["CycleGAN"][1] == "0.50 ± 0.01†"
     assert cells["proposed (unpaired)"][:4] == ["–"] * 4, "not trained here"
-    assert "real healthy slices 0.59 on stroke" in text
-    assert "real healthy slices" not in paper_form({"glioma": results()})
+    assert "**stroke: INVALID: the judge's h(real healthy) is 0.594, under 0.95.**" in text
+    assert "INVALID" not in paper_form({"glioma": results()})

@@ -188,7 +188,8 @@ def read_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
     Raises:
         InputError: not readable, a key that does not exist (its full path is named), a value out of range.
     """
-    experiment = validated(Experiment, merged(read_yaml(path), assignments(overrides)), str(path))
+    values = merged(read_yaml(path), assignments(overrides))
+    experiment = validated(Experiment, values, str(path), written=path)
     for name in experiment.judges:
         experiment.judge(name)
     experiment.preprocess()
