@@ -2,7 +2,7 @@
 #
 #   docker build -t pseudohealthy .
 #   docker run --rm --network none --user "$(id -u):$(id -g)" \
-#     -v /study:/data:ro -v /study-healed:/out pseudohealthy /data /out participant
+#     -v /study:/data:ro -v /study-derivatives:/out pseudohealthy /data /out participant
 #
 # The data set is mounted read-only; nothing is fetched while it runs. For clusters without Docker:
 #   apptainer build pseudohealthy.sif docker-daemon://pseudohealthy:latest

@@ -9,7 +9,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfi
 
 .PHONY: demo test test-all lint bench docs reference results clean
 
-demo: $(STAMP)  ## phantoms, a small model, a healed patient, scores beside the truth: a few minutes
+demo: $(STAMP)  ## phantoms, a small model, one patient processed, scores beside the truth: a few minutes
 	$(BIN)/pseudohealthy demo --out demo
 
 test: $(STAMP) lint  ## what every change must pass: under 10 minutes

@@ -237,7 +237,7 @@ def _yaml(value: Any) -> str:
 
 
 def _dotted(group: str, name: str) -> str:
-    return f"{group}.{name}" if group else name
+    return name if group == "experiment" else f"{group}.{name}"
 
 
 if __name__ == "__main__":

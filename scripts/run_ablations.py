@@ -39,6 +39,7 @@ CHANGES: Mapping[str, str | None] = {
     "deformed_training_slices": "training.augment=deform",
     "healthy_identity": "losses.healthy_identity=10",
 }
+RETIRED = ("varied_synthetic_lesions",)  # measured by version 0.1, which had a setting for it; not kept
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def expect_new_names(path: Path, names: Iterable[str]) -> None:
         if part in RESULTS:
             raise InputError(
                 f"{path}: written by version 0.1, {part} is now {RESULTS[part]}; rewrite it with "
-                f"scripts/migrate_0_1.py {path.parent}"
+                f"{MIGRATE} {path.parent}"
             )
 
 

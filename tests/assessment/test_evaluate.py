@@ -221,7 +221,7 @@ def test_a_cohort_prepared_in_another_way_is_refused_with_what_differs(
 
 
 def test_a_judge_is_no_model_to_score(tmp_path: Path, prepared: Prepared, models: dict[str, Model]) -> None:
-    with pytest.raises(InputError, match="method judge, which has no G"):
+    with pytest.raises(InputError, match="method judge, which has no generator"):
         evaluate(prepared, models["judge"], tmp_path)
 
 

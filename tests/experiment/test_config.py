@@ -53,7 +53,6 @@ OTHERWISE: dict[str, dict[str, Any]] = {
         "warm_up_images": 2,
         "warm_up_fraction": 0.3,
         "synthetic_fraction": 0.7,
-        "lesion_appearance": "varied",
     },
 }
 

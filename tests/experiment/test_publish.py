@@ -113,10 +113,9 @@ def test_results_of_version_0_1_are_refused_until_they_are_migrated(tmp_path: Pa
     path = folder / "table1.json"
     old = path.read_text(encoding="utf-8").replace('"through_plane_inconsistency"', '"flicker"')
     path.write_text(old, encoding="utf-8")
-    with pytest.raises(InputError, match="`flicker` is now `through_plane_inconsistency`") as refusal:
+    with pytest.raises(InputError, match="flicker is now through_plane_inconsistency") as refusal:
         render(folder)
-    command = str(refusal.value).split("python ")[1]
-    assert command == f"scripts/migrate_0_1.py {folder}"
+    assert str(refusal.value).endswith(f"rewrite it with python scripts/migrate_0_1.py {folder}")
     main([str(folder)])
     render(folder)
     assert (folder / "report.html").is_file()

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from safetensors.torch import load_file
 
-from fixtures.runs import same, stop_at, weights
+from fixtures.runs import InterruptedRunError, same, stop_at, weights
 from fixtures.tiny_settings import tiny
 from pseudohealthy.config import Settings
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError, PseudohealthyError
+from pseudohealthy.files import write_json
 from pseudohealthy.training.loop import describe_run, train
+from pseudohealthy.training.run_folder import CLOCK
 from pseudohealthy.training.weights import read_config
 
 
@@ -151,3 +155,24 @@ def test_weights_know_what_their_training_data_look_like(tmp_path: Path) -> None
     assert reference is not None
     assert (reference.data, reference.volumes) == (cohort.manifest["key"], 5)
     assert (tmp_path / "run/weights_ema/training_distribution.json").is_file()
+
+
+def test_a_run_that_ends_while_it_saves_for_the_last_time_is_finished_the_next_time(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tiny("conditional_gan")
+    with monkeypatch.context() as patched:
+
+        def written(path: Path, values: Mapping[str, Any]) -> None:
+            if path.name == CLOCK and values["images"] == settings.training.images:
+                raise InterruptedRunError
+            write_json(path, values)
+
+        patched.setattr("pseudohealthy.training.run_folder.write_json", written)
+        with pytest.raises(InterruptedRunError):
+            train(prepared, tmp_path / "ended", settings, accelerator="cpu")
+    for run in ("ended", "whole"):
+        train(prepared, tmp_path / run, settings, accelerator="cpu")
+    clock = json.loads((tmp_path / "ended" / CLOCK).read_text(encoding="utf-8"))
+    assert clock["images"] == settings.training.images
+    assert same(weights(tmp_path / "ended"), weights(tmp_path / "whole"))

@@ -103,7 +103,7 @@ def run(
         int | None,
         typer.Option(
             min=1,
-            help="Subjects healed at once, which share the cores; default: one a core, and 2 GiB of memory.",
+            help="Subjects processed at once, which share the cores; default: one a core and 2 GiB each.",
         ),
     ] = None,
     shard: Annotated[

@@ -41,10 +41,7 @@ READ_ONLY_BY: tuple[tuple[tuple[str, ...], Mapping[str, tuple[str, ...]]], ...] 
                 *("healthy_identity", "identity_outside_lesion", "residual_lesion"),
                 *("synthetic_supervision", "gradient", "lesion_crop_adversarial"),
             ),
-            "training": (
-                *("warm_up_images", "warm_up_fraction", "synthetic_fraction"),
-                "lesion_appearance",
-            ),
+            "training": (*("warm_up_images", "warm_up_fraction", "synthetic_fraction"),),
         },
     ),
 )

@@ -123,8 +123,8 @@ class RunFolder:
         """The weights, raw and averaged, the state to resume from, and the time used."""
         for name, averaged in ((WEIGHTS, False), (AVERAGED, True)):
             self._save_weights(self.path / name, trainer, averaged=averaged)
-        save_state(self.path / STATE, trainer.state())
         write_json(self.path / CLOCK, {**trainer.seen, "seconds": round(trainer.seconds, 3)})
+        save_state(self.path / STATE, trainer.state())  # last: what it says is done is not done again
 
     def _save_snapshot(self, trainer: Trainer) -> None:
         """The weights, raw or averaged as the method says, in a folder that is whole or absent."""
