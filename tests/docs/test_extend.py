@@ -63,8 +63,9 @@ def files(text: str) -> list[str]:
 def copied(folder: Path) -> Path:
     for name in FOLDERS:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for path in filter(Path.is_file, ROOT.iterdir()):
-        shutil.copy(path, folder)
+    for path in ROOT.iterdir():
+        if path.is_file() and not path.name.startswith("."):
+            shutil.copy(path, folder)
     return folder
 
 
