@@ -1,6 +1,7 @@
 """The methods that can be trained, and the controls: a row each, and no torch.
 
-A new method is its code in `methods/`, its name in `MethodName` with a row of `METHODS`, and its test.
+A new method is its code in `methods/`, its name in `MethodName` with a row of `METHODS`, and its test:
+`docs/howto/extend.md`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 MethodName = Literal[
-    "conditional_gan", "cyclegan", "unpaired", "paired", "semi_supervised", "inpainter", "judge"
+    "conditional_gan",
+    "cyclegan",
+    "unpaired",
+    "paired",
+    "semi_supervised",
+    "inpainter",
+    "judge",
 ]
 Supervision = Literal["paired", "semi_supervised", "unpaired"]
 Ability = Literal["synthesize", "segment", "reconstruct", "inpaint"]
