@@ -49,10 +49,10 @@ def test_a_copy_is_1_in_every_form() -> None:
 def test_forms_are_what_they_say() -> None:
     images, outputs, brains = heads()
     lesions = disc(images.shape, 20)
-    kept = 1.0 - lesions
-    assert identity(outputs, images, lesions) == pytest.approx(ms_ssim(kept * outputs, kept * images))
+    included = 1.0 - lesions
+    assert identity(outputs, images, lesions) == pytest.approx(ms_ssim(included * outputs, included * images))
     assert identity_normalised(outputs, images, lesions, brains) == pytest.approx(
-        masked_ms_ssim(outputs, images, kept * brains)
+        masked_ms_ssim(outputs, images, included * brains)
     )
 
 

@@ -158,18 +158,18 @@ def kept_disc(height: int, width: int) -> NDArray[np.bool_]:
     ) ** 2 < 1
 
 
-def masked_by_loops(a: Array, b: Array, kept: Array) -> float:
+def masked_by_loops(a: Array, b: Array, included: Array) -> float:
     """The definition, pixel by pixel and neighbour by neighbour."""
     value = 1.0
     for scale, weight in enumerate(WEIGHTS):
         total = 0.0
-        for i, j in np.ndindex(*kept.shape):
+        for i, j in np.ndindex(*included.shape):
             near = [
-                (np.exp(-((p - i) ** 2 + (q - j) ** 2) / 4.5) * kept[p, q], a[p, q], b[p, q])
-                for p in range(max(0, i - 5), min(kept.shape[0], i + 6))
-                for q in range(max(0, j - 5), min(kept.shape[1], j + 6))
+                (np.exp(-((p - i) ** 2 + (q - j) ** 2) / 4.5) * included[p, q], a[p, q], b[p, q])
+                for p in range(max(0, i - 5), min(included.shape[0], i + 6))
+                for q in range(max(0, j - 5), min(included.shape[1], j + 6))
             ]
-            if kept[i, j] == 0:
+            if included[i, j] == 0:
                 continue
             w, x, y = np.array(near).T
             w = w / w.sum()
@@ -178,20 +178,20 @@ def masked_by_loops(a: Array, b: Array, kept: Array) -> float:
             term = (2 * (w * (x - mx) * (y - my)).sum() + C2) / (vx + vy + C2)
             if scale == 4:
                 term *= (2 * mx * my + C1) / (mx**2 + my**2 + C1)
-            total += float(kept[i, j] * term)
-        value *= max(total / float(kept.sum()), 0) ** weight
-        a, b, kept = pooled_by_loops(a, b, kept)
+            total += float(included[i, j] * term)
+        value *= max(total / float(included.sum()), 0) ** weight
+        a, b, included = pooled_by_loops(a, b, included)
     return value
 
 
-def pooled_by_loops(a: Array, b: Array, kept: Array) -> tuple[Array, Array, Array]:
-    shape = (kept.shape[0] + 1) // 2, (kept.shape[1] + 1) // 2
+def pooled_by_loops(a: Array, b: Array, included: Array) -> tuple[Array, Array, Array]:
+    shape = (included.shape[0] + 1) // 2, (included.shape[1] + 1) // 2
     out = np.zeros((3, *shape))
     for i, j in np.ndindex(*shape):
         block = np.s_[2 * i : 2 * i + 2, 2 * j : 2 * j + 2]
-        weight = kept[block].sum()
+        weight = included[block].sum()
         if weight:
-            means = (a[block] * kept[block]).sum() / weight, (b[block] * kept[block]).sum() / weight
+            means = (a[block] * included[block]).sum() / weight, (b[block] * included[block]).sum() / weight
             out[:, i, j] = *means, weight / 4
     return out[0], out[1], out[2]
 
@@ -200,28 +200,31 @@ def pooled_by_loops(a: Array, b: Array, kept: Array) -> tuple[Array, Array, Arra
 def test_masked_form_equals_its_definition(soft: bool) -> None:
     rng = np.random.default_rng(4)
     a, b = texture((1, 27, 22))[0], np.clip(texture((1, 27, 22))[0] + 0.1 * rng.random((27, 22)), 0, 1)
-    kept = rng.random((27, 22)) * (rng.random((27, 22)) > 0.4)
-    kept[0, 3], kept[3, 0] = 0.5, 0.5  # pooling starts at the first kept row and column: here the first
-    kept = kept if soft else (kept > 0).astype(float)
-    assert masked_ms_ssim(a, b, kept)[0] == pytest.approx(masked_by_loops(a, b, kept), abs=1e-9)
+    included = rng.random((27, 22)) * (rng.random((27, 22)) > 0.4)
+    included[0, 3], included[3, 0] = (
+        0.5,
+        0.5,
+    )  # pooling starts at the first kept row and column: here the first
+    included = included if soft else (included > 0).astype(float)
+    assert masked_ms_ssim(a, b, included)[0] == pytest.approx(masked_by_loops(a, b, included), abs=1e-9)
 
 
 @pytest.mark.parametrize("around", [((0, 7), (0, 13)), ((8, 8), (24, 24)), ((3, 0), (5, 2))])
 def test_padding_that_is_not_kept_changes_nothing(around: tuple[tuple[int, int], tuple[int, int]]) -> None:
     a, b = pair(61, 50)
-    for kept in (np.ones(a.shape), np.broadcast_to(kept_disc(61, 50), a.shape)):
-        before = masked_ms_ssim(a, b, kept)
-        padded = [np.pad(v, [(0, 0), *around]) for v in (a, b, kept)]
+    for included in (np.ones(a.shape), np.broadcast_to(kept_disc(61, 50), a.shape)):
+        before = masked_ms_ssim(a, b, included)
+        padded = [np.pad(v, [(0, 0), *around]) for v in (a, b, included)]
         assert masked_ms_ssim(*padded) == pytest.approx(before, abs=1e-6)
         assert before.max() < 0.99
 
 
 def test_what_is_not_kept_has_no_effect() -> None:
     a, b = pair(64, 48)
-    kept = np.broadcast_to(kept_disc(64, 48), a.shape)
-    before = masked_ms_ssim(a, b, kept)
+    included = np.broadcast_to(kept_disc(64, 48), a.shape)
+    before = masked_ms_ssim(a, b, included)
     for rubbish in (0.0, 1.0, 1e6, np.nan, np.inf):
-        assert masked_ms_ssim(np.where(kept, a, rubbish), b, kept) == pytest.approx(before, abs=1e-12)
+        assert masked_ms_ssim(np.where(included, a, rubbish), b, included) == pytest.approx(before, abs=1e-12)
 
 
 def test_with_everything_kept_it_is_close_to_the_plain_form() -> None:
@@ -231,13 +234,13 @@ def test_with_everything_kept_it_is_close_to_the_plain_form() -> None:
 
 def test_slices_are_scored_apart_and_nothing_kept_is_nan() -> None:
     a, b = pair(64, 48)
-    kept = np.zeros(a.shape, dtype=np.bool_)
-    kept[0] = kept_disc(64, 48)
-    kept[2, 20:31, 7:40] = True
-    together = masked_ms_ssim(a, b, kept)
+    included = np.zeros(a.shape, dtype=np.bool_)
+    included[0] = kept_disc(64, 48)
+    included[2, 20:31, 7:40] = True
+    together = masked_ms_ssim(a, b, included)
     assert np.isnan(together[1])
     for z in (0, 2):
-        assert masked_ms_ssim(a[z], b[z], kept[z])[0] == pytest.approx(together[z], abs=1e-12)
+        assert masked_ms_ssim(a[z], b[z], included[z])[0] == pytest.approx(together[z], abs=1e-12)
 
 
 def test_map_agrees_with_torchmetrics_inside_and_with_the_hand_at_the_border() -> None:

@@ -28,7 +28,7 @@ NEAREST = 10  # donors in height, of those that fit, among which the seed draws
 TIES = 1  # of the seed, for those equally near
 HEIGHTS_APART = 0.1  # greatest difference of heights, of the brain's, at which slices match
 MARGIN = 2.0  # mm to the brain's border that most of a lesion keeps
-KEPT = 0.9  # least share of a lesion inside the recipient's brain less the margin
+LEAST_INSIDE = 0.9  # least share of a lesion inside the recipient's brain less the margin
 OVERLAP = 0.1  # greatest share of a lesion on a place to be avoided
 FEATHER = 2.0  # mm over which a lesion fades in
 LEAST = 50.0  # mm2; too small a lesion says little of a judge
@@ -261,10 +261,15 @@ def _best_fit(lesion: _Lesion, place: _Place) -> dict[str, Any] | None:
         shift = _shift(points, lesion.box, place.box)
         moved = points + shift[:, None]
         core, avoided = _at(place.core, moved).mean(), _at(place.avoid, moved).mean()
-        fits = core >= KEPT - _ROUNDING and avoided <= OVERLAP + _ROUNDING
+        fits = core >= LEAST_INSIDE - _ROUNDING and avoided <= OVERLAP + _ROUNDING
         if fits and core - avoided > best_score + _ROUNDING:
-            kept = float(_at(place.brain, moved).mean())
-            best = {"rows": int(shift[0]), "cols": int(shift[1]), "flipped": flipped, "inside_brain": kept}
+            inside_brain = float(_at(place.brain, moved).mean())
+            best = {
+                "rows": int(shift[0]),
+                "cols": int(shift[1]),
+                "flipped": flipped,
+                "inside_brain": inside_brain,
+            }
             best_score = core - avoided
     return best
 

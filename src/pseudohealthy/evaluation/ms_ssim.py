@@ -1,4 +1,4 @@
-"""Structural similarity: MS-SSIM as published, MS-SSIM over kept pixels only, and the single-scale map.
+"""Structural similarity: MS-SSIM as published, MS-SSIM over included pixels only, and the single-scale map.
 
 Intensities are in [0, 1] and the data range is 1, never that of an image. Constants, weights and the relu are
 those of Wang, Simoncelli and Bovik (2003) as implemented by pytorch_msssim and torchmetrics:
@@ -61,33 +61,33 @@ def ms_ssim(a: NDArray[Any], b: NDArray[Any], window: int = 11, sigma: float = 1
     return _product(terms)
 
 
-def masked_ms_ssim(a: NDArray[Any], b: NDArray[Any], kept: NDArray[Any]) -> Stack:
-    """MS-SSIM over kept pixels alone (window 11, sigma 1.5): what is not kept has no effect at all.
+def masked_ms_ssim(a: NDArray[Any], b: NDArray[Any], included: NDArray[Any]) -> Stack:
+    """MS-SSIM over included pixels alone (window 11, sigma 1.5): what is not included has no effect at all.
 
-    Local moments are normalised convolutions, `g * (k x) / g * k`, pooling averages by kept weight, and each
-    scale's map is averaged by kept weight. Windows may reach over the border, where nothing is kept: no
-    padding is needed at any size. Pooling starts at the first kept row and column, so that rows and columns
-    added without being kept do not change the value, wherever they are added.
+    Local moments are normalised convolutions, `g * (k x) / g * k`, pooling averages by included weight, and each
+    scale's map is averaged by included weight. Windows may reach over the border, where nothing is included: no
+    padding is needed at any size. Pooling starts at the first included row and column, so that rows and columns
+    added without being included do not change the value, wherever they are added.
 
     Args:
         a: slice (H, W) or stack (N, H, W) in [0, 1].
         b: as `a`.
-        kept: as `a`: bool, or weights in [0, 1].
+        included: as `a`: bool, or weights in [0, 1].
 
     Returns:
-        (N,), one value in [0, 1] a slice; NaN where nothing is kept.
+        (N,), one value in [0, 1] a slice; NaN where nothing is included.
 
     Raises:
         InputError: shapes differ or are not (H, W) or (N, H, W).
     """
     x, y = _pair(a, b)
-    k = _pair(a, kept)[1]
-    x, y, k = _from_first_kept(x, k), _from_first_kept(y, k), _from_first_kept(k, k)
+    k = _pair(a, included)[1]
+    x, y, k = _from_first_included(x, k), _from_first_included(y, k), _from_first_included(k, k)
     x, y = np.where(k > 0, x, 0.0), np.where(k > 0, y, 0.0)
     kernel = _gaussian(11, 1.5)
     terms = []
     for scale in range(len(WEIGHTS)):
-        similarity = _similarity(x, y, _kept_windows(kernel, k))[scale < len(WEIGHTS) - 1]
+        similarity = _similarity(x, y, _included_windows(kernel, k))[scale < len(WEIGHTS) - 1]
         terms.append(_ratio((k * similarity).sum(axis=(1, 2)), k.sum(axis=(1, 2)), np.nan))
         x, y, k = _even(x), _even(y), _even(k)
         weight = _pooled(k)
@@ -109,7 +109,7 @@ def ssim_map(a: NDArray[Any], b: NDArray[Any]) -> Stack:
         InputError: shapes differ or are not (H, W) or (N, H, W).
     """
     x, y = _pair(a, b)
-    return _similarity(x, y, _kept_windows(_gaussian(11, 1.5), np.ones_like(x[:1])))[0]
+    return _similarity(x, y, _included_windows(_gaussian(11, 1.5), np.ones_like(x[:1])))[0]
 
 
 def _similarity(x: Stack, y: Stack, smooth: Smooth) -> tuple[Stack, Stack]:
@@ -146,10 +146,10 @@ def _whole_windows(kernel: Stack) -> Smooth:
     return lambda x: _convolved(x, kernel)[:, margin:-margin, margin:-margin]
 
 
-def _kept_windows(kernel: Stack, kept: Stack) -> Smooth:
-    """Local means by kept weight, at every pixel."""
-    weight = _convolved(kept, kernel)
-    return lambda x: _ratio(_convolved(kept * x, kernel), np.broadcast_to(weight, x.shape))
+def _included_windows(kernel: Stack, included: Stack) -> Smooth:
+    """Local means by included weight, at every pixel."""
+    weight = _convolved(included, kernel)
+    return lambda x: _ratio(_convolved(included * x, kernel), np.broadcast_to(weight, x.shape))
 
 
 def _pooled(x: Stack) -> Stack:
@@ -168,18 +168,18 @@ def _padded(x: Stack, least: int) -> Stack:
     return np.pad(x, [(0, 0), *((total // 2, total - total // 2) for total in missing)])
 
 
-def _from_first_kept(x: Stack, kept: Stack) -> Stack:
-    """Each slice moved so that its first kept row and column come first, cut to the largest kept extent."""
-    rows = _kept_indices(kept.max(axis=2) > 0)
-    columns = _kept_indices(kept.max(axis=1) > 0)
+def _from_first_included(x: Stack, included: Stack) -> Stack:
+    """Each slice moved so that its first included row and column come first, cut to the largest included extent."""
+    rows = _included_indices(included.max(axis=2) > 0)
+    columns = _included_indices(included.max(axis=1) > 0)
     return x[np.arange(len(x))[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
-def _kept_indices(kept: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """(N, L) bool -> (N, extent) indices from the first kept one; those past the end wrap to unkept ones."""
-    length = kept.shape[1]
-    first = kept.argmax(axis=1)
-    extent = (length - kept[:, ::-1].argmax(axis=1) - first).max()
+def _included_indices(included: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """(N, L) bool -> (N, extent) indices from the first included one; those past the end wrap to unkept ones."""
+    length = included.shape[1]
+    first = included.argmax(axis=1)
+    extent = (length - included[:, ::-1].argmax(axis=1) - first).max()
     indices: NDArray[np.intp] = (first[:, None] + np.arange(extent)) % length
     return indices
 
