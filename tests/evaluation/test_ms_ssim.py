@@ -204,7 +204,7 @@ def test_masked_form_equals_its_definition(soft: bool) -> None:
     included[0, 3], included[3, 0] = (
         0.5,
         0.5,
-    )  # pooling starts at the first kept row and column: here the first
+    )  # pooling starts at the first included row and column
     included = included if soft else (included > 0).astype(float)
     assert masked_ms_ssim(a, b, included)[0] == pytest.approx(masked_by_loops(a, b, included), abs=1e-9)
 

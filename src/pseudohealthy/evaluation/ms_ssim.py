@@ -64,10 +64,10 @@ def ms_ssim(a: NDArray[Any], b: NDArray[Any], window: int = 11, sigma: float = 1
 def masked_ms_ssim(a: NDArray[Any], b: NDArray[Any], included: NDArray[Any]) -> Stack:
     """MS-SSIM over included pixels alone (window 11, sigma 1.5): what is not included has no effect at all.
 
-    Local moments are normalised convolutions, `g * (k x) / g * k`, pooling averages by included weight, and each
-    scale's map is averaged by included weight. Windows may reach over the border, where nothing is included: no
-    padding is needed at any size. Pooling starts at the first included row and column, so that rows and columns
-    added without being included do not change the value, wherever they are added.
+    Local moments are normalised convolutions, `g * (k x) / g * k`, pooling averages by included weight, and
+    each scale's map is averaged by included weight. Windows may reach over the border, where nothing is
+    included: no padding is needed at any size. Pooling starts at the first included row and column, so that
+    rows and columns added without being included do not change the value, wherever they are added.
 
     Args:
         a: slice (H, W) or stack (N, H, W) in [0, 1].
@@ -169,14 +169,14 @@ def _padded(x: Stack, least: int) -> Stack:
 
 
 def _from_first_included(x: Stack, included: Stack) -> Stack:
-    """Each slice moved so that its first included row and column come first, cut to the largest included extent."""
+    """Each slice moved so that its first included row and column come first, cut to the largest extent."""
     rows = _included_indices(included.max(axis=2) > 0)
     columns = _included_indices(included.max(axis=1) > 0)
     return x[np.arange(len(x))[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
 def _included_indices(included: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """(N, L) bool -> (N, extent) indices from the first included one; those past the end wrap to unkept ones."""
+    """(N, L) bool -> (N, extent) indices from the first included one; those past the end wrap around."""
     length = included.shape[1]
     first = included.argmax(axis=1)
     extent = (length - included[:, ::-1].argmax(axis=1) - first).max()
