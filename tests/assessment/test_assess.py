@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from fixtures.drawn_cohort import AREA, drawn
-from fixtures.models import saved
-from fixtures.rule_models import bright, copied, dimmed, judge, painted, ruled
+from fixtures.models import bright, copied, dimmed, judge, painted, ruled, saved
 from pseudohealthy.assessment.assess import Assessment, assess, summary_of
 from pseudohealthy.assessment.predictors import ModelPredictor, RowPredictor
 from pseudohealthy.assessment.protocol import EvaluationProtocol, ProtocolSettings

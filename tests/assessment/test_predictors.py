@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fixtures.drawn_cohort import drawn
-from fixtures.rule_models import bright, copied, dimmed, painted, ruled
+from fixtures.models import bright, copied, dimmed, painted, ruled
 from pseudohealthy.assessment.predictors import FilePredictor, ModelPredictor, NetworkOutputs, RowPredictor
 from pseudohealthy.catalogue.rows import Row
 from pseudohealthy.evaluation import controls

@@ -22,10 +22,10 @@ import torch
 import yaml
 from scipy import ndimage
 
-from fixtures.cohorts import LPS, SHAPE, bids, brain, lesion, participants, write
+from fixtures.brains import LPS, SHAPE, brain, lesion, write
+from fixtures.cohorts import bids, participants
 from fixtures.full_disk import full_disk
-from fixtures.models import saved
-from fixtures.tiny_settings import TINY
+from fixtures.models import TINY, saved
 from pseudohealthy import __version__
 from pseudohealthy.cli.main import EXITS
 from pseudohealthy.cli.program import main

@@ -11,21 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fixtures.cohorts import (
-    FITTING,
-    LPS,
-    SELECTED,
-    bids,
-    brain,
-    brats,
-    controls,
-    isles,
-    lesion,
-    library,
-    one_slice,
-    participants,
-    write,
-)
+from fixtures.brains import LPS, brain, lesion, write
+from fixtures.cohorts import FITTING, SELECTED, bids, brats, controls, isles, library, one_slice, participants
 from fixtures.full_disk import full_disk
 from pseudohealthy import __version__
 from pseudohealthy.config import SPLITS

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fixtures.patient import flair
+from fixtures.brains import flair
 from pseudohealthy.config import Preprocessing
 from pseudohealthy.data.out_of_distribution import SIGNS
 from pseudohealthy.data.volume import volume_from_array

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fixtures.cohorts import LPS, SHAPE, brain, lesion, write
+from fixtures.brains import LPS, SHAPE, brain, lesion, write
 from pseudohealthy.data.volume import read_volume
 from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis.skull_stripping import DATA_HOME, MODULE, find_brain

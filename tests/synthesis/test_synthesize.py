@@ -17,9 +17,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fixtures.cohorts import LPS, SHAPE, brain, write
+from fixtures.brains import LPS, SHAPE, brain, flair, patient, reoriented, write
 from fixtures.models import saved
-from fixtures.patient import flair, patient, reoriented
 from pseudohealthy import __version__
 from pseudohealthy.data.out_of_distribution import SIGNS
 from pseudohealthy.data.slice_selection import LEAST_AREA
