@@ -17,7 +17,8 @@ SHAPE = (64, 48)
 
 def healthy() -> Image:
     """Tissue of 0.4 with grain, black around it."""
-    return np.float32(0.8) * slices(1, brains.box(SHAPE, (8, 56), (6, 42)), widths=(0,), contrast=0.025)[0]
+    image: Image = 0.8 * slices(1, brains.box(SHAPE, (8, 56), (6, 42)), widths=(0,), contrast=0.025)[0]
+    return image
 
 
 def box(top: int = 20, left: int = 12) -> Mask:

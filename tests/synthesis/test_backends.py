@@ -43,7 +43,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
 def heads(count: int, height: int, width: int) -> Image:
     """Round heads of noise on black, with a bright spot each."""
     images = slices(count, ellipse((height, width), (0.45 * height, 0.45 * width)), widths=(0,))
-    images[:, height // 3 : height // 2, width // 3 : width // 2] += 0.4
+    images[:, height // 3 : height // 2, width // 3 : width // 2] += 0.3
     return images
 
 

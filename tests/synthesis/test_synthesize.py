@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fixtures.brains import LPS, box, brain, ellipse, flair, head, patient, reoriented, write
+from fixtures.brains import LPS, box, brain, ellipse, flair, fractional, head, patient, reoriented, write
 from fixtures.models import saved
 from pseudohealthy import __version__
 from pseudohealthy.data.out_of_distribution import SIGNS
@@ -33,9 +33,9 @@ TILTED = np.array([[-0.98, 0.1, 0.0], [-0.1, -0.97, -0.2], [0.0, -0.2, 0.96]])
 
 
 def fine(path: Path) -> Path:
-    """A brain of 0.45 mm in plane, 5 mm thick slices: 110 x 150 x 7 voxels; its intensities are fractions."""
-    data = brain(2, ellipse((110, 150, 7), (45, 60, 4)), (200, 600)).astype(np.float32) / 3
-    return write(path, data, np.diag([-0.45, -0.45, 5.0, 1.0]))
+    """A brain of 0.45 mm in plane, 5 mm thick slices: 110 x 150 x 7 voxels."""
+    data = brain(2, ellipse((110, 150, 7), (45, 60, 4)), (200, 600))
+    return write(path, fractional(data), np.diag([-0.45, -0.45, 5.0, 1.0]))
 
 
 def processed(data: NDArray[Any]) -> NDArray[np.bool_]:
