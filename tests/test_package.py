@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from conftest import ROOT
-from fixtures.cohorts import LPS, brain, lesion, write
+from fixtures.brains import LPS, brain, lesion, write
 from pseudohealthy.evaluation.identity import identity
 from pseudohealthy.evaluation.segmentation import dice
 from pseudohealthy.phantom.subject import phantom

@@ -10,8 +10,7 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from fixtures.models import saved
-from fixtures.tiny_settings import tiny
+from fixtures.models import saved, tiny
 from pseudohealthy.config import Frozen, Losses, Networks, Preprocessing, Training, preprocessing, settings
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from fixtures.bids_studies import study
+from fixtures.cohorts import study
 from fixtures.models import saved
 from pseudohealthy.cli.bids_app import app
 

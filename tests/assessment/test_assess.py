@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from fixtures.drawn_cohort import AREA, drawn
-from fixtures.models import saved
-from fixtures.rule_models import bright, copied, dimmed, judge, painted, ruled
+from fixtures.models import bright, copied, dimmed, judge, lesioned, ruled, saved
 from pseudohealthy.assessment.assess import Assessment, assess, summary_of
 from pseudohealthy.assessment.predictors import ModelPredictor, RowPredictor
 from pseudohealthy.assessment.protocol import EvaluationProtocol, ProtocolSettings
@@ -46,7 +45,7 @@ def references(protocol: EvaluationProtocol) -> References:
 @pytest.fixture(scope="module")
 def controlled() -> Model:
     """Removes and finds each lesion, and puts one where the mask says."""
-    return ruled("paired", G=dimmed, S=bright(0.6), R=painted)
+    return ruled("paired", G=dimmed, S=bright(0.6), R=lesioned)
 
 
 def measured(
@@ -229,7 +228,7 @@ def test_only_raw_rows_with_a_way_back_have_a_cycle(
     protocol: EvaluationProtocol, references: References, method: MethodName, output: Any
 ) -> None:
     rules: dict[str, dict[str, Any]] = {
-        "paired": {"G": dimmed, "S": bright(0.6), "R": painted},
+        "paired": {"G": dimmed, "S": bright(0.6), "R": lesioned},
         "cyclegan": {"G": dimmed, "F": copied},
         "conditional_gan": {"G": dimmed},
         "inpainter": {"I": lambda x, _: 0 * x + 0.45},

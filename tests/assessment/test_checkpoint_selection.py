@@ -10,8 +10,7 @@ import pytest
 from torch import nn
 
 from fixtures.drawn_cohort import AREA, drawn
-from fixtures.models import saved
-from fixtures.rule_models import judge
+from fixtures.models import judge, saved
 from pseudohealthy.assessment.checkpoint_selection import choose
 from pseudohealthy.config import MethodName
 from pseudohealthy.data.prepared import Prepared

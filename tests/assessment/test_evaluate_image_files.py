@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fixtures.cohorts import FITTING, bids, brats, isles, lesion, participants, write
+from fixtures.brains import lesion, write
+from fixtures.cohorts import FITTING, bids, brats, isles, participants
 from fixtures.models import saved
 from pseudohealthy.assessment.evaluate import evaluate
 from pseudohealthy.assessment.predictors import ImageFiles

@@ -16,9 +16,7 @@ import pytest
 
 from fixtures.cohorts import FITTING, one_slice
 from fixtures.drawn_cohort import AREA, SHAPE, drawn
-from fixtures.models import saved
-from fixtures.rule_models import judge
-from fixtures.tiny_settings import tiny
+from fixtures.models import judge, saved, tiny
 from pseudohealthy.assessment.judge_selection import select_judge
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.prepare import prepare

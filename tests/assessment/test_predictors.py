@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fixtures.drawn_cohort import drawn
-from fixtures.rule_models import bright, copied, dimmed, painted, ruled
+from fixtures.models import bright, copied, dimmed, lesioned, ruled
 from pseudohealthy.assessment.predictors import FilePredictor, ModelPredictor, NetworkOutputs, RowPredictor
 from pseudohealthy.catalogue.rows import Row
 from pseudohealthy.evaluation import controls
@@ -179,7 +179,7 @@ def test_of_another_model_and_other_slices_it_is_another_output(slices: SliceSet
 
 
 def test_a_model_s_own_output_and_its_segmentor_inside_the_brain(slices: SliceSet) -> None:
-    model = ModelPredictor(ruled("paired", G=dimmed, S=beside, R=painted))
+    model = ModelPredictor(ruled("paired", G=dimmed, S=beside, R=lesioned))
     np.testing.assert_array_equal(model.synthesize(slices), np.minimum(slices.images, np.float32(0.5)))
     np.testing.assert_array_equal(model.segment(slices), lower_half(slices) & slices.brains)
     assert model.reconstructor() is model.model

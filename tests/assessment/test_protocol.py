@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from fixtures.drawn_cohort import AREA, PATIENTS, Drawn, drawn, rows_of_split, without
-from fixtures.rule_models import judge
+from fixtures.models import judge
 from pseudohealthy.assessment.protocol import EvaluationProtocol, ProtocolSettings
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError

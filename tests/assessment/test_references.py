@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from fixtures.drawn_cohort import AREA, Drawn, drawn
-from fixtures.rule_models import judge
+from fixtures.models import judge
 from pseudohealthy.assessment.protocol import EvaluationProtocol, ProtocolSettings
 from pseudohealthy.assessment.references import References, judge_quality, validity, write_references
 from pseudohealthy.assessment.resegmentation import coordinates_auroc

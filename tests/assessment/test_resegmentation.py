@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from fixtures.brains import Image, box, slices
 from pseudohealthy.assessment.resegmentation import coordinates_auroc, excess_auroc
 from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.slice_set import SliceSet
@@ -18,6 +19,7 @@ from pseudohealthy.evaluation.slice_set import SliceSet
 VOLUMES = np.repeat(["d", "c", "b", "a"], 4)
 HEIGHTS = np.tile([0.2, 0.4, 0.6, 0.8], 4)
 SHAPE = (16, 32, 24)
+BRAIN = box(SHAPE[1:], (2, 30), (2, 22))
 SHORT: dict[str, Any] = {"seed": 0, "steps": 30}
 
 
@@ -31,29 +33,22 @@ def masks() -> NDArray[np.uint8]:
     return found
 
 
-def brains() -> NDArray[np.bool_]:
-    found = np.zeros(SHAPE, dtype=np.bool_)
-    found[:, 2:30, 2:22] = True
-    return found
+def noise() -> Image:
+    return slices(16, BRAIN, widths=(0,), contrast=0.1)
 
 
-def slices(lesions: NDArray[Any] | None = None) -> SliceSet:
+def slice_set(lesions: NDArray[Any] | None = None) -> SliceSet:
     """What outputs were made from: of it only the brain and the lesions count."""
-    images = brains().astype(np.float32)
-    return SliceSet(images, masks() if lesions is None else lesions, VOLUMES, heights=HEIGHTS)
-
-
-def noise() -> NDArray[np.float32]:
-    return (np.random.default_rng(0).random(SHAPE) * 0.5 * brains()).astype(np.float32)
+    return SliceSet(noise(), masks() if lesions is None else lesions, VOLUMES, heights=HEIGHTS)
 
 
 @pytest.fixture(scope="module")
 def coordinates() -> pd.DataFrame:
-    return coordinates_auroc(slices(), **SHORT)
+    return coordinates_auroc(slice_set(), **SHORT)
 
 
 def excess(outputs: NDArray[Any], coordinates: pd.DataFrame | None = None, **changes: Any) -> pd.DataFrame:
-    return excess_auroc(outputs, slices(), **{**SHORT, "coordinates": coordinates, **changes})
+    return excess_auroc(outputs, slice_set(), **{**SHORT, "coordinates": coordinates, **changes})
 
 
 def test_a_lesion_left_in_is_found_far_better_than_by_coordinates(coordinates: pd.DataFrame) -> None:
@@ -81,7 +76,7 @@ def test_the_same_seed_gives_the_same_figures_and_torchs_own_state_stays(coordin
 
 
 def test_coordinates_done_once_are_those_done_each_time() -> None:
-    done = coordinates_auroc(slices(), seed=0, steps=2)
+    done = coordinates_auroc(slice_set(), seed=0, steps=2)
     pd.testing.assert_frame_equal(excess(noise(), steps=2), excess(noise(), done, steps=2))
 
 
@@ -90,15 +85,14 @@ def test_coordinates_know_the_height_of_a_slice() -> None:
     lesions = np.zeros(SHAPE, dtype=np.uint8)
     lesions[HEIGHTS < 0.5, 6:26, 4:10] = 1
     lesions[HEIGHTS > 0.5, 6:26, 14:20] = 1
-    found = coordinates_auroc(slices(lesions), seed=0, steps=40)
+    found = coordinates_auroc(slice_set(lesions), seed=0, steps=40)
     assert (found["reseg_auroc_coordinates"] > 0.9).all()
 
 
 def known_by_their_grey(sessions_are_subjects: bool) -> tuple[NDArray[np.float32], SliceSet]:
     """Six patients of two volumes each. A patient's grey, and nothing else, tells where its lesion is."""
     patients = np.repeat(np.arange(6), 4)  # two slices of each volume
-    brain = np.zeros((24, 32, 24), dtype=np.bool_)
-    brain[:, 2:30, 2:22] = True
+    brain = np.repeat(BRAIN[None], 24, axis=0)
     lesions = np.zeros_like(brain)
     for row, patient in enumerate(patients):
         top, left = 4 + 9 * (patient % 3), 3 + 10 * (patient // 3)
@@ -121,13 +115,13 @@ def test_nobody_is_ranked_by_a_network_that_has_seen_them() -> None:
 
 def test_one_subject_cannot_be_measured() -> None:
     with pytest.raises(InputError, match="1 subject, expected 2 or more"):
-        coordinates_auroc(replace(slices(), subjects=np.array(["one"] * 16)), seed=0)
+        coordinates_auroc(replace(slice_set(), subjects=np.array(["one"] * 16)), seed=0)
     with pytest.raises(InputError, match="heights is not known"):
-        coordinates_auroc(replace(slices(), heights=None), seed=0)
+        coordinates_auroc(replace(slice_set(), heights=None), seed=0)
 
 
 def test_without_subjects_each_volume_is_one() -> None:
-    given = replace(slices(), subjects=VOLUMES)
+    given = replace(slice_set(), subjects=VOLUMES)
     expected = excess_auroc(noise(), given, seed=0, steps=2)
     pd.testing.assert_frame_equal(excess(noise(), steps=2), expected)
 
@@ -139,11 +133,11 @@ def test_a_device_that_is_not_there_is_told() -> None:
 
 def test_only_the_brain_counts(coordinates: pd.DataFrame) -> None:
     """Whatever the masks and outputs hold outside the brain changes nothing."""
-    outside = ~brains()
+    outside = np.broadcast_to(~BRAIN, SHAPE)
     expected = excess(noise(), coordinates, steps=3)
     lesions = np.where(outside, 1, masks())
     shown = np.where(outside, np.float32(0.9), noise())
-    found = excess_auroc(shown, slices(lesions), **{**SHORT, "steps": 3, "coordinates": coordinates})
+    found = excess_auroc(shown, slice_set(lesions), **{**SHORT, "steps": 3, "coordinates": coordinates})
     pd.testing.assert_frame_equal(found, expected)
 
 
@@ -152,5 +146,5 @@ def test_the_ranking_is_that_of_the_volumes_own_voxels() -> None:
     assert table["reseg_auroc"].between(0, 1).all()
     empty = masks()
     empty[VOLUMES == "c"] = 0
-    rest = excess_auroc(noise(), slices(empty), seed=0, steps=1)
+    rest = excess_auroc(noise(), slice_set(empty), seed=0, steps=1)
     assert rest["reseg_excess_auroc"].isna().tolist() == [False, True, False, False]

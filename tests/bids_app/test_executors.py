@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fixtures.bids_studies import NO_IMAGE, break_images, study
+from fixtures.cohorts import NO_IMAGE, break_images, study
 from fixtures.models import saved
 from pseudohealthy.bids_app import executors
 from pseudohealthy.bids_app.executors import (

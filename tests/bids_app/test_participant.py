@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
-from fixtures.bids_studies import SLICES, image, study
-from fixtures.cohorts import brain, write
+from fixtures.brains import brain, write
+from fixtures.cohorts import STUDY_SLICES, image, study
 from fixtures.full_disk import full_disk
 from fixtures.models import saved
 from pseudohealthy.bids_app import participant
@@ -125,7 +125,7 @@ def test_a_failure_is_recorded_and_tried_again(job: Job) -> None:
 def test_one_bad_image_of_a_subject_leaves_the_others(job: Job) -> None:
     anat = job.bids / "sub-01/anat"
     write(anat / "sub-01_run-1_FLAIR.nii.gz", np.stack([brain()] * 2, axis=3))
-    write(anat / "sub-01_run-2_FLAIR.nii", brain(3)[:, :, SLICES])
+    write(anat / "sub-01_run-2_FLAIR.nii", brain(3)[:, :, STUDY_SLICES])
     (anat / "sub-01_run-3_FLAIR.nii.gz").symlink_to("nowhere")
     write(anat / "sub-02_FLAIR.nii.gz", brain())
     write(anat / "sub-01_run-4_FLAIR.nii.gz", brain())
@@ -370,12 +370,12 @@ def with_masks(job: Job, folder: Path) -> Job:
 def test_a_brain_mask_of_ones_own_decides_what_may_change(job: Job, tmp_path: Path) -> None:
     left = np.zeros(brain().shape, np.uint8)
     left[: len(left) // 2] = 1
-    mask = write(tmp_path / "masks" / MASK, left[:, :, SLICES])
+    mask = write(tmp_path / "masks" / MASK, left[:, :, STUDY_SLICES])
     (done,) = process_subject(only(job), with_masks(job, tmp_path / "masks"))
     assert (done.status, done.reason) == ("done", "")
     paths = (job.out / done.files["healthy"], job.bids / ONE)
     healthy, given = (np.asarray(nibabel.load(path).dataobj) for path in paths)
-    outside = left[:, :, SLICES] == 0
+    outside = left[:, :, STUDY_SLICES] == 0
     assert np.array_equal(healthy[outside], given[outside])
     assert not np.array_equal(healthy[~outside], given[~outside])
     sidecar = (job.out / done.files["healthy"]).with_suffix("").with_suffix(".json")
@@ -384,13 +384,13 @@ def test_a_brain_mask_of_ones_own_decides_what_may_change(job: Job, tmp_path: Pa
     (without,) = process_subject(only(job), job)
     assert without.status == "failed"
     assert "finished, but with a brain mask" in without.reason
-    write(mask, left[:, :, SLICES] * np.uint8(2))
+    write(mask, left[:, :, STUDY_SLICES] * np.uint8(2))
     (other,) = process_subject(only(job), with_masks(job, tmp_path / "masks"))
     assert "finished, but with another brain mask" in other.reason
 
 
 def test_a_lesion_mask_of_ones_own_decides_what_the_blend_may_change(job: Job, tmp_path: Path) -> None:
-    lesion = np.zeros(brain().shape, np.uint8)[:, :, SLICES]
+    lesion = np.zeros(brain().shape, np.uint8)[:, :, STUDY_SLICES]
     lesion[20:26, 30:36] = 1
     mask = write(tmp_path / "masks" / MASK.replace("desc-brain", "label-lesion"), lesion)
     requested = replace(job, blend=True, lesion_masks=tmp_path / "masks")
@@ -426,7 +426,7 @@ def test_no_brain_mask_or_two_fail_the_image(job: Job, tmp_path: Path) -> None:
     masks.mkdir()
     (missing,) = process_subject(only(job), with_masks(job, masks))
     assert f"no brain mask in {masks / 'sub-01/anat'}; expected one sub-01_desc" in missing.reason
-    ones = np.ones(brain().shape, np.uint8)[:, :, SLICES]
+    ones = np.ones(brain().shape, np.uint8)[:, :, STUDY_SLICES]
     write(masks / MASK, ones)
     write(masks / MASK.replace("_desc", "_FLAIR_desc"), ones)
     (twice,) = process_subject(only(job), with_masks(job, masks))

@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from fixtures.tiny_settings import tiny
+from fixtures.models import tiny
 from pseudohealthy.catalogue.methods import (
     BASELINES,
     CONTROLS,

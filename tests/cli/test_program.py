@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.bids_studies import study
+from fixtures.cohorts import study
 
 ROOT = Path(__file__).parents[2]
 MAIN = "pseudohealthy.cli.main"

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fixtures.cohorts import brain
+from fixtures.brains import brain
 from pseudohealthy.data.background import Background, outside
 from pseudohealthy.data.volume import read_volume
 

@@ -12,8 +12,7 @@ from nibabel.processing import resample_from_to
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fixtures.cohorts import LPS, brain, lesion, write
-from fixtures.patient import reoriented
+from fixtures.brains import LPS, brain, lesion, reoriented, write
 from pseudohealthy.data.mask import in_brain, inside, mask_on, read_mask
 from pseudohealthy.data.volume import Volume, labels_from_image, read_labels, read_volume
 from pseudohealthy.errors import InputError

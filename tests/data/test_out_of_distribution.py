@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from fixtures.brains import tissues
 from pseudohealthy.config import preprocessing
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.grid import Grid
@@ -35,24 +36,11 @@ from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis.bundled_weights import bundled_weights
 
 Array = NDArray[np.float32]
-SIDE = 96
-
-
-def slices(seed: int = 0, *, white: float = 1.0, rim: float = 0.5, noise: float = 0.05) -> Array:
-    """(3, 96, 96): discs of 80 mm with dark grooves, the core `white` and the rim `rim` times as bright."""
-    rng = np.random.default_rng(seed)
-    y, x = np.indices((SIDE, SIDE)) - (SIDE - 1) / 2
-    depth = 40 - np.hypot(y, x)
-    angle = np.arctan2(y, x)
-    one = np.where(np.sin(24 * angle) > 0.9, 0.3, 0.6) * np.where(depth > 12, white, 1)
-    one = np.where(depth < 2, rim * 0.6, one)
-    volume = one + rng.normal(0, noise, (3, SIDE, SIDE)) + rng.normal(0, 0.02)
-    return np.where(depth > 0, volume.clip(0.01, 1), 0).astype(np.float32)
 
 
 def cohort(number: int = 6) -> Prepared:
     """Prepared in memory: `number` training volumes and one for validation, which is of another kind."""
-    images = np.concatenate([*(slices(seed) for seed in range(number)), 1 - slices(99)])
+    images = np.concatenate([*(tissues(seed) for seed in range(number)), 1 - tissues(99)])
     subjects = np.repeat([f"S{n}" for n in range(number + 1)], 3)
     table = pd.DataFrame({"row": np.arange(len(images)), "subject": subjects})
     table["split"] = np.where(table["subject"] == f"S{number}", "val", "train")
@@ -64,15 +52,15 @@ def cohort(number: int = 6) -> Prepared:
 def test_a_volume_like_the_training_volumes_is_in_distribution_and_others_are_not() -> None:
     reference = Reference.of(cohort())
     assert (reference.volumes, reference.data) == (6, "abc")
-    same = compare(slices(50), 1.0, reference)
+    same = compare(tissues(50), 1.0, reference)
     assert same is not None
     assert same.signs == ()
     for other, sign in (
-        (slices(50, white=1.4), "white"),
-        (slices(50, rim=1.5), "rim"),
-        (slices(50, noise=0.2), "noise"),
-        (np.where(slices(50) > 0, 0.9 - 0.5 * slices(50), 0).astype(np.float32), "sulci"),
-        (np.where(slices(50) > 0, 0.8 + 0.1 * slices(50), 0).astype(np.float32), "flatness"),
+        (tissues(50, white=1.4), "white"),
+        (tissues(50, rim=1.5), "rim"),
+        (tissues(50, noise=0.2), "noise"),
+        (np.where(tissues(50) > 0, 0.9 - 0.5 * tissues(50), 0).astype(np.float32), "sulci"),
+        (np.where(tissues(50) > 0, 0.8 + 0.1 * tissues(50), 0).astype(np.float32), "flatness"),
     ):
         compared = compare(other, 1.0, reference)
         assert compared is not None
@@ -81,25 +69,25 @@ def test_a_volume_like_the_training_volumes_is_in_distribution_and_others_are_no
 
 
 def test_figures_are_those_counted_by_hand() -> None:
-    measured = figures(slices(noise=0), 1.0)
+    measured = figures(tissues(noise=0), 1.0)
     assert list(measured) == list(SIGNS)
-    assert measured["level"] == pytest.approx(np.median(slices(noise=0)[slices(noise=0) > 0]))
+    assert measured["level"] == pytest.approx(np.median(tissues(noise=0)[tissues(noise=0) > 0]))
     assert measured["white"] == pytest.approx(0, abs=1e-3)
-    assert figures(slices(noise=0, white=1.3), 1.0)["white"] == pytest.approx(np.log(1.3), rel=0.01)
-    bright, dark = figures(1.2 * slices(noise=0), 1.0), figures(slices(noise=0), 1.0)
+    assert figures(tissues(noise=0, white=1.3), 1.0)["white"] == pytest.approx(np.log(1.3), rel=0.01)
+    bright, dark = figures(1.2 * tissues(noise=0), 1.0), figures(tissues(noise=0), 1.0)
     for name in set(SIGNS) - {"level"}:
         assert bright[name] == pytest.approx(dark[name], rel=1e-3, abs=1e-4)
 
 
 def test_mirrored_slices_have_the_same_figures() -> None:
-    once, twice = figures(slices(), 1.0), figures(slices()[:, ::-1, ::-1], 1.0)
+    once, twice = figures(tissues(), 1.0), figures(tissues()[:, ::-1, ::-1], 1.0)
     assert twice == pytest.approx(once, rel=1e-4)
 
 
 def test_edge_slices_are_not_compared() -> None:
     known = cohort()
     edge = known.slices.iloc[:3].assign(label="edge", row=range(len(known.images), len(known.images) + 3))
-    images = np.concatenate([known.images, 1 - slices(7)])
+    images = np.concatenate([known.images, 1 - tissues(7)])
     table = pd.concat([known.slices, edge], ignore_index=True)
     assert Reference.of(replace(known, images=images, slices=table)) == Reference.of(known)
 
@@ -110,16 +98,16 @@ def test_the_limit_is_above_the_farthest_volume_from_the_others() -> None:
     assert reference.limit == pytest.approx(MARGIN * reference.farthest, abs=1e-3)
     own = [compare(prepared.images[3 * n : 3 * n + 3], 1.0, reference) for n in range(6)]
     assert all(each is not None and each.distance <= reference.limit for each in own)
-    strange = replace(prepared, images=np.concatenate([slices(7, rim=0.9), prepared.images[3:]]))
+    strange = replace(prepared, images=np.concatenate([tissues(7, rim=0.9), prepared.images[3:]]))
     assert Reference.of(strange).farthest > 2 * reference.farthest
 
 
 def test_too_small_a_brain_and_one_without_contrast_are_not_compared() -> None:
     reference = Reference.of(cohort())
     small = np.zeros((2, 40, 40), dtype=np.float32)
-    small[:, 10:30, 10:30] = slices()[:2, 38:58, 38:58]
+    small[:, 10:30, 10:30] = tissues()[:2, 38:58, 38:58]
     assert compare(small, 1.0, reference) is None
-    flat = (slices() > 0).astype(np.float32)
+    flat = (tissues() > 0).astype(np.float32)
     assert compare(flat, 1.0, reference) is None
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fixtures.cohorts import FITTING, LPS, bids, brain, brats, isles, lesion, write
+from fixtures.brains import LPS, brain, lesion, write
+from fixtures.cohorts import FITTING, bids, brats, isles
 from pseudohealthy.config import Preprocessing
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.predicted_images import read_outputs

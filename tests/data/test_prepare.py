@@ -11,21 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fixtures.cohorts import (
-    FITTING,
-    LPS,
-    SELECTED,
-    bids,
-    brain,
-    brats,
-    controls,
-    isles,
-    lesion,
-    library,
-    one_slice,
-    participants,
-    write,
-)
+from fixtures.brains import LPS, brain, head, lesion, write
+from fixtures.cohorts import FITTING, SELECTED, bids, brats, controls, isles, library, one_slice, participants
 from fixtures.full_disk import full_disk
 from pseudohealthy import __version__
 from pseudohealthy.config import SPLITS
@@ -218,9 +205,8 @@ def test_all_that_cannot_be_used_is_told_at_once_and_nothing_is_written(tmp_path
 
 def test_heads_are_told_each_in_a_line_and_nothing_is_written(tmp_path: Path) -> None:
     cohort = bids(tmp_path / "cohort", 4)
-    noise = np.random.default_rng(5).rayleigh(5, brain().shape)
     for path in sorted(cohort.glob("sub-0[12]/anat/*_FLAIR.nii.gz")):
-        write(path, np.where(brain() > 0, brain(), noise).astype(np.float32))
+        write(path, head(brain(), noise=5))
     with pytest.raises(InputError) as told:
         prepare(read_cohort([cohort]), tmp_path / "out", FITTING)
     headline, *lines = str(told.value).splitlines()

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 import pytest
-from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from fixtures import brains
+from fixtures.brains import Image, Mask, brain, ellipse, reoriented
 from pseudohealthy.data.skull_detection import (
     DARKEST,
     SkullEvidence,
@@ -34,23 +34,17 @@ def volume(data: NDArray[Any], affine: NDArray[np.float64] = LPS) -> Volume:
     return Volume(np.asarray(data, dtype=np.float32), affine, None, data.shape, None)
 
 
-def ellipsoid(grow: float = 0.0) -> NDArray[np.bool_]:
+def ellipsoid(grow: float = 0.0) -> Mask:
     """A brain of 14 x 18 x 10 cm, grown by mm to each side."""
-    at = (np.indices(SHAPE) - (np.array(SHAPE)[:, None, None, None] - 1) / 2) * np.reshape(MM, (3, 1, 1, 1))
-    inside = (at / (np.reshape([70.0, 90.0, 50.0], (3, 1, 1, 1)) + grow)) ** 2
-    return np.asarray(inside.sum(axis=0) <= 1)
+    return ellipse(SHAPE, (np.array([70, 90, 50]) + grow) / MM)
 
 
-def stripped() -> NDArray[np.float32]:
-    noise = np.random.default_rng(0).normal(100, 15, SHAPE)
-    return np.where(ellipsoid(), noise.clip(5), 0).astype(np.float32)
+def stripped() -> Image:
+    return brain(0, ellipsoid(), (70, 131)).astype(np.float32)
 
 
-def head(scalp: float = 90.0) -> NDArray[np.float32]:
-    """The same brain in 6 mm of dark skull and 5 mm of scalp, on a background of 0."""
-    around = np.where(ellipsoid(11), scalp, 0)
-    around[ellipsoid(6)] = 8
-    return np.where(ellipsoid(), stripped(), around).astype(np.float32)
+def head() -> Image:
+    return brains.head(stripped(), MM)
 
 
 def test_a_head_has_a_skull_and_a_stripped_brain_has_none() -> None:
@@ -65,10 +59,9 @@ def test_a_head_has_a_skull_and_a_stripped_brain_has_none() -> None:
 
 @pytest.mark.parametrize("codes", ["RAS", "PIR", "ASL", "LPS"])
 def test_how_a_head_is_stored_makes_no_difference(codes: str) -> None:
-    turn = ornt_transform(axcodes2ornt("LPS"), axcodes2ornt(tuple(codes)))
     for data in (stripped(), head()):
-        turned = nibabel.orientations.apply_orientation(data, turn)
-        other = SkullEvidence.of(volume(turned, LPS @ inv_ornt_aff(turn, SHAPE)))
+        turned = reoriented(data, LPS, codes)
+        other = SkullEvidence.of(volume(turned.get_fdata(), turned.affine))
         ours = SkullEvidence.of(volume(data))
         assert other.skull == ours.skull
         assert other.ring == pytest.approx(ours.ring, rel=0.05)

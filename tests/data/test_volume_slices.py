@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fixtures.cohorts import FITTING, HALF, LESION_SLICES, LPS, SELECTED, brain, lesion, write
-from fixtures.patient import reoriented
+from fixtures.brains import LESION_SLICES, LPS, brain, diseased, lesion, reoriented, write
+from fixtures.cohorts import FITTING, HALF, SELECTED
 from pseudohealthy.config import SPLITS, preprocessing
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.layouts import CohortVolume, Group
@@ -23,15 +23,15 @@ from pseudohealthy.errors import InputError
 
 @pytest.fixture
 def patient(tmp_path: Path) -> CohortVolume:
-    image = write(tmp_path / "image.nii.gz", np.where(lesion() > 0, 500, brain(1)).astype(np.int16))
+    image = write(tmp_path / "image.nii.gz", diseased(1, 500))
     mask = write(tmp_path / "mask.nii.gz", lesion(4))
     return CohortVolume("01", "patient", image, mask, None, None, "here", None, tmp_path)
 
 
 def test_selected_slices_are_the_file_s_voxels_on_the_scale_of_its_ceiling(patient: CohortVolume) -> None:
     stack = VolumeSlices.of(patient, FITTING)
-    data = np.where(lesion() > 0, 500, brain(1)).T[SELECTED.start : SELECTED.stop].astype(float)
-    everything = np.where(lesion() > 0, 500, brain(1))
+    data = diseased(1, 500).T[SELECTED.start : SELECTED.stop].astype(float)
+    everything = diseased(1, 500)
     ceiling = float(np.percentile(everything[everything > 0], 99.5))
     arrays = stack.arrays()
     np.testing.assert_allclose(arrays["images"], np.minimum(data, ceiling) / ceiling, rtol=1e-6)
@@ -43,7 +43,7 @@ def test_selected_slices_are_the_file_s_voxels_on_the_scale_of_its_ceiling(patie
 def test_every_orientation_gives_the_same_slices(patient: CohortVolume, tmp_path: Path) -> None:
     expected = VolumeSlices.of(patient, FITTING).arrays()
     assert patient.image
-    image = np.where(lesion() > 0, 500, brain(1)).astype(np.int16)
+    image = diseased(1, 500)
     turned = np.diag([1.0, 1.0, 1.0, 1.0])  # RAS: the patient's left and the front come last
     sideways = replace(
         patient,
@@ -63,7 +63,7 @@ def saved_as(patient: CohortVolume, path: Path, data: NDArray[Any]) -> CohortVol
 def test_a_background_of_another_value_makes_no_difference(
     patient: CohortVolume, tmp_path: Path, background: int
 ) -> None:
-    plain = np.where(lesion() > 0, 500, brain(1)).astype(np.int16)
+    plain = diseased(1, 500)
     raised = replace(
         saved_as(patient, tmp_path / "raised.nii", plain + np.int16(background)),
         truth=write(tmp_path / "raised_truth.nii", brain(1) + np.int16(background)),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.ndimage import gaussian_filter
 
+from fixtures.brains import box, slices
 from pseudohealthy.evaluation.balance import harmonic_mean, volume_balance
 from pseudohealthy.evaluation.controls import constant
 from pseudohealthy.evaluation.healthiness import volume_healthiness
@@ -79,18 +79,15 @@ def test_one_volume_has_a_balance_and_a_cohort_without_a_lesion_none() -> None:
 
 def test_a_copy_and_a_constant_score_low_by_construction_and_the_truth_high() -> None:
     """By a judge that marks what is bright: a copy changes nothing, a constant keeps nothing."""
-    rng = np.random.default_rng(1)
-    brains = np.zeros((4, 96, 80), dtype=np.bool_)
-    brains[:, 8:88, 8:72] = True
-    folds = [gaussian_filter(rng.standard_normal(brains.shape), (0, size, size)) for size in (1, 3, 9)]
-    tissue = 0.4 + 0.08 * sum(each / each.std() for each in folds)  # folds of every size, as a brain's
-    truth = (np.clip(tissue, 0.01, 0.75) * brains).astype(np.float32)
-    masks = np.zeros(brains.shape, dtype=np.bool_)
-    masks[:, 20:40, 16:36] = True
+    healthy = slices(
+        4, box((96, 80), (8, 88), (8, 72)), 1, (1, 3, 9), 0.07
+    )  # folds of every size, as a brain's
+    truth = np.minimum(healthy, 0.75)
+    masks = box(truth.shape, (0, 4), (20, 40), (16, 36))
     images = np.where(masks, np.float32(0.9), truth)
     volumes = np.array(["a", "a", "b", "b"])
     means = {}
-    blank = constant(images, brains, volumes)
+    blank = constant(images, truth > 0, volumes)
     for name, outputs in {"copy": images, "constant": blank, "truth": truth}.items():
         table = score(outputs, SliceSet(images, masks, volumes), judged=Judged({"bright": outputs > 0.8}))
         means[name] = table["balance"].to_numpy()

@@ -2,22 +2,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from fixtures.brains import Image, ellipse, slices
 from pseudohealthy.evaluation.checkerboard import checkerboard
 
 SHAPE = (4, 104, 80)
 VOLUMES = np.array(["b", "a", "b", "a"])
 
 
-def heads() -> NDArray[np.float32]:
-    """Textured ellipses on black."""
-    rows, columns = np.ogrid[: SHAPE[1], : SHAPE[2]]
-    brain = ((rows - 52) / 46) ** 2 + ((columns - 40) / 35) ** 2 < 1
-    noise = np.random.default_rng(0).standard_normal(SHAPE)
-    texture = 0.5 + sum(0.1 * s * gaussian_filter(noise, (0, s, s)) for s in (0.7, 2, 5))
-    return (np.clip(texture, 0.05, 1) * brain).astype(np.float32)
+def heads() -> Image:
+    return slices(SHAPE[0], ellipse(SHAPE[1:], (46, 35)), widths=(0.7, 2, 5))
 
 
 def test_a_copy_is_1() -> None:

@@ -5,29 +5,21 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 from skimage.restoration import inpaint_biharmonic
 
+from fixtures.brains import Image, Mask, box, ellipse, slices, texture
 from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation import controls
 from pseudohealthy.evaluation.segmentation import dice
 
 Array = NDArray[Any]
-Mask = NDArray[np.bool_]
 
 
-def texture(shape: tuple[int, ...], seed: int = 0) -> Array:
-    noise = np.random.default_rng(seed).standard_normal(shape)
-    return np.clip(0.5 + 0.4 * gaussian_filter(noise, (0, 2, 2)), 0.01, 1).astype(np.float32)
-
-
-def heads(slices: int = 3) -> tuple[Array, Mask, Mask]:
+def heads(count: int = 3) -> tuple[Image, Mask, Mask]:
     """Textured boxes whose middle column, 12, is not that of the field, 16; a lesion in all but the last."""
-    brains = np.zeros((slices, 24, 33), dtype=np.bool_)
-    brains[:, 2:22, 4:21] = True
-    masks = np.zeros_like(brains)
-    masks[:-1, 8:12, 5:9] = True
-    return texture(brains.shape) * brains, masks, brains
+    images = slices(count, box((24, 33), (2, 22), (4, 21)), widths=(2,))
+    masks = box(images.shape, (0, count - 1), (8, 12), (5, 9))
+    return images, masks, images > 0
 
 
 def volumes_of(stack: Array) -> Array:
@@ -93,7 +85,7 @@ def test_the_mirror_stands_in_the_middle_of_the_brain_not_of_the_image() -> None
 
 
 def test_the_mirror_is_the_volumes_not_the_slices() -> None:
-    images, masks, brains = heads(slices=3)
+    images, masks, brains = heads(3)
     brains[0, :, 4:6] = False
     found = controls.mirror(images, masks, brains, volumes_of(images))
     assert np.array_equal(found[0, 8:12, 6:9], images[0, 8:12, 16:19][:, ::-1])
@@ -130,9 +122,8 @@ def test_fill_continues_a_slope_and_does_not_see_what_it_covers() -> None:
 
 
 def test_fill_is_the_biharmonic_one_in_double_precision_whatever_the_image() -> None:
-    images = texture((1, 90, 90))
-    rows, columns = np.ogrid[:90, :90]
-    masks = ((rows - 45) ** 2 + (columns - 45) ** 2 < 35**2)[None]
+    images = texture((1, 90, 90), widths=(2,)).astype(np.float32)
+    masks = ellipse((90, 90), (35, 35))[None]
     found = controls.fill(images, masks)
     expected = np.clip(inpaint_biharmonic(images[0].astype(np.float64), masks[0]), 0, 1)
     assert found.dtype == np.float32

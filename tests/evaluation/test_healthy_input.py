@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fixtures.brains import box, slices
 from pseudohealthy.evaluation.healthy_input import healthy_in
 from pseudohealthy.evaluation.ms_ssim import ms_ssim
 from pseudohealthy.evaluation.slice_set import SliceSet
@@ -10,17 +11,15 @@ from pseudohealthy.evaluation.slice_set import SliceSet
 VOLUMES = np.array(["b", "a", "b"])
 
 
-def slices() -> SliceSet:
+def slice_set() -> SliceSet:
     """Noise in a box of 20 x 30 pixels, in float16 to see that sums are not."""
-    brains = np.zeros((3, 64, 48), dtype=np.bool_)
-    brains[:, 10:30, 10:40] = True
-    brains[2, 20:30] = False
-    images = np.random.default_rng(0).uniform(0.2, 0.7, brains.shape).astype(np.float16) * brains
-    return SliceSet(images, np.zeros_like(brains), VOLUMES)
+    images = slices(3, box((64, 48), (10, 30), (10, 40)), widths=(0,), contrast=0.15).astype(np.float16)
+    images[2, 20:30] = 0
+    return SliceSet(images, np.zeros(images.shape, dtype=np.bool_), VOLUMES)
 
 
 def test_by_hand() -> None:
-    healthy = slices()
+    healthy = slice_set()
     images, brains = healthy.images, healthy.brains
     outputs = images.astype(np.float64)
     outputs[0] += 0.1 * brains[0]
@@ -38,7 +37,7 @@ def test_by_hand() -> None:
 
 
 def test_a_copy_is_perfect_and_what_is_not_given_has_no_column() -> None:
-    healthy = slices()
+    healthy = slice_set()
     table = healthy_in(healthy.images, healthy)
     assert list(table.columns) == ["healthy_in.mae", "healthy_in.ms_ssim"]
     assert table["healthy_in.mae"].tolist() == [0.0, 0.0]
@@ -46,6 +45,6 @@ def test_a_copy_is_perfect_and_what_is_not_given_has_no_column() -> None:
 
 
 def test_without_a_brain_there_is_no_error_to_speak_of() -> None:
-    healthy = slices()
+    healthy = slice_set()
     healthy.images[1] = 0
     assert healthy_in(healthy.images, healthy)["healthy_in.mae"].isna().tolist() == [False, True]

@@ -5,6 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from fixtures.brains import Image, Mask, ellipse, slices, texture
 from pseudohealthy.evaluation.identity import (
     identity,
     identity_normalised,
@@ -13,28 +14,19 @@ from pseudohealthy.evaluation.identity import (
 from pseudohealthy.evaluation.ms_ssim import masked_ms_ssim, ms_ssim
 
 Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 
-def texture(shape: tuple[int, ...], seed: int = 0) -> Array:
-    noise = np.random.default_rng(seed).standard_normal(shape)
-    blurred = [gaussian_filter(noise, (0, s, s)) * s for s in (1, 4)]
-    found: Array = np.clip(0.5 + 0.15 * np.sum(blurred, axis=0), 0, 1)
-    return found
+def heads(count: int = 4) -> tuple[Image, Array, Mask]:
+    """Textured round heads on black, what a method with an even error makes of them, and the brains."""
+    images = slices(count, ellipse((208, 160), (75, 75)))
+    brains = images > 0
+    error = 0.1 * np.random.default_rng(1).standard_normal(brains.shape)
+    return images, np.clip(images + error, 0, 1) * brains, brains
 
 
 def disc(shape: tuple[int, ...], radius: float) -> Mask:
-    rows, columns = np.ogrid[: shape[1], : shape[2]]
-    middle = (rows - shape[1] / 2) ** 2 + (columns - shape[2] / 2) ** 2 < radius**2
-    return np.broadcast_to(middle, shape)
-
-
-def heads(slices: int = 4) -> tuple[Array, Array, Mask]:
-    """Textured round heads on black, what a method with an even error makes of them, and the brains."""
-    brains = disc((slices, 208, 160), 75)
-    images = texture(brains.shape) * brains
-    error = 0.1 * np.random.default_rng(1).standard_normal(brains.shape)
-    return images, np.clip(images + error, 0, 1) * brains, brains
+    """A lesion of this radius in the middle of every slice."""
+    return np.broadcast_to(ellipse(shape[1:], 2 * [radius]), shape)
 
 
 def test_a_copy_is_1_in_every_form() -> None:
@@ -68,7 +60,7 @@ def test_with_the_same_error_everywhere_only_the_papers_form_rises_with_the_lesi
     images = texture((6, 208, 176))
     error = 0.1 * np.random.default_rng(1).standard_normal(images.shape)
     outputs = np.clip(images + error, 0, 1)
-    lesions = [disc(images.shape, radius) for radius in (0, 15, 30, 45, 60)]
+    lesions = [disc(images.shape, radius) for radius in (0.5, 15, 30, 45, 60)]  # first none
     paper = [identity(outputs, images, lesion).mean() for lesion in lesions]
     brains = np.ones_like(lesions[0])
     normalised = [identity_normalised(outputs, images, lesion, brains).mean() for lesion in lesions]
@@ -79,7 +71,7 @@ def test_with_the_same_error_everywhere_only_the_papers_form_rises_with_the_lesi
 
 def test_on_a_black_background_the_normalised_form_keeps_still_as_the_lesion_grows() -> None:
     images, outputs, brains = heads()
-    lesions = [disc(images.shape, radius) for radius in (0, 15, 30)]
+    lesions = [disc(images.shape, radius) for radius in (0.5, 15, 30)]
     paper = [identity(outputs, images, lesion).mean() for lesion in lesions]
     normalised = [identity_normalised(outputs, images, lesion, brains).mean() for lesion in lesions]
     assert np.ptp(paper) > 0.02
@@ -134,7 +126,7 @@ def test_slices_that_are_equal_to_the_bit_do_not_hide_one_that_is_not() -> None:
 
 
 def test_a_slice_whose_brain_is_all_lesion_is_left_out() -> None:
-    images, outputs, brains = heads(slices=2)
+    images, outputs, brains = heads(2)
     lesions = np.stack([disc(images.shape, 20)[0], brains[1]])
     found = volume_identity(outputs, images, lesions, brains)
     alone = volume_identity(outputs[:1], images[:1], lesions[:1], brains[:1])

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from fixtures import brains
+from fixtures.brains import Image, Mask, slices
 from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.insertion import (
     insert,
@@ -20,23 +22,20 @@ from pseudohealthy.evaluation.insertion import (
 from pseudohealthy.evaluation.slice_set import SliceSet
 
 Array = NDArray[Any]
-Mask = NDArray[np.bool_]
 
 H, W = 60, 57
 
 
 def box(top: int, bottom: int, left: int, right: int) -> Mask:
     """(H, W): rows top to bottom and columns left to right, the last ones included."""
-    mask = np.zeros((H, W), dtype=np.bool_)
-    mask[top : bottom + 1, left : right + 1] = True
-    return mask
+    return brains.box((H, W), (top, bottom + 1), (left, right + 1))
 
 
 BRAIN = box(10, 49, 10, 39)
 LESION = box(20, 27, 14, 21)  # 8 x 8, well inside
 
 
-def slices(
+def slice_set(
     images: Array, masks: Array, subjects: Sequence[str], heights: Sequence[float], spacing: float = 1.0
 ) -> SliceSet:
     """Slices whose brain is where the images are not black."""
@@ -47,7 +46,7 @@ def slices(
 def one(image: Array, mask: Mask | None = None, *, subject: str = "r", height: float = 0.5) -> SliceSet:
     """A single slice."""
     lesion = np.zeros(image.shape, dtype=np.bool_) if mask is None else mask
-    return slices(image.astype(np.float64)[None], lesion[None], [subject], [height])
+    return slice_set(image.astype(np.float64)[None], lesion[None], [subject], [height])
 
 
 def many(count: int, seed: int = 0, spread: float = 0.1) -> SliceSet:
@@ -55,18 +54,17 @@ def many(count: int, seed: int = 0, spread: float = 0.1) -> SliceSet:
     rng = np.random.default_rng(seed)
     masks = np.stack([np.roll(LESION, shift, (0, 1)) for shift in rng.integers(0, 9, (count, 2)).tolist()])
     subjects = [f"sub-{number % 4}" for number in range(count)]
-    return slices(images_of(count), masks, subjects, (spread * rng.random(count)).tolist())
+    return slice_set(images_of(count), masks, subjects, (spread * rng.random(count)).tolist())
 
 
 def recipients(heights: Sequence[float], images: Array | None = None) -> SliceSet:
     """Healthy slices of another subject."""
     images = images_of(len(heights)) if images is None else images
-    return slices(images, np.zeros(images.shape, dtype=np.bool_), ["r"] * len(heights), heights)
+    return slice_set(images, np.zeros(images.shape, dtype=np.bool_), ["r"] * len(heights), heights)
 
 
-def images_of(count: int, seed: int = 0) -> Array:
-    noise = np.random.default_rng(seed).uniform(0.2, 0.4, (count, H, W))
-    return (noise * BRAIN).astype(np.float32)
+def images_of(count: int, seed: int = 0) -> Image:
+    return slices(count, BRAIN, seed, widths=(0,))
 
 
 def plan(
@@ -184,7 +182,7 @@ def test_of_donors_all_equally_near_every_one_may_be_drawn() -> None:
     """As of a cohort of one slice a patient, where the first 10 would give all lesions."""
     count = 40
     subjects, masks = [f"d{d}" for d in range(count)], np.repeat(LESION[None], count, 0)
-    donors = slices(images_of(count), masks, subjects, [0.0] * count)
+    donors = slice_set(images_of(count), masks, subjects, [0.0] * count)
     found = plan_insertions(donors, recipients([0.0] * 60), seed=0)
     assert len(found) == 60
     assert found["donor"].nunique() > 20

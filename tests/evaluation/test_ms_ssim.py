@@ -14,28 +14,22 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
+from fixtures.brains import ellipse, texture
 from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.ms_ssim import masked_ms_ssim, ms_ssim, ssim_map
 
 Array = NDArray[np.float64]
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+WIDTHS = (1, 4, 12)  # of fine and of coarse structure
 C1, C2 = 0.01**2, 0.03**2
-
-
-def texture(shape: tuple[int, ...], seed: int = 0) -> Array:
-    """Noise with both fine and coarse structure, in [0, 1]."""
-    noise = np.random.default_rng(seed).standard_normal(shape)
-    blurred = [gaussian_filter(noise, (0, s, s)) * s for s in (1, 4, 12)]
-    found: Array = np.clip(0.5 + 0.15 * np.sum(blurred, axis=0), 0, 1)
-    return found
 
 
 def pair(height: int, width: int) -> tuple[Array, Array]:
     """Four images; beside each: noisier, blurred, darker, another image."""
-    a = texture((4, height, width))
+    a = texture((4, height, width), widths=WIDTHS)
     noisy = np.clip(a[0] + 0.1 * np.random.default_rng(1).standard_normal(a[0].shape), 0, 1)
-    return a, np.stack([noisy, gaussian_filter(a[1], 2), 0.7 * a[2], texture(a[:1].shape, seed=2)[0]])
+    return a, np.stack([noisy, gaussian_filter(a[1], 2), 0.7 * a[2], texture(a[:1].shape, 2, WIDTHS)[0]])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -152,10 +146,7 @@ def test_shapes_and_windows_that_cannot_be_used() -> None:
 
 
 def kept_disc(height: int, width: int) -> NDArray[np.bool_]:
-    rows, columns = np.ogrid[:height, :width]
-    return (rows - height / 2) ** 2 / (height / 2.2) ** 2 + (columns - width / 2) ** 2 / (
-        width / 2.2
-    ) ** 2 < 1
+    return ellipse((height, width), (height / 2.2, width / 2.2))
 
 
 def masked_by_loops(a: Array, b: Array, included: Array) -> float:

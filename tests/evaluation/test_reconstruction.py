@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fixtures.brains import ellipse
 from pseudohealthy.evaluation.reconstruction import cycle, mask_control, moved, quantised
 
 Array = NDArray[Any]
@@ -117,8 +118,7 @@ def test_moved_is_mirrored_about_the_middle_of_the_volumes_brain() -> None:
 
 def test_moved_stays_in_the_brain_and_keeps_its_area() -> None:
     rng = np.random.default_rng(0)
-    rows, columns = np.ogrid[:40, :40]
-    brains = np.stack([(rows - 20) ** 2 / 300 + (columns - c) ** 2 / 200 < 1 for c in (18, 20)])
+    brains = np.stack([ellipse((40, 40), (17.3, 14.1), centre=(20, column)) for column in (18, 20)])
     brains[0, 8:20, 22:] = False  # a brain that is far from symmetric
     masks = np.zeros_like(brains)
     masks[:, 10:18, 8:16] = rng.random((2, 8, 8)) < 0.8

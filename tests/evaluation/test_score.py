@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.ndimage import gaussian_filter
 
+from fixtures.brains import box, slices
 from pseudohealthy.catalogue.measures import MEASURES
 from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.evaluation.score import Judged, score, strict, summarise, write_scores
@@ -21,6 +21,7 @@ from pseudohealthy.evaluation.statistics import interval
 VOLUMES = np.array(["sub-2", "sub-1", "sub-2", "sub-3", "sub-1", "sub-2"])
 JUDGES = ("f_pre", "wide", "last")
 OF_ROWS = {key: measure.code for key, measure in MEASURES.items() if measure.code}
+BRAIN = box((48, 40), (4, 44), (4, 36))
 INTERVAL = {"mean", "std", "low", "high"}
 HEALTHINESS = INTERVAL | {"pooled", "rel", "panel_mean", "panel_worst", "members", "held_out"}
 
@@ -41,22 +42,19 @@ class Cohort:
 def cohort() -> Cohort:
     """Six slices of three volumes with a bright lesion, of which a method leaves some, and three judges."""
     rng = np.random.default_rng(0)
-    brains = np.zeros((6, 48, 40), dtype=np.bool_)
-    brains[:, 4:44, 4:36] = True
-    truth = np.clip(0.4 + 0.2 * gaussian_filter(rng.standard_normal(brains.shape), (0, 1, 1)), 0.05, 1)
-    masks = np.zeros(brains.shape, dtype=np.uint8)
+    truth = slices(6, BRAIN, widths=(1,))
+    masks = np.zeros(truth.shape, dtype=np.uint8)
     for z in range(6):
         masks[z, 10 : 14 + 2 * z, 10:20] = 1
-    truth = (truth * brains).astype(np.float32)
     images = np.clip(truth + 0.3 * masks, 0, 1).astype(np.float32)
-    outputs = np.clip(truth + 0.05 * masks + 0.01 * brains, 0, 1).astype(np.float32)
+    outputs = np.clip(truth + 0.05 * masks + 0.01 * BRAIN, 0, 1).astype(np.float32)
     judged, judged_inputs = (
         {name: (masks > 0) & (rng.random(masks.shape) < share) for name in JUDGES} for share in (0.1, 0.9)
     )
     places = np.array([7, 3, 8, 3, 4, 9])
-    slices = SliceSet(images, masks, VOLUMES, z=places, truth=truth, spacing=(1.0, 0.9))
+    case = SliceSet(images, masks, VOLUMES, z=places, truth=truth, spacing=(1.0, 0.9))
     found = masks * (rng.random(masks.shape) < 0.8)
-    return Cohort(outputs, slices, Judged(judged, judged_inputs, "last"), found)
+    return Cohort(outputs, case, Judged(judged, judged_inputs, "last"), found)
 
 
 def flat() -> Cohort:
@@ -66,8 +64,7 @@ def flat() -> Cohort:
     everywhere. The segmentor marks the upper half of what is in `a`, beside nothing; in `b` the first lesion,
     and four pixels apart from any.
     """
-    brains = np.zeros((4, 48, 40), dtype=np.bool_)
-    brains[:, 4:44, 4:36] = True
+    brains = np.repeat(BRAIN[None], 4, axis=0)
     masks = np.zeros_like(brains)
     masks[:3, 10:16, 10:20] = True
     masks[3, 10:13, 10:20] = masks[3, 30:33, 10:20] = True
@@ -78,8 +75,8 @@ def flat() -> Cohort:
     outputs[1] += 0.05 * brains[1]
     found = np.zeros_like(brains)
     found[:3, 10:13, 10:20] = found[3, 10:13, 10:20] = found[3, 20:22, 30:32] = True
-    slices = SliceSet(images, masks, np.array(["a", "a", "a", "b"]), z=np.array([1, 2, 3, 8]), truth=truth)
-    return Cohort(outputs, slices, Judged(), found)
+    case = SliceSet(images, masks, np.array(["a", "a", "a", "b"]), z=np.array([1, 2, 3, 8]), truth=truth)
+    return Cohort(outputs, case, Judged(), found)
 
 
 def test_every_measure_by_hand() -> None:

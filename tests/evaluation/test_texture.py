@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from fixtures.brains import box, ellipse, slices
 from pseudohealthy.evaluation import controls
 from pseudohealthy.evaluation.texture import texture, texture_over_slices, volume_texture
 
@@ -17,15 +18,11 @@ SHAPE = (72, 61)
 ENDS = (5, 50)  # columns of the brain's box: its middle is not the field's
 
 
-def heads(slices: int = 3, seed: int = 0) -> tuple[Array, Array, Array, Array]:
+def heads(count: int = 3) -> tuple[Array, Array, Array, Array]:
     """Noisy slices of one volume, a lesion on one side whose twin is healthy, brains, and labels."""
-    brains = np.zeros((slices, *SHAPE), dtype=np.bool_)
-    brains[:, 4:68, ENDS[0] : ENDS[1] + 1] = True
-    masks = np.zeros_like(brains)
-    masks[:, 12:40, 7:26] = True
-    noise = np.random.default_rng(seed).standard_normal(brains.shape)
-    images = np.clip(0.5 + 0.15 * gaussian_filter(noise, (0, 1, 1)), 0.01, 1) * brains
-    return images, masks, brains, np.array(["a"] * slices)
+    images = slices(count, box(SHAPE, (4, 68), (ENDS[0], ENDS[1] + 1)), widths=(1,)).astype(np.float64)
+    masks = np.repeat(box(SHAPE, (12, 40), (7, 26))[None], count, axis=0)
+    return images, masks, images > 0, np.array(["a"] * count)
 
 
 def by_loops(output: Array, mask: Array, brain: Array, ends: int) -> float:
@@ -55,9 +52,7 @@ def test_by_loops_over_pixels() -> None:
     """A lesion over the middle: its twin is what of the mirrored place is free of lesion, and brain."""
     images, masks, brains, volumes = heads()
     masks[1, 20:60, 7:34] = True  # over the middle column, 27.5
-    masks[2] = False
-    rows, columns = np.indices(SHAPE)
-    masks[2] = (rows - 35) ** 2 + (columns - 17) ** 2 <= 10**2
+    masks[2] = ellipse(SHAPE, (10, 10), centre=(35, 17))
     brains[2, 40:, 40:] = False  # not at the box' end: rows above keep it
     found = texture(images, masks, brains, volumes)
     expected = [by_loops(*each, sum(ENDS)) for each in zip(images, masks, brains, strict=True)]

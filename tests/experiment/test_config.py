@@ -11,7 +11,7 @@ import yaml
 from safetensors.numpy import load_file
 
 from fixtures.experiments import JUDGES, experiment
-from fixtures.tiny_settings import TINY
+from fixtures.models import TINY
 from pseudohealthy.catalogue.methods import METHODS
 from pseudohealthy.config import MethodName, settings
 from pseudohealthy.data.prepared import Prepared

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fixtures.tiny_settings import tiny
+from fixtures.models import tiny
 from pseudohealthy.catalogue.methods import METHODS
 from pseudohealthy.config import MethodName, PresetName, settings
 from pseudohealthy.data.prepared import Prepared

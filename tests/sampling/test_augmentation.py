@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import ndimage
 
+from fixtures.brains import ellipse
 from pseudohealthy.sampling import augmentation
 from pseudohealthy.sampling.augmentation import Deform, FlipGamma
 
@@ -43,10 +44,9 @@ def test_gamma_bends_images_both_ways_and_never_masks() -> None:
 
 def blob(count: int) -> torch.Tensor:
     """A bright ellipse `(N, 1, 104, 80)`, off the middle, on grey tissue with black around it."""
-    y, x = torch.meshgrid(torch.arange(104.0), torch.arange(80.0), indexing="ij")
-    brain = ((y - 52) / 40) ** 2 + ((x - 40) / 28) ** 2 < 1
-    lesion = ((y - 40) / 12) ** 2 + ((x - 50) / 7) ** 2 < 1
-    return (0.4 * brain + 0.6 * lesion).expand(count, 1, 104, 80).clone()
+    shape = (104, 80)
+    image = 0.4 * ellipse(shape, (40, 28)) + 0.6 * ellipse(shape, (12, 7), centre=(40, 50))
+    return torch.from_numpy(image).float().expand(count, 1, *shape).clone()
 
 
 def test_deformed_image_and_mask_stay_together() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from fixtures.tiny_settings import tiny
+from fixtures.models import tiny
 from pseudohealthy.config import MethodName, Training
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError

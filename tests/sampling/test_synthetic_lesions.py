@@ -6,25 +6,23 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from fixtures import brains
+from fixtures.brains import Image, Mask, slices
 from pseudohealthy.config import settings
 from pseudohealthy.errors import InputError
 from pseudohealthy.sampling.synthetic_lesions import add_synthetic_lesion
 
-ROWS, COLUMNS = 64, 48
+SHAPE = (64, 48)
 
 
-def healthy() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def healthy() -> Image:
     """Tissue of 0.4 with grain, black around it."""
-    rng = np.random.default_rng(0)
-    image = np.zeros((ROWS, COLUMNS), np.float32)
-    image[8:56, 6:42] = 0.4 + 0.02 * rng.standard_normal((48, 36))
+    image: Image = 0.8 * slices(1, brains.box(SHAPE, (8, 56), (6, 42)), widths=(0,), contrast=0.025)[0]
     return image
 
 
-def box(top: int = 20, left: int = 12) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    shape = np.zeros((ROWS, COLUMNS), bool)
-    shape[top : top + 14, left : left + 12] = True
-    return shape
+def box(top: int = 20, left: int = 12) -> Mask:
+    return brains.box(SHAPE, (top, top + 14), (left, left + 12))
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -52,7 +50,7 @@ def test_the_grain_of_the_scan_stays() -> None:
     image, _ = add_synthetic_lesion(healthy(), box(), np.random.default_rng(1))
     inside = ndimage.binary_erosion(box(), iterations=2)
 
-    def grain(x: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> float:
+    def grain(x: Image) -> float:
         return float((x - ndimage.gaussian_filter(x, 1.0))[inside].std())
 
     assert grain(image) > 0.7 * grain(healthy())

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fixtures.cohorts import bids, lesion
+from fixtures.brains import lesion
+from fixtures.cohorts import bids
 from fixtures.drawn_cohort import AREA, drawn
-from fixtures.models import saved
-from fixtures.rule_models import bright, copied, judge, ruled
+from fixtures.models import bright, copied, judge, ruled, saved
 from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.synthesis.model import Model
 from scripts.score_external_volumes import pathological, scored

@@ -7,9 +7,8 @@ from pathlib import Path
 import nibabel as nib
 import pytest
 
-from fixtures.cohorts import LPS
+from fixtures.brains import LPS, patient, reoriented
 from fixtures.models import saved
-from fixtures.patient import patient, reoriented
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.result import Synthesis
 from pseudohealthy.synthesis.synthesize import synthesize

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
+from fixtures.brains import Image, ellipse, slices
 from fixtures.models import saved
 from pseudohealthy.errors import InputError
 from pseudohealthy.networks.midline import mirrored
@@ -40,13 +40,11 @@ def installed(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if name in packages else None)
 
 
-def head(slices: int, height: int, width: int) -> NDArray[np.float32]:
-    """Round heads of soft noise on black, with a bright spot each."""
-    rows, columns = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    noise = np.random.default_rng(0).normal(0.4, 0.05, (slices, height, width))
-    noise[:, height // 3 : height // 2, width // 3 : width // 2] += 0.4
-    inside = rows**2 + columns**2 < 0.8
-    return np.where(inside, np.clip(noise, 0, 1), 0).astype(np.float32)
+def heads(count: int, height: int, width: int) -> Image:
+    """Round heads of noise on black, with a bright spot each."""
+    images = slices(count, ellipse((height, width), (0.45 * height, 0.45 * width)), widths=(0,))
+    images[:, height // 3 : height // 2, width // 3 : width // 2] += 0.3
+    return images
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -55,8 +53,8 @@ def test_a_tiny_model_gives_the_same(name: Name, mirrored: bool, tmp_path: Path)
     saved(tmp_path, mirrored=mirrored)
     plain, other = Model.load(tmp_path, "cpu"), Model.load(tmp_path, "auto", name)
     precision = other.describe_backend(1)["precision"]
-    for slices in (1, 5):  # any number of them
-        x = head(slices, 64, 48)
+    for count in (1, 5):  # any number of them
+        x = heads(count, 64, 48)
         for letter, ours, theirs in (
             ("G", other.synthesize(x), plain.synthesize(x)),
             ("S", other.segment(x), plain.segment(x)),
@@ -77,7 +75,7 @@ class Mirror(torch.nn.Module):
 @pytest.mark.parametrize("name", CONVERTED)
 def test_a_brain_is_mirrored_about_the_same_column(name: Name) -> None:
     """Whatever digits a backend computes with: bf16 cannot count the pixels of a brain."""
-    x = head(3, 208, 160)[:, None]
+    x = heads(3, 208, 160)[:, None]
     for shift, each in enumerate(x):
         each[:] = np.roll(each, 7 * shift, axis=2)
         each[..., :10] = 0
@@ -88,7 +86,7 @@ def test_a_brain_is_mirrored_about_the_same_column(name: Name) -> None:
 @pytest.mark.parametrize("name", CONVERTED)
 def test_the_embedded_model_gives_the_same(name: Name) -> None:
     plain, other = Model.load(bundled_weights(), "cpu"), Model.load(bundled_weights(), "cpu", name)
-    x = head(3, 208, 160)
+    x = heads(3, 208, 160)
     precision = other.describe_backend(3)["precision"]
     for letter, ours, theirs in (
         ("G", other.synthesize(x), plain.synthesize(x)),
@@ -101,7 +99,7 @@ def test_the_embedded_model_gives_the_same(name: Name) -> None:
 @pytest.mark.parametrize("name", CONVERTED)
 def test_a_network_of_image_and_mask_gives_the_same_in_tiles(name: Name, tmp_path: Path) -> None:
     saved(tmp_path, "inpainter")
-    x = head(2, 96, 72)
+    x = heads(2, 96, 72)
     m = (x > 0.7).astype(np.float32)
     ours, theirs = (Model.load(tmp_path, "cpu", each).inpaint(x, m) for each in (name, "torch"))
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=WITHIN[describe(name)["precision"]]["S"])
@@ -112,7 +110,7 @@ def test_a_network_of_image_and_mask_gives_the_same_in_tiles(name: Name, tmp_pat
 )
 def test_half_precision_stays_within_what_is_said_of_it() -> None:
     model = Model.load(bundled_weights(), "cpu")
-    x = head(1, 208, 160)
+    x = heads(1, 208, 160)
     for letter, theirs in (("G", model.synthesize(x)), ("S", model.segment(x))):
         run = backends._openvino(model.networks[letter], (208, 160), 1, "bf16")
         np.testing.assert_allclose(run(x[:, None])[:, 0], theirs, rtol=0, atol=WITHIN["bf16"][letter])

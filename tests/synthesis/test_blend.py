@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from fixtures.cohorts import LPS, lesion, write
-from fixtures.patient import flair, patient, reoriented
+from fixtures.brains import LPS, flair, lesion, patient, reoriented, write
 from pseudohealthy.data.volume import volume_from_array
 from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis.blend import DILATION_MM, EDGE_MM, REACH_MM, blended, soft_mask

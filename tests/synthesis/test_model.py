@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fixtures.cohorts import FITTING
-from fixtures.models import saved
-from fixtures.tiny_settings import tiny
+from fixtures.models import saved, tiny
 from pseudohealthy.catalogue.methods import Ability
 from pseudohealthy.config import MethodName
 from pseudohealthy.data.prepared import Prepared

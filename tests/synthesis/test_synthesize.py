@@ -17,9 +17,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fixtures.cohorts import LPS, SHAPE, brain, write
+from fixtures.brains import LPS, box, brain, ellipse, flair, fractional, head, patient, reoriented, write
 from fixtures.models import saved
-from fixtures.patient import flair, patient, reoriented
 from pseudohealthy import __version__
 from pseudohealthy.data.out_of_distribution import SIGNS
 from pseudohealthy.data.slice_selection import LEAST_AREA
@@ -35,11 +34,8 @@ TILTED = np.array([[-0.98, 0.1, 0.0], [-0.1, -0.97, -0.2], [0.0, -0.2, 0.96]])
 
 def fine(path: Path) -> Path:
     """A brain of 0.45 mm in plane, 5 mm thick slices: 110 x 150 x 7 voxels."""
-    shape = (110, 150, 7)
-    at = np.indices(shape) - np.array([54.5, 74.5, 3.0])[:, None, None, None]
-    inside = ((at / np.array([45.0, 60.0, 4.0])[:, None, None, None]) ** 2).sum(axis=0) <= 1
-    data = np.where(inside, np.random.default_rng(2).normal(400, 90, shape).clip(1), 0)
-    return write(path, data.astype(np.float32), np.diag([-0.45, -0.45, 5.0, 1.0]))
+    data = brain(2, ellipse((110, 150, 7), (45, 60, 4)), (200, 600))
+    return write(path, fractional(data), np.diag([-0.45, -0.45, 5.0, 1.0]))
 
 
 def processed(data: NDArray[Any]) -> NDArray[np.bool_]:
@@ -142,9 +138,7 @@ def test_the_lesions_volume_is_counted_in_millilitres(tmp_path: Path, copying: M
 
 
 def test_a_brain_larger_than_the_slice_shape_is_covered(tmp_path: Path, copying: Model, fresh: Model) -> None:
-    rng = np.random.default_rng(3)
-    data = np.zeros((120, 140, 3), dtype=np.float32)
-    data[5:115, 4:136] = rng.uniform(50, 200, (110, 132, 3))
+    data = brain(3, box((120, 140, 3), (5, 115), (4, 136)), (50, 200)).astype(np.float32)
     path = write(tmp_path / "large.nii.gz", data)
     result = synthesize(path, copying)
     assert result.slices["input"].shape == (3, 144, 112)  # grown from 64 x 48 by sixteens
@@ -257,9 +251,8 @@ def test_a_fine_volume_of_512_x_512_whose_brain_is_larger_than_the_slice_shape(
     tmp_path: Path, copying: Model, fresh: Model
 ) -> None:
     """0.45 x 0.45 x 5 mm, a brain of 14 x 17 cm for slices of 64 x 48 mm: resampled, and in tiles."""
-    at = np.indices((512, 512, 3)) - np.array([250.0, 262.0, 1.0])[:, None, None, None]
-    inside = ((at / np.array([155.0, 190.0, 3.0])[:, None, None, None]) ** 2).sum(axis=0) <= 1
-    data = np.where(inside, np.random.default_rng(4).integers(200, 900, inside.shape), 0).astype(np.int16)
+    inside = ellipse((512, 512, 3), (155, 190, 3), centre=(250, 262, 1))
+    data = brain(4, inside, (200, 900))
     path = write(tmp_path / "fine.nii.gz", data, np.diag([-0.45, -0.45, 5.0, 1.0]))
     same, changed = synthesize(path, copying), synthesize(path, fresh)
     np.testing.assert_allclose(same.healthy, data, rtol=1e-5)
@@ -359,9 +352,8 @@ def test_images_far_smaller_than_the_slice_shape_give_numbers(
 
 
 def in_a_head() -> NDArray[np.float32]:
-    """The patient's brain, with fat all around it and noise beyond."""
-    noise = np.random.default_rng(5).rayleigh(5, SHAPE)
-    return np.where(brain() > 0, patient(), noise + 200 * (np.indices(SHAPE)[0] > 40)).astype(np.float32)
+    """The patient's brain in skull and scalp, with noise beyond."""
+    return head(np.where(brain() > 0, patient(), 0), noise=5)
 
 
 def test_only_what_lies_in_the_brains_mask_is_seen_and_changed(tmp_path: Path, fresh: Model) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fixtures.cohorts import LPS, brain, lesion, write
+from fixtures.brains import LPS, brain, lesion, write
 from pseudohealthy.data.volume import read_volume, volume_from_array
 from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis.user_mask import on_grid

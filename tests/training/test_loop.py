@@ -21,8 +21,8 @@ import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
+from fixtures.models import tiny
 from fixtures.runs import same, stop_at, weights
-from fixtures.tiny_settings import tiny
 from pseudohealthy.config import MethodName, PresetName, Settings
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError, PseudohealthyError

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
+from fixtures.models import tiny
 from fixtures.runs import InterruptedRunError, same, stop_at, weights
-from fixtures.tiny_settings import tiny
 from pseudohealthy.config import Settings
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError, PseudohealthyError
