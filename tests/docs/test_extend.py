@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fixtures.cohorts import brain, lesion, write
+from fixtures.brains import brain, lesion, write
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/howto/extend.md"
