@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pseudohealthy import __version__
-from pseudohealthy.cli.options import BackendOption, DeviceOption
+from pseudohealthy.cli.options import BackendOption, DeviceOption, KeepHeaderTextOption
 from pseudohealthy.cli.program import bids_main
 from pseudohealthy.errors import RESEARCH_USE, InputError, printable
 
@@ -113,6 +113,7 @@ def run(
         str | None,
         typer.Option(metavar="ADDRESS", help="Send subjects to a running Dask scheduler (extra `cluster`)."),
     ] = None,
+    keep_header_text: KeepHeaderTextOption = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do finished images again.")] = False,
     version: Annotated[  # noqa: ARG001  (its callback ends the program)
         bool,
@@ -146,6 +147,7 @@ def run(
         backend=backend,
         blend=blend,
         overwrite=overwrite,
+        keep_header_text=keep_header_text,
         brain_masks=brain_masks,
         lesion_masks=lesion_masks,
     ).checked()

@@ -14,7 +14,9 @@ from pseudohealthy.cli.options import (
     BackendOption,
     DeviceOption,
     Folder,
+    KeepHeaderTextOption,
     MethodOption,
+    OverwriteOption,
     Preset,
     PresetOption,
     SetOption,
@@ -103,7 +105,7 @@ def prepare(
     settings = preprocessing(preset, overrides=overrides or [])
     cohort = read_cohort(folders, layout, words_of(controls))
     for note in cohort.notes:
-        typer.echo(f"note: {note}", err=True)
+        typer.echo(printable(f"note: {note}"), err=True)
     with steps("prepare") as progress:
         manifest = prepare_cohort(cohort, out, settings, seed=seed, fractions=fractions, progress=progress)
     for split, totals in manifest["totals"].items():
@@ -191,7 +193,8 @@ def synthesize(
     lesion_mask: Annotated[
         Path | None, typer.Option(help="NIfTI mask of the lesion, for --blend. Default: the model's.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    keep_header_text: KeepHeaderTextOption = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Make the pseudo-healthy image, the lesion's probability and mask, and the difference, on its own grid.
 
@@ -214,7 +217,7 @@ def synthesize(
     model = Model.load(weights or bundled_weights(), device, backend)
     result = run(volume, model, brain_mask=brain_mask, blend=blend, lesion_mask=lesion_mask)
     old = not_made_again(out, image.name, blend=blend)
-    files = result.save(out, image.name, overwrite=overwrite)
+    files = result.save(out, image.name, overwrite=overwrite, keep_header_text=keep_header_text)
     for kind, path in files.items():
         typer.echo(printable(f"{kind}: {path}"))
     for path in old:
@@ -261,6 +264,7 @@ def evaluate(
         int, typer.Option(min=0, help="Training steps of the re-segmentation network; 0: leave it out.")
     ] = 120,
     device: DeviceOption = "auto",
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Score a model, or images of any other program, on a split: identity, healthiness and their checks.
 
@@ -301,7 +305,7 @@ def evaluate(
         else ImageFiles(predictions, data or [])
     )
     settings = ProtocolSettings(split=split, resegmentation_steps=resegmentation_steps, device=device)
-    summary = run(cohort, source, out, settings, judges=judges, compare=compare)
+    summary = run(cohort, source, out, settings, judges=judges, compare=compare, overwrite=overwrite)
     for line in summary_lines(summary):
         typer.echo(line)
     if summary.get("valid") is False:

@@ -57,7 +57,7 @@ def run_demo(out: Path) -> None:
     files = synthesize(image, model).save(out / "synthesized", image.name, overwrite=True)
     replace(out / "panel.png", lambda part: _draw(part, prepared, model, subject))
     say("4/4  scores beside the truth")
-    evaluate(prepared, model, out / "scores", ProtocolSettings(split="test"))
+    evaluate(prepared, model, out / "scores", ProtocolSettings(split="test"), overwrite=True)
     table = pd.read_csv(out / "scores" / "volumes.tsv", sep="\t", index_col="volume")
     scores = table.loc[subject].astype(float).to_dict()
     say(_table(scores))
