@@ -189,7 +189,7 @@ def unfinished(journal: Path) -> list[Path]:
     try:
         digests: dict[str, str] = json.loads(journal.read_text(encoding="utf-8"))
         paths = {journal.with_name(name): digest for name, digest in digests.items()}
-    except (OSError, ValueError):  # there is none
+    except (OSError, ValueError, AttributeError):  # there is none, or it is something else
         return []
     return [path for path, digest in paths.items() if path.is_file() and sha256_of(path) == digest]
 
@@ -201,7 +201,7 @@ def remove_leftovers(folder: Path, name: re.Pattern[str] = _PART, mark: str = ""
     given; and the ones that nobody has written to for a day.
     """
     for path in folder.iterdir():
-        ours = name.fullmatch(path.name)
+        ours = name.fullmatch(path.name) and not path.is_symlink()
         if ours and ((mark and path.name.startswith(mark)) or _is_abandoned(path)):
             _remove(path)
 
@@ -216,7 +216,7 @@ def _is_abandoned(path: Path) -> bool:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
+    if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
         with contextlib.suppress(OSError):

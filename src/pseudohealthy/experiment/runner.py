@@ -20,7 +20,7 @@ from pseudohealthy.config import Settings
 from pseudohealthy.data.cohort import chosen, read_cohort
 from pseudohealthy.data.prepare import prepare
 from pseudohealthy.data.prepared import Prepared
-from pseudohealthy.errors import RESEARCH_USE, InputError
+from pseudohealthy.errors import RESEARCH_USE, InputError, printable
 from pseudohealthy.evaluation.score import strict
 from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.experiment.config import Experiment
@@ -74,7 +74,7 @@ def reproduce(
             say(f"[{number}/{len(steps)}] {step.kind} {step.name}")
             runner.do(step)
     folder = results or out / "results"
-    say(f"tables, figures and report: {folder}")
+    say(printable(f"tables, figures and report: {folder}"))
     publish(experiment, out, steps, prepared, folder)
     say(RESEARCH_USE)
     return folder
@@ -106,7 +106,7 @@ def prepared_cohort(
         folders = [make_phantoms(out / "data" / "phantoms", **made.model_dump(), splits=data.fractions)]
     cohort = read_cohort(folders, data.layout, data.controls)
     for note in cohort.notes:
-        say(f"note: {note}")
+        say(printable(f"note: {note}"))
     if data.choose is not None:
         cohort = chosen(cohort, data.choose, data.seed)
     prepare(cohort, out / "prepared", experiment.preprocess(), seed=data.seed, fractions=data.fractions)
