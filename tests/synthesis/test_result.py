@@ -192,7 +192,8 @@ def test_what_a_killed_run_left_and_somebody_changed_is_not_replaced(
 
 def _killed_at(out: Path, nth: int) -> Callable[[Path, Path], Path]:
     """`Path.replace`, but for the `nth` move of a visible file into `out`."""
-    replace, moved = Path.replace, []
+    replace = Path.replace
+    moved: list[Path] = []
 
     def killed(path: Path, target: Path) -> Path:
         if target.parent == out and not target.name.startswith("."):
