@@ -172,12 +172,13 @@ def folder_beside(out: Path, name: str = "") -> Iterator[Path]:
 def move_together(part: Path, out: Path, journal: Path) -> None:
     """Move the files of the folder `part` into `out`, where they take the place of those of their names.
 
+    JSON comes last, as a report or summary that is there means that all else is.
     While they are moved, the file `journal` in `out` holds their names and digests. A run that is killed
     leaves it, and so the next one knows which files are `unfinished`; it removes them.
     """
     for old in unfinished(journal):
         old.unlink()
-    paths = sorted(part.iterdir())
+    paths = sorted(part.iterdir(), key=lambda path: (path.suffix == ".json", path.name))
     write_json(journal, {path.name: sha256_of(path) for path in paths})
     for path in paths:
         path.replace(out / path.name)

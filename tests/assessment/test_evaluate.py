@@ -295,7 +295,7 @@ def test_scores_that_are_there_are_replaced_only_on_request(
     replace_file = Path.replace
 
     def killed(path: Path, target: Path) -> Path:
-        if target == tmp_path / "volumes.tsv":  # the second of the two
+        if target == tmp_path / "summary.json":  # the second of the two
             raise KeyboardInterrupt
         return replace_file(path, target)
 
@@ -303,7 +303,8 @@ def test_scores_that_are_there_are_replaced_only_on_request(
         patch.setattr(Path, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
             evaluate(with_truth, models["copying"], tmp_path)
-    assert (tmp_path / "summary.json").exists()
+    assert (tmp_path / "volumes.tsv").exists()
+    assert not (tmp_path / "summary.json").exists()
     evaluate(with_truth, models["copying"], tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"summary.json", "volumes.tsv"}
     with pytest.raises(InputError, match="exists already"):

@@ -25,7 +25,7 @@ from pseudohealthy.evaluation.score import strict
 from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.experiment.config import Experiment
 from pseudohealthy.experiment.parallel_steps import parallel_groups, run_parallel
-from pseudohealthy.experiment.publish import publish
+from pseudohealthy.experiment.publish import publish, refuse_others
 from pseudohealthy.experiment.steps import DONE, SELECTION, STAGES, Kind, Step, list_steps
 from pseudohealthy.files import inside, make_folder, write_arrays, write_json, write_tsv
 from pseudohealthy.phantom.dataset import make_phantoms
@@ -58,8 +58,11 @@ def reproduce(
         The results' folder.
 
     Raises:
-        InputError: data that cannot be used, or data given to an experiment that makes its own.
+        InputError: data that cannot be used, data given to an experiment that makes its own, or a folder
+            that holds what is not of this experiment in the place of its results.
     """
+    folder = results or out / "results"
+    refuse_others(folder, experiment)
     say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print
     say(f"experiment {experiment.name}: preparing the cohort")
     prepared = prepared_cohort(experiment, out, folders, say)
@@ -73,7 +76,6 @@ def reproduce(
         if not step.is_done(out):
             say(f"[{number}/{len(steps)}] {step.kind} {step.name}")
             runner.do(step)
-    folder = results or out / "results"
     say(printable(f"tables, figures and report: {folder}"))
     publish(experiment, out, steps, prepared, folder)
     say(RESEARCH_USE)
