@@ -41,7 +41,9 @@ def bids_main() -> None:
 
 def say(text: str, *, err: bool = False) -> None:
     """Print one line, on standard error if `err`, with escapes for what a file's name may hold."""
-    print(printable(text), file=sys.stderr if err else sys.stdout, flush=True)
+    import typer  # which writes UTF-8 whatever the locale
+
+    typer.echo(printable(text), err=err)
 
 
 def run(name: str, command: Callable[[], object]) -> None:
