@@ -17,12 +17,14 @@ from typing import Any
 from pseudohealthy.catalogue.measures import MEASURES
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.report.table1.cells import MISSING, get_path
-from scripts.headlines import COLUMNS, finding, goals, headlines
+from scripts.headlines import COLUMNS, finding, goals, headlines, paper_form
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRST = ("lgg", "phantom")  # the order of the page
-# Around a table in the README; the name is that of the folder of results
-BLOCK = re.compile(r"(<!-- results/(\w+): written by `make results` -->\n).*?(<!-- /results -->)", re.DOTALL)
+# Around Table 1 in the README; the names are those of the folders of results
+BLOCK = re.compile(
+    r"(<!-- results/([\w,]+): written by `make results` -->\n).*?(<!-- /results -->)", re.DOTALL
+)
 ABLATED = {  # measure: which of its numbers
     "identity": "identity.mean",
     "identity_normalised": "identity_normalised.mean",
@@ -55,6 +57,7 @@ WHOLE = {  # head: key, factor, digits
 }
 FALSELY_MARKED = ("false_ml_beside_lesions", "false_ml_without_lesion", "false_ml_at_the_ends")
 FAR_OFF = 0.5  # a Dice under which the segmentor has rather missed the lesion
+COHORTS = {"lgg": "glioma", "phantom": "phantoms"}  # in the heads of Table 1
 TITLES = {"lgg": "110 patients with lower-grade glioma", "phantom": "Phantoms, whose truth is known"}
 
 
@@ -203,9 +206,12 @@ def readme(text: str, results: Path) -> str:
     """The README with its tables made again from the folders under `results`."""
     if not BLOCK.search(text):
         raise SystemExit("README.md lacks the marks <!-- results/NAME: written by `make results` -->")
-    return BLOCK.sub(
-        lambda found: f"{found[1]}\n{headlines(_table1(results / found[2]))}\n\n{found[3]}", text
-    )
+
+    def written(match: re.Match[str]) -> str:
+        experiments = {COHORTS.get(name, name): _table1(results / name) for name in match[2].split(",")}
+        return f"{match[1]}\n{paper_form(experiments)}\n\n{match[3]}"
+
+    return BLOCK.sub(written, text)
 
 
 def pages() -> dict[Path, str]:

@@ -139,22 +139,24 @@ def migrate(path: Path) -> bool:
 
 def main(arguments: list[str]) -> int:
     """Migrate every path given, and print each file that was rewritten; returns the exit code."""
-    paths = [Path(argument) for argument in arguments]
-    if not paths:
+    if not arguments or {"-h", "--help"} & set(arguments):
         print(__doc__)
+        return 0 if arguments else 2
+    paths = [Path(argument) for argument in arguments]
     if missing := [path for path in paths if not path.exists()]:
         print(message(f"{missing[0]}: no such file or folder; nothing was rewritten"), file=sys.stderr)
-    if missing or not paths:
         return 2
-    failed = 0
+    rewritten = failed = 0
     for path in (file for each in paths for file in (sorted(each.rglob("*")) if each.is_dir() else [each])):
         try:
             if path.is_file() and migrate(path):
-                print(message(path))
+                rewritten += 1
+                print(message(f"rewritten: {path}"))
         except UNREADABLE as error:
             failed += 1
             reason = " ".join(str(error).split())
             print(message(f"{path}: left as it is ({reason})"), file=sys.stderr)
+    print(f"{rewritten} files rewritten, {failed} could not be read; all others have today's names")
     return 1 if failed else 0
 
 

@@ -91,7 +91,9 @@ def test_an_old_name_of_an_experiment_is_answered_and_not_called_missing(tmp_pat
     path = written(tmp_path, values)
     with pytest.raises(InputError) as failure:
         read_experiment(path)
-    assert refusal(failure) == f"{path}: `held_back` is now `held_out`"
+    assert refusal(failure) == (
+        f"{path}: `held_back` is now `held_out`; to rewrite it: python scripts/migrate_0_1.py {path}"
+    )
 
 
 def test_a_name_that_is_missing_is_called_so(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_an_array_that_would_leave_subjects_out_is_refused(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_workers_that_slurm_starts_heal_the_data_set(tmp_path: Path) -> None:
+def test_workers_that_slurm_starts_process_the_data_set(tmp_path: Path) -> None:
     """With programs in SLURM's place that run a job on this machine, in the background."""
     pytest.importorskip("dask_jobqueue")
     jobs = tmp_path / "jobs"
@@ -109,7 +109,7 @@ def test_workers_that_slurm_starts_heal_the_data_set(tmp_path: Path) -> None:
         check=False,
     )
     assert told.returncode == 0, told.stderr + "".join(path.read_text() for path in jobs.glob("*.log"))
-    assert "4 done, 0 kept, 0 failed" in told.stdout
+    assert "4 done, 0 skipped, 0 failed" in told.stdout
     (job, *_) = jobs.glob("*.sh")
     assert "--cpus-per-task=1" in job.read_text()
     assert "--nthreads 1" in job.read_text()

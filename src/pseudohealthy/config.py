@@ -225,6 +225,9 @@ class Training(Frozen):
     snapshot_every: int | None = Field(None, gt=0)
 
 
+WITHOUT_EFFECT = ("preview_every", "checkpoint_every")  # training settings that do not decide the weights
+
+
 class Settings(Frozen):
     """Everything that decides what a training run computes, beside the prepared cohort.
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pkgutil import resolve_name
 from types import MappingProxyType
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from pseudohealthy.catalogue.measures import MEASURES
 from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.evaluation.score import Judged, score, strict, summarise, write_scores
 from pseudohealthy.evaluation.slice_set import SliceSet
@@ -18,6 +20,7 @@ from pseudohealthy.evaluation.statistics import interval
 
 VOLUMES = np.array(["sub-2", "sub-1", "sub-2", "sub-3", "sub-1", "sub-2"])
 JUDGES = ("f_pre", "wide", "last")
+OF_ROWS = {key: measure.code for key, measure in MEASURES.items() if measure.code}
 INTERVAL = {"mean", "std", "low", "high"}
 HEALTHINESS = INTERVAL | {"pooled", "rel", "panel_mean", "panel_worst", "members", "held_out"}
 
@@ -267,6 +270,7 @@ def test_the_summary_has_an_interval_of_each_measure_in_its_group() -> None:
             "through_plane_inconsistency",
         ),
         *("segmentor_dice", "detection", "truth_phantom", "healthiness", "balance"),
+        *OF_ROWS,
     }
     assert set(summary["detection"]) == {"rate", "false_alarms_per_slice"}
     grouped = {"psnr", "ssim", "mae"}
@@ -294,6 +298,21 @@ def test_joined_with_measures_of_other_volumes_its_own_figures_stay() -> None:
     for name in ("pooled", "rel", "panel_mean", "panel_worst", "held_out", "mean"):
         assert summary["healthiness"][name] == pytest.approx(expected["healthiness"][name])
     assert summary["segmentor_dice"]["pooled"] == expected["segmentor_dice"]["pooled"]
+
+
+@pytest.mark.parametrize(("key", "code"), OF_ROWS.items())
+def test_a_row_that_names_a_function_has_its_column(key: str, code: str) -> None:
+    assert resolve_name(code)
+    assert cohort().score()[key].notna().any()
+
+
+def test_columns_stand_in_their_order() -> None:
+    expected = [
+        *("slices", "lesion_voxels", "identity", "identity_normalised", "psnr_outside", "mae_outside"),
+        *("residual_contrast", "anomaly_auprc", "anomaly_auprc_flair"),
+        *("checkerboard", "through_plane_inconsistency", "segmentor_dice", "segmentor.both"),
+    ]
+    assert [name for name in cohort().score() if name in expected] == expected
 
 
 def test_what_is_not_given_is_absent() -> None:

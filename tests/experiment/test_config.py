@@ -12,10 +12,11 @@ from safetensors.numpy import load_file
 
 from fixtures.experiments import JUDGES, experiment
 from fixtures.tiny_settings import TINY
+from pseudohealthy.catalogue.methods import METHODS
 from pseudohealthy.config import MethodName, settings
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
-from pseudohealthy.experiment.config import READ_ONLY_BY, read_experiment
+from pseudohealthy.experiment.config import READ_BY_SOME, read_experiment
 from pseudohealthy.settings_files import merged
 from pseudohealthy.training.loop import train
 
@@ -59,8 +60,8 @@ OTHERWISE: dict[str, dict[str, Any]] = {
 
 def readers(group: str, key: str) -> tuple[str, ...]:
     """The methods that read a setting."""
-    (methods,) = (methods for methods, groups in READ_ONLY_BY if key in groups.get(group, ()))
-    return methods
+    (own,) = (name for name, groups in READ_BY_SOME.items() if key in groups.get(group, ()))
+    return tuple(name for name, entry in METHODS.items() if own not in entry.unread)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
@@ -101,7 +102,7 @@ def test_only_the_methods_that_read_a_setting_get_it() -> None:
     methods = [{"method": name} for name in names]
     before = experiment(methods=methods, preset="midl2019")
     assert {(group, key) for group in OTHERWISE for key in OTHERWISE[group]} == {
-        (group, key) for _, groups in READ_ONLY_BY for group in groups for key in groups[group]
+        (group, key) for groups in READ_BY_SOME.values() for group in groups for key in groups[group]
     }
     supervised = {"losses": {"synthetic_supervision": 1.0}}  # without it warm-up settings are refused
     before = before.model_copy(update={"settings": supervised})
@@ -145,6 +146,10 @@ def test_a_setting_that_a_method_does_not_read_does_not_change_its_weights(
         ({"methods": [{"preset": "default"}]}, "a method is None, expected one of"),
         ({"methods": [{"method": "paired", "training": {"seed": 3}}]}, "paired sets training.seed"),
         ({"seeds": [1, 1]}, "expected each once"),
+        (
+            {"methods": [{"method": "paired"}, {"method": "cyclegan", "losses": {"cycle_noise": 0.1}}]},
+            "cyclegan sets losses.cycle_noise, which it does not read; leave it out",
+        ),
         ({"judges": {**JUDGES, "fourth": JUDGES["first"]}}, "two judges have the same settings"),
         ({"judges": {**JUDGES, "threshold": {"training": {"seed": 9}}}}, "a judge is called 'threshold'"),
         ({"judges": {**JUDGES, "a/b": {"training": {"seed": 9}}}}, "a judge is called 'a/b'"),

@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from fixtures.experiments import JUDGES, experiment
 from pseudohealthy.catalogue.rows import Row
 from pseudohealthy.experiment.steps import DONE, Step, list_steps
@@ -82,35 +80,6 @@ def test_a_setting_changes_the_steps_that_depend_on_it_and_no_others() -> None:
     assert panels == before, "how often pictures and states are saved decides nothing"
     other = keys(list_steps(experiment(), "other data"))
     assert all(before[name] != other[name] for name in before)
-
-
-LATER = {
-    ("networks", "mirrored_input"): True,
-    ("losses", "gradient"): 0.5,
-    ("losses", "lesion_crop_adversarial"): 0.5,
-    ("training", "warm_up_images"): 400,
-    ("training", "warm_up_fraction"): 0.2,
-}
-
-
-def test_steps_done_before_a_setting_was_added_are_still_done() -> None:
-    step = next(step for step in list_steps(experiment(), "data") if step.kind == "train")
-    for (group, key), otherwise in LATER.items():
-        values = dict(step.settings[group])
-        del values[key]
-        earlier = Step(step.kind, step.name, {**step.settings, group: values})
-        changed = Step(step.kind, step.name, {**step.settings, group: {**values, key: otherwise}})
-        assert earlier.key == step.key != changed.key, key
-
-
-@pytest.mark.parametrize("key", ["segmentation_cross_entropy", "healthy_negatives"])
-def test_methods_trained_before_a_loss_of_the_judge_was_added_are_still_trained(key: str) -> None:
-    step = next(step for step in list_steps(experiment(), "data") if step.kind == "train")
-    losses = dict(step.settings["losses"])
-    assert losses.pop(key) == 0
-    earlier = Step(step.kind, step.name, {**step.settings, "losses": losses})
-    otherwise = Step(step.kind, step.name, {**step.settings, "losses": {**losses, key: 1.0}})
-    assert earlier.key == step.key != otherwise.key
 
 
 def test_folders_of_two_settings_are_two(tmp_path: Path) -> None:

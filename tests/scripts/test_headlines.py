@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scripts.headlines import finding, goals, headlines
+from scripts.headlines import finding, goals, headlines, paper_form
 
 CONTROLS = "proposed (paired): balance, ahead of every control without the true mask"
 
@@ -157,3 +157,18 @@ def test_the_finding_says_what_limits_it() -> None:
     assert "Nothing can be said of the healthiness of CycleGAN." in said
     assert "they find more in real healthy slices than in proposed (paired)." in said
     assert "real healthy" not in finding({**results(), "healthy_slices": {"panel_mean": 0.96}})
+
+
+def test_the_paper_s_form_has_its_four_methods_two_measures_a_cohort_and_its_own_figures() -> None:
+    limited = {**results(), "healthy_slices": {"pooled": 0.594}}
+    text = paper_form({"glioma": results(), "stroke": limited})
+    cells = lines(text)
+    assert list(cells) == ["conditional GAN", "CycleGAN", "proposed (unpaired)", "proposed (paired)"]
+    assert cells["proposed (paired)"][:4] == [r"0.98 ± 0.01\*", "0.95 ± 0.01"] * 2
+    assert cells["proposed (paired)"][4:] == [
+        *(r"0.88 ± 0.03\*", r"0.99 ± 0.02\*", r"0.93 ± 0.02\*", r"0.98 ± 0.04\*")
+    ]
+    assert cells["CycleGAN"][1] == "0.50 ± 0.01†"
+    assert cells["proposed (unpaired)"][:4] == ["–"] * 4, "not trained here"
+    assert "**stroke: INVALID: the judge's h(real healthy) is 0.594, under 0.95.**" in text
+    assert "INVALID" not in paper_form({"glioma": results()})

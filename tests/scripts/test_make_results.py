@@ -38,11 +38,11 @@ def test_every_column_is_explained() -> None:
 
 
 def test_another_result_is_another_table() -> None:
-    begin, end = "<!-- results/phantom: written by `make results` -->\n", "<!-- /results -->"
+    begin, end = "<!-- results/phantom,lgg: written by `make results` -->\n", "<!-- /results -->"
     new = readme(f"before\n{begin}old\n{end}\nafter", ROOT / "results")
     assert new.startswith(f"before\n{begin}")
     assert new.endswith(f"{end}\nafter")
-    assert "| copy |" in new
+    assert "| method | phantoms: identity | phantoms: healthiness | glioma: identity |" in new
     assert "old\n" not in new
     with pytest.raises(SystemExit, match="lacks the marks"):
         readme("no marks", ROOT / "results")

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pseudohealthy.assessment.predictors import Predictor
 from pseudohealthy.assessment.protocol import EvaluationProtocol
@@ -20,15 +19,13 @@ from pseudohealthy.evaluation.healthy_input import healthy_in
 from pseudohealthy.evaluation.insertion import unreliable
 from pseudohealthy.evaluation.reconstruction import cycle, mask_control, moved, quantised
 from pseudohealthy.evaluation.score import Judged, score, summarise
-from pseudohealthy.evaluation.slice_set import SliceSet
+from pseudohealthy.evaluation.slice_set import MaskStack, SliceSet, Stack
 from pseudohealthy.evaluation.texture import TEXTURE, texture, texture_over_slices, volume_texture
 from pseudohealthy.evaluation.through_plane import through_plane_inconsistency
 from pseudohealthy.evaluation.truth import volume_truth
 from pseudohealthy.files import nest
 from pseudohealthy.synthesis.model import THRESHOLD, Model
 
-Stack = NDArray[np.float32]
-Found = NDArray[np.bool_]
 QUANTISATION_SEED = 0
 
 
@@ -163,13 +160,13 @@ def _resegmentation(protocol: EvaluationProtocol, x_tilde: Stack, coordinates: p
 
 
 def _reconstruction(
-    own: Model, protocol: EvaluationProtocol, x_tilde: Stack, judged: Found
+    own: Model, protocol: EvaluationProtocol, x_tilde: Stack, judged: MaskStack
 ) -> tuple[pd.DataFrame, dict[str, Stack]]:
     """The cycle of CycleGAN and of the proposed methods, and whether R follows the mask that it is given."""
     x = protocol.pathological
 
-    def found(images: Stack) -> Found:
-        out: Found = protocol.first_judge.segment(images) > THRESHOLD
+    def found(images: Stack) -> MaskStack:
+        out: MaskStack = protocol.first_judge.segment(images) > THRESHOLD
         return out
 
     m_tilde = own.segment(x.images) if own.can("segment") else np.zeros_like(x.images)

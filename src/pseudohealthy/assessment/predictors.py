@@ -8,18 +8,14 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pseudohealthy.catalogue.rows import Row
 from pseudohealthy.config import Split
 from pseudohealthy.data.predicted_images import read_outputs
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.evaluation import controls
-from pseudohealthy.evaluation.slice_set import SliceSet, rows_of
+from pseudohealthy.evaluation.slice_set import MaskStack, SliceSet, Stack, rows_of
 from pseudohealthy.synthesis.model import THRESHOLD, Model
-
-Stack = NDArray[np.float32]
-Found = NDArray[np.bool_]
 
 
 class Predictor(Protocol):
@@ -32,7 +28,7 @@ class Predictor(Protocol):
     def synthesize(self, slices: SliceSet) -> Stack:
         """x~ of slices, `(N, H, W)` in [0, 1]."""
 
-    def segment(self, slices: SliceSet) -> Found | None:
+    def segment(self, slices: SliceSet) -> MaskStack | None:
         """Where its own segmentor finds a lesion, `(N, H, W)`; None where it has none."""
 
     def reconstructor(self) -> Model | None:
@@ -53,6 +49,11 @@ class NetworkOutputs:
         """`model.segment` of the slices; not to be written to."""
         return self._once((model, "segment", slices), lambda: model.segment(slices.images))
 
+    def lesion_masks(self, model: Model, slices: SliceSet) -> MaskStack:
+        """Where `model`'s segmentor detects a lesion, inside the brain: `(N, H, W)`."""
+        masks: MaskStack = (self.segmented(model, slices) > THRESHOLD) & slices.brains
+        return masks
+
     def _once(self, key: tuple[Model, str, SliceSet], make: Callable[[], Stack]) -> Stack:
         if key not in self._made:
             made = make()
@@ -63,7 +64,7 @@ class NetworkOutputs:
 
 @dataclass(frozen=True, eq=False)
 class ModelPredictor:
-    """A model's own output. Its segmentor is taken as it is, in the background too.
+    """A model's own output.
 
     Attributes:
         model: with a generator.
@@ -78,12 +79,9 @@ class ModelPredictor:
         """G(x)."""
         return self.outputs.synthesized(self.model, slices)
 
-    def segment(self, slices: SliceSet) -> Found | None:
-        """S(x) > 1/2."""
-        if not self.model.can("segment"):
-            return None
-        found: Found = self.outputs.segmented(self.model, slices) > THRESHOLD
-        return found
+    def segment(self, slices: SliceSet) -> MaskStack | None:
+        """Where its segmentor detects a lesion, inside the brain; None where it has none."""
+        return self.outputs.lesion_masks(self.model, slices) if self.model.can("segment") else None
 
     def reconstructor(self) -> Model | None:
         """The model, where it can reconstruct."""
@@ -168,11 +166,11 @@ class RowPredictor:
             return controls.blend(slices.images, out, self._masks(slices))
         return out
 
-    def segment(self, slices: SliceSet) -> Found | None:
+    def segment(self, slices: SliceSet) -> MaskStack | None:
         """Where the row's own S finds a lesion, inside the brain; None where it has no S."""
         if self.own is None or not self.own.can("segment"):
             return None
-        return self._found(self.own, slices)
+        return self.outputs.lesion_masks(self.own, slices)
 
     def reconstructor(self) -> Model | None:
         """The row's method, where it can reconstruct."""
@@ -187,26 +185,22 @@ class RowPredictor:
             "mirror": lambda: controls.mirror(x, self._masks(slices), brains, slices.volumes),
             "fill": lambda: controls.fill(x, self._masks(slices)),
             "threshold_fill": lambda: controls.fill(x, controls.threshold_masks(x, brains, self.threshold)),
-            "inpainter": lambda: _given(self.own).inpaint(x, self._masks(slices).astype(np.float32)),
+            "inpainter": lambda: _required(self.own).inpaint(x, self._masks(slices).astype(np.float32)),
         }
-        network = lambda: self.outputs.synthesized(_given(self.own), slices)  # noqa: E731
+        network = lambda: self.outputs.synthesized(_required(self.own), slices)  # noqa: E731
         return makers.get(self.row.method, network)()
 
-    def _masks(self, slices: SliceSet) -> Found:
+    def _masks(self, slices: SliceSet) -> MaskStack:
         """The true lesion for an oracle, else what S finds: the row's own S, where it has one."""
         if self.row.mask == "true":
             return slices.masks
         found = self.segment(slices)
         if found is None:
-            found = self._found(_given(self.segmentor), slices)
-        return found
-
-    def _found(self, model: Model, slices: SliceSet) -> Found:
-        found: Found = (self.outputs.segmented(model, slices) > THRESHOLD) & slices.brains
+            found = self.outputs.lesion_masks(_required(self.segmentor), slices)
         return found
 
 
-def _given(model: Model | None) -> Model:
+def _required(model: Model | None) -> Model:
     if model is None:
         raise ValueError("the row needs a model that it was not given")
     return model

@@ -22,13 +22,11 @@ from pseudohealthy.evaluation.insertion import (
     plan_insertions,
     pooled_recall,
 )
-from pseudohealthy.evaluation.slice_set import SliceSet
+from pseudohealthy.evaluation.slice_set import MaskStack, SliceSet
 from pseudohealthy.synthesis.model import THRESHOLD, Model
 
 LEAST_SUBJECTS = 2  # for what is learnt on some and measured on others
 HELD_OUT = "held_out"  # the name of such a judge where none is given
-
-Found = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -148,7 +146,7 @@ class EvaluationProtocol:
         """The judge that is not of the panel, where there is one."""
         return self.settings.held_out if self.settings.held_out in self.judges else None
 
-    def judged(self, images: NDArray[np.float32]) -> dict[str, Found]:
+    def judged(self, images: NDArray[np.float32]) -> dict[str, MaskStack]:
         """What every judge, and the threshold rule, finds in the pathological slices or in their outputs.
 
         Args:
@@ -160,13 +158,13 @@ class EvaluationProtocol:
         names = (*self.judges, THRESHOLD_RULE) if self.judges else ()
         return {name: self.judged_by(name, images, self.pathological.brains) for name in names}
 
-    def judged_by(self, name: str, images: NDArray[np.float32], brains: Found) -> Found:
+    def judged_by(self, name: str, images: NDArray[np.float32], brains: MaskStack) -> MaskStack:
         """What one judge, or the threshold rule inside brains, finds in any images, `(N, H, W)`."""
         if name == THRESHOLD_RULE:
             return threshold_masks(images, brains, self.threshold)
         if not len(images):
             return np.zeros(images.shape, dtype=np.bool_)
-        found: Found = self.judges[name].segment(images) > THRESHOLD
+        found: MaskStack = self.judges[name].segment(images) > THRESHOLD
         return found
 
     def insertion_check(self, outputs: NDArray[np.float32]) -> tuple[pd.DataFrame, float]:

@@ -17,11 +17,9 @@ from pseudohealthy.evaluation.healthiness import healthiness, healthiness_of_hea
 from pseudohealthy.evaluation.insertion import insert, pooled_recall
 from pseudohealthy.evaluation.score import strict
 from pseudohealthy.evaluation.segmentation import dice, volume_dice
-from pseudohealthy.evaluation.slice_set import SliceSet
+from pseudohealthy.evaluation.slice_set import MaskStack, SliceSet
 from pseudohealthy.evaluation.texture import texture, texture_over_slices
 from pseudohealthy.files import read_tsv, write_arrays, write_json, write_tsv
-
-Found = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +31,7 @@ class References:
         coordinates: of `coordinates_auroc` of the same slices; None where re-segmentability is not measured.
     """
 
-    judged: Mapping[str, Found]
+    judged: Mapping[str, MaskStack]
     coordinates: pd.DataFrame | None
 
     @classmethod
@@ -80,7 +78,7 @@ def write_references(folder: Path, protocol: EvaluationProtocol) -> None:
     write_tsv(folder / "pairs.tsv", pd.concat(named, ignore_index=True).set_index("use"))
 
 
-def judge_quality(protocol: EvaluationProtocol, name: str, found: Found) -> dict[str, Any]:
+def judge_quality(protocol: EvaluationProtocol, name: str, found: MaskStack) -> dict[str, Any]:
     """What a judge is worth: its Dice, what it finds in copies, healthy slices and synthetic lesions.
 
     Args:
@@ -90,7 +88,7 @@ def judge_quality(protocol: EvaluationProtocol, name: str, found: Found) -> dict
     """
     x = protocol.pathological
 
-    def in_slices(slices: SliceSet) -> Found:
+    def in_slices(slices: SliceSet) -> MaskStack:
         return protocol.judged_by(name, slices.images, slices.brains)
 
     # the same lesions as in the insertion check, in the same slices, but these are real
@@ -132,7 +130,7 @@ def _of_healthy_slices(protocol: EvaluationProtocol) -> dict[str, Any]:
     }
 
 
-def _area(found: Found) -> NDArray[np.int64]:
+def _area(found: MaskStack) -> NDArray[np.int64]:
     return np.asarray(np.count_nonzero(found, axis=(1, 2)), dtype=np.int64)
 
 

@@ -14,15 +14,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.by_volume import Rows, by_volume
 from pseudohealthy.evaluation.ranking import auroc
-from pseudohealthy.evaluation.slice_set import SliceSet
+from pseudohealthy.evaluation.slice_set import SliceSet, Stack
 from pseudohealthy.networks.blocks import ConvBlock, ResidualBlock, UpBlock, initialise
 from pseudohealthy.synthesis.model import device_of
 
 STEPS, FOLDS, BATCH, WIDTH = 120, 2, 8, 16
 LEARNING_RATE = 5e-3
 COORDINATES = "reseg_auroc_coordinates"
-
-Stack = NDArray[np.float32]
 
 
 class SmallUNet(nn.Sequential):

@@ -2,7 +2,8 @@
 
 What each can and cannot tell: `docs/concepts/measures.md`.
 
-A new measure is its code in `evaluation/`, its row here, its test, and its paragraph in that page.
+A new measure is its code in `evaluation/`, its row here, its test, and its paragraph in that page:
+`docs/howto/extend.md`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Measure:
         unit: "" for a ratio or an intensity in [0, 1].
         needs: what must be there beside images, masks and outputs.
         tested: Table 1 tests it against the baselines; greater is better.
+        code: `module:function` that `evaluation.score` calls for each volume; None: it is computed otherwise.
     """
 
     label: str
@@ -46,6 +48,7 @@ class Measure:
     unit: str = ""
     needs: tuple[Need, ...] = ()
     tested: bool = False
+    code: str | None = None
 
     @property
     def head(self) -> str:
@@ -197,12 +200,14 @@ MEASURES: Mapping[str, Measure] = {
         OUTSIDE,
         "one",
         "power at periods of 2 and 4 pixels over the input's",
+        code="pseudohealthy.evaluation.checkerboard:checkerboard",
     ),
     "through_plane_inconsistency": Measure(
         "through-plane inconsistency against input",
         OUTSIDE,
         "one",
         "change from slice to slice over the input's own",
+        code="pseudohealthy.evaluation.through_plane:through_plane_inconsistency",
     ),
     **dict(_of_truth("truth_transplant", TRANSPLANTS, "transplanted lesions")),
     **dict(_of_truth("truth_phantom", PHANTOMS, "phantom lesions")),

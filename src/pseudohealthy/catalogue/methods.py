@@ -1,6 +1,7 @@
 """The methods that can be trained, and the controls: a row each, and no torch.
 
-A new method is its code in `methods/`, its name in `MethodName` with a row of `METHODS`, and its test.
+A new method is its code in `methods/`, its name in `MethodName` with a row of `METHODS`, and its test:
+`docs/howto/extend.md`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 MethodName = Literal[
-    "conditional_gan", "cyclegan", "unpaired", "paired", "semi_supervised", "inpainter", "judge"
+    "conditional_gan",
+    "cyclegan",
+    "unpaired",
+    "paired",
+    "semi_supervised",
+    "inpainter",
+    "judge",
 ]
 Supervision = Literal["paired", "semi_supervised", "unpaired"]
 Ability = Literal["synthesize", "segment", "reconstruct", "inpaint"]
+# Settings that not every method reads: of its U-Net, of generators and discriminators, of the two cycles
+SettingsGroup = Literal["unet", "generator", "factorization"]
 Role = Literal["proposed", "baseline", "control", "judge"]
 
 # What a network, by its letter in the paper, can do for somebody who has an image
@@ -54,6 +63,7 @@ class MethodEntry:
         supervision: which images show the segmentor their own mask; handed to `code`. None: it has no such
             choice.
         synthetic_lesions: it learns from synthetic lesions, where the settings ask for them.
+        unread: groups of settings that it does not read; a change of them does not train it again.
         tested: Table 1 tests it against the baselines.
         colour: of its points in charts.
         marker: of its points, in matplotlib's letters.
@@ -66,6 +76,7 @@ class MethodEntry:
     code: str
     supervision: Supervision | None = None
     synthetic_lesions: bool = False
+    unread: tuple[SettingsGroup, ...] = ()
     tested: bool = False
     colour: str = GREY
     marker: str = "X"
@@ -117,6 +128,7 @@ METHODS: Mapping[str, MethodEntry] = {
         ("G",),
         "a generator and a discriminator, no masks",
         "pseudohealthy.methods.conditional_gan:ConditionalGAN",
+        unread=("unet", "factorization"),
         colour="#e69f00",
         marker="s",
     ),
@@ -126,6 +138,7 @@ METHODS: Mapping[str, MethodEntry] = {
         ("G", "F"),
         "two generators and their cycles, no masks",
         "pseudohealthy.methods.cyclegan:CycleGAN",
+        unread=("unet", "factorization"),
         colour="#56b4e9",
         marker="D",
     ),
@@ -149,6 +162,7 @@ METHODS: Mapping[str, MethodEntry] = {
         ("I",),
         "fills holes",
         "pseudohealthy.methods.inpainter:Inpainting",
+        unread=("generator", "factorization"),
         colour="#0072b2",
         marker="P",
     ),
@@ -158,6 +172,7 @@ METHODS: Mapping[str, MethodEntry] = {
         ("S",),
         "the segmentor that scores the others (f_pre in the paper)",
         "pseudohealthy.methods.judge:Judge",
+        unread=("generator", "factorization"),
     ),
 }
 CONTROLS: Mapping[str, ControlEntry] = {

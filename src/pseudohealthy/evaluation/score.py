@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pseudohealthy.catalogue.measures import MEASURES
 from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.anomaly import anomaly
 from pseudohealthy.evaluation.balance import volume_balance
 from pseudohealthy.evaluation.by_volume import Rows, by_volume
-from pseudohealthy.evaluation.checkerboard import checkerboard
 from pseudohealthy.evaluation.contrast import residual_contrast
 from pseudohealthy.evaluation.detection import detection
 from pseudohealthy.evaluation.healthiness import healthiness, panel, volume_healthiness
@@ -25,7 +27,6 @@ from pseudohealthy.evaluation.segmentation import dice
 from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.evaluation.statistics import interval
 from pseudohealthy.evaluation.texture import TEXTURE
-from pseudohealthy.evaluation.through_plane import through_plane_inconsistency
 from pseudohealthy.evaluation.truth import volume_truth
 from pseudohealthy.files import (
     folder_beside,
@@ -100,12 +101,12 @@ def score(
 
     Returns:
         A row a volume, in order of first appearance, indexed by `volume`. Columns: `slices`, `lesion_voxels`;
-        those of `identity.volume_identity`, `contrast`, `anomaly`, `checkerboard`; where the slices' z is
-        known, of `through_plane_inconsistency`; with `found`, `segmentor_dice` and its counts, and those of
-        `detection.detection`; where the truth is known, those of `truth.volume_truth` after `truth_phantom.`;
-        with `judged`, voxels that each judge finds in the outputs (`found.NAME`) and in the inputs
-        (`found_in_inputs.NAME`), of the one held out `held_out.NAME` and `held_out_in_inputs.NAME`,
-        `healthiness` by the first, and `balance`.
+        those of `identity.volume_identity`, `contrast`, `anomaly`; of each function that a row of the
+        catalogue of measures names, where all that it takes is known; with `found`, `segmentor_dice` and its
+        counts, and those of `detection.detection`; where the truth is known, those of `truth.volume_truth`
+        after `truth_phantom.`; with `judged`, voxels that each judge finds in the outputs (`found.NAME`) and
+        in the inputs (`found_in_inputs.NAME`), of the one held out `held_out.NAME` and
+        `held_out_in_inputs.NAME`, `healthiness` by the first, and `balance`.
 
     Raises:
         InputError: no slice, or one without a lesion; shapes that differ; values outside [0, 1] or no
@@ -214,14 +215,27 @@ def _of_volume(x_tilde: NDArray[Any], slices: SliceSet, found: NDArray[Any] | No
     row |= volume_identity(x_tilde, x, lesions, brains)
     row |= _only(residual_contrast(x_tilde, lesions, brains, volumes, slices.spacing))
     row |= _only(anomaly(x, x_tilde, lesions, brains, volumes))
-    row |= _only(checkerboard(x_tilde, x, volumes))
-    if slices.z is not None:
-        row |= _only(through_plane_inconsistency(x_tilde, x, brains, volumes, slices.z))
+    row |= _of_catalogue(x_tilde, slices)
     if found is not None:
         row |= _of_segmentor(found > 0, lesions)
         row |= _only(detection(found, lesions, volumes, slices.spacing))
     if slices.truth is not None:
         row |= {f"truth_phantom.{name}": value for name, value in volume_truth(x_tilde, slices).items()}
+    return row
+
+
+def _of_catalogue(x_tilde: NDArray[Any], slices: SliceSet) -> dict[str, float]:
+    """The measures whose rows name a function, in the order of the rows.
+
+    A parameter is `outputs`, or the attribute of `SliceSet` of its name; where one is not known, the measure
+    is left out.
+    """
+    row: dict[str, float] = {}
+    for function in (resolve_name(measure.code) for measure in MEASURES.values() if measure.code):
+        names = signature(function).parameters
+        given = {name: x_tilde if name == "outputs" else getattr(slices, name) for name in names}
+        if all(value is not None for value in given.values()):
+            row |= _only(function(**given))
     return row
 
 

@@ -14,6 +14,9 @@ from pseudohealthy.data.manifest import Label
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
 
+Stack = NDArray[np.float32]  # of images, `(N, H, W)`
+MaskStack = NDArray[np.bool_]  # of masks, `(N, H, W)`
+
 
 @dataclass(frozen=True, eq=False)
 class SliceSet:
@@ -109,7 +112,7 @@ class SliceSet:
         """
         table = rows_of(prepared, split, label)
         rows = table["row"].to_numpy()
-        spacing = float(prepared.manifest["settings"]["spacing"])
+        spacing = prepared.preprocessing.spacing
         return cls(
             np.asarray(prepared.images[rows]),
             prepared.masks[rows] > 0,

@@ -9,42 +9,34 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from pseudohealthy.catalogue.methods import METHODS
+from pseudohealthy.catalogue.methods import METHODS, SYNTHESIS, SettingsGroup
 from pseudohealthy.catalogue.rows import THRESHOLD_RULE
 from pseudohealthy.config import Frozen, Preprocessing, PresetName, Settings, preprocessing, settings
 from pseudohealthy.data.layouts import Layout
 from pseudohealthy.settings_files import assignments, merged, read_yaml, validated
 
 TRAINABLE = tuple(name for name, method in METHODS.items() if method.role != "judge")
-SYNTHESIS = tuple(name for name, method in METHODS.items() if method.can("synthesize"))
 FACTORIZATION = tuple(name for name in SYNTHESIS if METHODS[name].can("segment"))
-UNETS = tuple(name for name, method in METHODS.items() if method.can("segment") or method.can("inpaint"))
-# Settings that only some methods read. An experiment's `settings` are meant for all methods and judges; one
-# that does not read a setting keeps its default, so that a change of it does not train that one again.
-READ_ONLY_BY: tuple[tuple[tuple[str, ...], Mapping[str, tuple[str, ...]]], ...] = (
-    (UNETS, {"networks": ("segmentor_width", "segmentor_residual")}),
-    (
-        SYNTHESIS,
-        {
-            "networks": ("width", "discriminator_width", "output_mode", "long_skips", "mirrored_input"),
-            "training": (
-                *("fake_pool_size", "discriminator_steps", "discriminator_steps_later"),
-                "discriminator_epoch",
-            ),
-        },
-    ),
-    (
-        FACTORIZATION,
-        {
-            "losses": (
-                *("cycle_parts", "gan_parts", "gan_mask", "mask_discriminator_input", "cycle_noise"),
-                *("healthy_identity", "identity_outside_lesion", "residual_lesion"),
-                *("synthetic_supervision", "gradient", "lesion_crop_adversarial"),
-            ),
-            "training": (*("warm_up_images", "warm_up_fraction", "synthetic_fraction"),),
-        },
-    ),
-)
+# An experiment's `settings` are meant for all methods and judges; one that does not read a setting keeps its
+# default, so that a change of it does not train that one again.
+READ_BY_SOME: Mapping[SettingsGroup, Mapping[str, tuple[str, ...]]] = {
+    "unet": {"networks": ("segmentor_width", "segmentor_residual")},
+    "generator": {
+        "networks": ("width", "discriminator_width", "output_mode", "long_skips", "mirrored_input"),
+        "training": (
+            *("fake_pool_size", "discriminator_steps", "discriminator_steps_later"),
+            "discriminator_epoch",
+        ),
+    },
+    "factorization": {
+        "losses": (
+            *("cycle_parts", "gan_parts", "gan_mask", "mask_discriminator_input", "cycle_noise"),
+            *("healthy_identity", "identity_outside_lesion", "residual_lesion"),
+            *("synthetic_supervision", "gradient", "lesion_crop_adversarial"),
+        ),
+        "training": ("warm_up_images", "warm_up_fraction", "synthetic_fraction"),
+    },
+}
 NO_SNAPSHOTS: Mapping[str, Any] = {"training": {"snapshot_every": None}}
 NAME = r"^[A-Za-z0-9_.-]+$"
 LEAST_JUDGES = 4  # a panel of three, and the held-out one
@@ -149,6 +141,12 @@ class Experiment(Frozen):
                 raise ValueError(
                     f"{values['method']} sets training.seed; set seeds of the experiment instead"
                 )
+            for group, keys in _unread(values["method"]).items():
+                own = values.get(group)
+                for key in sorted(keys & set(own if isinstance(own, Mapping) else ())):
+                    raise ValueError(
+                        f"{values['method']} sets {group}.{key}, which it does not read; leave it out"
+                    )
         runs = [(run.method, run.preset) for run in self.runs]
         if len(set(runs)) < len(runs):
             raise ValueError("a method is there twice with one preset")
@@ -190,7 +188,8 @@ def read_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
     Raises:
         InputError: not readable, a key that does not exist (its full path is named), a value out of range.
     """
-    experiment = validated(Experiment, merged(read_yaml(path), assignments(overrides)), str(path))
+    values = merged(read_yaml(path), assignments(overrides))
+    experiment = validated(Experiment, values, str(path), written=path)
     for name in experiment.judges:
         experiment.judge(name)
     experiment.preprocess()
@@ -199,11 +198,16 @@ def read_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
 
 def _as_read(given: Settings) -> Settings:
     """The same with the defaults of the settings that the method does not read."""
+    return validated(Settings, given.model_dump(exclude=_unread(given.method)))
+
+
+def _unread(method: str) -> dict[str, set[str]]:
+    """The settings that a method does not read, by group."""
     unread: dict[str, set[str]] = {}
-    for methods, groups in READ_ONLY_BY:
-        for group, keys in groups.items() if given.method not in methods else ():
+    for name in METHODS[method].unread:
+        for group, keys in READ_BY_SOME[name].items():
             unread.setdefault(group, set()).update(keys)
-    return validated(Settings, given.model_dump(exclude=unread))
+    return unread
 
 
 def _keys_of(groups: Iterable[Mapping[str, Any]]) -> set[str]:

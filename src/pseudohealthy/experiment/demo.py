@@ -18,7 +18,7 @@ from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.prepare import prepare
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import RESEARCH_USE, InputError, PseudohealthyError, printable
-from pseudohealthy.files import replace
+from pseudohealthy.files import read_tsv, replace
 from pseudohealthy.phantom.dataset import make_phantoms
 from pseudohealthy.report.figures import panel
 from pseudohealthy.synthesis.model import Model
@@ -61,7 +61,7 @@ def run_demo(out: Path) -> None:
     replace(out / "panel.png", lambda part: _draw(part, prepared, model, subject))
     say("4/4  scores beside the truth")
     evaluate(prepared, model, out / "scores", ProtocolSettings(split="test"), overwrite=True)
-    table = pd.read_csv(out / "scores" / "volumes.tsv", sep="\t", index_col="volume")
+    table = read_tsv(out / "scores" / "volumes.tsv", index="volume")
     scores = table.loc[subject].astype(float).to_dict()
     say(_table(scores))
     say(printable(f"Look at {out / 'panel.png'} and at {files['healthy']}"), markup=False)

@@ -94,7 +94,7 @@ def table1(experiment: Experiment, out: Path, steps: Sequence[Step], prepared: P
         "config": experiment.model_dump(mode="json"),
         "cohort": prepared.manifest["cohort"],
         "data": prepared.manifest["key"],
-        "preprocessing": prepared.manifest["settings"],
+        "preprocessing": prepared.preprocessing.model_dump(mode="json"),
         "split": {split: totals[split]["volumes"] for split in SPLITS},
         "slices": {split: totals[split]["slices"] for split in SPLITS},
         "judge": first,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,29 +11,20 @@ from typing import Any, Literal
 
 from pseudohealthy.catalogue.methods import METHODS
 from pseudohealthy.catalogue.rows import CONTROLS, Row
+from pseudohealthy.config import WITHOUT_EFFECT
 from pseudohealthy.experiment.config import Experiment
+from pseudohealthy.files import sha256_of_json
 
 Kind = Literal["judge", "train", "protocol", "select", "measure"]
 # Steps of one stage need only those of the stages before it
 STAGES: tuple[tuple[Kind, ...], ...] = (("judge", "train"), ("protocol", "select"), ("measure",))
 
-FORMAT = 1  # raised when a step comes to mean something else: all steps of earlier formats are done again
+# Raised when a kind of step comes to mean something else: those of earlier formats are done again
+FORMAT: Mapping[Kind, int] = {"judge": 1, "train": 1, "protocol": 1, "select": 1, "measure": 1}
 DONE = "done.json"  # in a step's folder, written last
 SELECTION = "selection.json"  # in a selection's: the weights that it selected, and the curve
 # The first of these methods that an experiment has makes the masks of the controls and blends
 SEGMENTOR_PREFERENCE = ("paired", "semi_supervised", "unpaired")
-WITHOUT_EFFECT = ("preview_every", "checkpoint_every")  # training settings that do not decide the weights
-# Settings added later, each with the value that stands for what was done before: steps done then stay done
-VALUE_BEFORE_ADDED: Mapping[str, Mapping[str, Any]] = {
-    "networks": {"mirrored_input": False},
-    "losses": {
-        "segmentation_cross_entropy": 0.0,
-        "healthy_negatives": 0.0,
-        "gradient": 0.0,
-        "lesion_crop_adversarial": 0.0,
-    },
-    "training": {"warm_up_images": 0, "warm_up_fraction": 0.0},
-}
 JUDGE_SELECTION = "pooled Dice over every validation slice"  # how a judge's weights are selected
 
 
@@ -61,8 +51,8 @@ class Step:
         """A hash of everything that decides its outcome."""
         row = None if self.row is None else asdict(self.row)
         inputs = [use.key for use in self.after]
-        parts = [FORMAT, self.kind, row, _deciding(self.settings), inputs]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        parts = [FORMAT[self.kind], self.kind, row, _deciding(self.settings), inputs]
+        return sha256_of_json(parts)
 
     @property
     def training(self) -> Step:
@@ -113,20 +103,11 @@ def list_steps(experiment: Experiment, data_key: str) -> list[Step]:
 
 
 def _deciding(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without those that decide nothing, or decide it as before they were added."""
-
-    def decides(group: str, key: str, value: object) -> bool:
-        if group == "training" and key in WITHOUT_EFFECT:
-            return False
-        before = VALUE_BEFORE_ADDED.get(group, {})
-        return key not in before or value != before[key]
-
-    return {
-        name: {key: value for key, value in group.items() if decides(name, key, value)}
-        if isinstance(group, Mapping)
-        else group
-        for name, group in values.items()
-    }
+    """Settings without those that do not decide the outcome."""
+    training = values.get("training")
+    if not isinstance(training, Mapping):
+        return dict(values)
+    return {**values, "training": {key: training[key] for key in training if key not in WITHOUT_EFFECT}}
 
 
 def _judge(experiment: Experiment, name: str, data_key: str) -> Step:

@@ -125,7 +125,7 @@ def describe_run(
         "parameters": {
             name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()
         },
-        "preprocessing": prepared.manifest["settings"],
+        "preprocessing": prepared.preprocessing.model_dump(mode="json"),
         "data": prepared.manifest["key"],
         "init": None if init is None else digest(init),
     }

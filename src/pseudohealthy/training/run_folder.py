@@ -16,12 +16,12 @@ import yaml
 from torch import Tensor, nn
 
 from pseudohealthy.catalogue.methods import ABILITIES
-from pseudohealthy.config import Settings
+from pseudohealthy.config import WITHOUT_EFFECT, Settings
 from pseudohealthy.data.layouts import listed
 from pseudohealthy.data.out_of_distribution import Reference
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
-from pseudohealthy.files import flatten, folder_beside, make_folder, replace, write_json
+from pseudohealthy.files import flatten, folder_beside, make_folder, write_json, write_text
 from pseudohealthy.sampling.sampler import BatchSampler
 from pseudohealthy.settings_files import read_yaml, validated
 from pseudohealthy.training.checkpoint import load_state, save_state, save_weights
@@ -32,7 +32,7 @@ SETTINGS, STATE, METRICS, CLOCK = "settings.yaml", "state.pt", "metrics.jsonl", 
 WEIGHTS, AVERAGED, SNAPSHOTS, PREVIEWS = "weights", "weights_ema", "snapshots", "panels"
 PREVIEW_SLICES = 4
 # What may change between a run and its resumption: none of these decides the weights.
-FREE = ("version", "settings.training.preview_every", "settings.training.checkpoint_every")
+FREE = ("version", *(f"settings.training.{key}" for key in WITHOUT_EFFECT))
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,7 @@ class RunFolder:
         """Write `settings.yaml`, unless the run has one."""
         if not (self.path / SETTINGS).is_file():
             make_folder(self.path)
-            text = yaml.safe_dump(dict(description), sort_keys=False)
-            replace(self.path / SETTINGS, lambda part: part.write_text(text, encoding="utf-8"))
+            write_text(self.path / SETTINGS, yaml.safe_dump(dict(description), sort_keys=False))
 
     def saved_state(self) -> dict[str, Any] | None:
         """The state to resume from; None: the run has saved none."""
@@ -139,7 +138,7 @@ class RunFolder:
         networks = cast(nn.ModuleDict, trainer.averaged.module) if averaged else trainer.method.generators
         config = {
             "settings": trainer.settings.model_dump(mode="json"),
-            "preprocessing": manifest["settings"],
+            "preprocessing": self.prepared.preprocessing.model_dump(mode="json"),
             "data": {
                 "key": manifest["key"],
                 "cohort": manifest["cohort"],

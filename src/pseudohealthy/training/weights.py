@@ -21,6 +21,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         InputError: absent, not JSON, or of another format.
     """
     path = folder / CONFIG
+    inside = [name for name in ("best", "weights_ema", "weights") if (folder / name / CONFIG).is_file()]
+    if inside and not path.exists():
+        raise InputError(f"{folder}: a training run, not a weights folder; give {folder / inside[0]}")
     try:
         config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -1,7 +1,7 @@
 """The folder layouts in which cohorts arrive.
 
 A layout is a module here with `LOOKS_FOR`, a line for messages, and `read(folder, source, controls)`, which
-returns a `DataSet`; `READERS` and `Layout` name it.
+returns a `DataSet`; `READERS` and `Layout` name it: `docs/howto/extend.md`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Literal
 
-from pseudohealthy.data.layouts import bids, brats, isles
+from pseudohealthy.data.layouts import (
+    bids,
+    brats,
+    isles,
+)
 from pseudohealthy.data.layouts.base import (
     CohortVolume,
     DataSet,
@@ -39,5 +43,14 @@ __all__ = [
     "within",
 ]
 
-Layout = Literal["auto", "bids", "brats", "isles"]
-READERS: Mapping[str, ModuleType] = {"bids": bids, "brats": brats, "isles": isles}  # in the order of `auto`
+Layout = Literal[
+    "auto",
+    "bids",
+    "brats",
+    "isles",
+]
+READERS: Mapping[str, ModuleType] = {  # in the order of `auto`
+    "bids": bids,
+    "brats": brats,
+    "isles": isles,
+}
