@@ -22,14 +22,17 @@ from fixtures.full_disk import full_disk
 from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.files import (
     flatten,
+    folder_beside,
     inside,
     locked,
+    move_together,
     nest,
     read_tsv,
     replace,
     sha256_of,
     sha256_of_json,
     tsv_text,
+    unfinished,
     whole_folder,
     write_json,
     write_text,
@@ -297,3 +300,97 @@ def test_a_full_disk_leaves_no_folder(tmp_path: Path) -> None:
 def test_writing_files_needs_neither_numpy_nor_pandas() -> None:
     code = "import sys, pseudohealthy.files; sys.exit(bool({'numpy', 'pandas'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+LEFT = (".part-0123abcd", ".part-0123abcd.nii.gz", ".part-0123abcd-89ef4567", ".out.0123abcd.part")
+OTHERS = (
+    ".part-of-mine",
+    ".part-0123abcdef",
+    "part-0123abcd",
+    ".other.0123abcd.part",
+    ".out.part",
+    ".bashrc",
+)
+
+
+def left(folder: Path, hours: float) -> set[str]:
+    """Make folders and a file of our and of other names that were written to so long ago."""
+    for name in (*LEFT, *OTHERS):
+        path = folder / name
+        if path.suffix == ".gz":
+            path.touch()
+        else:
+            (path / "inner").mkdir(parents=True)
+            (path / "inner/half.nii").touch()
+        for each in (path, *path.rglob("*")):
+            os.utime(each, (time.time() - 3600 * hours,) * 2)
+    return {*LEFT, *OTHERS}
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_what_killed_runs_left_is_removed_when_nobody_has_written_to_it_for_a_day(tmp_path: Path) -> None:
+    every = left(tmp_path, 25)
+    (tmp_path / LEFT[2] / "inner/half.nii").touch()  # somebody still writes to it
+    with pytest.raises(KeyboardInterrupt), folder_beside(tmp_path):
+        raise KeyboardInterrupt
+    assert names(tmp_path) == every
+    with folder_beside(tmp_path):
+        pass
+    assert names(tmp_path) == every - {*LEFT[:2]}
+    with whole_folder(tmp_path / "out"):
+        pass
+    assert names(tmp_path) == every - {*LEFT[:2], LEFT[3]} | {"out"}
+
+
+def test_what_others_write_now_is_left_alone(tmp_path: Path) -> None:
+    every = left(tmp_path, 23)
+    with folder_beside(tmp_path, "scan"):
+        pass
+    with whole_folder(tmp_path / "out"):
+        pass
+    assert names(tmp_path) == every | {"out"}
+
+
+def test_the_part_of_a_killed_run_on_the_same_thing_is_removed_at_once(tmp_path: Path) -> None:
+    with folder_beside(tmp_path, "other") as other, folder_beside(tmp_path, "scan") as part:
+        left_behind = part.with_name(part.name[:-8] + "00000000")
+        left_behind.mkdir()
+        (left_behind / "half.nii").touch()
+    with folder_beside(tmp_path, "other") as other:
+        left_behind.mkdir()
+        with folder_beside(tmp_path, "scan"):
+            pass
+        assert names(tmp_path) == {other.name}
+
+
+def test_a_link_is_none_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/file").touch()
+    (tmp_path / LEFT[0]).symlink_to(tmp_path / "mine")
+    for path in (tmp_path / LEFT[0], tmp_path / "mine/file", tmp_path / "mine"):
+        os.utime(path, (0, 0), follow_symlinks=False)
+    with folder_beside(tmp_path):
+        pass
+    assert names(tmp_path) == {"mine", LEFT[0]}
+    assert names(tmp_path / "mine") == {"file"}
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "3", "{", '{"../a": "b"}', '{"": "b"}', '{"a": 1}'])
+def test_a_journal_that_is_none_names_nothing(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a").touch()
+    (tmp_path / "journal").write_text(content)
+    assert unfinished(tmp_path / "journal") == []
+
+
+def test_files_are_moved_together(tmp_path: Path) -> None:
+    for name in ("a", "b", "t\udceate"):
+        (tmp_path / name).write_text("old")
+    with folder_beside(tmp_path) as part:
+        for name in ("a", "t\udceate"):
+            (part / name).write_text("new")
+        move_together(part, tmp_path, tmp_path / ".journal")
+    texts = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert texts == {"a": "new", "b": "old", "t\udceate": "new"}

@@ -7,8 +7,10 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,11 @@ if TYPE_CHECKING:  # not every command that writes a file needs them
 
 if sys.platform != "win32":
     import fcntl
+
+_PART = re.compile(
+    r"\.part-([0-9a-f]{8}-)?[0-9a-f]{8}(\..*)?", re.DOTALL
+)  # the name of what is not whole yet
+_ABANDONED = 24 * 3600.0  # seconds
 
 
 def replace(path: Path, write: Callable[[Path], object]) -> None:
@@ -116,6 +123,13 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
+def refuse_existing(paths: Iterable[Path], *, overwrite: bool) -> None:
+    """Raise an `InputError` where one of the files is there and must not be replaced."""
+    there = next((path for path in paths if path.exists()), None)
+    if there and not overwrite:
+        raise InputError(f"{there}: exists already; choose another folder, or allow --overwrite")
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and those above it; one that is there stays as it is.
 
@@ -131,19 +145,83 @@ def make_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def folder_beside(out: Path) -> Iterator[Path]:
+def folder_beside(out: Path, name: str = "") -> Iterator[Path]:
     """An empty folder inside `out`, from which finished files are moved one by one; removed afterwards.
+
+    Once the block ends well, so are those that killed runs have left: the ones for `name`, and any file or
+    folder for a part that nobody has written to for a day.
+
+    Args:
+        out: made if absent.
+        name: of what is written, which nobody else writes meanwhile (see `locked`); "": somebody may.
 
     Raises:
         PseudohealthyError: `out` cannot be made.
     """
     make_folder(out)
-    part = out / f".part-{uuid4().hex[:8]}"
+    mark = f".part-{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}-" if name else ".part-"
+    part = out / f"{mark}{uuid4().hex[:8]}"
     try:
         part.mkdir(mode=0o700)
         yield part
+        remove_leftovers(out, mark=mark if name else "")
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def move_together(part: Path, out: Path, journal: Path) -> None:
+    """Move the files of the folder `part` into `out`, where they take the place of those of their names.
+
+    JSON comes last, as a report or summary that is there means that all else is.
+    While they are moved, the file `journal` in `out` holds their names and digests. A run that is killed
+    leaves it, and so the next one knows which files are `unfinished`; it removes them.
+    """
+    for old in unfinished(journal):
+        old.unlink()
+    paths = sorted(part.iterdir(), key=lambda path: (path.suffix == ".json", path.name))
+    write_json(journal, {path.name: sha256_of(path) for path in paths})
+    for path in paths:
+        path.replace(out / path.name)
+    journal.unlink()
+
+
+def unfinished(journal: Path) -> list[Path]:
+    """The files that a killed `move_together` had moved already, and that nobody has changed since."""
+    try:
+        digests: dict[str, str] = json.loads(journal.read_text(encoding="utf-8"))
+        paths = {journal.with_name(name): digest for name, digest in digests.items()}
+    except (OSError, ValueError, AttributeError):  # there is none, or it is something else
+        return []
+    return [path for path, digest in paths.items() if path.is_file() and sha256_of(path) == digest]
+
+
+def remove_leftovers(folder: Path, name: re.Pattern[str] = _PART, mark: str = "") -> None:
+    """Remove the files and folders of parts that killed runs have left in `folder`.
+
+    Of those with such a `name` the ones that begin with `mark`, which nobody writes to any more, if one is
+    given; and the ones that nobody has written to for a day.
+    """
+    for path in folder.iterdir():
+        ours = name.fullmatch(path.name) and not path.is_symlink()
+        if ours and ((mark and path.name.startswith(mark)) or _is_abandoned(path)):
+            _remove(path)
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Whether nobody has written to a file, or to anything in a folder, for a day."""
+    try:
+        times = [each.lstat().st_mtime for each in (path, *path.rglob("*"))]
+    except OSError:  # it goes away just now
+        return False
+    return max(times) < time.time() - _ABANDONED
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 @contextlib.contextmanager
@@ -161,6 +239,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         part.mkdir(parents=True)
         yield part
         part.replace(path)
+        remove_leftovers(path.parent, re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.part"))
     except OSError as error:
         raise PseudohealthyError(f"{path}: cannot be written ({error})") from error
     finally:

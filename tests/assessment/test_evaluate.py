@@ -260,13 +260,13 @@ def test_a_judge_is_valid_if_it_finds_the_lesions_of_the_inputs(
 
     knows = type("Oracle", (), {"segment": lesion, "preprocessing": oracle.preprocessing})()
     knows.provenance = oracle.provenance
-    right = evaluate(with_truth, models["fresh"], tmp_path, judges={"judge": knows})
+    right = evaluate(with_truth, models["fresh"], tmp_path / "right", judges={"judge": knows})
     assert right["valid"] is True
     assert right["judge"]["h_copy"] == pytest.approx(0)
     assert right["judge"]["dice_pooled"] == 1
     assert (right["judge"]["h_real_healthy"], right["invalid_reason"]) == (1, None)
     marked = 0.5  # of each healthy slice
-    wrong = evaluate(with_truth, models["fresh"], tmp_path, judges={"judge": knows})
+    wrong = evaluate(with_truth, models["fresh"], tmp_path / "wrong", judges={"judge": knows})
     assert (wrong["judge"]["dice_pooled"], wrong["valid"]) == (1, False)
     assert wrong["judge"]["h_real_healthy"] == pytest.approx(1 - 32 * 48 / 48)  # over lesions of 6 x 8
     assert wrong["invalid_reason"] == "the judge's h(real healthy) is -31.000, under 0.95"
@@ -282,3 +282,32 @@ def test_without_healthy_slices_it_is_not_known_whether_a_judge_is_valid(
     assert not found["valid"]
     assert "h(real healthy) is not known" in found["invalid_reason"]
     assert json.loads((tmp_path / "summary.json").read_text())["judge"]["h_real_healthy"] is None
+
+
+def test_scores_that_are_there_are_replaced_only_on_request(
+    tmp_path: Path, with_truth: Prepared, models: dict[str, Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("summary.json", "volumes.tsv"):
+        (tmp_path / name).write_text("mine")
+        with pytest.raises(InputError, match=f"{name}: exists already; .* --overwrite"):
+            evaluate(with_truth, models["copying"], tmp_path)
+        assert (tmp_path / name).read_text() == "mine"
+        (tmp_path / name).unlink()
+    replace_file = Path.replace
+
+    def killed(path: Path, target: Path) -> Path:
+        if target == tmp_path / "summary.json":  # the second of the two
+            raise KeyboardInterrupt
+        return replace_file(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(with_truth, models["copying"], tmp_path)
+    assert (tmp_path / "volumes.tsv").exists()
+    assert not (tmp_path / "summary.json").exists()
+    evaluate(with_truth, models["copying"], tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"summary.json", "volumes.tsv"}
+    with pytest.raises(InputError, match="exists already"):
+        evaluate(with_truth, models["copying"], tmp_path)
+    evaluate(with_truth, models["copying"], tmp_path, overwrite=True)

@@ -96,6 +96,18 @@ def test_other_products_are_another_thing(job: Job) -> None:
     assert not list(job.out.glob("sub-01/anat/*blend*"))
 
 
+def test_texts_of_the_header_are_kept_on_request_and_never_unnoticed(job: Job) -> None:
+    process_subject(only(job), job)
+    (refused,) = process_subject(only(job), replace(job, keep_header_text=True))
+    assert "finished, but with no --keep-header-text; give --overwrite" in refused.reason
+    shutil.rmtree(job.out / "logs")
+    image = nibabel.load(job.bids / ONE)
+    image.header["descrip"] = b"JANE DOE"
+    nibabel.save(nibabel.Nifti1Image(image.get_fdata(), image.affine, image.header), job.bids / ONE)
+    (done,) = process_subject(only(job), replace(job, keep_header_text=True))
+    assert nibabel.load(job.out / done.files["mask"]).header["descrip"].item() == b"JANE DOE"
+
+
 def test_what_a_killed_run_left_is_done_again(job: Job) -> None:
     (done,) = process_subject(only(job), job)
     folder = job.out / "sub-01/anat"

@@ -25,7 +25,7 @@ from pseudohealthy.bids_app.records import (
 from pseudohealthy.bids_app.selection import Subject
 
 IMAGE = "sub-1/ses-a/anat/sub-1_ses-a_acq-3d_FLAIR.nii.gz"
-MADE = InputFingerprint(input="i", weights="w", blend=False)
+MADE = InputFingerprint(input="i", weights="w", blend=False, header_text=False)
 DONE = Record(
     subject="sub-1", image=IMAGE, status="done", made_from=MADE, files=outputs_of(IMAGE, blend=False)
 )
@@ -64,10 +64,16 @@ def test_finished_is_what_is_done_and_there(tmp_path: Path) -> None:
 def test_how_two_differ_is_said_in_words() -> None:
     assert MADE.differences(MADE) == ""
     assert (
-        MADE.differences(InputFingerprint(input="j", weights="v", blend=True))
+        MADE.differences(InputFingerprint(input="j", weights="v", blend=True, header_text=False))
         == "another input, other weights, --blend"
     )
-    assert InputFingerprint(input="i", weights="w", blend=True).differences(MADE) == "no --blend"
+    assert (
+        InputFingerprint(input="i", weights="w", blend=True, header_text=False).differences(MADE)
+        == "no --blend"
+    )
+    before = InputFingerprint.model_validate({"input": "i", "weights": "w", "blend": False})
+    assert MADE.differences(before) == "--keep-header-text"  # version 0.1 kept it, and did not say so
+    assert before.differences(MADE) == "no --keep-header-text"
 
 
 def test_the_table_has_a_row_for_every_image_and_everybody_without(tmp_path: Path) -> None:

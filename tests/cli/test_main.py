@@ -602,3 +602,21 @@ def test_an_interrupted_run_says_how_to_go_on(
     assert len(err.splitlines()) < 12  # the others are Lightning's, of how processes have met
     assert "Traceback" not in err
     assert err.count("interrupted") == 1
+
+
+def test_a_name_that_controls_terminals_is_shown_with_escapes(
+    run: Run, tmp_path: Path, weights: Path, image: Path
+) -> None:
+    odd = tmp_path / "out\x1b[31m\nred"
+    commands = (
+        ["phantom", "--patients", 1, "--spacing", 4, "-o", odd / "phantoms"],
+        ["synthesize", image, "--weights", weights, "-o", odd / "synthesized"],
+        ["export", "--weights", weights, "--format", "monai", "-o", odd / "bundle"],
+        ["train", odd / "none", "-o", odd],
+    )
+    for command in commands:
+        told = run(*command)
+        assert told.code == (2 if command[0] == "train" else 0), told.err
+        assert "\x1b" not in told.out + told.err, command[0]
+        assert "\nred" not in told.out + told.err, command[0]
+        assert r"out\x1b[31m\nred" in told.out + told.err, command[0]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Hashable
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from rich.console import Console
 
-from pseudohealthy.errors import PseudohealthyError
-from pseudohealthy.experiment.demo import _check, _held_out, _table
+from pseudohealthy.errors import InputError, PseudohealthyError
+from pseudohealthy.experiment.demo import MADE, _check, _held_out, _table, run_demo
 
 SCORES: dict[Hashable, float] = {
     "truth_phantom.mae_ratio": 0.25,
@@ -57,3 +58,11 @@ def test_the_table_sets_the_measured_beside_the_required() -> None:
     assert [word for word in identity.split() if word[0].isdigit()] == ["0.988", "0.9", "1.000"]
     assert "23.4" in shown.getvalue()
     assert "31.1" in shown.getvalue()
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_files_that_no_demo_wrote_are_not_replaced(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(InputError, match=f"{name}: exists already, and is no demo's; choose another folder"):
+        run_demo(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from fixtures.experiments import experiment
 from fixtures.results import curves, table1, volumes
 from pseudohealthy.catalogue.rows import Row
 from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.slice_set import SliceSet
-from pseudohealthy.experiment.publish import CAPTIONS, draw_pictures, render
+from pseudohealthy.experiment.publish import CAPTIONS, MADE, draw_pictures, refuse_others, render
+from pseudohealthy.experiment.runner import reproduce
 from pseudohealthy.experiment.steps import Step
 from pseudohealthy.report.figures import contact_sheet
 from scripts.migrate_0_1 import main
@@ -129,3 +131,21 @@ def test_the_records_of_earlier_experiments_can_be_rendered(tmp_path: Path, name
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     steps = json.loads((tmp_path / "table1.json").read_text(encoding="utf-8"))["steps"]
     assert all(step["key"][:8] in page or step["name"] in page for step in steps)
+
+
+def test_what_is_not_of_the_experiment_is_not_replaced(tmp_path: Path) -> None:
+    """Noticed by `reproduce` before it does anything."""
+    refuse_others(tmp_path / "none", experiment(name="x"))
+    (tmp_path / "notes.txt").touch()
+    refuse_others(tmp_path, experiment(name="x"))
+    for name in MADE:
+        (tmp_path / name).touch()
+        with pytest.raises(InputError, match=f"{name}: exists already, and is no result"):
+            reproduce(experiment(name="x"), tmp_path / "out", results=tmp_path)
+        (tmp_path / name).unlink()
+    (tmp_path / "table1.json").write_text('{"experiment": "y"}')
+    with pytest.raises(InputError, match=r"holds the results of y, not of x; .* \(--results\)"):
+        reproduce(experiment(name="x"), tmp_path / "out", results=tmp_path)
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "report.html").touch()
+    refuse_others(tmp_path, experiment(name="y"))

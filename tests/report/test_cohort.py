@@ -55,6 +55,7 @@ def test_a_page_needs_nothing_but_itself(tmp_path: Path) -> None:
     page = Page(text)
     assert page.links == ["sub%20a/%231.html"]
     assert not {"script", "link", "iframe", "img"} & set(page.tags)
+    assert "Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"" in text
     assert RESEARCH_USE in text
     assert "<h1>A &lt;study&gt;</h1>" in text
     assert "<b>c</b>: &lt;broken&gt;" in text

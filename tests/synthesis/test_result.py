@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,8 +19,9 @@ from fixtures.brains import flair
 from fixtures.models import saved
 from pseudohealthy import __version__
 from pseudohealthy.errors import RESEARCH_USE, InputError
+from pseudohealthy.files import sha256_of
 from pseudohealthy.synthesis.model import Model
-from pseudohealthy.synthesis.naming import output_files, with_sidecars
+from pseudohealthy.synthesis.naming import output_files, refuse_existing, with_sidecars
 from pseudohealthy.synthesis.result import Synthesis
 from pseudohealthy.synthesis.sidecars import beside
 from pseudohealthy.synthesis.synthesize import synthesize
@@ -144,3 +148,62 @@ def test_the_sidecars_name_the_requested_sources(tmp_path: Path, result: Synthes
         path.unlink()
     with pytest.raises(InputError, match=r"FLAIR\.json: exists already"):
         result.save(tmp_path / "out", "sub-01_FLAIR.nii")
+
+
+def test_a_run_killed_at_any_of_its_moves_is_taken_over(
+    tmp_path: Path, fresh: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the killed one made a blend besides; nothing stays of it then."""
+    image = flair(tmp_path / "scan.nii")
+    result = synthesize(image, fresh)
+    expected = _digests(result.save(tmp_path / "whole", "scan.nii"))
+    for made, count in ((result, len(expected)), (synthesize(image, fresh, blend=True), len(expected) + 2)):
+        for nth in range(count + 1):
+            out = tmp_path / f"{count}_{nth}"
+            with monkeypatch.context() as patch:
+                patch.setattr(Path, "replace", _killed_at(out, nth))
+                patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+                with pytest.raises(KeyboardInterrupt) if nth < count else contextlib.nullcontext():
+                    made.save(out, "scan.nii")
+            if nth == count:  # it was not killed
+                continue
+            refuse_existing(out, "scan.nii", overwrite=False)
+            files = result.save(out, "scan.nii")
+            assert _digests(files) == expected
+            assert len(list(out.iterdir())) == len(expected), nth
+            with pytest.raises(InputError, match="exists already"):
+                result.save(out, "scan.nii")
+
+
+def test_what_a_killed_run_left_and_somebody_changed_is_not_replaced(
+    tmp_path: Path, result: Synthesis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", _killed_at(tmp_path / "out", 5))
+        with pytest.raises(KeyboardInterrupt):
+            result.save(tmp_path / "out", "scan.nii")
+    moved = sorted(path for path in (tmp_path / "out").iterdir() if path.name[0] != ".")
+    assert len(moved) == 5
+    moved[2].write_text("mine")
+    with pytest.raises(InputError, match=f"{moved[2].name}: exists already"):
+        result.save(tmp_path / "out", "scan.nii")
+    assert moved[2].read_text() == "mine"
+
+
+def _killed_at(out: Path, nth: int) -> Callable[[Path, Path], Path]:
+    """`Path.replace`, but for the `nth` move of a visible file into `out`."""
+    replace = Path.replace
+    moved: list[Path] = []
+
+    def killed(path: Path, target: Path) -> Path:
+        if target.parent == out and not target.name.startswith("."):
+            if len(moved) == nth:
+                raise KeyboardInterrupt
+            moved.append(target)
+        return replace(path, target)
+
+    return killed
+
+
+def _digests(files: Mapping[str, Path]) -> dict[str, str]:
+    return {path.name: sha256_of(path) for path in with_sidecars(files).values()}

@@ -13,7 +13,7 @@ from pseudohealthy.assessment.protocol import EvaluationProtocol, ProtocolSettin
 from pseudohealthy.assessment.references import References, judge_quality, validity
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.evaluation.compare import compare_scores, read_scores
-from pseudohealthy.evaluation.score import write_scores
+from pseudohealthy.evaluation.score import refuse_existing_scores, write_scores
 from pseudohealthy.provenance import provenance
 from pseudohealthy.synthesis.model import Model
 
@@ -26,6 +26,7 @@ def evaluate(
     *,
     judges: Mapping[str, Model] | None = None,
     compare: Path | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Score a model's raw output, or images, on the pathological slices of a split (section 6).
 
@@ -37,6 +38,7 @@ def evaluate(
         judges: f_pre by name, the paper's first, trained on slices prepared as the model's; without one there
             is no healthiness. The held-out one is reported apart from the panel of the others.
         compare: scores of other outputs, see `compare_scores`.
+        overwrite: replace the scores that `out` holds.
 
     Returns:
         What `summary.json` holds: each measure as a row of `table1.json` has it, and provenance; with a judge
@@ -44,9 +46,11 @@ def evaluate(
 
     Raises:
         InputError: the split has no pathological slice, the cohort was prepared in another way than the
-            model's or a judge's, images that cannot be used, or scores that cannot be compared.
+            model's or a judge's, images that cannot be used, scores that cannot be compared, or scores in
+            `out` that must not be replaced.
     """
     judges, settings = judges or {}, settings or ProtocolSettings()
+    refuse_existing_scores(out, overwrite=overwrite)
     if isinstance(source, Model):
         expect_same_preprocessing(prepared, source, "model")
     for name, judge in judges.items():

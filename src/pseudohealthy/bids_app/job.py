@@ -25,6 +25,7 @@ class Job:
         backend: what runs the networks, as `Model.load` takes it.
         blend: also make the image in which only the lesion is replaced.
         overwrite: process finished images again.
+        keep_header_text: let the outputs hold the texts and extensions of the inputs' headers.
         brain_masks: derivatives with a brain mask for each image; None: the brain is detected.
         lesion_masks: derivatives with a lesion mask for each image, for the blend; None: the segmentor's.
         sha256: of the weights; `checked` reads it.
@@ -37,6 +38,7 @@ class Job:
     backend: Choice = "auto"
     blend: bool = False
     overwrite: bool = False
+    keep_header_text: bool = False
     brain_masks: Path | None = None
     lesion_masks: Path | None = None
     sha256: str = ""

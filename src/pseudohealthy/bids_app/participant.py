@@ -125,6 +125,7 @@ def _fingerprint(image: str, masks: Mapping[str, Path], job: Job) -> InputFinger
         input=_sha256(job.bids / image),
         weights=job.sha256,
         blend=job.blend,
+        header_text=job.keep_header_text,
         **{kind: _sha256(path) for kind, path in masks.items()},
     )
 
@@ -153,7 +154,12 @@ def _write_outputs(image: str, masks: Mapping[str, Path], job: Job) -> tuple[str
     for old in (image, *([as_name(clash.name)] if clash else [])):
         remove_record(job.out, old)  # a run that is killed while it saves must leave none that says "done"
     result.save(
-        folder, place.name, overwrite=True, sources=_sources(image, masks, job), title=printable(image)
+        folder,
+        place.name,
+        overwrite=True,
+        keep_header_text=job.keep_header_text,
+        sources=_sources(image, masks, job),
+        title=printable(image),
     )
     return tuple(printable(" ".join(warning.split())) for warning in result.warnings)
 

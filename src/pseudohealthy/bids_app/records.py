@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pseudohealthy.bids_app.selection import Subject, session
 from pseudohealthy.data.layouts import stem
 from pseudohealthy.errors import PseudohealthyError, printable
-from pseudohealthy.files import locked, make_folder, write_json, write_tsv
+from pseudohealthy.files import locked, make_folder, remove_leftovers, write_json, write_tsv
 from pseudohealthy.synthesis.naming import output_files, with_sidecars
 
 if TYPE_CHECKING:
@@ -29,7 +29,10 @@ LONGEST = 200  # bytes of an image's name; the record of a longer one is named b
 
 
 class InputFingerprint(BaseModel):
-    """What decides whether finished outputs are the requested ones: SHA-256 of the inputs, and `blend`."""
+    """What decides whether finished outputs are the requested ones: SHA-256 of the inputs, and two options.
+
+    Earlier versions, which do not say so, kept the text of the header.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,6 +41,7 @@ class InputFingerprint(BaseModel):
     blend: bool
     brain_mask: str | None = None
     lesion_mask: str | None = None
+    header_text: bool = True
 
     def differences(self, other: InputFingerprint) -> str:
         """How `other` differs, in words."""
@@ -46,6 +50,7 @@ class InputFingerprint(BaseModel):
             "weights": "other weights",
             "blend": f"{'' if other.blend else 'no '}--blend",
             "brain_mask": "another brain mask" if self.brain_mask else "a brain mask",
+            "header_text": f"{'' if other.header_text else 'no '}--keep-header-text",
             "lesion_mask": "another lesion mask" if self.lesion_mask else "a lesion mask",
         }
         return ", ".join(word for key, word in words.items() if getattr(self, key) != getattr(other, key))
@@ -116,6 +121,8 @@ class Record(BaseModel):
         path = _path(out, name)
         make_folder(path.parent)
         write_json(path, self.model_dump())
+        if self.image:
+            remove_leftovers(path.parent)
         if (old := _old_path(out, name)) != path and _is_of(_read(old), name):
             with contextlib.suppress(OSError):
                 old.unlink(missing_ok=True)
@@ -186,6 +193,7 @@ def write_status_table(out: Path, subjects: Sequence[Subject]) -> Path:
     with locked(out / LOGS / ".status.lock"):  # no other run's rows are read and then written too late
         table = pd.DataFrame([_row(out, name, record) for name, record in records(out, subjects).items()])
         write_tsv(path, table, float_format="%.1f")
+        remove_leftovers(out / LOGS)
     return path
 
 

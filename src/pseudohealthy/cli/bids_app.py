@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pseudohealthy import __version__
-from pseudohealthy.cli.options import BackendOption, DeviceOption
-from pseudohealthy.cli.program import bids_main
-from pseudohealthy.errors import RESEARCH_USE, InputError, printable
+from pseudohealthy.cli.options import BackendOption, DeviceOption, KeepHeaderTextOption
+from pseudohealthy.cli.program import bids_main, say
+from pseudohealthy.errors import RESEARCH_USE, InputError
 
 if TYPE_CHECKING:
     from pseudohealthy.bids_app.job import Job
@@ -113,6 +113,7 @@ def run(
         str | None,
         typer.Option(metavar="ADDRESS", help="Send subjects to a running Dask scheduler (extra `cluster`)."),
     ] = None,
+    keep_header_text: KeepHeaderTextOption = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do finished images again.")] = False,
     version: Annotated[  # noqa: ARG001  (its callback ends the program)
         bool,
@@ -146,6 +147,7 @@ def run(
         backend=backend,
         blend=blend,
         overwrite=overwrite,
+        keep_header_text=keep_header_text,
         brain_masks=brain_masks,
         lesion_masks=lesion_masks,
     ).checked()
@@ -169,7 +171,7 @@ def _participants(
 
     describe(bids, out)
     if dask:
-        results = run_dask(subjects, job, dask, typer.echo)
+        results = run_dask(subjects, job, dask, say)
     elif (at_once := min(jobs or default_jobs(len(subjects), job.device), len(subjects))) > 1:
         results = run_pool(subjects, job, at_once)
     else:
@@ -178,7 +180,7 @@ def _participants(
         counts = _report(results, len(subjects))
     table = write_status_table(out, select(bids))
     said = [f"{count} {_words(status)}" for status, count in counts.items() if count or status != "no_image"]
-    typer.echo(printable(", ".join(said) + f"; see {table}"))
+    say(", ".join(said) + f"; see {table}")
     typer.echo(RESEARCH_USE)
     return counts["failed"]
 
@@ -205,11 +207,11 @@ def _report(results: Iterator[list[Record]], total: int) -> dict[str, int]:
             for record in records:
                 counts[record.status] += 1
                 if record.status in ("failed", "no_image"):
-                    typer.echo(f"{_words(record.status)}: {record.subject}: {record.reason}", err=True)
+                    say(f"{_words(record.status)}: {record.subject}: {record.reason}", err=True)
                 elif not quiet:
-                    typer.echo(f"{record.status}: {record.name} ({record.seconds:.1f} s)")
+                    say(f"{record.status}: {record.name} ({record.seconds:.1f} s)")
                 for warning in record.warnings if record.status == "done" else ():
-                    typer.echo(f"warning: {record.name}: {warning}", err=True)
+                    say(f"warning: {record.name}: {warning}", err=True)
             progress(number, total, records[0].subject)
     return counts
 
@@ -224,9 +226,9 @@ def _group(bids: Path, out: Path, subjects: Sequence[Subject]) -> None:
     left_out = [name for name, record in recorded.items() if not (record and record.is_complete(out))]
     if left_out:
         text = f"not in the table, for the reasons on the page and in the status: {listed(left_out)}"
-        typer.echo(printable(f"note: {text}"), err=True)
+        say(f"note: {text}", err=True)
     for kind, path in files.items():
-        typer.echo(printable(f"{kind}: {path}"))
+        say(f"{kind}: {path}")
     typer.echo(RESEARCH_USE)
 
 

@@ -14,15 +14,17 @@ from pseudohealthy.cli.options import (
     BackendOption,
     DeviceOption,
     Folder,
+    KeepHeaderTextOption,
     MethodOption,
+    OverwriteOption,
     Preset,
     PresetOption,
     SetOption,
     words_of,
 )
-from pseudohealthy.cli.program import main
+from pseudohealthy.cli.program import main, say
 from pseudohealthy.data.layouts import Layout
-from pseudohealthy.errors import RESEARCH_USE, InputError, printable
+from pseudohealthy.errors import RESEARCH_USE, InputError
 
 EXITS = "Exit codes: 0 done; 1 failed on the way (a full disk); 2 the input cannot be used."
 
@@ -62,7 +64,7 @@ def phantom(
         make_phantoms(
             out, patients=patients, controls=controls, seed=seed, spacing=spacing, progress=progress
         )
-    typer.echo(f"{patients + controls} subjects in {out}. Next: pseudohealthy prepare {out} -o PREPARED")
+    say(f"{patients + controls} subjects in {out}. Next: pseudohealthy prepare {out} -o PREPARED")
 
 
 @app.command()
@@ -103,19 +105,19 @@ def prepare(
     settings = preprocessing(preset, overrides=overrides or [])
     cohort = read_cohort(folders, layout, words_of(controls))
     for note in cohort.notes:
-        typer.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     with steps("prepare") as progress:
         manifest = prepare_cohort(cohort, out, settings, seed=seed, fractions=fractions, progress=progress)
     for split, totals in manifest["totals"].items():
         words = {label: label for label in totals["slices"]} | {"edge": "near the brain's edges"}
         counts = ", ".join(f"{count} {words[label]}" for label, count in totals["slices"].items() if count)
-        typer.echo(f"{split}: {totals['volumes']} volumes; slices: {counts or 'none'}")
+        say(f"{split}: {totals['volumes']} volumes; slices: {counts or 'none'}")
     for volume in manifest["volumes"]:
         file = next(iter(volume["inputs"].values()))["path"]
         for warning in volume["facts"].get("warnings", []):
-            typer.echo(printable(f"warning: {file}: {warning}"), err=True)
-    typer.echo(subject_counts(manifest["volumes"]))
-    typer.echo(f"Prepared in {out}. Next: pseudohealthy train {out} -o RUN")
+            say(f"warning: {file}: {warning}", err=True)
+    say(subject_counts(manifest["volumes"]))
+    say(f"Prepared in {out}. Next: pseudohealthy train {out} -o RUN")
 
 
 @app.command()
@@ -166,10 +168,10 @@ def train(
     if chosen.method == "judge":
         if is_first_process():
             weights = select_judge(out, cohort, device)
-            typer.echo(f"The best snapshot on validation volumes: {weights} ({out / VALIDATION}).")
-            typer.echo(f"Next: pseudohealthy evaluate {prepared} --weights RUN --judge {weights} -o SCORES")
+            say(f"The best snapshot on validation volumes: {weights} ({out / VALIDATION}).")
+            say(f"Next: pseudohealthy evaluate {prepared} --weights RUN --judge {weights} -o SCORES")
         return
-    typer.echo(f"Weights in {weights}. Next: pseudohealthy synthesize IMAGE --weights {weights} -o OUT")
+    say(f"Weights in {weights}. Next: pseudohealthy synthesize IMAGE --weights {weights} -o OUT")
 
 
 @app.command()
@@ -191,7 +193,8 @@ def synthesize(
     lesion_mask: Annotated[
         Path | None, typer.Option(help="NIfTI mask of the lesion, for --blend. Default: the model's.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    keep_header_text: KeepHeaderTextOption = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Make the pseudo-healthy image, the lesion's probability and mask, and the difference, on its own grid.
 
@@ -214,17 +217,17 @@ def synthesize(
     model = Model.load(weights or bundled_weights(), device, backend)
     result = run(volume, model, brain_mask=brain_mask, blend=blend, lesion_mask=lesion_mask)
     old = not_made_again(out, image.name, blend=blend)
-    files = result.save(out, image.name, overwrite=overwrite)
+    files = result.save(out, image.name, overwrite=overwrite, keep_header_text=keep_header_text)
     for kind, path in files.items():
-        typer.echo(printable(f"{kind}: {path}"))
+        say(f"{kind}: {path}")
     for path in old:
-        typer.echo(printable(f"removed: {path}, which an earlier run had made"))
+        say(f"removed: {path}, which an earlier run had made")
     for warning in result.warnings:
-        typer.echo(printable(f"warning: {warning}"), err=True)
+        say(f"warning: {warning}", err=True)
     report = result.report
-    typer.echo(f"skull: {report['skull']}")
+    say(f"skull: {report['skull']}")
     where = f"{report['device']} ({report['backend']['name']})"
-    typer.echo(f"lesion: {report['lesion_ml']} ml; {report['seconds']['all']} s on {where}")
+    say(f"lesion: {report['lesion_ml']} ml; {report['seconds']['all']} s on {where}")
     typer.echo(RESEARCH_USE)
 
 
@@ -261,6 +264,7 @@ def evaluate(
         int, typer.Option(min=0, help="Training steps of the re-segmentation network; 0: leave it out.")
     ] = 120,
     device: DeviceOption = "auto",
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Score a model, or images of any other program, on a split: identity, healthiness and their checks.
 
@@ -301,12 +305,12 @@ def evaluate(
         else ImageFiles(predictions, data or [])
     )
     settings = ProtocolSettings(split=split, resegmentation_steps=resegmentation_steps, device=device)
-    summary = run(cohort, source, out, settings, judges=judges, compare=compare)
+    summary = run(cohort, source, out, settings, judges=judges, compare=compare, overwrite=overwrite)
     for line in summary_lines(summary):
-        typer.echo(line)
+        say(line)
     if summary.get("valid") is False:
         reason = summary["invalid_reason"]
-        typer.echo(f"Healthiness is not valid: {reason}; see judge in summary.json.")
+        say(f"Healthiness is not valid: {reason}; see judge in summary.json.")
 
 
 @app.command()
@@ -343,10 +347,10 @@ def reproduce(
     chosen = read_experiment(experiment, overrides or [])
     if dry_run:
         for line in describe_steps(chosen, out):
-            typer.echo(line)
+            say(line)
         return
     folder = run(chosen, out, folders=data or [], results=results, device=device, jobs=jobs)
-    typer.echo(f"Table 1: {folder / 'table1.md'}; everything: {folder / 'report.html'}")
+    say(f"Table 1: {folder / 'table1.md'}; everything: {folder / 'report.html'}")
 
 
 @app.command()
@@ -370,7 +374,7 @@ def export(
     from pseudohealthy.synthesis.export import export as run
 
     for path in run(weights or bundled_weights(), out, form):
-        typer.echo(str(path))
+        say(str(path))
     typer.echo(RESEARCH_USE)
 
 
@@ -389,7 +393,7 @@ def info(
         typer.echo(json.dumps(description, indent=1))
         return
     for name, value in description.items():
-        typer.echo(f"{name}: {value}")
+        say(f"{name}: {value}")
 
 
 @app.callback(invoke_without_command=True)

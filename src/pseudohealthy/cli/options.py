@@ -36,6 +36,15 @@ BackendOption = Annotated[
     Literal["auto", "torch", "onnxruntime", "openvino"],
     typer.Option(help="What runs the networks; auto: on a CPU, for slices enough, the fastest installed."),
 ]
+KeepHeaderTextOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-header-text",
+        help="Let the images hold the texts and extensions of the input's header, which may name people. "
+        "Default: its grid and units alone.",
+    ),
+]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
 
 
 def words_of(given: str | None) -> list[str]:

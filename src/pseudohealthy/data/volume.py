@@ -13,12 +13,18 @@ from nibabel.orientations import io_orientation
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
+from pseudohealthy import __version__
 from pseudohealthy.data.nifti_file import check_voxels, open_nifti, pixdim, voxels
 from pseudohealthy.errors import InputError
 from pseudohealthy.files import replace
 
 SUFFIXES = (".nii", ".nii.gz")
+DESCRIPTION = f"pseudohealthy {__version__}; not for diagnosis"
 _IN_MEMORY = "the image"
+_PLACE = (  # all of a header that says where voxels lie, and in which units
+    *("pixdim", "xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
+    *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"),
+)
 _VOXEL_MM = (0.02, 20.0)  # beyond this the header is in other units, and a field in mm makes no sense
 
 
@@ -125,16 +131,21 @@ def mask_from_array(array: NDArray[Any], like: Volume, shape: tuple[int, ...] | 
     return Volume(stored, like.affine, None, like.shape, None)
 
 
-def write_volume(path: Path, data: NDArray[Any], like: Volume, *, mask: bool = False) -> None:
-    """Write `data` on the grid of `like`: its affine, codes, units and extensions, and its shape on disk.
+def write_volume(
+    path: Path, data: NDArray[Any], like: Volume, *, mask: bool = False, keep_header_text: bool = False
+) -> None:
+    """Write `data` on the grid of `like`: its affine, codes and units, and its shape on disk.
 
-    The file is written beside its place and then put there whole.
+    The file is written beside its place and then put there whole. What else the header of `like` holds stays
+    out, for scanners and converters leave names and dates there: `descrip`, `aux_file`, `db_name`,
+    `intent_name`, extensions.
 
     Args:
         path: ends in .nii or .nii.gz; the folder exists.
         data: (I, J, K), in the stored order of `like`.
         like: the volume that `data` was made from.
         mask: uint8, 1 where `data` is above 0; else float32, unscaled.
+        keep_header_text: take over those texts and extensions too.
 
     Raises:
         InputError: another ending, or data of another shape.
@@ -146,7 +157,8 @@ def write_volume(path: Path, data: NDArray[Any], like: Volume, *, mask: bool = F
         raise InputError(
             f"{path}: data of shape {data.shape}; expected {like.data.shape}, as {like.path or 'its image'}"
         )
-    image = _image(data > 0, like, np.uint8) if mask else _image(data, like, np.float32)
+    values, dtype = (data > 0, np.uint8) if mask else (data, np.float32)
+    image = _image(values.astype(dtype).reshape(like.shape), like, keep_header_text)
     content = image.to_bytes()
     if path.name.endswith(".gz"):
         content = gzip.compress(content, compresslevel=1, mtime=0)  # no time: equal images are equal files
@@ -278,18 +290,27 @@ def _qform(header: Any) -> NDArray[np.float64] | None:
     return None if form is None or not np.isfinite(form).all() else np.asarray(form, dtype=np.float64)
 
 
-def _image(data: NDArray[Any], like: Volume, dtype: type) -> Any:
-    """`data` as a NIfTI image under the header of `like`."""
-    stored: NDArray[Any] = data.astype(dtype).reshape(like.shape)
+def _image(stored: NDArray[Any], like: Volume, keep_header_text: bool) -> Any:
+    """Voxels as a NIfTI image on the grid of `like`."""
     if like.header is None:
         image = nibabel.Nifti1Image(stored, like.affine)
         image.header.set_xyzt_units("mm")
+        image.header["descrip"] = DESCRIPTION.encode()
         return image
-    header = like.header.copy()
-    header.set_data_dtype(dtype)
+    kind = nibabel.Nifti2Image if isinstance(like.header, nibabel.Nifti2Header) else nibabel.Nifti1Image
+    header = like.header.copy() if keep_header_text else _place_alone(like.header, kind.header_class)
+    header.set_data_dtype(stored.dtype)
     header["cal_min"] = header["cal_max"] = 0  # a viewer's window for the input is not one for a map
-    kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
     return kind(stored, like.affine, header)  # sform and qform stay bit for bit: the affine is theirs
+
+
+def _place_alone(header: Any, kind: Any) -> Any:
+    """A new header of this kind with the place and units of `header`, and with a description of our own."""
+    new = kind(endianness=header.endianness)
+    for field in _PLACE:
+        new[field] = header[field]
+    new["descrip"] = DESCRIPTION.encode()
+    return new
 
 
 def _listed(numbers: Any) -> str:

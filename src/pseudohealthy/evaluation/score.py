@@ -28,7 +28,15 @@ from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.evaluation.statistics import interval
 from pseudohealthy.evaluation.texture import TEXTURE
 from pseudohealthy.evaluation.truth import volume_truth
-from pseudohealthy.files import make_folder, nest, write_json, write_tsv
+from pseudohealthy.files import (
+    folder_beside,
+    move_together,
+    nest,
+    refuse_existing,
+    unfinished,
+    write_json,
+    write_tsv,
+)
 
 FOUND, IN_INPUTS = "found.", "found_in_inputs."
 HELD_OUT, HELD_OUT_IN_INPUTS = "held_out.", "held_out_in_inputs."
@@ -36,6 +44,8 @@ BOTH, MARKED = "segmentor.both", "segmentor.marked"
 COUNTS = ("slices", "lesion_voxels", BOTH, MARKED)
 APART = (TEXTURE,)  # over all slices, not over the volumes' values: by `texture_over_slices`
 TOLERANCE = 1e-4
+VOLUMES, SUMMARY = "volumes.tsv", "summary.json"
+_JOURNAL = ".scores.unfinished"
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,14 +162,25 @@ def summarise(table: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
 
 
 def write_scores(folder: Path, table: pd.DataFrame, summary: dict[str, Any]) -> None:
-    """Write `volumes.tsv` (NaN as n/a) and `summary.json` (NaN as null), each whole or not at all.
+    """Write `volumes.tsv` (NaN as n/a) and `summary.json` (NaN as null) in place of those that are there.
 
     Raises:
         PseudohealthyError: the folder cannot be written to.
     """
-    make_folder(folder)
-    write_tsv(folder / "volumes.tsv", table)
-    write_json(folder / "summary.json", strict(summary))
+    with folder_beside(folder) as part:
+        write_tsv(part / VOLUMES, table)
+        write_json(part / SUMMARY, strict(summary))
+        move_together(part, folder, folder / _JOURNAL)
+
+
+def refuse_existing_scores(folder: Path, *, overwrite: bool) -> None:
+    """Raise an `InputError` where files of `write_scores` are there and must not be replaced.
+
+    Those that a killed run left unfinished may be.
+    """
+    ours = unfinished(folder / _JOURNAL)
+    there = [path for path in (folder / SUMMARY, folder / VOLUMES) if path not in ours]
+    refuse_existing(there, overwrite=overwrite)
 
 
 def strict(value: Any) -> Any:

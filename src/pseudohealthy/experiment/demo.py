@@ -17,7 +17,7 @@ from pseudohealthy.config import preprocessing, settings
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.prepare import prepare
 from pseudohealthy.data.prepared import Prepared
-from pseudohealthy.errors import RESEARCH_USE, PseudohealthyError
+from pseudohealthy.errors import RESEARCH_USE, InputError, PseudohealthyError, printable
 from pseudohealthy.files import read_tsv, replace
 from pseudohealthy.phantom.dataset import make_phantoms
 from pseudohealthy.report.figures import panel
@@ -33,15 +33,18 @@ SETTINGS: dict[str, Any] = {
 }
 MOST_ERROR, LEAST_IDENTITY = 0.5, 0.90
 PANEL_ROWS = 3
+MADE = ("prepared", "run", "synthesized", "panel.png", "scores")  # of the phantoms
 
 
 def run_demo(out: Path) -> None:
     """Do it all in `out`, a few minutes on 2 cores; run again, it goes on where it was.
 
     Raises:
+        InputError: `out` holds a file or folder of a name that the demo's have, and no demo.
         PseudohealthyError: in the held-out patient the error inside the lesion is more than half of the
             input's own, or the mask-normalised identity is under 0.90.
     """
+    _refuse_others(out)
     say = Console(highlight=False, soft_wrap=True).print
     began = time.monotonic()
     say(f"1/4  {PATIENTS} phantom patients: FLAIR, lesion masks, and the truth")
@@ -57,16 +60,23 @@ def run_demo(out: Path) -> None:
     files = synthesize(image, model).save(out / "synthesized", image.name, overwrite=True)
     replace(out / "panel.png", lambda part: _draw(part, prepared, model, subject))
     say("4/4  scores beside the truth")
-    evaluate(prepared, model, out / "scores", ProtocolSettings(split="test"))
+    evaluate(prepared, model, out / "scores", ProtocolSettings(split="test"), overwrite=True)
     table = read_tsv(out / "scores" / "volumes.tsv", index="volume")
     scores = table.loc[subject].astype(float).to_dict()
     say(_table(scores))
-    say(f"Look at {out / 'panel.png'} and at {files['healthy']}")
+    say(printable(f"Look at {out / 'panel.png'} and at {files['healthy']}"), markup=False)
     say(f"Done in {time.monotonic() - began:.0f} s. Next, with your own skull-stripped FLAIR:")
     say("  pseudohealthy synthesize YOUR_FLAIR.nii.gz -o OUT")
     say("  pseudohealthy prepare YOUR_BIDS -o prepared && pseudohealthy train prepared -o run")
     say(RESEARCH_USE)
     _check(scores)
+
+
+def _refuse_others(out: Path) -> None:
+    """Refuse files that an earlier demo, which begins with its phantoms, cannot have written."""
+    there = [out / name for name in MADE if (out / name).exists()]
+    if there and not (out / "phantoms").exists():
+        raise InputError(f"{there[0]}: exists already, and is no demo's; choose another folder")
 
 
 def _held_out(slices: pd.DataFrame) -> str:

@@ -34,6 +34,10 @@ SLICE_RULE = (
     "Of each volume the slice with its largest lesion; where not all volumes are shown, those at the "
     "25th, 50th and 75th percentile of lesion size."
 )
+MADE = (  # in a folder of results, after `table1.json`
+    *("volumes.tsv", "curves.tsv", "judge_curves.tsv", "pairs.tsv", "pictures"),
+    *("table1.md", "table1.tex", "table1.tsv", "charts", "report.html"),
+)
 TEXT = ("mask", "volume", "preset")
 CAPTIONS = {
     "methods": f"Input and each method (the paper's Figure 4). {SLICE_RULE}",
@@ -69,6 +73,29 @@ def publish(
     write_text(folder / "pairs.tsv", (protocol.folder(out) / "pairs.tsv").read_text(encoding="utf-8"))
     draw_pictures(folder / "pictures", out, steps, SliceSet.of(prepared, "test"))
     render(folder)
+
+
+def refuse_others(folder: Path, experiment: Experiment) -> None:
+    """Refuse to replace in `folder` what is not of this experiment.
+
+    Raises:
+        InputError: it holds the results of another one, or files that no experiment has written, for that
+            begins with `table1.json`.
+    """
+    try:
+        before = json.loads((folder / "table1.json").read_text(encoding="utf-8"))["experiment"]
+    except OSError:
+        there = next((folder / name for name in MADE if (folder / name).exists()), None)
+        if there:
+            raise InputError(f"{there}: exists already, and is no result; choose another folder") from None
+        return
+    except (ValueError, KeyError, TypeError):
+        before = "another program"
+    if before != experiment.name:
+        raise InputError(
+            f"{folder}: holds the results of {before}, not of {experiment.name}; choose another folder "
+            "(--results)"
+        )
 
 
 def render(folder: Path) -> None:

@@ -20,12 +20,12 @@ from pseudohealthy.config import Settings
 from pseudohealthy.data.cohort import chosen, read_cohort
 from pseudohealthy.data.prepare import prepare
 from pseudohealthy.data.prepared import Prepared
-from pseudohealthy.errors import RESEARCH_USE, InputError
+from pseudohealthy.errors import RESEARCH_USE, InputError, printable
 from pseudohealthy.evaluation.score import strict
 from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.experiment.config import Experiment
 from pseudohealthy.experiment.parallel_steps import parallel_groups, run_parallel
-from pseudohealthy.experiment.publish import publish
+from pseudohealthy.experiment.publish import publish, refuse_others
 from pseudohealthy.experiment.steps import DONE, SELECTION, STAGES, Kind, Step, list_steps
 from pseudohealthy.files import inside, make_folder, write_arrays, write_json, write_tsv
 from pseudohealthy.phantom.dataset import make_phantoms
@@ -58,8 +58,11 @@ def reproduce(
         The results' folder.
 
     Raises:
-        InputError: data that cannot be used, or data given to an experiment that makes its own.
+        InputError: data that cannot be used, data given to an experiment that makes its own, or a folder
+            that holds what is not of this experiment in the place of its results.
     """
+    folder = results or out / "results"
+    refuse_others(folder, experiment)
     say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print
     say(f"experiment {experiment.name}: preparing the cohort")
     prepared = prepared_cohort(experiment, out, folders, say)
@@ -73,8 +76,7 @@ def reproduce(
         if not step.is_done(out):
             say(f"[{number}/{len(steps)}] {step.kind} {step.name}")
             runner.do(step)
-    folder = results or out / "results"
-    say(f"tables, figures and report: {folder}")
+    say(printable(f"tables, figures and report: {folder}"))
     publish(experiment, out, steps, prepared, folder)
     say(RESEARCH_USE)
     return folder
@@ -106,7 +108,7 @@ def prepared_cohort(
         folders = [make_phantoms(out / "data" / "phantoms", **made.model_dump(), splits=data.fractions)]
     cohort = read_cohort(folders, data.layout, data.controls)
     for note in cohort.notes:
-        say(f"note: {note}")
+        say(printable(f"note: {note}"))
     if data.choose is not None:
         cohort = chosen(cohort, data.choose, data.seed)
     prepare(cohort, out / "prepared", experiment.preprocess(), seed=data.seed, fractions=data.fractions)

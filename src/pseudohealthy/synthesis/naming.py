@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from pseudohealthy import files
 from pseudohealthy.data.layouts import stem
 from pseudohealthy.errors import InputError, printable
 from pseudohealthy.synthesis.sidecars import DESCRIPTIONS, beside
@@ -56,13 +57,18 @@ def not_made_again(out: Path, name: str, *, blend: bool) -> list[Path]:
     return [path for kind, path in every.items() if kind not in made and path.exists()]
 
 
+def journal(out: Path, name: str) -> Path:
+    """The file that is there while an input's files are put in their places, see `files.move_together`."""
+    return out / f".{output_stem(name)}.unfinished"
+
+
 def refuse_existing(out: Path, name: str, *, overwrite: bool, inputs: Iterable[Path | None] = ()) -> None:
     """See to it that an image's files, with or without the blend, may be written.
 
     Args:
         out: their folder.
         name: the input's.
-        overwrite: whether those that are there may be replaced.
+        overwrite: whether those that are there may be replaced; what a killed run left unfinished always may.
         inputs: the files that they are made of, which are never replaced.
 
     Raises:
@@ -79,8 +85,8 @@ def refuse_existing(out: Path, name: str, *, overwrite: bool, inputs: Iterable[P
     for source in filter(None, inputs):
         if source.exists() and any(path.samefile(source) for path in there):
             raise InputError(f"{source}: would be replaced by what is made of it; choose another folder")
-    if there and not overwrite:
-        raise InputError(f"{there[0]}: exists already; choose another folder, or allow --overwrite")
+    ours = files.unfinished(journal(out, name))
+    files.refuse_existing([path for path in there if path not in ours], overwrite=overwrite)
 
 
 def refuse_another_s(out: Path, name: str) -> None:

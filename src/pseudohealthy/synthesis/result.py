@@ -15,11 +15,17 @@ from numpy.typing import NDArray
 from pseudohealthy.data.nifti_file import nibabel_silent
 from pseudohealthy.data.volume import Volume, write_volume
 from pseudohealthy.errors import printable
-from pseudohealthy.files import folder_beside, locked, make_folder, replace, write_json
+from pseudohealthy.files import folder_beside, locked, make_folder, move_together, replace, write_json
 from pseudohealthy.report.figures import panel
 from pseudohealthy.report.viewer.subject_page import viewer_html
 from pseudohealthy.synthesis.model import THRESHOLD
-from pseudohealthy.synthesis.naming import not_made_again, output_files, output_stem, refuse_existing
+from pseudohealthy.synthesis.naming import (
+    journal,
+    not_made_again,
+    output_files,
+    output_stem,
+    refuse_existing,
+)
 from pseudohealthy.synthesis.run_report import RunReport
 from pseudohealthy.synthesis.sidecars import DESCRIPTIONS, beside, sidecar
 
@@ -72,6 +78,7 @@ class Synthesis:
         name: str,
         *,
         overwrite: bool = False,
+        keep_header_text: bool = False,
         sources: Mapping[str, str] | None = None,
         title: str | None = None,
     ) -> dict[str, Path]:
@@ -83,6 +90,8 @@ class Synthesis:
                 derivatives are.
             overwrite: replace files of the same names, and remove the blend of an earlier run where none is
                 made now.
+            keep_header_text: let the volumes hold the texts and extensions of the input's header, in which
+                there may be names and dates; else they have its grid and units alone.
             sources: BIDS URIs of `image`, `brain_mask` and `lesion_mask` for the sidecars; default: the names
                 of the files.
             title: of the panel and the page, and the `input` of the report, where a name alone does not tell
@@ -101,23 +110,35 @@ class Synthesis:
         named = {**self.inputs, "image": self.inputs.get("image", printable(name)), **(sources or {})}
         make_folder(out)
         lock = locked(out / f".{output_stem(name)}.lock", f"{out / name}")
-        with lock, folder_beside(out) as part, nibabel_silent():  # the output's header is the input's
+        with lock, folder_beside(out, output_stem(name)) as part, nibabel_silent():  # of the input's header
             refuse_existing(out, name, overwrite=overwrite)  # another run may have written them meanwhile
-            self._write({kind: part / path.name for kind, path in files.items()}, title, name, named)
+            made = {kind: part / path.name for kind, path in files.items()}
+            self._write(made, title, name, named, keep_header_text=keep_header_text)
             for old in not_made_again(out, name, blend=blend):
                 old.unlink()
-            for path in sorted(part.iterdir()):
-                path.replace(out / path.name)
+            move_together(part, out, journal(out, name))
         return files
 
     def _write(
-        self, files: dict[str, Path], title: str | None, name: str, sources: Mapping[str, str]
+        self,
+        files: dict[str, Path],
+        title: str | None,
+        name: str,
+        sources: Mapping[str, str],
+        *,
+        keep_header_text: bool,
     ) -> None:
         heading = printable(title or name)
         stripped = self.report["skull"] == "absent"
 
         def write(kind: str) -> None:
-            write_volume(files[kind], self._stored(getattr(self, kind)), self.volume, mask=kind == "mask")
+            write_volume(
+                files[kind],
+                self._stored(getattr(self, kind)),
+                self.volume,
+                mask=kind == "mask",
+                keep_header_text=keep_header_text,
+            )
             write_json(beside(files[kind]), sidecar(kind, sources, stripped=stripped))
 
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # gzip leaves the other threads free

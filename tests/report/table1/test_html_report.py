@@ -82,6 +82,8 @@ def test_the_page_needs_no_network_and_no_script(tmp_path: Path) -> None:
         assert last.size == given.size
     assert found.alts[-1] == "sheet: Input."
     assert sorted(file.name for file in tmp_path.iterdir()) == ["report.html", "sheet.png"]
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    assert f'"Content-Security-Policy" content="{policy}">' in (tmp_path / "report.html").read_text()
 
 
 def test_charts_stand_with_the_tables_and_nothing_is_shown_twice(tmp_path: Path) -> None:
