@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from nibabel.nifti1 import Nifti1Extension
 
-from fixtures.bids_studies import SLICES, study
-from fixtures.cohorts import LPS, brain, lesion
+from fixtures.brains import LPS, brain, lesion
+from fixtures.cohorts import STUDY_SLICES, study
 from fixtures.models import saved
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.synthesize import synthesize
@@ -40,7 +40,7 @@ EXTENSIONS = {
 def planted(path: Path, seed: int = 0) -> Path:
     """A patient's image whose header names them in every text field and in extensions."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = np.where(lesion() > 0, 300, brain(seed)).astype(np.int16)[:, :, SLICES]
+    data = np.where(lesion() > 0, 300, brain(seed)).astype(np.int16)[:, :, STUDY_SLICES]
     image = nib.Nifti1Image(data, LPS)
     for field, text in PLANTED.items():
         image.header[field] = text
