@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pseudohealthy import __version__
-from pseudohealthy.config import Split
+from pseudohealthy.config import LARGEST_SEED, MOST_PHANTOMS, Split
 from pseudohealthy.data.layouts import CohortVolume
 from pseudohealthy.data.split import with_splits
 from pseudohealthy.errors import RESEARCH_USE, InputError
@@ -111,6 +111,11 @@ def _check(patients: int, controls: int, seed: int, spacing: float) -> None:
         raise InputError(
             f"phantoms: patients={patients}, controls={controls}, seed={seed}; expected one subject or more "
             "and no negative number"
+        )
+    if max(patients, controls) > MOST_PHANTOMS or seed > LARGEST_SEED:
+        raise InputError(
+            f"phantoms: patients={patients}, controls={controls}, seed={seed}; expected at most "
+            f"{MOST_PHANTOMS} of each, and a seed below 2^32"
         )
     if not 0.5 <= spacing <= 6:
         raise InputError(f"phantoms: spacing is {spacing} mm; expected 0.5 to 6 mm")
