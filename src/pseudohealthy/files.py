@@ -29,6 +29,17 @@ MEGABYTE = 2**20
 LARGEST_JSON = 64 * MEGABYTE
 DEEPEST_JSON = 50  # levels of lists and mappings
 LARGEST_INTEGER = 2**63
+TOO_DEEP = f"nested more than {DEEPEST_JSON} levels deep"
+JSON_NAMES: Mapping[type, str] = {
+    dict: "a mapping",
+    list: "a list",
+    str: "text",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "null",
+}
+Kind = type | tuple[type, ...]
 
 
 def replace(path: Path, write: Callable[[Path], object]) -> None:
@@ -91,6 +102,27 @@ def read_json(path: Path, problem: str = "cannot be read", remedy: str = "write 
     return values
 
 
+def expect_parts(path: Path, values: Mapping[str, Any], parts: Mapping[str, Kind], remedy: str) -> None:
+    """Refuse a file whose values lack a part, or have another kind of value there.
+
+    Args:
+        path: of the file.
+        values: what was read.
+        parts: the type or types of each part by its name.
+        remedy: what a person should do.
+
+    Raises:
+        InputError: it names the first such part and what is there.
+    """
+    for name, kind in parts.items():
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        if name not in values:
+            raise InputError(f"{path}: incomplete, {name} is missing; {remedy}")
+        if type(values[name]) not in kinds:
+            found, expected = JSON_NAMES[type(values[name])], JSON_NAMES[kinds[0]]
+            raise InputError(f"{path}: incomplete, {name} is {found}, expected {expected}; {remedy}")
+
+
 def parse_json(text: str) -> dict[str, Any]:
     """A mapping of strict JSON.
 
@@ -100,26 +132,20 @@ def parse_json(text: str) -> dict[str, Any]:
     try:
         values = json.loads(text, parse_int=_integer, parse_float=_finite, parse_constant=_finite)
     except RecursionError as error:
-        raise ValueError(_TOO_DEEP) from error
+        raise ValueError(TOO_DEEP) from error
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error}" if text.strip() else "it is empty") from error
     if not isinstance(values, dict):
-        raise ValueError(f"expected a mapping, found {_JSON_NAMES[type(values)]}")
+        raise ValueError(f"expected a mapping, found {JSON_NAMES[type(values)]}")  # noqa: TRY004
     level: list[Any] = [values]
     for _ in range(DEEPEST_JSON):
-        level = [inner for each in level for inner in _inside(each)]
+        level = [inner for each in level for inner in _children(each)]
     if level:
-        raise ValueError(_TOO_DEEP)
+        raise ValueError(TOO_DEEP)
     return values
 
 
-_TOO_DEEP = f"nested more than {DEEPEST_JSON} levels deep"
-_JSON_NAMES = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "a truth value"} | {
-    type(None): "null"
-}
-
-
-def _inside(values: Any) -> Iterable[Any]:
+def _children(values: Any) -> Iterable[Any]:
     if isinstance(values, dict):
         return values.values()
     return values if isinstance(values, list) else ()

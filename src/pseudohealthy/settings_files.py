@@ -141,7 +141,7 @@ def _short(text: str) -> str:
 class _Loader(yaml.SafeLoader):
     """Plain values; one that Python cannot hold is an error that names its line."""
 
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             value = super().construct_object(node, deep=deep)
         except (ValueError, AttributeError, LookupError) as error:  # whatever the tag's own parser meets
@@ -176,16 +176,14 @@ def _refuse_deep(text: str) -> None:
     for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
-            raise ValueError(
-                f"line {event.start_mark.line + 1} is nested more than {DEEPEST} levels deep; "
-                "settings have two or three"
-            )
+            line = "it" if event.start_mark is None else f"line {event.start_mark.line + 1}"
+            raise ValueError(f"{line} is nested more than {DEEPEST} levels deep; settings have two or three")
         if count > 3 * MOST_VALUES:
             raise ValueError(TOO_MANY)
 
 
 def _refuse_odd_nodes(root: yaml.Node) -> None:
-    """Refuse aliases that multiply or hold themselves, keys that are no text and keys that are there twice."""
+    """Refuse aliases that multiply or hold themselves, and keys that are no text or are there twice."""
     waiting, seen = [root], 0
     while waiting:
         node = waiting.pop()

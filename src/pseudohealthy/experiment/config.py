@@ -231,5 +231,7 @@ def _group(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """
     group = values.get(name, {})
     if not isinstance(group, Mapping):
-        raise ValueError(f"{name} is {group!r}; expected settings as `key: value`, or leave {name} out")
+        raise ValueError(  # noqa: TRY004
+            f"{name} is {group!r}; expected settings as `key: value`, or leave {name} out"
+        )
     return group

@@ -17,7 +17,7 @@ from pseudohealthy.config import LARGEST_SEED, MOST_PHANTOMS, Split
 from pseudohealthy.data.layouts import CohortVolume
 from pseudohealthy.data.split import with_splits
 from pseudohealthy.errors import RESEARCH_USE, InputError
-from pseudohealthy.files import whole_folder
+from pseudohealthy.files import read_json, whole_folder
 from pseudohealthy.phantom.anatomy import template
 from pseudohealthy.phantom.fields import Frame
 from pseudohealthy.phantom.subject import Group, Phantom, phantom
@@ -130,8 +130,8 @@ def _holds(out: Path, description: dict[str, Any], subjects: list[Subject]) -> b
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     try:
-        same = json.loads((out / "dataset_description.json").read_text(encoding="utf-8")) == description
-    except (OSError, ValueError):
+        same = read_json(out / "dataset_description.json") == description
+    except InputError:
         same = False
     if same and all((out / path).is_file() for subject in subjects for path in _images(subject.label)):
         return True

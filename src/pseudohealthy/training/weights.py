@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pseudohealthy.errors import RESEARCH_USE, InputError
-from pseudohealthy.files import sha256_of
+from pseudohealthy.files import expect_parts, read_json, sha256_of
 
 FORMAT = 1
+PARTS = {"settings": dict, "preprocessing": dict, "data": dict, "images": int, "averaged": bool}
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 
@@ -18,18 +19,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     """A weights folder's `config.json`.
 
     Raises:
-        InputError: absent, not JSON, or of another format.
+        InputError: absent, not JSON, of another format, or without one of its parts.
     """
     path = folder / CONFIG
-    try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{folder}: not a weights folder, its {CONFIG} cannot be read ({error}); "
-            "expected one as training writes it"
-        ) from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
+    config = read_json(
+        path, f"not a weights folder, {CONFIG} cannot be read", "expected one as training writes it"
+    )
+    if config.get("format") != FORMAT:
         raise InputError(f"{path}: expected a weights config of format {FORMAT}")
+    expect_parts(path, config, PARTS, "expected one as training writes it")
     return config
 
 
