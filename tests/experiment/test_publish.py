@@ -140,7 +140,7 @@ def test_the_records_of_earlier_experiments_can_be_rendered(tmp_path: Path, name
         ('{"rows": NaN}', "not a folder of results (NaN is not a finite number)"),
         ("{}", "incomplete, split is missing; run the experiment again"),
         ('{"split": {}, "judge": {}, "rows": null}', "incomplete, rows is null, expected a list"),
-        ('{"split": {}, "judge": {}, "rows": [null]}', "a row is null, expected a mapping"),
+        ('{"split": {}, "judge": {}, "rows": [null]}', "incomplete, a row is null, expected a mapping"),
     ],
 )
 def test_a_table_that_is_none_is_refused_in_one_line(tmp_path: Path, content: str, complaint: str) -> None:

@@ -75,5 +75,5 @@ def test_a_broken_line_is_named_and_nothing_is_lost(tmp_path: Path, broken: byte
 def test_metrics_that_are_no_text_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b"\xff\n")
-    with pytest.raises(InputError, match="cannot be read .*; delete it, the run goes on without it"):
+    with pytest.raises(InputError, match=r"cannot be read .*; delete it, the run goes on without it"):
         Metrics(path, {"images": 0})
