@@ -22,7 +22,7 @@ MethodName = methods.MethodName
 PresetName = Literal["midl2019", "media2020", "default"]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 # Limits that no sensible run meets: beyond them a value is a slip, and would cost memory or days to notice
-LARGEST_WEIGHT = 1e6
+LARGEST_WEIGHT = 10**6
 MOST_IMAGES = 10**9
 MOST_EPOCHS = 10**6
 WIDEST = 512

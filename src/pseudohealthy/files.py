@@ -82,13 +82,20 @@ def read_text(path: Path, most: int) -> str:
         raise ValueError(f"byte {error.start + 1} is not UTF-8 text") from error
 
 
-def read_json(path: Path, problem: str = "cannot be read", remedy: str = "write it again") -> dict[str, Any]:
+def read_json(
+    path: Path,
+    problem: str = "cannot be read",
+    remedy: str = "write it again",
+    *,
+    where: Path | None = None,
+) -> dict[str, Any]:
     """Read a mapping of strict JSON, as `write_json` writes it.
 
     Args:
         path: of the file.
         problem: what an error message begins with, after the path.
         remedy: what it ends with: what a person should do.
+        where: the path that a person gave, if not that of the file.
 
     Raises:
         InputError: no such file, too large, not JSON, not a mapping, nested too deeply, or with a number that
@@ -98,7 +105,7 @@ def read_json(path: Path, problem: str = "cannot be read", remedy: str = "write 
         values = parse_json(read_text(path, LARGEST_JSON))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise InputError(f"{path}: {problem} ({reason}); {remedy}") from error
+        raise InputError(f"{where or path}: {problem} ({reason}); {remedy}") from error
     return values
 
 

@@ -91,7 +91,9 @@ def read_manifest(folder: Path) -> Manifest:
         InputError: there is none, or it is of another format.
     """
     path = folder / FILE
-    manifest = read_json(path, f"not a prepared cohort, {FILE} cannot be read", "prepare the cohort again")
+    manifest = read_json(
+        path, f"not a prepared cohort, {FILE} cannot be read", "prepare the cohort again", where=folder
+    )
     if manifest.get("format") != FORMAT:
         raise InputError(f"{path}: {_other_format(manifest)}, expected {FORMAT}; prepare the cohort again")
     if missing := Manifest.__required_keys__ - manifest.keys():

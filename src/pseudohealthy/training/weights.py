@@ -22,12 +22,11 @@ def read_config(folder: Path) -> dict[str, Any]:
         InputError: absent, not JSON, of another format, or without one of its parts.
     """
     path = folder / CONFIG
-    config = read_json(
-        path, f"not a weights folder, {CONFIG} cannot be read", "expected one as training writes it"
-    )
+    remedy = "expected one as training writes it"
+    config = read_json(path, f"not a weights folder, {CONFIG} cannot be read", remedy, where=folder)
     if config.get("format") != FORMAT:
         raise InputError(f"{path}: expected a weights config of format {FORMAT}")
-    expect_parts(path, config, PARTS, "expected one as training writes it")
+    expect_parts(path, config, PARTS, remedy)
     return config
 
 
