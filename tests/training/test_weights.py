@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pseudohealthy.errors import InputError
-from pseudohealthy.training.weights import read_config
+from pseudohealthy.training.weights import card, read_config
 
 CONFIG = {"format": 1, "settings": {}, "preprocessing": {}, "data": {}, "images": 1, "averaged": False}
 
@@ -45,3 +45,9 @@ def test_a_config_that_is_no_config_is_refused_in_one_line(tmp_path: Path, conte
     with pytest.raises(InputError, match="not a weights folder") as failure:
         read_config(tmp_path)
     assert "\n" not in str(failure.value)
+
+
+def test_the_card_of_a_strangers_weights_says_what_is_not_stated() -> None:
+    text = card({**CONFIG, "settings": {"method": "paired"}})
+    assert "pseudohealthy weights: paired, preset (not stated)" in text
+    assert "Trained by pseudohealthy (not stated) on the cohort (not stated)\n((not stated) training" in text

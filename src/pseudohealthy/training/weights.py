@@ -12,6 +12,7 @@ from pseudohealthy.files import expect_parts, read_json, sha256_of
 
 FORMAT = 1
 PARTS = {"settings": dict, "preprocessing": dict, "data": dict, "images": int, "averaged": bool}
+UNKNOWN = "(not stated)"  # in the card of weights whose config does not say it
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 
@@ -48,12 +49,12 @@ def card(config: Mapping[str, Any]) -> str:
     images = config.get("warm_up_images")
     warm_up = f", after a warm-up on {images} synthetic ones" if images else ""
     averaged = ", averaged over steps (EMA)" if config["averaged"] else ""
-    return f"""# pseudohealthy weights: {settings["method"]}, preset {settings["preset"]}
+    return f"""# pseudohealthy weights: {settings["method"]}, preset {settings.get("preset", UNKNOWN)}
 
 > {RESEARCH_USE}
 
-Trained by pseudohealthy {config["version"]} on the cohort {data["cohort"]}
-({data["train"]} training volumes; {config["images"]} pathological images seen{warm_up}{averaged}).
+Trained by pseudohealthy {config.get("version", UNKNOWN)} on the cohort {data.get("cohort", UNKNOWN)}
+({data.get("train", UNKNOWN)} training volumes; {config["images"]} pathological images seen{warm_up}{averaged}).
 The licence of the data applies to the weights.
 
 ## Preprocessing contract
