@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from pydantic import TypeAdapter, ValidationError
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict  # as pydantic asks before Python 3.12; it comes with pydantic
 
 from pseudohealthy.config import Split
 from pseudohealthy.data.layouts import CohortVolume, Group

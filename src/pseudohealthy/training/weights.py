@@ -48,13 +48,14 @@ def card(config: Mapping[str, Any]) -> str:
     settings, data = config["settings"], config["data"]
     images = config.get("warm_up_images")
     warm_up = f", after a warm-up on {images} synthetic ones" if images else ""
+    volumes = data.get("train", UNKNOWN)
     averaged = ", averaged over steps (EMA)" if config["averaged"] else ""
     return f"""# pseudohealthy weights: {settings["method"]}, preset {settings.get("preset", UNKNOWN)}
 
 > {RESEARCH_USE}
 
 Trained by pseudohealthy {config.get("version", UNKNOWN)} on the cohort {data.get("cohort", UNKNOWN)}
-({data.get("train", UNKNOWN)} training volumes; {config["images"]} pathological images seen{warm_up}{averaged}).
+({volumes} training volumes; {config["images"]} pathological images seen{warm_up}{averaged}).
 The licence of the data applies to the weights.
 
 ## Preprocessing contract
