@@ -116,10 +116,7 @@ def values_of(annotation: Any, bounds: Sequence[Any] = ()) -> str:
     if origin is dict:
         return "keys and values" if within[1] is Any else "groups by name"
     limits = [
-        f"{word} {getattr(each, key):g}"
-        for each in bounds
-        for kind, key, word in BOUNDS
-        if type(each) is kind
+        f"{word} {getattr(each, key)}" for each in bounds for kind, key, word in BOUNDS if type(each) is kind
     ]
     return ", ".join([WORDS[annotation], *(limits if annotation in (int, float) else [])])
 

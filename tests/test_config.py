@@ -274,3 +274,43 @@ def test_settings_cannot_be_changed() -> None:
         chosen.training.images = 3  # type: ignore[misc]
     with pytest.raises(ValidationError, match="frozen"):
         chosen.method = "judge"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("override", "limit"),
+    [
+        ("training.seed=1e30", "seed"),
+        ("training.seed=4294967296", "less than or equal to 4294967295"),
+        ("training.learning_rate=1e300", "less than or equal to 1"),
+        ("training.batch_size=1000000000", "less than or equal to 4096"),
+        ("training.images=10000000000", "less than or equal to 1000000000"),
+        ("training.epochs=1000000000", "less than or equal to 1000000"),
+        ("training.minutes=1e9", "less than or equal to 525600"),
+        ("training.fake_pool_size=1000000000", "less than or equal to 10000"),
+        ("training.discriminator_steps=1000000000", "less than or equal to 100"),
+        ("networks.width=8192", "less than or equal to 512"),
+        ("networks.segmentor_width=8192", "less than or equal to 512"),
+        ("networks.discriminator_width=8192", "less than or equal to 512"),
+        ("losses.cycle=1e300", "less than or equal to 1000000"),
+        ("losses.cycle_parts=[1, 1e300, 1]", "less than or equal to 1000000"),
+        ("losses.cycle_noise=2", "less than or equal to 1"),
+    ],
+)
+def test_a_value_beyond_reason_is_refused_with_its_limit(override: str, limit: str) -> None:
+    with pytest.raises(InputError) as failure:
+        settings(overrides=[override])
+    assert f"settings: {override.partition('=')[0]}" in str(failure.value)
+    assert limit in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "limit"),
+    [
+        ("slice_shape=[16000, 16000]", "1024 at most"),
+        ("spacing=0.01", "greater than or equal to 0.1"),
+        ("spacing=1e9", "less than or equal to 10"),
+    ],
+)
+def test_slices_beyond_reason_are_refused_with_their_limit(override: str, limit: str) -> None:
+    with pytest.raises(InputError, match=limit):
+        preprocessing(overrides=[override])

@@ -21,7 +21,17 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 MethodName = methods.MethodName
 PresetName = Literal["midl2019", "media2020", "default"]
 Decay = Annotated[float, Field(ge=0, lt=1)]
-Factor = Annotated[float, Field(ge=0)]
+# Limits that no sensible run meets: beyond them a value is a slip, and would cost memory or days to notice
+LARGEST_WEIGHT = 10**6
+MOST_IMAGES = 10**9
+MOST_EPOCHS = 10**6
+WIDEST = 512
+LARGEST_SIDE = 1024
+LARGEST_SEED = 2**32 - 1
+MOST_PHANTOMS = 10_000
+YEAR = 525_600  # minutes
+Factor = Annotated[float, Field(ge=0, le=LARGEST_WEIGHT)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 
 
 class Frozen(BaseModel):
@@ -35,7 +45,7 @@ class Preprocessing(Frozen):
 
     Attributes:
         slice_shape: rows and columns of a slice, in pixels; multiples of 16 (the segmentor halves four
-            times).
+            times), 32 to 1024.
         spacing: in-plane pixel size in mm; slices keep their thickness.
         clip_region: the voxels of which the percentile is computed: all of the volume, or the brain's.
         clip_percentile: intensities above this percentile are clipped to it (V99.5).
@@ -45,7 +55,7 @@ class Preprocessing(Frozen):
     """
 
     slice_shape: tuple[int, int] = (208, 160)
-    spacing: float = Field(1.0, gt=0)
+    spacing: float = Field(1.0, ge=0.1, le=10)
     clip_region: Literal["all", "brain"] = "all"
     clip_percentile: float = Field(99.5, gt=50, le=100)
     crop_centre: Literal["image", "brain"] = "image"
@@ -53,9 +63,10 @@ class Preprocessing(Frozen):
 
     @model_validator(mode="after")
     def _slice_shape_fits_the_networks(self) -> Self:
-        if any(side < 32 or side % 16 for side in self.slice_shape):
+        if any(side % 16 or not 32 <= side <= LARGEST_SIDE for side in self.slice_shape):
             raise ValueError(
-                f"slice_shape is {self.slice_shape}, but rows and columns must be multiples of 16, 32 or more"
+                f"slice_shape is {self.slice_shape}, but rows and columns must be multiples of 16, 32 or "
+                f"more, {LARGEST_SIDE} at most"
             )
         return self
 
@@ -83,9 +94,9 @@ class Networks(Frozen):
             brain, where the other hemisphere shows what may be under a lesion; not in the paper.
     """
 
-    width: int = Field(32, ge=4)
-    segmentor_width: int = Field(32, ge=4)
-    discriminator_width: int = Field(32, ge=4)
+    width: int = Field(32, ge=4, le=WIDEST)
+    segmentor_width: int = Field(32, ge=4, le=WIDEST)
+    discriminator_width: int = Field(32, ge=4, le=WIDEST)
     norm: Literal["instance", "layer"] = "instance"
     output_mode: Literal["image", "residual", "gated"] = "image"
     segmentor_residual: Literal["add", "concatenate"] = "add"
@@ -137,24 +148,24 @@ class Losses(Frozen):
             masks with the same small noise; or a binary mask with a straight-through gradient.
     """
 
-    cycle: float = Field(10.0, ge=0)
+    cycle: float = Field(10.0, ge=0, le=LARGEST_WEIGHT)
     cycle_parts: tuple[Factor, Factor, Factor] = (1.0, 1.0, 1.0)
-    gan_image: float = Field(1.0, ge=0)
+    gan_image: float = Field(1.0, ge=0, le=LARGEST_WEIGHT)
     gan_parts: tuple[Factor, Factor] = (1.0, 1.0)
-    segmentation: float = Field(10.0, ge=0)
-    gan_mask: float = Field(10.0, ge=0)
+    segmentation: float = Field(10.0, ge=0, le=LARGEST_WEIGHT)
+    gan_mask: float = Field(10.0, ge=0, le=LARGEST_WEIGHT)
     adversarial: Literal["least_squares", "wasserstein"] = "least_squares"
-    gradient_penalty: float = Field(10.0, ge=0)
-    cyclegan_identity: float = Field(0.0, ge=0)
-    segmentation_cross_entropy: float = Field(0.0, ge=0)
-    healthy_identity: float = Field(0.0, ge=0)
-    healthy_negatives: float = Field(0.0, ge=0)
-    identity_outside_lesion: float = Field(0.0, ge=0)
-    synthetic_supervision: float = Field(0.0, ge=0)
-    gradient: float = Field(0.0, ge=0)
-    lesion_crop_adversarial: float = Field(0.0, ge=0)
-    residual_lesion: float = Field(0.0, ge=0)
-    cycle_noise: float = Field(0.0, ge=0)
+    gradient_penalty: float = Field(10.0, ge=0, le=LARGEST_WEIGHT)
+    cyclegan_identity: float = Field(0.0, ge=0, le=LARGEST_WEIGHT)
+    segmentation_cross_entropy: float = Field(0.0, ge=0, le=LARGEST_WEIGHT)
+    healthy_identity: float = Field(0.0, ge=0, le=LARGEST_WEIGHT)
+    healthy_negatives: float = Field(0.0, ge=0, le=LARGEST_WEIGHT)
+    identity_outside_lesion: float = Field(0.0, ge=0, le=LARGEST_WEIGHT)
+    synthetic_supervision: float = Field(0.0, ge=0, le=LARGEST_WEIGHT)
+    gradient: float = Field(0.0, ge=0, le=LARGEST_WEIGHT)
+    lesion_crop_adversarial: float = Field(0.0, ge=0, le=LARGEST_WEIGHT)
+    residual_lesion: float = Field(0.0, ge=0, le=LARGEST_WEIGHT)
+    cycle_noise: float = Field(0.0, ge=0, le=1)
     dice: Literal["plain", "squared"] = "plain"
     mask_discriminator_input: Literal["soft", "noise", "straight_through"] = "soft"
 
@@ -200,29 +211,29 @@ class Training(Frozen):
             judge's are of the averaged weights, and the best one on validation volumes is selected.
     """
 
-    images: int | None = Field(None, gt=0)
-    epochs: int = Field(300, gt=0)
-    minutes: float | None = Field(None, gt=0)
-    warm_up_images: int = Field(0, ge=0)
+    images: int | None = Field(None, gt=0, le=MOST_IMAGES)
+    epochs: int = Field(300, gt=0, le=MOST_EPOCHS)
+    minutes: float | None = Field(None, gt=0, le=YEAR)
+    warm_up_images: int = Field(0, ge=0, le=MOST_IMAGES)
     warm_up_fraction: float = Field(0.0, ge=0, lt=1)
-    batch_size: int = Field(4, gt=0)
-    learning_rate: float = Field(1e-4, gt=0)
+    batch_size: int = Field(4, gt=0, le=4096)
+    learning_rate: float = Field(1e-4, gt=0, le=1)
     betas: tuple[Decay, Decay] = (0.5, 0.999)
     schedule: Literal["constant", "linear"] = "constant"
-    fake_pool_size: int = Field(50, ge=0)
-    discriminator_steps: int = Field(1, gt=0)
-    discriminator_steps_later: int | None = Field(None, gt=0)
-    discriminator_epoch: int = Field(25, ge=0)
+    fake_pool_size: int = Field(50, ge=0, le=10_000)
+    discriminator_steps: int = Field(1, gt=0, le=100)
+    discriminator_steps_later: int | None = Field(None, gt=0, le=100)
+    discriminator_epoch: int = Field(25, ge=0, le=MOST_EPOCHS)
     ema: Decay = 0.999
     augment: Literal["none", "flip_gamma", "deform"] = "none"
     labelled_fraction: float = Field(1.0, ge=0, le=1)
     healthy_sampling: Literal["random", "height"] = "random"
     synthetic_fraction: float = Field(0.5, gt=0, lt=1)
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
-    seed: int = Field(0, ge=0)
-    checkpoint_every: int = Field(400, gt=0)
-    preview_every: int = Field(2000, gt=0)
-    snapshot_every: int | None = Field(None, gt=0)
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
+    checkpoint_every: int = Field(400, gt=0, le=MOST_IMAGES)
+    preview_every: int = Field(2000, gt=0, le=MOST_IMAGES)
+    snapshot_every: int | None = Field(None, gt=0, le=MOST_IMAGES)
 
 
 WITHOUT_EFFECT = ("preview_every", "checkpoint_every")  # training settings that do not decide the weights

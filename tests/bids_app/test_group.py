@@ -98,6 +98,9 @@ def test_a_damaged_report_is_named(study: tuple[Path, Path]) -> None:
         InputError, match=r"sub-2_desc-pseudohealthy_report.json: cannot be read as a run report"
     ):
         write_group(raw, out, select(raw))
+    (out / "sub-2/anat/sub-2_desc-pseudohealthy_report.json").write_text('{"warnings": [null]}')
+    with pytest.raises(InputError, match=r"report.json: warnings are no list of texts; remove it and run"):
+        write_group(raw, out, select(raw))
 
 
 def test_images_of_one_name_have_rows_of_their_own(tmp_path: Path) -> None:

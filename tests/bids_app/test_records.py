@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -49,7 +50,13 @@ def test_a_missing_or_damaged_record_is_none(tmp_path: Path) -> None:
     DONE.write(tmp_path)
     (tmp_path / LOG).write_text('{"subject": "sub-1"')
     assert read_record(tmp_path, IMAGE) is None
-    (tmp_path / LOG).write_text('{"subject": "sub-1"}')
+    for content in ('{"subject": "sub-1"}', "", "[]", "[" * 100_000, '{"seconds": ' + "9" * 5000 + "}"):
+        (tmp_path / LOG).write_text(content)
+        assert read_record(tmp_path, IMAGE) is None
+    DONE.write(tmp_path)
+    infinite = re.sub(r'"seconds": [0-9.]+', '"seconds": Infinity', (tmp_path / LOG).read_text())
+    (tmp_path / LOG).write_text(infinite)
+    assert "Infinity" in infinite
     assert read_record(tmp_path, IMAGE) is None
 
 

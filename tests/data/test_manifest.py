@@ -81,7 +81,7 @@ def test_what_decides_changes_the_key_by_name(
     [
         (None, "not a prepared cohort"),
         ("{", "not a prepared cohort"),
-        ("[]", "format None, expected"),
+        ("[]", "expected a mapping, found a list"),
         (json.dumps({"format": FORMAT + 1}), f"format {FORMAT + 1}, expected {FORMAT}"),
         (json.dumps({"format": FORMAT, "seed": 0}), "no arrays, cohort, fractions"),
     ],
@@ -106,3 +106,23 @@ def test_a_cohort_of_version_0_1_is_answered_in_one_line(tmp_path: Path) -> None
         Prepared.open(tmp_path)
     expected = f"format 2 (pseudohealthy 0.1.0), expected {FORMAT}; prepare the cohort again"
     assert str(refused.value) == f"{tmp_path / FILE}: {expected}"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"settings": None}, "settings: Input should be a valid dictionary"),
+        ({"arrays": {"images": None}}, r"arrays\.images: Input should be a valid list"),
+        ({"volumes": [None]}, r"volumes\.0: Input should be a valid dictionary"),
+        ({"totals": []}, "totals: Input should be a valid dictionary"),
+    ],
+)
+def test_a_part_of_another_kind_is_refused_by_name(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+    whole = {"version": "1", "research_use": "", "key": "k", "cohort": "c", "settings": SETTINGS, "seed": 0}
+    whole |= {"fractions": [0.6, 0.15, 0.25], "arrays": {"images": [4, 208, 160]}, "totals": {}, "notes": []}
+    whole |= {"format": FORMAT, "volumes": []}
+    (tmp_path / FILE).write_text(json.dumps(whole))
+    assert read_manifest(tmp_path) == whole
+    (tmp_path / FILE).write_text(json.dumps({**whole, **change}))
+    with pytest.raises(InputError, match=rf"manifest\.json: {told}; prepare the cohort again"):
+        read_manifest(tmp_path)

@@ -86,8 +86,8 @@ def test_every_setting_has_a_row_and_says_what_it_is(group: str) -> None:
 
 def test_defaults_and_limits_of_settings_are_those_of_the_models() -> None:
     text = page("reference/settings")
-    assert "| `width` | `32` | whole number, at least 4 |" in text
-    assert "| `images` | `null` | whole number, above 0 or `null` |" in text
+    assert "| `width` | `32` | whole number, at least 4, at most 512 |" in text
+    assert "| `images` | `null` | whole number, above 0, at most 1000000000 or `null` |" in text
     assert "| `fractions` | `[0.6, 0.15, 0.25]` | list of 3 |" in text
     assert "| `clip_region` | `all` | `all`, `brain` |" in text
     assert "| method `unpaired` | `losses.gan_image=2.0` |" in text

@@ -171,6 +171,15 @@ def test_a_setting_that_a_method_does_not_read_does_not_change_its_weights(
         ({"judges": {**JUDGES, "second": {"networks": {"wdith": 4}}}}, "networks.wdith"),
         ({"preprocessing": {"slice_shape": [1, 2]}}, "multiples of 16"),
         ({"seed": 3}, "did you mean seeds?"),
+        ({"methods": [{"method": "paired", "training": None}]}, "training is None; expected settings as"),
+        ({"settings": {"training": None}}, "training is None; expected settings as `key: value`, or leave"),
+        ({"judges": {**JUDGES, "x": {"training": None}}}, "training is None"),
+        ({"judges": {**JUDGES, "x": {"losses": [1]}}}, r"losses is \[1\]; expected settings"),
+        ({"seeds": list(range(101))}, "seeds .* at most 100 items"),
+        ({"seeds": [2**32]}, "less than or equal to 4294967295"),
+        ({"data": {"phantom": {"patients": 10**9}}}, "less than or equal to 10000"),
+        ({"data": {"phantom": {"patients": 8, "spacing": 0.01}}}, "greater than or equal to 0.5"),
+        ({"resegmentation_steps": 10**9}, "less than or equal to 1000000"),
     ],
 )
 def test_a_mistake_in_the_file_is_reported(tmp_path: Path, change: dict[str, Any], complaint: str) -> None:

@@ -149,3 +149,23 @@ def test_what_is_not_of_the_experiment_is_not_replaced(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
     (tmp_path / "report.html").touch()
     refuse_others(tmp_path, experiment(name="y"))
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("", "not a folder of results (it is empty); run the experiment again"),
+        ("[]", "not a folder of results (expected a mapping, found a list)"),
+        ("[" * 100_000, "not a folder of results (nested more than 50 levels deep)"),
+        ('{"rows": NaN}', "not a folder of results (NaN is not a finite number)"),
+        ("{}", "incomplete, split is missing; run the experiment again"),
+        ('{"split": {}, "judge": {}, "rows": null}', "incomplete, rows is null, expected a list"),
+        ('{"split": {}, "judge": {}, "rows": [null]}', "incomplete, a row is null, expected a mapping"),
+    ],
+)
+def test_a_table_that_is_none_is_refused_in_one_line(tmp_path: Path, content: str, complaint: str) -> None:
+    (tmp_path / "table1.json").write_text(content)
+    with pytest.raises(InputError) as failure:
+        render(tmp_path)
+    assert f"table1.json: {complaint}" in str(failure.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["table1.json"]

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from fixtures.experiments import JUDGES, experiment
 from pseudohealthy.catalogue.rows import Row
-from pseudohealthy.experiment.steps import DONE, Step, list_steps
+from pseudohealthy.errors import InputError
+from pseudohealthy.experiment.steps import DONE, SELECTION, Step, list_steps
 
 
 def keys(steps: list[Step]) -> dict[str, str]:
@@ -142,3 +145,24 @@ def test_a_step_is_done_where_its_folder_has_its_key(tmp_path: Path) -> None:
         assert step.is_done(tmp_path) is expected
     done.write_text(json.dumps({"key": step.key}))
     assert step.is_done(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("", r"cannot be read \(it is empty\)"),
+        ("[" * 100_000, "nested more than 50 levels deep"),
+        ("[]", "expected a mapping, found a list"),
+        ("{}", "incomplete, weights is missing"),
+        ('{"weights": null, "images": 1, "curve": []}', "weights is null, expected text"),
+    ],
+)
+def test_a_damaged_file_of_a_step_says_what_to_remove(tmp_path: Path, content: str, complaint: str) -> None:
+    step = next(step for step in list_steps(experiment(), "data") if step.kind == "select")
+    folder = step.folder(tmp_path)
+    folder.mkdir(parents=True)
+    (folder / SELECTION).write_text(content)
+    with pytest.raises(InputError, match=rf"selection\.json: .*{complaint}.*; remove {folder} and run"):
+        step.read_json(tmp_path, SELECTION)
+    (folder / DONE).write_text(content)
+    assert not step.is_done(tmp_path)

@@ -115,6 +115,9 @@ def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
     [
         ({"patients": 0}, "one subject or more"),
         ({"patients": -1, "controls": 3}, "one subject or more"),
+        ({"patients": 10**9}, "at most 10000 of each"),
+        ({"patients": 1, "controls": 10**9}, "at most 10000 of each"),
+        ({"patients": 1, "seed": 2**32}, r"a seed below 2\^32"),
         ({"patients": 1, "spacing": 0.0}, "spacing is 0.0 mm"),
         ({"patients": 1, "splits": (0.5, 0.5, 0.5)}, "sum to 1"),
     ],

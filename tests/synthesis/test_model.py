@@ -215,6 +215,18 @@ def test_a_config_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         Model.load(edited(tmp_path, lambda config: config["preprocessing"].update(slice_shape=[60, 48])))
 
 
+def test_networks_that_the_weights_are_too_few_for_are_never_built(tmp_path: Path) -> None:
+    """Fresh weights are drawn from torch's generator: where it has not moved, there are none in memory."""
+    widths = {"width": 512, "segmentor_width": 512, "discriminator_width": 512}
+    folder = edited(tmp_path, lambda config: config["settings"]["networks"].update(widths))
+    before = torch.get_rng_state()
+    with pytest.raises(InputError, match="tensors do not fit the networks"):
+        Model.load(folder)
+    assert torch.equal(torch.get_rng_state(), before)
+    with pytest.raises(InputError, match=r"config\.json: networks\.width is 8192: .* equal to 512"):
+        Model.load(edited(tmp_path, lambda config: config["settings"]["networks"].update(width=8192)))
+
+
 def edited(folder: Path, edit: Callable[[dict[str, Any]], object]) -> Path:
     path = saved(folder) / "config.json"
     config = json.loads(path.read_text())

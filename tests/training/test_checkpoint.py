@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import pickle
 import resource
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors import safe_open
-from torch import nn
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from pseudohealthy.errors import RESEARCH_USE, InputError, PseudohealthyError
 from pseudohealthy.networks.generator import Generator
@@ -117,3 +119,43 @@ def test_a_full_disk_leaves_the_older_state_and_weights_as_they_were(tmp_path: P
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (lambda tensor: tensor.fill_(torch.nan), "holds numbers that are NaN or infinite; fetch it again"),
+        (lambda tensor: tensor.fill_(-torch.inf), "holds numbers that are NaN or infinite; fetch it again"),
+        (lambda tensor: tensor.to(torch.int64), "holds int64, expected floating-point numbers"),
+    ],
+)
+def test_numbers_that_no_network_has_are_refused_when_loaded(
+    tmp_path: Path, spoil: Callable[[Tensor], Tensor], complaint: str
+) -> None:
+    save_weights(tmp_path, networks(), CONFIG)
+    tensors = load_file(tmp_path / "model.safetensors")
+    name = sorted(tensors)[-1]
+    save_file({**tensors, name: spoil(tensors[name])}, tmp_path / "model.safetensors")
+    with pytest.raises(InputError) as failure:
+        load_weights(tmp_path, networks())
+    assert f"model.safetensors: {name} {complaint}" in str(failure.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x02}."])
+def test_an_empty_or_partial_state_says_what_to_delete(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "state.pt"
+    save_state(path, {"images": 3})
+    for part in (content, path.read_bytes()[:-40], path.read_bytes()[:100]):
+        path.write_bytes(part)
+        with pytest.raises(InputError) as failure:
+            load_state(path)
+        assert str(failure.value).startswith(f"{path}: not a readable training state (")
+        assert str(failure.value).endswith("); delete it to start anew")
+        assert "()" not in str(failure.value)
+        assert "\n" not in str(failure.value)
+
+
+def test_a_state_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
+    torch.save([torch.ones(2)], tmp_path / "state.pt")
+    with pytest.raises(InputError, match="expected a mapping, found a list"):
+        load_state(tmp_path / "state.pt")

@@ -355,9 +355,9 @@ def test_fine_tuning_starts_from_the_given_weights(prepared: Prepared, tmp_path:
 
 
 def test_a_loss_that_is_no_number_stops_the_run(prepared: Prepared, tmp_path: Path) -> None:
-    settings = tiny(
-        "paired", "training.learning_rate=1e30", "training.images=40", "training.schedule=constant"
-    )
+    settings = tiny("paired", "training.images=40", "training.schedule=constant")
+    steep = settings.training.model_copy(update={"learning_rate": 1e30})  # beyond what settings allow
+    settings = settings.model_copy(update={"training": steep})
     with pytest.raises(PseudohealthyError, match="no longer a number"):
         train(prepared, tmp_path / "run", settings, accelerator="cpu")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pseudohealthy.errors import InputError
 from pseudohealthy.training.progress import Bar, Metrics
 
 
@@ -47,3 +48,32 @@ def test_without_a_terminal_a_line_has_the_time_left(
     with Bar(None, 0, "paired") as bar:
         bar.advance(50)
     assert "paired: 50 images in 0 min" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (b"{images: 80}\n", "not JSON"),
+        (b"[80]\n", "found a list"),
+        (b'{"images": null}\n', "NoneType"),
+        (b'{"images": ' + b"9" * 5000 + b"}\n", "5000 digits"),
+        (b"\n", "it is empty"),
+    ],
+)
+def test_a_broken_line_is_named_and_nothing_is_lost(tmp_path: Path, broken: bytes, reason: str) -> None:
+    path = tmp_path / "metrics.jsonl"
+    content = b'{"images": 40}\n' + broken + b'{"images": 120}\n'
+    path.write_bytes(content)
+    with pytest.raises(InputError) as failure:
+        Metrics(path, {"images": 120})
+    assert str(failure.value).startswith(f"{path}: line 2 is no line of metrics (")
+    assert reason in str(failure.value)
+    assert "delete this line or the file" in str(failure.value)
+    assert path.read_bytes() == content
+
+
+def test_metrics_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b"\xff\n")
+    with pytest.raises(InputError, match=r"cannot be read .*; delete it, the run goes on without it"):
+        Metrics(path, {"images": 0})

@@ -14,7 +14,7 @@ from torch import Tensor
 from fixtures.models import tiny
 from pseudohealthy.config import MethodName, PresetName, Settings
 from pseudohealthy.data.prepared import Prepared
-from pseudohealthy.errors import PseudohealthyError
+from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.methods.factory import build
 from pseudohealthy.sampling.sampler import BatchSampler
 from pseudohealthy.training.trainer import Trainer, discriminator_steps, learning_rate
@@ -227,7 +227,9 @@ def test_by_time_a_warm_up_takes_its_fraction_of_the_minutes_and_the_schedule_th
 
 
 def test_a_broken_loss_in_the_warm_up_is_reported_as_such(prepared: Prepared) -> None:
-    trainer = started(tiny("unpaired", "training.warm_up_images=40", "training.learning_rate=1e30"))
+    settings = tiny("unpaired", "training.warm_up_images=40")
+    steep = settings.training.model_copy(update={"learning_rate": 1e30})  # beyond what settings allow
+    trainer = started(settings.model_copy(update={"training": steep}))
     warmed_up(trainer, prepared, 3)
     with pytest.raises(PseudohealthyError, match="no longer a number after 6 images of warm-up; lower"):
         trainer.state()
@@ -242,6 +244,14 @@ def test_the_time_used_survives_and_a_state_without_it_is_read(trainer: Trainer)
     del state["seconds"]
     other.restore(state)
     assert other.seconds == 0
+
+
+@pytest.mark.parametrize("part", ["images", "method", "averaged", "optimisers", "pools", "sums", "steps"])
+def test_a_state_without_one_of_its_parts_says_what_to_delete(trainer: Trainer, part: str) -> None:
+    state = trainer.state()
+    for broken in ({key: value for key, value in state.items() if key != part}, {**state, part: None}):
+        with pytest.raises(InputError, match=r"does not fit this run \(.+\); delete state\.pt to start anew"):
+            started(trainer.settings).restore(broken)
 
 
 def test_a_restored_state_steps_as_the_saved_one(trainer: Trainer, prepared: Prepared) -> None:

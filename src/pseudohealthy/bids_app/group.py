@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pandas as pd
 from pseudohealthy.bids_app.records import Record, records, without_record, write_status_table
 from pseudohealthy.bids_app.selection import Subject, select, session
 from pseudohealthy.errors import InputError, printable
-from pseudohealthy.files import write_json, write_tsv
+from pseudohealthy.files import read_json, write_json, write_tsv
 from pseudohealthy.report.cohort import cohort_html
 
 OUTLIER_Z = 3.5  # Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993)
@@ -137,13 +136,11 @@ def _report(out: Path, record: Record) -> dict[str, Any]:
     Raises:
         InputError: it is damaged.
     """
-    path = record.paths(out)["report"]
-    try:
-        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: cannot be read as a run report ({error}); remove it and run the level participant again"
-        ) from error
+    path, remedy = record.paths(out)["report"], "remove it and run the level participant again"
+    report = read_json(path, "cannot be read as a run report", remedy)
+    warnings = report.get("warnings", [])
+    if not (isinstance(warnings, list) and all(isinstance(each, str) for each in warnings)):
+        raise InputError(f"{path}: warnings are no list of texts; {remedy}")
     return report
 
 

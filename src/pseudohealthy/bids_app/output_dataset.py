@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 from pseudohealthy import __version__
 from pseudohealthy.errors import RESEARCH_USE, InputError, printable
-from pseudohealthy.files import make_folder, write_json, write_text
+from pseudohealthy.files import make_folder, read_json, write_json, write_text
 
 BIDS_VERSION = "1.11.1"
 RAW = "raw"  # the name of the data set in `Sources`: bids:raw:sub-01/anat/...
@@ -125,7 +124,6 @@ def _check_ours(out: Path, link: str) -> None:
 def _read(path: Path) -> dict[str, Any]:
     """A description; empty where there is none, or not a sound one."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json(path)
+    except InputError:
         return {}
-    return content if isinstance(content, dict) else {}

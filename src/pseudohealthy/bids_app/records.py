@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pseudohealthy.bids_app.selection import Subject, session
 from pseudohealthy.data.layouts import stem
-from pseudohealthy.errors import PseudohealthyError, printable
-from pseudohealthy.files import locked, make_folder, remove_leftovers, write_json, write_tsv
+from pseudohealthy.errors import InputError, PseudohealthyError, printable
+from pseudohealthy.files import locked, make_folder, read_json, remove_leftovers, write_json, write_tsv
 from pseudohealthy.synthesis.naming import output_files, with_sidecars
 
 if TYPE_CHECKING:
@@ -296,8 +296,8 @@ def _old_path(out: Path, name: str) -> Path:
 
 def _read(path: Path) -> Record | None:
     try:
-        return Record.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
+        return Record.model_validate(read_json(path))
+    except (InputError, ValidationError):
         return None
 
 

@@ -6,12 +6,15 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypedDict, cast, get_args
+from typing import Any, Literal, cast, get_args
+
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # as pydantic asks before Python 3.12; it comes with pydantic
 
 from pseudohealthy.config import Split
 from pseudohealthy.data.layouts import CohortVolume, Group
 from pseudohealthy.errors import InputError
-from pseudohealthy.files import sha256_of, sha256_of_json
+from pseudohealthy.files import read_json, sha256_of, sha256_of_json
 
 FORMAT = 3  # 2 was that of version 0.1, whose settings and labels have other names
 FILE = "manifest.json"
@@ -88,15 +91,19 @@ def read_manifest(folder: Path) -> Manifest:
         InputError: there is none, or it is of another format.
     """
     path = folder / FILE
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: not a prepared cohort, {FILE} cannot be read ({error})") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+    manifest = read_json(
+        path, f"not a prepared cohort, {FILE} cannot be read", "prepare the cohort again", where=folder
+    )
+    if manifest.get("format") != FORMAT:
         raise InputError(f"{path}: {_other_format(manifest)}, expected {FORMAT}; prepare the cohort again")
     if missing := Manifest.__required_keys__ - manifest.keys():
         raise InputError(f"{path}: no {', '.join(sorted(missing))}; prepare the cohort again")
-    return cast(Manifest, manifest)
+    try:
+        return TypeAdapter(Manifest).validate_python(manifest)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path}: {name}: {first['msg']}; prepare the cohort again") from error
 
 
 def input_record(volume: CohortVolume) -> InputRecord:
@@ -136,10 +143,8 @@ def key_of(parts: Mapping[str, str]) -> str:
     return sha256_of_json([FORMAT, parts])
 
 
-def _other_format(manifest: object) -> str:
+def _other_format(manifest: Mapping[str, Any]) -> str:
     """`format 2 (pseudohealthy 0.1.0)`."""
-    if not isinstance(manifest, dict):
-        return "format None"
     version = manifest.get("version")
     return f"format {manifest.get('format')}" + (f" (pseudohealthy {version})" if version else "")
 

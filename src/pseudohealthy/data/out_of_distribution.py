@@ -6,7 +6,6 @@ training volumes beside the weights trained on them.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from scipy import ndimage
 
 from pseudohealthy.config import Frozen
 from pseudohealthy.errors import InputError
-from pseudohealthy.files import write_json
+from pseudohealthy.files import read_json, write_json
 from pseudohealthy.settings_files import validated
 
 if TYPE_CHECKING:  # it imports pandas, which processing a volume does not need
@@ -112,10 +111,7 @@ class Reference(Frozen):
         path = folder / FILE
         if not path.exists():
             return None
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read ({error}); remove it, or write it again") from error
+        values = read_json(path, remedy="remove it, or write it again")
         reference = validated(cls, values, str(path))
         if reference.format != FORMAT or list(reference.figures) != list(SIGNS):
             raise InputError(f"{path}: of another version; remove it, or write it again")

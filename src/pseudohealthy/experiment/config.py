@@ -11,7 +11,18 @@ from pydantic import Field, model_validator
 
 from pseudohealthy.catalogue.methods import METHODS, SYNTHESIS, SettingsGroup
 from pseudohealthy.catalogue.rows import THRESHOLD_RULE
-from pseudohealthy.config import Frozen, Preprocessing, PresetName, Settings, preprocessing, settings
+from pseudohealthy.config import (
+    LARGEST_SEED,
+    MOST_IMAGES,
+    MOST_PHANTOMS,
+    Frozen,
+    Preprocessing,
+    PresetName,
+    Seed,
+    Settings,
+    preprocessing,
+    settings,
+)
 from pseudohealthy.data.layouts import Layout
 from pseudohealthy.settings_files import assignments, merged, read_yaml, validated
 
@@ -39,6 +50,7 @@ READ_BY_SOME: Mapping[SettingsGroup, Mapping[str, tuple[str, ...]]] = {
 }
 NO_SNAPSHOTS: Mapping[str, Any] = {"training": {"snapshot_every": None}}
 NAME = r"^[A-Za-z0-9_.-]+$"
+MOST_RUNS = 100  # methods, seeds or judges of an experiment
 LEAST_JUDGES = 4  # a panel of three, and the held-out one
 
 
@@ -52,10 +64,10 @@ class Phantoms(Frozen):
         spacing: voxel size in mm.
     """
 
-    patients: int = Field(gt=0)
-    controls: int = Field(0, ge=0)
-    seed: int = Field(0, ge=0)
-    spacing: float = Field(1.0, gt=0)
+    patients: int = Field(gt=0, le=MOST_PHANTOMS)
+    controls: int = Field(0, ge=0, le=MOST_PHANTOMS)
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
+    spacing: float = Field(1.0, ge=0.5, le=6)
 
 
 class Data(Frozen):
@@ -72,9 +84,9 @@ class Data(Frozen):
 
     phantom: Phantoms | None = None
     layout: Layout = "auto"
-    choose: int | None = Field(None, gt=0)
+    choose: int | None = Field(None, gt=0, le=MOST_IMAGES)
     fractions: tuple[float, float, float] = (0.6, 0.15, 0.25)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
     controls: tuple[str, ...] = ()
 
 
@@ -87,10 +99,10 @@ class Experiment(Frozen):
         preset: of the preprocessing, and of every method that names none.
         preprocessing: what differs from the preset's.
         settings: of every method and judge that reads them, where they differ from the preset.
-        methods: one trained method each: `method`, perhaps `preset`, and settings of its own.
-        seeds: each method is trained once with each.
-        judges: settings of each judge (f_pre in the paper) by name. The first is the paper's; all but
-            `held_out` are the panel.
+        methods: one trained method each: `method`, perhaps `preset`, and settings of its own; at most 100.
+        seeds: each method is trained once with each; at most 100, each below 2^32.
+        judges: settings of each judge (f_pre in the paper) by name, at most 100. The first is the paper's;
+            all but `held_out` are the panel.
         held_out: the judge that is used nowhere but in the final table.
         resegmentation_steps: training steps of the network that segments the lesion's place in an output.
     """
@@ -100,11 +112,11 @@ class Experiment(Frozen):
     preset: PresetName = "default"
     preprocessing: dict[str, Any] = Field(default_factory=dict)
     settings: dict[str, Any] = Field(default_factory=dict)
-    methods: tuple[dict[str, Any], ...]
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
-    judges: dict[str, dict[str, Any]]
+    methods: tuple[dict[str, Any], ...] = Field(max_length=MOST_RUNS)
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1, max_length=MOST_RUNS)
+    judges: dict[str, dict[str, Any]] = Field(max_length=MOST_RUNS)
     held_out: str
-    resegmentation_steps: int = Field(120, gt=0)
+    resegmentation_steps: int = Field(120, gt=0, le=1_000_000)
 
     @model_validator(mode="after")
     def _can_be_judged(self) -> Self:
@@ -121,7 +133,7 @@ class Experiment(Frozen):
             )
         if set_twice := _keys_of(self.judges.values()) & {"method", "preset"}:
             raise ValueError(f"a judge sets {min(set_twice)}, which the experiment decides")
-        if any(_losses_of(values).get("healthy_identity") for values in self.judges.values()):
+        if any(_group(values, "losses").get("healthy_identity") for values in self.judges.values()):
             raise ValueError(
                 "a judge sets losses.healthy_identity, which judges have not; "
                 "set losses.healthy_negatives instead"
@@ -132,12 +144,13 @@ class Experiment(Frozen):
 
     @model_validator(mode="after")
     def _can_be_trained(self) -> Self:
+        _group(self.settings, "training")
         for values in self.methods:
             if values.get("method") not in TRAINABLE:
                 raise ValueError(
                     f"a method is {values.get('method')!r}, expected one of {', '.join(TRAINABLE)}"
                 )
-            if "seed" in values.get("training", {}):
+            if "seed" in _group(values, "training"):
                 raise ValueError(
                     f"{values['method']} sets training.seed; set seeds of the experiment instead"
                 )
@@ -214,6 +227,15 @@ def _keys_of(groups: Iterable[Mapping[str, Any]]) -> set[str]:
     return {key for group in groups for key in group}
 
 
-def _losses_of(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    losses = values.get("losses")
-    return losses if isinstance(losses, Mapping) else {}
+def _group(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A group of settings; one that is not there is empty.
+
+    Raises:
+        ValueError: it is something else, such as null.
+    """
+    group = values.get(name, {})
+    if not isinstance(group, Mapping):
+        raise ValueError(  # noqa: TRY004
+            f"{name} is {group!r}; expected settings as `key: value`, or leave {name} out"
+        )
+    return group

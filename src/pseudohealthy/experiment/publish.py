@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,15 @@ from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.experiment.config import Experiment
 from pseudohealthy.experiment.results import by_volume, curves, judge_curves, table1
 from pseudohealthy.experiment.steps import Step
-from pseudohealthy.files import make_folder, read_tsv, write_json, write_text, write_tsv
+from pseudohealthy.files import (
+    expect_parts,
+    make_folder,
+    read_json,
+    read_tsv,
+    write_json,
+    write_text,
+    write_tsv,
+)
 from pseudohealthy.renamed import expect_new_names, keys_of
 from pseudohealthy.report.figures import contact_sheet
 from pseudohealthy.report.table1.caption import validity
@@ -38,6 +45,7 @@ MADE = (  # in a folder of results, after `table1.json`
     *("volumes.tsv", "curves.tsv", "judge_curves.tsv", "pairs.tsv", "pictures"),
     *("table1.md", "table1.tex", "table1.tsv", "charts", "report.html"),
 )
+TABLE1_PARTS = {"split": dict, "judge": dict, "rows": list}
 TEXT = ("mask", "volume", "preset")
 CAPTIONS = {
     "methods": f"Input and each method (the paper's Figure 4). {SLICE_RULE}",
@@ -82,14 +90,13 @@ def refuse_others(folder: Path, experiment: Experiment) -> None:
         InputError: it holds the results of another one, or files that no experiment has written, for that
             begins with `table1.json`.
     """
-    try:
-        before = json.loads((folder / "table1.json").read_text(encoding="utf-8"))["experiment"]
-    except OSError:
-        there = next((folder / name for name in MADE if (folder / name).exists()), None)
-        if there:
-            raise InputError(f"{there}: exists already, and is no result; choose another folder") from None
+    if not (folder / "table1.json").exists():
+        if there := next((folder / name for name in MADE if (folder / name).exists()), None):
+            raise InputError(f"{there}: exists already, and is no result; choose another folder")
         return
-    except (ValueError, KeyError, TypeError):
+    try:
+        before = read_json(folder / "table1.json").get("experiment", "another program")
+    except InputError:
         before = "another program"
     if before != experiment.name:
         raise InputError(
@@ -127,14 +134,18 @@ def render(folder: Path) -> None:
 
 def _read(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
     """`table1.json`, `volumes.tsv` and `curves.tsv` of a results folder."""
+    path, remedy = folder / "table1.json", "run the experiment again"
+    results = read_json(path, "not a folder of results", remedy)
+    expect_new_names(path, keys_of(results))
+    expect_parts(path, results, TABLE1_PARTS, remedy)
+    for row in results["rows"]:
+        expect_parts(path, {"a row": row}, {"a row": dict}, remedy)
     try:
-        results: dict[str, Any] = json.loads((folder / "table1.json").read_text(encoding="utf-8"))
         volumes, over_training = (
             read_tsv(folder / name, text=TEXT) for name in ("volumes.tsv", "curves.tsv")
         )
     except (OSError, ValueError) as error:
         raise InputError(f"{folder}: not a folder of results ({error})") from error
-    expect_new_names(folder / "table1.json", keys_of(results))
     return results, volumes, over_training
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -12,8 +11,10 @@ from typing import Any, Literal
 from pseudohealthy.catalogue.methods import METHODS
 from pseudohealthy.catalogue.rows import CONTROLS, Row
 from pseudohealthy.config import WITHOUT_EFFECT
+from pseudohealthy.errors import InputError
 from pseudohealthy.experiment.config import Experiment
-from pseudohealthy.files import sha256_of_json
+from pseudohealthy.files import Kind as JsonKind
+from pseudohealthy.files import expect_parts, read_json, sha256_of_json
 
 Kind = Literal["judge", "train", "protocol", "select", "measure"]
 # Steps of one stage need only those of the stages before it
@@ -26,6 +27,13 @@ SELECTION = "selection.json"  # in a selection's: the weights that it selected, 
 # The first of these methods that an experiment has makes the masks of the controls and blends
 SEGMENTOR_PREFERENCE = ("paired", "semi_supervised", "unpaired")
 JUDGE_SELECTION = "pooled Dice over every validation slice"  # how a judge's weights are selected
+# What the files of a finished step hold
+PARTS: Mapping[str, Mapping[str, JsonKind]] = {
+    DONE: {"key": str},
+    SELECTION: {"weights": str, "images": int, "curve": list},
+    "validation.json": {"weights": str, "images": int, "curve": list},
+    "clock.json": {"images": int, "seconds": (float, int)},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,15 +77,22 @@ class Step:
         return out / self.kind / f"{self.name}-{self.key[:8]}"
 
     def read_json(self, out: Path, name: str) -> dict[str, Any]:
-        """A JSON file of its folder."""
-        values: dict[str, Any] = json.loads((self.folder(out) / name).read_text(encoding="utf-8"))
+        """A JSON file of its folder.
+
+        Raises:
+            InputError: it is damaged, or lacks a part.
+        """
+        folder = self.folder(out)
+        remedy = f"remove {folder} and run the experiment again"
+        values = read_json(folder / name, remedy=remedy)
+        expect_parts(folder / name, values, PARTS.get(Path(name).name, {}), remedy)
         return values
 
     def is_done(self, out: Path) -> bool:
         """Whether its folder says that it is finished, with exactly these settings and inputs."""
         try:
             return bool(self.read_json(out, DONE).get("key") == self.key)
-        except (OSError, ValueError):
+        except InputError:
             return False
 
 

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pseudohealthy import __version__
-from pseudohealthy.config import Split
+from pseudohealthy.config import LARGEST_SEED, MOST_PHANTOMS, Split
 from pseudohealthy.data.layouts import CohortVolume
 from pseudohealthy.data.split import with_splits
 from pseudohealthy.errors import RESEARCH_USE, InputError
-from pseudohealthy.files import whole_folder
+from pseudohealthy.files import read_json, whole_folder
 from pseudohealthy.phantom.anatomy import template
 from pseudohealthy.phantom.fields import Frame
 from pseudohealthy.phantom.subject import Group, Phantom, phantom
@@ -112,6 +112,11 @@ def _check(patients: int, controls: int, seed: int, spacing: float) -> None:
             f"phantoms: patients={patients}, controls={controls}, seed={seed}; expected one subject or more "
             "and no negative number"
         )
+    if max(patients, controls) > MOST_PHANTOMS or seed > LARGEST_SEED:
+        raise InputError(
+            f"phantoms: patients={patients}, controls={controls}, seed={seed}; expected at most "
+            f"{MOST_PHANTOMS} of each, and a seed below 2^32"
+        )
     if not 0.5 <= spacing <= 6:
         raise InputError(f"phantoms: spacing is {spacing} mm; expected 0.5 to 6 mm")
 
@@ -125,8 +130,8 @@ def _holds(out: Path, description: dict[str, Any], subjects: list[Subject]) -> b
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     try:
-        same = json.loads((out / "dataset_description.json").read_text(encoding="utf-8")) == description
-    except (OSError, ValueError):
+        same = read_json(out / "dataset_description.json") == description
+    except InputError:
         same = False
     if same and all((out / path).is_file() for subject in subjects for path in _images(subject.label)):
         return True

@@ -19,7 +19,7 @@ from pseudohealthy.settings_files import validated
 from pseudohealthy.synthesis import backends
 from pseudohealthy.synthesis.bundled_weights import describe_weights
 from pseudohealthy.synthesis.tiles import by_tiles
-from pseudohealthy.training.checkpoint import load_weights
+from pseudohealthy.training.checkpoint import load_weights, refuse_misfit
 from pseudohealthy.training.weights import CONFIG, read_config
 
 THRESHOLD = 0.5  # of the segmentor's probability, above which a voxel is lesion
@@ -66,6 +66,8 @@ class Model:
         preprocessing = validated(Preprocessing, config.get("preprocessing"), path, written=folder)
         where = device_of("cpu" if device == "auto" and backend not in ("auto", "torch") else device)
         backends.validate(backend, where)
+        with torch.device("meta"):  # what a stranger's config asks for takes memory once the tensors fit it
+            refuse_misfit(folder, build(settings).generators)
         networks = build(settings).generators
         load_weights(folder, networks)
         return cls(networks.to(where).eval(), settings, preprocessing, where, about, backend)

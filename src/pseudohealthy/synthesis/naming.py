@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from pseudohealthy import files
 from pseudohealthy.data.layouts import stem
 from pseudohealthy.errors import InputError, printable
+from pseudohealthy.files import read_json
 from pseudohealthy.synthesis.sidecars import DESCRIPTIONS, beside
 
 LONGEST = 255  # bytes of a name that file systems take
@@ -98,8 +98,8 @@ def refuse_another_s(out: Path, name: str) -> None:
     """
     report = output_files(out, name)["report"]
     try:
-        before = str(json.loads(report.read_text(encoding="utf-8"))["input"])
-    except (OSError, ValueError, KeyError, TypeError):
+        before = str(read_json(report)["input"])
+    except (InputError, KeyError):
         return
     if before != "array" and stem(Path(before)) != stem(Path(printable(name))):
         raise InputError(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import nn
 
 from pseudohealthy import __version__
@@ -42,25 +43,58 @@ def load_weights(folder: Path, networks: nn.ModuleDict) -> None:
     """Load a weights folder's tensors into `networks`, which may be fewer than the folder's.
 
     Raises:
+        InputError: no such folder, a damaged file, tensors of other names or shapes, or numbers that are
+            whole, NaN or infinite.
+    """
+    refuse_misfit(folder, networks)
+    path = folder / WEIGHTS
+    with _open_weights(folder) as file:
+        tensors = {name: file.get_tensor(name) for name in networks.state_dict()}
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            raise InputError(
+                f"{path}: {name} holds {str(tensor.dtype).removeprefix('torch.')}, expected floating-point "
+                "numbers; fetch it again"
+            )
+        if not tensor.isfinite().all():
+            raise InputError(
+                f"{path}: {name} holds numbers that are NaN or infinite; fetch it again, or train again"
+            )
+    networks.load_state_dict(tensors)
+
+
+def refuse_misfit(folder: Path, networks: nn.ModuleDict) -> None:
+    """Refuse a weights folder whose tensors do not fit `networks`, reading names and shapes alone.
+
+    Args:
+        folder: with the weights of these networks, and perhaps of others.
+        networks: may be on the device "meta", where they take no memory.
+
+    Raises:
         InputError: no such folder, a damaged file, or tensors of other names or shapes.
     """
+    with _open_weights(folder) as file:
+        shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    shapes = {name: shape for name, shape in shapes.items() if name.split(".")[0] in networks}
+    own = {name: list(tensor.shape) for name, tensor in networks.state_dict().items()}
+    wrong = [name for name in {**own, **shapes} if own.get(name) != shapes.get(name)]
+    if wrong:
+        raise InputError(
+            f"{folder / WEIGHTS}: {len(wrong)} tensors do not fit the networks, {wrong[0]} first; "
+            f"are the method and widths those of its {CONFIG}?"
+        )
+
+
+@contextlib.contextmanager
+def _open_weights(folder: Path) -> Iterator[Any]:
     path = folder / WEIGHTS
     if not path.is_file():
         raise InputError(f"{folder}: no {WEIGHTS} there; expected a weights folder as training writes it")
     try:
-        tensors = load_file(path)
+        with safe_open(path, "pt") as file:
+            yield file
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: not a readable safetensors file ({error}); fetch it again") from error
-    tensors = {name: tensor for name, tensor in tensors.items() if name.split(".")[0] in networks}
-    own = networks.state_dict()
-    wrong = [name for name in own if name not in tensors or tensors[name].shape != own[name].shape]
-    wrong += [name for name in tensors if name not in own]
-    if wrong:
-        raise InputError(
-            f"{path}: {len(wrong)} tensors do not fit the networks, {wrong[0]} first; "
-            f"are the method and widths those of its {CONFIG}?"
-        )
-    networks.load_state_dict(tensors)
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -76,13 +110,19 @@ def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]
     """Read a saved state, executing no code.
 
     Raises:
-        InputError: the file is damaged or holds more than tensors and numbers.
+        InputError: the file is damaged, incomplete, or holds more than tensors and numbers.
     """
     try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # zip, pickle and runtime errors all mean "damaged"
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{path}: not a readable training state ({reason}); delete it to start anew"
-        ) from error
+        reason = (
+            (str(error) or type(error).__name__).splitlines()[0] if path.stat().st_size else "it is empty"
+        )
+        raise InputError(_unreadable(path, reason)) from error
+    if not isinstance(state, dict):
+        raise InputError(_unreadable(path, f"expected a mapping, found a {type(state).__name__}"))
     return state
+
+
+def _unreadable(path: Path, reason: str) -> str:
+    return f"{path}: not a readable training state ({reason}); delete it to start anew"

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pseudohealthy.files import replace
+from pseudohealthy.errors import InputError
+from pseudohealthy.files import parse_json, replace
 from pseudohealthy.report.figures import panel
 
 QUIET_SECONDS = 60
@@ -83,16 +84,19 @@ class Metrics:
     Args:
         path: appended to; lines beyond `seen`, which an interrupted run wrote, are removed.
         seen: `images` so far, and `warm_up_images` if there were any.
+
+    Raises:
+        InputError: a whole line is none of metrics.
     """
 
     def __init__(self, path: Path, seen: Mapping[str, int]) -> None:
         self.path = path
         lines = [
             line
-            for line in _whole_lines(path)
-            if all(json.loads(line).get(name, 0) <= seen.get(name, 0) for name in COUNTED)
+            for number, line in enumerate(_whole_lines(path), 1)
+            if all(count <= seen.get(name, 0) for name, count in _counts(path, number, line).items())
         ]
-        path.write_text("".join(lines), encoding="utf-8")
+        replace(path, lambda part: part.write_text("".join(lines), encoding="utf-8"))
 
     def write(self, seen: Mapping[str, int], values: Mapping[str, float]) -> None:
         """Add a line, of images seen and losses."""
@@ -102,8 +106,26 @@ class Metrics:
 
 
 def _whole_lines(path: Path) -> list[str]:
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
-    return [line for line in lines if line.endswith("}\n")]
+    """The lines of the file; the last one counts only if it was written to its end."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({error}); delete it, the run goes on without it"
+        ) from error
+    return lines if not lines or lines[-1].endswith("}\n") else lines[:-1]
+
+
+def _counts(path: Path, number: int, line: str) -> dict[str, int]:
+    """The images in a line of metrics."""
+    try:
+        values = parse_json(line)
+        return {name: int(values.get(name, 0)) for name in COUNTED}
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: line {number} is no line of metrics ({error}); delete this line or the file, the run "
+            "goes on without it"
+        ) from error
 
 
 def preview_panel(

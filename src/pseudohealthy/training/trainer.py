@@ -167,15 +167,25 @@ class Trainer:
         """Continue from a saved state, whose tensors are on the CPU.
 
         Raises:
-            InputError: another version of the program saved it in another form.
+            InputError: another version of the program saved it in another form, or parts of it are missing.
         """
         if state.get("format") != FORMAT:
             raise InputError(
                 f"the saved training state has format {state.get('format')}, expected {FORMAT}; "
                 "start anew in another folder"
             )
-        self.images, self.seconds = state["images"], state.get("seconds", 0.0)
-        self.warm_up_images = state.get("warm_up_images", 0)
+        try:
+            self._take(state)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"the saved training state does not fit this run ({reason}); delete state.pt to start anew"
+            ) from error
+
+    def _take(self, state: Mapping[str, Any]) -> None:
+        """The parts of a saved state; one that is missing or of another kind is an error of Python's."""
+        self.images, self.seconds = int(state["images"]), float(state.get("seconds", 0.0))
+        self.warm_up_images = int(state.get("warm_up_images", 0))
         self.method.load_state_dict(state["method"])
         self.averaged.load_state_dict(state["averaged"])
         for name, optimiser in self.optimisers.items():
@@ -183,7 +193,7 @@ class Trainer:
         for name, fakes in state["pools"].items():
             self._pool(name).restore([self.fabric.to_device(fake) for fake in fakes])
         self.sums = {name: self.fabric.to_device(value) for name, value in state["sums"].items()}
-        self.steps = state["steps"]
+        self.steps = int(state["steps"])
 
     def _refuse_broken(self, losses: Mapping[str, float]) -> None:
         broken = [name for name, value in losses.items() if not np.isfinite(value)]

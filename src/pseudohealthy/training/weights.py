@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pseudohealthy.errors import RESEARCH_USE, InputError
-from pseudohealthy.files import sha256_of
+from pseudohealthy.files import expect_parts, read_json, sha256_of
 
 FORMAT = 1
+PARTS = {"settings": dict, "preprocessing": dict, "data": dict, "images": int, "averaged": bool}
+UNKNOWN = "(not stated)"  # in the card of weights whose config does not say it
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 
@@ -18,21 +20,17 @@ def read_config(folder: Path) -> dict[str, Any]:
     """A weights folder's `config.json`.
 
     Raises:
-        InputError: absent, not JSON, or of another format.
+        InputError: absent, not JSON, of another format, or without one of its parts.
     """
     path = folder / CONFIG
     inside = [name for name in ("best", "weights_ema", "weights") if (folder / name / CONFIG).is_file()]
     if inside and not path.exists():
         raise InputError(f"{folder}: a training run, not a weights folder; give {folder / inside[0]}")
-    try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{folder}: not a weights folder, its {CONFIG} cannot be read ({error}); "
-            "expected one as training writes it"
-        ) from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
+    remedy = "expected one as training writes it"
+    config = read_json(path, f"not a weights folder, {CONFIG} cannot be read", remedy, where=folder)
+    if config.get("format") != FORMAT:
         raise InputError(f"{path}: expected a weights config of format {FORMAT}")
+    expect_parts(path, config, PARTS, remedy)
     return config
 
 
@@ -53,13 +51,14 @@ def card(config: Mapping[str, Any]) -> str:
     settings, data = config["settings"], config["data"]
     images = config.get("warm_up_images")
     warm_up = f", after a warm-up on {images} synthetic ones" if images else ""
+    volumes = data.get("train", UNKNOWN)
     averaged = ", averaged over steps (EMA)" if config["averaged"] else ""
-    return f"""# pseudohealthy weights: {settings["method"]}, preset {settings["preset"]}
+    return f"""# pseudohealthy weights: {settings["method"]}, preset {settings.get("preset", UNKNOWN)}
 
 > {RESEARCH_USE}
 
-Trained by pseudohealthy {config["version"]} on the cohort {data["cohort"]}
-({data["train"]} training volumes; {config["images"]} pathological images seen{warm_up}{averaged}).
+Trained by pseudohealthy {config.get("version", UNKNOWN)} on the cohort {data.get("cohort", UNKNOWN)}
+({volumes} training volumes; {config["images"]} pathological images seen{warm_up}{averaged}).
 The licence of the data applies to the weights.
 
 ## Preprocessing contract
