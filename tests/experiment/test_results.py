@@ -25,7 +25,7 @@ METHODS = [
     {"method": "unpaired"},
     {"method": "paired"},
     {"method": "paired", "preset": "midl2019"},
-    {"method": "inpainter", "networks": {"width": 4, "segmentor_width": 12}},
+    {"method": "inpainter", "networks": {"segmentor_width": 12}},
 ]
 JUDGES = {name: {"training": {"seed": seed}} for seed, name in enumerate(("first", "b", "c", "spare"))}
 VOLUMES = [f"{number:02d}" for number in range(8)]
