@@ -27,7 +27,7 @@ def test_by_hand() -> None:
     outputs[~brains] = 0.9  # the background does not count in MAE
     found = np.zeros_like(brains)
     found[0, 0, :7] = True
-    table = healthy_in(outputs, healthy, found=found, reconstructed=images)
+    table = healthy_in(outputs, healthy, detected=found, reconstructed=images)
     assert table.index.tolist() == ["b", "a"]
     assert table["healthy_in.mae"].tolist() == pytest.approx([(600 * 0.1 + 300 * 0.25) / 900, 0.0])
     assert table["healthy_in.false_positive_voxels"].tolist() == [3.5, 0.0]

@@ -33,10 +33,10 @@ class Cohort:
     outputs: Any
     slices: SliceSet
     judged: Judged
-    found: Any
+    detected: Any
 
     def score(self) -> pd.DataFrame:
-        return score(self.outputs, self.slices, judged=self.judged, found=self.found)
+        return score(self.outputs, self.slices, judged=self.judged, detected=self.detected)
 
 
 def cohort() -> Cohort:
@@ -151,7 +151,7 @@ def test_slices_of_a_volume_need_not_be_neighbours() -> None:
         {name: stack[order] for name, stack in full.judged.inputs.items()},
         "last",
     )
-    in_order = Cohort(full.outputs[order], full.slices.at(order), judged, full.found[order])
+    in_order = Cohort(full.outputs[order], full.slices.at(order), judged, full.detected[order])
     pd.testing.assert_frame_equal(in_order.score().loc[full.score().index], full.score())
 
 
@@ -244,7 +244,7 @@ def test_the_segmentors_pooled_dice_is_not_the_mean_over_volumes() -> None:
     full = cohort()
     found = full.slices.masks.copy()
     found[VOLUMES == "sub-3"] = 0
-    summary = summarise(replace(full, found=found).score())["segmentor_dice"]
+    summary = summarise(replace(full, detected=found).score())["segmentor_dice"]
     assert set(summary) == INTERVAL | {"pooled"}
     assert summary["mean"] == pytest.approx(2 / 3)
     assert summary["pooled"] == pytest.approx(2 * 440 / (440 + 540))
@@ -348,7 +348,7 @@ def test_memory_maps_give_the_same_table_and_never_more_than_a_volume_is_read(tm
         mapped("outputs", full.outputs),
         replace(full.slices, **of_slices),
         Judged(outputs, inputs, "last"),
-        mapped("found", full.found),
+        mapped("found", full.detected),
     )
     pd.testing.assert_frame_equal(on_disk.score(), full.score())
 
@@ -371,7 +371,7 @@ def test_unusable_arrays_are_refused_in_one_line() -> None:
     nan = full.outputs * np.float32("nan")
     cases: list[tuple[dict[str, Any], str]] = [
         ({"outputs": full.outputs[1:]}, r"outputs have shape \(5, 48, 40\), but images have \(6, 48, 40\)"),
-        ({"found": masks[:, 1:]}, r"found have shape \(6, 47, 40\)"),
+        ({"detected": masks[:, 1:]}, r"detected have shape \(6, 47, 40\)"),
         ({"judged": judged}, r"judged of f_pre have shape \(5, 48, 40\)"),
         ({"slices": full.slices.at(np.arange(0))}, "no slice to score"),
         ({"outputs": 2 * full.outputs}, r"volume sub-2: outputs run from 0 to 1\.\d+, expected \[0, 1\]"),

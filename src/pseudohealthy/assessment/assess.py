@@ -62,8 +62,8 @@ def assess(predictor: Predictor, protocol: EvaluationProtocol, references: Refer
     numbers[TEXTURE] = texture_over_slices(by_slice, x.volumes)
     if references.coordinates is not None:
         tables.append(_resegmentation(protocol, x_tilde, references.coordinates))
-    if (found := predictor.segment(x)) is not None:
-        sizes = by_size(lesions(found, x.masks, x.volumes, x.spacing))
+    if (detected := predictor.segment(x)) is not None:
+        sizes = by_size(lesions(detected, x.masks, x.volumes, x.spacing))
         numbers["detection.by_size"] = sizes.replace({np.nan: None}).to_dict(orient="index")
     shown = x.largest()
     pictures = {"healthy": x_tilde[shown]}
@@ -104,7 +104,7 @@ def _scores(
     if protocol.transplants is not None:
         x = replace(x, z=None)  # through-plane inconsistency is measured over healthy slices too
     judged = Judged(protocol.judged(x_tilde), references.judged, protocol.held_out)
-    return score(x_tilde, x, judged=judged, found=predictor.segment(protocol.pathological))
+    return score(x_tilde, x, judged=judged, detected=predictor.segment(protocol.pathological))
 
 
 def _beside_lesions(predictor: Predictor, protocol: EvaluationProtocol, x_tilde: Stack) -> list[pd.DataFrame]:
@@ -134,7 +134,7 @@ def _healthy_in(predictor: Predictor, x_tilde: Stack, slices: SliceSet) -> pd.Da
     reconstructed = None
     if own is not None and _takes_mask(own):
         reconstructed = own.reconstruct(slices.images, np.zeros_like(slices.images))
-    return healthy_in(x_tilde, slices, found=predictor.segment(slices), reconstructed=reconstructed)
+    return healthy_in(x_tilde, slices, detected=predictor.segment(slices), reconstructed=reconstructed)
 
 
 def _through_plane(parts: list[tuple[Stack, SliceSet]]) -> pd.DataFrame:
@@ -165,7 +165,7 @@ def _reconstruction(
     """The cycle of CycleGAN and of the proposed methods, and whether R follows the mask that it is given."""
     x = protocol.pathological
 
-    def found(images: Stack) -> MaskStack:
+    def detected(images: Stack) -> MaskStack:
         out: MaskStack = protocol.first_judge.segment(images) > THRESHOLD
         return out
 
@@ -177,8 +177,8 @@ def _reconstruction(
         again,
         rounded,
         judged=judged,
-        judged_reconstructed=found(again),
-        judged_reconstructed_quantised=found(rounded),
+        judged_reconstructed=detected(again),
+        judged_reconstructed_quantised=detected(rounded),
         volumes=x.volumes,
     )
     pictures: dict[str, Stack] = {"reconstructed": again}
@@ -188,8 +188,8 @@ def _reconstruction(
     without = own.reconstruct(x_tilde, np.zeros_like(x_tilde))
     with_moved = own.reconstruct(x_tilde, elsewhere.astype(np.float32))
     control = mask_control(
-        found(without),
-        found(with_moved),
+        detected(without),
+        detected(with_moved),
         judged,
         moved_masks=elsewhere,
         masks=x.masks,

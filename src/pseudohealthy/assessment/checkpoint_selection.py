@@ -55,8 +55,8 @@ def _point(folder: Path, slices: SliceSet, panel: Mapping[str, Model], device: s
     of_volumes = [by_slice[slices.volumes == volume].mean() for volume in np.unique(slices.volumes)]
     mean_identity = float(np.mean(of_volumes))
     lesions = np.count_nonzero(slices.masks)
-    found = [np.count_nonzero(judge.segment(outputs) > THRESHOLD) for judge in panel.values()]
-    panel_mean = float(np.mean([healthiness(count, lesions) for count in found]))
+    detected = [np.count_nonzero(judge.segment(outputs) > THRESHOLD) for judge in panel.values()]
+    panel_mean = float(np.mean([healthiness(count, lesions) for count in detected]))
     return {
         "images": int(folder.name),
         "identity": mean_identity,

@@ -68,12 +68,12 @@ def _quality(
 ) -> dict[str, float]:
     """How well a judge finds the lesions of slices `(N, H, W)`, and how little beside them."""
     probability = judge.segment(images)
-    found = probability > THRESHOLD
+    detected = probability > THRESHOLD
     lesion, healthy = labels == "pathological", labels == "healthy"
-    area, marked = np.count_nonzero(masks, axis=(1, 2)), np.count_nonzero(found, axis=(1, 2))
+    area, marked = np.count_nonzero(masks, axis=(1, 2)), np.count_nonzero(detected, axis=(1, 2))
     values = (
-        dice(found, masks),
-        dice(found[lesion], masks[lesion]),
+        dice(detected, masks),
+        dice(detected[lesion], masks[lesion]),
         cross_entropy(probability, masks),
         healthiness(marked[lesion], area[lesion]),
         healthiness_of_healthy(marked[healthy], area[lesion]),

@@ -194,10 +194,10 @@ class RowPredictor:
         """The true lesion for an oracle, else what S finds: the row's own S, where it has one."""
         if self.row.mask == "true":
             return slices.masks
-        found = self.segment(slices)
-        if found is None:
-            found = self.outputs.lesion_masks(_required(self.segmentor), slices)
-        return found
+        detected = self.segment(slices)
+        if detected is None:
+            detected = self.outputs.lesion_masks(_required(self.segmentor), slices)
+        return detected
 
 
 def _required(model: Model | None) -> Model:

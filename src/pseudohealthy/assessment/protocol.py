@@ -164,8 +164,8 @@ class EvaluationProtocol:
             return threshold_masks(images, brains, self.threshold)
         if not len(images):
             return np.zeros(images.shape, dtype=np.bool_)
-        found: MaskStack = self.judges[name].segment(images) > THRESHOLD
-        return found
+        detected: MaskStack = self.judges[name].segment(images) > THRESHOLD
+        return detected
 
     def insertion_check(self, outputs: NDArray[np.float32]) -> tuple[pd.DataFrame, float]:
         """The first judge's recall of known lesions put into outputs (section 6), by volume and pooled.
@@ -177,8 +177,9 @@ class EvaluationProtocol:
         if self.check_pairs.empty:
             return pd.DataFrame({"insertion_recall": []}), float("nan")
         checked = insert(x, x, self.check_pairs, images=outputs)
-        found = self.judged_by(next(iter(self.judges)), checked.images, checked.brains)
-        return insertion_recall(found, checked.masks, checked.volumes), pooled_recall(found, checked.masks)
+        detected = self.judged_by(next(iter(self.judges)), checked.images, checked.brains)
+        pooled = pooled_recall(detected, checked.masks)
+        return insertion_recall(detected, checked.masks, checked.volumes), pooled
 
 
 def validation_threshold(prepared: Prepared) -> float:

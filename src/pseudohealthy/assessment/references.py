@@ -63,7 +63,9 @@ def write_references(folder: Path, protocol: EvaluationProtocol) -> None:
         raise ValueError("references on disk are those of an experiment, which measures everything")
     write_arrays(folder / "judged.npz", references.judged)
     write_tsv(folder / "coordinates.tsv", references.coordinates)
-    qualities = {name: judge_quality(protocol, name, found) for name, found in references.judged.items()}
+    qualities = {
+        name: judge_quality(protocol, name, detected) for name, detected in references.judged.items()
+    }
     judges = {
         "judges": qualities,
         "threshold": protocol.threshold,
@@ -78,13 +80,13 @@ def write_references(folder: Path, protocol: EvaluationProtocol) -> None:
     write_tsv(folder / "pairs.tsv", pd.concat(named, ignore_index=True).set_index("use"))
 
 
-def judge_quality(protocol: EvaluationProtocol, name: str, found: MaskStack) -> dict[str, Any]:
+def judge_quality(protocol: EvaluationProtocol, name: str, detected: MaskStack) -> dict[str, Any]:
     """What a judge is worth: its Dice, what it finds in copies, healthy slices and synthetic lesions.
 
     Args:
         protocol: whose judge it is.
         name: the judge's, or the threshold rule's.
-        found: f(x) of the pathological slices.
+        detected: f(x) of the pathological slices.
     """
     x = protocol.pathological
 
@@ -95,12 +97,12 @@ def judge_quality(protocol: EvaluationProtocol, name: str, found: MaskStack) -> 
     checked = insert(x, x, protocol.check_pairs)
     on_healthy = np.zeros(0) if protocol.healthy is None else _area(in_slices(protocol.healthy))
     quality: dict[str, Any] = {
-        "dice_pooled": dice(found, x.masks),
-        "dice_per_volume": float(volume_dice(found, x.masks, x.volumes).mean()),
-        "h_copy": healthiness(found.sum(), x.masks.sum()),
+        "dice_pooled": dice(detected, x.masks),
+        "dice_per_volume": float(volume_dice(detected, x.masks, x.volumes).mean()),
+        "h_copy": healthiness(detected.sum(), x.masks.sum()),
         "h_real_healthy": healthiness_of_healthy(on_healthy, x.masks.sum(axis=(1, 2))),
         "false_positive_voxels_per_healthy_slice": float(on_healthy.mean()) if on_healthy.size else np.nan,
-        "recall": pooled_recall(found, x.masks),
+        "recall": pooled_recall(detected, x.masks),
         "insertion_recall": pooled_recall(in_slices(checked), checked.masks),
     }
     if (transplants := protocol.transplants) is not None:
@@ -130,8 +132,8 @@ def _of_healthy_slices(protocol: EvaluationProtocol) -> dict[str, Any]:
     }
 
 
-def _area(found: MaskStack) -> NDArray[np.int64]:
-    return np.asarray(np.count_nonzero(found, axis=(1, 2)), dtype=np.int64)
+def _area(detected: MaskStack) -> NDArray[np.int64]:
+    return np.asarray(np.count_nonzero(detected, axis=(1, 2)), dtype=np.int64)
 
 
 def _named(pairs: pd.DataFrame, donors: SliceSet, recipients: SliceSet, use: str) -> pd.DataFrame:

@@ -30,7 +30,7 @@ def harmonic_mean(identity: ArrayLike, healthiness: ArrayLike) -> NDArray[np.flo
 
 def volume_balance(
     identity_normalised: pd.Series[float],
-    found: Mapping[str, pd.Series[float]],
+    detected: Mapping[str, pd.Series[float]],
     lesions: pd.Series[float],
     slices: pd.Series[float],
 ) -> pd.Series[float]:
@@ -41,7 +41,7 @@ def volume_balance(
 
     Args:
         identity_normalised: by volume, see `identity.volume_identity`.
-        found: by judge, pixels that it finds in a volume's outputs; the whole panel, one judge at least,
+        detected: by judge, pixels that it finds in a volume's outputs; the whole panel, one judge at least,
             without the one held out.
         lesions: pixels of the true masks, by volume; all arguments have the same volumes.
         slices: their number, by volume.
@@ -49,7 +49,7 @@ def volume_balance(
     Returns:
         A value in [0, 1] a volume; NaN where identity could not be measured, or without any lesion.
     """
-    by_judge = {name: healthiness_of_sums(count, lesions, slices) for name, count in found.items()}
+    by_judge = {name: healthiness_of_sums(count, lesions, slices) for name, count in detected.items()}
     panel = pd.DataFrame(by_judge).mean(axis=1)
     values = harmonic_mean(identity_normalised, panel)
     return pd.Series(values, index=identity_normalised.index, name="balance")

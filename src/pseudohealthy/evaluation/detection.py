@@ -18,7 +18,7 @@ TOUCHING = np.ones((3, 3), dtype=np.bool_)  # 8-connected
 
 
 def lesions(
-    found: NDArray[Any],
+    detected: NDArray[Any],
     masks: NDArray[Any],
     volumes: ArrayLike,
     spacing: tuple[float, float],
@@ -27,8 +27,8 @@ def lesions(
     """Each lesion, an 8-connected component of a slice's true mask, and whether it is found.
 
     Args:
-        found: what is marked, (N, H, W), > 0.
-        masks: true lesions, as `found`.
+        detected: what is marked, (N, H, W), > 0.
+        masks: true lesions, as `detected`.
         volumes: labels, (N,).
         spacing: of rows and of columns, in mm.
         least_share: of a lesion's pixels that must be marked for it to be found.
@@ -36,7 +36,7 @@ def lesions(
     Returns:
         A row a lesion: `volume`, `slice` (its place in the stack), `area_mm2`, `detected`.
     """
-    sizes, hits = zip(*(_sizes(*pair) for pair in zip(found, masks, strict=True)), strict=True)
+    sizes, hits = zip(*(_sizes(*pair) for pair in zip(detected, masks, strict=True)), strict=True)
     size, hit = np.concatenate(sizes), np.concatenate(hits)
     place = np.repeat(np.arange(len(sizes)), [len(each) for each in sizes])
     columns = {"area_mm2": size * spacing[0] * spacing[1], "detected": hit / size >= least_share}
@@ -58,18 +58,18 @@ def by_size(lesions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table, index=pd.Index(BINS, name="area_mm2"))
 
 
-def false_alarms(found: NDArray[Any], masks: NDArray[Any], volumes: ArrayLike) -> pd.Series[float]:
+def false_alarms(detected: NDArray[Any], masks: NDArray[Any], volumes: ArrayLike) -> pd.Series[float]:
     """Marked 8-connected components that have no pixel in common with a lesion; arguments as in `lesions`.
 
     Returns:
         Their mean number a slice, by volume, in order of first appearance.
     """
-    alarms = [_false_components(*pair) for pair in zip(found, masks, strict=True)]
+    alarms = [_false_components(*pair) for pair in zip(detected, masks, strict=True)]
     return pd.Series(alarms, dtype=np.float64).groupby(np.asarray(volumes), sort=False).mean()
 
 
 def detection(
-    found: NDArray[Any], masks: NDArray[Any], volumes: ArrayLike, spacing: tuple[float, float]
+    detected: NDArray[Any], masks: NDArray[Any], volumes: ArrayLike, spacing: tuple[float, float]
 ) -> pd.DataFrame:
     """Lesion-wise detection by volume; arguments as in `lesions`.
 
@@ -79,7 +79,7 @@ def detection(
     """
 
     def measure(rows: Rows) -> dict[str, float]:
-        marked, true, one = found[rows], masks[rows], np.zeros(len(rows), dtype=np.int8)
+        marked, true, one = detected[rows], masks[rows], np.zeros(len(rows), dtype=np.int8)
         return {
             "detection.rate": float(lesions(marked, true, one, spacing)["detected"].mean()),
             "detection.false_alarms_per_slice": float(false_alarms(marked, true, one).iloc[0]),

@@ -18,7 +18,7 @@ def healthy_in(
     outputs: NDArray[Any],
     slices: SliceSet,
     *,
-    found: NDArray[Any] | None = None,
+    detected: NDArray[Any] | None = None,
     reconstructed: NDArray[Any] | None = None,
 ) -> pd.DataFrame:
     """How much a method changes slices in which there is nothing to change.
@@ -26,14 +26,14 @@ def healthy_in(
     Args:
         outputs: G(x), (N, H, W) in [0, 1].
         slices: healthy slices x.
-        found: S(x), (N, H, W), > 0 is marked; None for a method without S.
+        detected: S(x), (N, H, W), > 0 is marked; None for a method without S.
         reconstructed: R(x, 0), as `outputs`; None for a method without R.
 
     Returns:
         A row a volume. `healthy_in.mae`, inside the brain, over all its pixels; `healthy_in.ms_ssim`, the
-        mean over slices of the form in `ms_ssim.ms_ssim`; with `found`, `healthy_in.false_positive_voxels`,
-        the mean number of pixels a slice; with `reconstructed`, `healthy_in.reconstructed_mae`, that of
-        R(x, 0) against x inside the brain. NaN without any brain.
+        mean over slices of the form in `ms_ssim.ms_ssim`; with `detected`,
+        `healthy_in.false_positive_voxels`, the mean number of pixels a slice; with `reconstructed`,
+        `healthy_in.reconstructed_mae`, that of R(x, 0) against x inside the brain. NaN without any brain.
     """
 
     def measured(rows: Rows) -> dict[str, float]:
@@ -43,8 +43,8 @@ def healthy_in(
             "healthy_in.mae": float(mae(outputs[rows][None], x, inside)[0]),
             "healthy_in.ms_ssim": float(ms_ssim(outputs[rows], own.images).mean()),
         }
-        if found is not None:
-            row["healthy_in.false_positive_voxels"] = np.count_nonzero(found[rows] > 0) / len(rows)
+        if detected is not None:
+            row["healthy_in.false_positive_voxels"] = np.count_nonzero(detected[rows] > 0) / len(rows)
         if reconstructed is not None:
             row["healthy_in.reconstructed_mae"] = float(mae(reconstructed[rows][None], x, inside)[0])
         return row

@@ -89,7 +89,7 @@ def score(
     slices: SliceSet,
     *,
     judged: Judged | None = None,
-    found: NDArray[Any] | None = None,
+    detected: NDArray[Any] | None = None,
 ) -> pd.DataFrame:
     """Every measure that the given arrays allow, volume by volume: only one volume is in memory at a time.
 
@@ -97,27 +97,27 @@ def score(
         outputs: x~, (N, H, W) in [0, 1], memory map or not.
         slices: what they were made from; no mask is empty.
         judged: what judges find in the outputs and in the slices; None: no healthiness.
-        found: S(x) > 1/2, (N, H, W), > 0; None: no Dice or detection of the segmentor.
+        detected: S(x) > 1/2, (N, H, W), > 0; None: no Dice or detection of the segmentor.
 
     Returns:
         A row a volume, in order of first appearance, indexed by `volume`. Columns: `slices`, `lesion_voxels`;
         those of `identity.volume_identity`, `contrast`, `anomaly`; of each function that a row of the
-        catalogue of measures names, where all that it takes is known; with `found`, `segmentor_dice` and its
-        counts, and those of `detection.detection`; where the truth is known, those of `truth.volume_truth`
-        after `truth_phantom.`; with `judged`, voxels that each judge finds in the outputs (`found.NAME`) and
-        in the inputs (`found_in_inputs.NAME`), of the one held out `held_out.NAME` and
-        `held_out_in_inputs.NAME`, `healthiness` by the first, and `balance`.
+        catalogue of measures names, where all that it takes is known; with `detected`, `segmentor_dice` and
+        its counts, and those of `detection.detection`; where the truth is known, those of
+        `truth.volume_truth` after `truth_phantom.`; with `judged`, voxels that each judge finds in the
+        outputs (`found.NAME`) and in the inputs (`found_in_inputs.NAME`), of the one held out `held_out.NAME`
+        and `held_out_in_inputs.NAME`, `healthiness` by the first, and `balance`.
 
     Raises:
         InputError: no slice, or one without a lesion; shapes that differ; values outside [0, 1] or no
             numbers.
     """
     judged = judged or Judged()
-    _check_shapes(outputs, slices, judged, found)
+    _check_shapes(outputs, slices, judged, detected)
     table = by_volume(
         slices.volumes,
         lambda rows: {
-            **_of_volume(outputs[rows], slices.at(rows), None if found is None else found[rows]),
+            **_of_volume(outputs[rows], slices.at(rows), None if detected is None else detected[rows]),
             **judged.counts(rows),
         },
     )
@@ -191,19 +191,19 @@ def strict(value: Any) -> Any:
 
 
 def _check_shapes(
-    outputs: NDArray[Any], slices: SliceSet, judged: Judged, found: NDArray[Any] | None
+    outputs: NDArray[Any], slices: SliceSet, judged: Judged, detected: NDArray[Any] | None
 ) -> None:
     if not len(slices):
         raise InputError("there is no slice to score; give one at least")
     slices.check_shape("outputs", outputs)
-    if found is not None:
-        slices.check_shape("found", found)
+    if detected is not None:
+        slices.check_shape("detected", detected)
     for name, stacks in {"judged": judged.outputs, "judged inputs": judged.inputs}.items():
         for judge, stack in stacks.items():
             slices.check_shape(f"{name} of {judge}", stack)
 
 
-def _of_volume(x_tilde: NDArray[Any], slices: SliceSet, found: NDArray[Any] | None) -> dict[str, float]:
+def _of_volume(x_tilde: NDArray[Any], slices: SliceSet, detected: NDArray[Any] | None) -> dict[str, float]:
     """The measures of one volume that no judge is needed for."""
     x, lesions, brains, volumes = slices.images, slices.masks > 0, slices.brains, slices.volumes
     for name, values in {"images": x, "outputs": x_tilde, "truth": slices.truth}.items():
@@ -216,9 +216,9 @@ def _of_volume(x_tilde: NDArray[Any], slices: SliceSet, found: NDArray[Any] | No
     row |= _only(residual_contrast(x_tilde, lesions, brains, volumes, slices.spacing))
     row |= _only(anomaly(x, x_tilde, lesions, brains, volumes))
     row |= _of_catalogue(x_tilde, slices)
-    if found is not None:
-        row |= _of_segmentor(found > 0, lesions)
-        row |= _only(detection(found, lesions, volumes, slices.spacing))
+    if detected is not None:
+        row |= _of_segmentor(detected > 0, lesions)
+        row |= _only(detection(detected, lesions, volumes, slices.spacing))
     if slices.truth is not None:
         row |= {f"truth_phantom.{name}": value for name, value in volume_truth(x_tilde, slices).items()}
     return row
@@ -252,11 +252,11 @@ def _only(table: pd.DataFrame) -> dict[str, float]:
 def _healthiness(counted: pd.DataFrame) -> dict[str, Any]:
     """Figures over all volumes together."""
     lesions = counted["lesion_voxels"]
-    found: dict[str, Any] = panel(_columns(counted, FOUND), lesions, _columns(counted, IN_INPUTS))
-    of_paper = next(iter(found["members"].values()))
+    detected: dict[str, Any] = panel(_columns(counted, FOUND), lesions, _columns(counted, IN_INPUTS))
+    of_paper = next(iter(detected["members"].values()))
     for count in _columns(counted, HELD_OUT).values():
-        found["held_out"] = healthiness(count, lesions)
-    return {**of_paper, **found}
+        detected["held_out"] = healthiness(count, lesions)
+    return {**of_paper, **detected}
 
 
 def _columns(table: pd.DataFrame, prefix: str) -> dict[str, pd.Series[float]]:
