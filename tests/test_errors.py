@@ -37,10 +37,10 @@ def test_a_name_reads_alike_in_every_locale() -> None:
     code += "sys.stdout.buffer.write(printable(os.fsdecode(b't\\xc3\\xaate')).encode())"
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     for locale in ({}, plain, {**plain, "LC_ALL": "fr_FR.ISO-8859-1"}):
-        told = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", code], env={**_path(), **locale}, capture_output=True, check=True
         )
-        assert told.stdout.decode() == "tête"
+        assert result.stdout.decode() == "tête"
 
 
 def _path() -> dict[str, str]:

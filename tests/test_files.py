@@ -180,9 +180,9 @@ def test_who_wants_a_lock_says_so_and_waits(tmp_path: Path, capsys: pytest.Captu
         with locked(tmp_path / ".other"):
             assert held.poll() is None
         with locked(tmp_path / ".lock", "sub-01"):
-            told = capsys.readouterr().err
+            result = capsys.readouterr().err
             assert (tmp_path / ".lock").read_text() == f"{platform.node()}:{os.getpid()}"
-    assert told == f"sub-01: another run ({platform.node()}:{held.pid}) is at work on it; waiting\n"
+    assert result == f"sub-01: another run ({platform.node()}:{held.pid}) is at work on it; waiting\n"
     assert held.returncode == 0
     assert list(tmp_path.iterdir()) == []
 
@@ -293,8 +293,8 @@ def test_a_folder_whose_writer_fails_is_absent(tmp_path: Path, error: BaseExcept
 
 
 def test_a_full_disk_leaves_no_folder(tmp_path: Path) -> None:
-    told = pytest.raises(PseudohealthyError, match="out: cannot be written")
-    with told, full_disk(), whole_folder(tmp_path / "out") as part:
+    result = pytest.raises(PseudohealthyError, match="out: cannot be written")
+    with result, full_disk(), whole_folder(tmp_path / "out") as part:
         (part / "file").write_bytes(bytes(20_000))
     assert list(tmp_path.iterdir()) == []
 

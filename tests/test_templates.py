@@ -67,16 +67,16 @@ def test_each_task_of_an_array_gets_its_part(
     tmp_path: Path, first: int, last: int, task: int, part: str
 ) -> None:
     slurm = {"ARRAY_TASK_ID": task, "ARRAY_TASK_MIN": first, "ARRAY_TASK_MAX": last, "CPUS_PER_TASK": 4}
-    told = array(tmp_path, "a study", "out", "--blend", **slurm, ARRAY_TASK_COUNT=last - first + 1)
-    assert (told.returncode, told.stderr) == (0, "")
-    assert told.stdout.splitlines() == ["4", "a study", "out", "participant", "--shard", part, "--blend"]
+    result = array(tmp_path, "a study", "out", "--blend", **slurm, ARRAY_TASK_COUNT=last - first + 1)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == ["4", "a study", "out", "participant", "--shard", part, "--blend"]
 
 
 def test_an_array_that_would_leave_subjects_out_is_refused(tmp_path: Path) -> None:
     slurm = {"ARRAY_TASK_ID": 2, "ARRAY_TASK_MIN": 0, "ARRAY_TASK_MAX": 8}
-    told = array(tmp_path, "study", "out", **slurm, ARRAY_TASK_COUNT=5)  # --array=0-9:2
-    assert (told.returncode, told.stdout) == (2, "")
-    assert "gaps or a step" in told.stderr
+    result = array(tmp_path, "study", "out", **slurm, ARRAY_TASK_COUNT=5)  # --array=0-9:2
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "gaps or a step" in result.stderr
     assert "not in a job array" in array(tmp_path, "study", "out").stderr
     assert "usage: sbatch" in array(tmp_path, "study").stderr
 
@@ -99,7 +99,7 @@ def test_workers_that_slurm_starts_process_the_data_set(tmp_path: Path) -> None:
     (tmp_path / "dask_slurm.py").write_text(text)
     command = [sys.executable, tmp_path / "dask_slurm.py", raw, out, "--weights", saved(tmp_path / "weights")]
     environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
-    told = subprocess.run(
+    result = subprocess.run(
         list(map(str, command)),
         capture_output=True,
         text=True,
@@ -108,8 +108,8 @@ def test_workers_that_slurm_starts_process_the_data_set(tmp_path: Path) -> None:
         timeout=300,
         check=False,
     )
-    assert told.returncode == 0, told.stderr + "".join(path.read_text() for path in jobs.glob("*.log"))
-    assert "4 done, 0 skipped, 0 failed" in told.stdout
+    assert result.returncode == 0, result.stderr + "".join(path.read_text() for path in jobs.glob("*.log"))
+    assert "4 done, 0 skipped, 0 failed" in result.stdout
     (job, *_) = jobs.glob("*.sh")
     assert "--cpus-per-task=1" in job.read_text()
     assert "--nthreads 1" in job.read_text()

@@ -66,7 +66,7 @@ def kept(folder: Path, images: int) -> None:
     save_weights(folder, model.networks, {**read_config(folder), "images": images})
 
 
-def told(run: Path) -> dict[str, Any]:
+def result(run: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((run / "validation.json").read_text())
     return found
 
@@ -81,8 +81,8 @@ def test_the_best_on_every_validation_slice_is_taken_of_equal_ones_the_later(
     assert {file.name: file.read_bytes() for file in best.iterdir()} == {
         file.name: file.read_bytes() for file in taken.iterdir()
     }
-    assert (told(run)["weights"], told(run)["images"]) == ("snapshots/0000012", 12)
-    assert [point["images"] for point in told(run)["curve"]] == [4, 8, 12, 16]
+    assert (result(run)["weights"], result(run)["images"]) == ("snapshots/0000012", 12)
+    assert [point["images"] for point in result(run)["curve"]] == [4, 8, 12, 16]
 
 
 def test_a_point_of_the_curve_by_hand(run: Path, cohort: Prepared) -> None:
@@ -90,7 +90,7 @@ def test_a_point_of_the_curve_by_hand(run: Path, cohort: Prepared) -> None:
     select_judge(run, cohort, "cpu")
     table = cohort.slices[cohort.slices["split"] == "val"]
     parts = {label: table["row"][table["label"] == label] for label in ("pathological", "healthy", "edge")}
-    first, second, _, last = told(run)["curve"]
+    first, second, _, last = result(run)["curve"]
     wrong = {label: int((cohort.images[rows] >= 0.45).sum()) for label, rows in parts.items()}
     wrong["pathological"] -= 3 * AREA
     everywhere = sum(wrong.values())
@@ -107,17 +107,17 @@ def test_a_point_of_the_curve_by_hand(run: Path, cohort: Prepared) -> None:
 
 def test_only_validation_slices_decide(run: Path, cohort: Prepared) -> None:
     select_judge(run, cohort, "cpu")
-    before = told(run)
+    before = result(run)
     masks = cohort.masks.copy()
     masks[(cohort.slices["split"] != "val").to_numpy()] = 1
     select_judge(run, replace(cohort, masks=masks), "cpu")
-    assert told(run) == before
+    assert result(run) == before
 
 
 def test_without_healthy_slices_the_curve_is_strict(run: Path, cohort: Prepared) -> None:
     ill = replace(cohort, slices=cohort.slices[cohort.slices["label"] == "pathological"])
     select_judge(run, ill, "cpu")
-    assert {point["h_real_healthy"] for point in told(run)["curve"]} == {None}
+    assert {point["h_real_healthy"] for point in result(run)["curve"]} == {None}
 
 
 def test_the_averaged_weights_of_the_end_where_there_is_nothing_to_choose(
@@ -125,10 +125,10 @@ def test_the_averaged_weights_of_the_end_where_there_is_nothing_to_choose(
 ) -> None:
     blind = replace(cohort, slices=cohort.slices[cohort.slices["split"] != "val"])
     assert read_config(select_judge(run, blind, "cpu"))["images"] == 16
-    assert (told(run)["weights"], told(run)["curve"]) == ("weights_ema", [])
+    assert (result(run)["weights"], result(run)["curve"]) == ("weights_ema", [])
     shutil.rmtree(run / "snapshots")
     select_judge(run, cohort, "cpu")
-    assert (told(run)["weights"], told(run)["curve"]) == ("weights_ema", [])
+    assert (result(run)["weights"], result(run)["curve"]) == ("weights_ema", [])
 
 
 def test_a_judge_of_one_slice_a_patient(tmp_path: Path) -> None:
@@ -136,8 +136,8 @@ def test_a_judge_of_one_slice_a_patient(tmp_path: Path) -> None:
     cohort = Prepared.open(tmp_path / "prepared")
     train(cohort, tmp_path / "run", tiny("judge", "training.snapshot_every=8"), accelerator="cpu")
     select_judge(tmp_path / "run", cohort, "cpu")
-    assert len(told(tmp_path / "run")["curve"]) == 2
-    for point in told(tmp_path / "run")["curve"]:
+    assert len(result(tmp_path / "run")["curve"]) == 2
+    for point in result(tmp_path / "run")["curve"]:
         assert all(np.isfinite(value) for value in point.values())
 
 
@@ -148,7 +148,7 @@ def test_a_trained_judge_has_its_best_weights_and_a_second_choice_is_the_first(
     best = select_judge(tmp_path / "run", prepared, "cpu")
     files = {path.name: path.read_bytes() for path in [*best.iterdir(), tmp_path / "run/validation.json"]}
     assert read_config(best)["averaged"]
-    assert len(told(tmp_path / "run")["curve"]) == 4
+    assert len(result(tmp_path / "run")["curve"]) == 4
     select_judge(tmp_path / "run", prepared, "cpu")
     again = {path.name: path.read_bytes() for path in [*best.iterdir(), tmp_path / "run/validation.json"]}
     assert again == files

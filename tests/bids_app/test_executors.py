@@ -110,8 +110,8 @@ def test_a_machine_where_processes_cannot_meet_is_told_what_to_do(monkeypatch: p
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("_multiprocessing.SemLock", refused)
-    told = pytest.raises(PseudohealthyError, match=r"Permission denied; /dev/shm .* give --jobs 1")
-    with told, processes(2):
+    result = pytest.raises(PseudohealthyError, match=r"Permission denied; /dev/shm .* give --jobs 1")
+    with result, processes(2):
         pass
 
 
@@ -164,11 +164,11 @@ def process(*command: object) -> Iterator[subprocess.Popen[bytes]]:
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
     """Of a scheduler that runs."""
-    told = tmp_path / "scheduler.json"
-    options = ["--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", told]
+    result = tmp_path / "scheduler.json"
+    options = ["--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", result]
     with process("-m", "distributed.cli.dask_scheduler", *options):
-        wait_for(told)
-        yield json.loads(told.read_text())["address"]
+        wait_for(result)
+        yield json.loads(result.read_text())["address"]
 
 
 def worker(
@@ -210,10 +210,10 @@ def test_a_killed_worker_s_subjects_are_done_by_the_other(address: str, tmp_path
         killed = int(first_record(out)["machine"].rpartition(":")[2])
         assert killed in {one.pid, two.pid}
         os.kill(killed, signal.SIGKILL)
-        told, failed = app.communicate(timeout=PATIENCE)
+        result, failed = app.communicate(timeout=PATIENCE)
     assert app.returncode == 1
-    summary = re.search(r"(\d+) done, (\d+) skipped, (\d+) failed, 1 no image; see", told)
-    assert summary, told + failed
+    summary = re.search(r"(\d+) done, (\d+) skipped, (\d+) failed, 1 no image; see", result)
+    assert summary, result + failed
     # what the killed worker had done, and could not tell of any more, its heir finds finished
     assert int(summary[1]) + int(summary[2]) == DASK_SUBJECTS
     assert int(summary[3]) == len(reasons)

@@ -271,13 +271,13 @@ def test_a_second_run_waits_for_the_first_and_finds_it_done(
     job: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Begun while the first one writes, which its part of a folder shows."""
-    writing, told = threading.Event(), threading.Event()
+    writing, outcome = threading.Event(), threading.Event()
     save = Synthesis.save
 
     def slow(self: Synthesis, folder: Path, *arguments: Any, **options: Any) -> dict[str, Path]:
         (folder / ".part-of-mine").mkdir(parents=True)
         writing.set()
-        assert told.wait(60)
+        assert outcome.wait(60)
         assert (folder / ".part-of-mine").is_dir()
         (folder / ".part-of-mine").rmdir()
         return save(self, folder, *arguments, **options)
@@ -290,7 +290,7 @@ def test_a_second_run_waits_for_the_first_and_finds_it_done(
         while "sub-01: another run (" not in (line := capsys.readouterr().err):
             assert not second.done()
             time.sleep(0.01)
-        told.set()
+        outcome.set()
         assert line.endswith("is at work on it; waiting\n")
         assert [each.result()[0].status for each in (first, second)] == ["done", "skipped"]
     assert sorted(path.name for path in (job.out / "logs").iterdir()) == ["sub-01"]

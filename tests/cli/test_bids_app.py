@@ -109,11 +109,11 @@ def test_broken_subjects_leave_the_results_of_others_and_a_reason_each(processed
     assert len(done) == GOOD
     assert f"{GOOD} done, 0 skipped, {len(processed.reasons)} failed, 1 no image; see " in processed.ran.out
     assert processed.ran.out.splitlines()[-1] == RESEARCH_USE
-    told = [line for line in processed.ran.err.splitlines() if not line.startswith("warning: ")]
-    assert len(told) == len(processed.reasons) + 1
-    assert sum(line.startswith(f"no image: {NO_IMAGE}: no FLAIR image; expected ") for line in told) == 1
+    result = [line for line in processed.ran.err.splitlines() if not line.startswith("warning: ")]
+    assert len(result) == len(processed.reasons) + 1
+    assert sum(line.startswith(f"no image: {NO_IMAGE}: no FLAIR image; expected ") for line in result) == 1
     for subject, reason in processed.reasons.items():
-        (line,) = [line for line in told if line.startswith(f"failed: {subject}: ")]
+        (line,) = [line for line in result if line.startswith(f"failed: {subject}: ")]
         assert reason in line
     images = list(processed.out.glob("sub-*/anat/*_desc-pseudohealthy_FLAIR.nii.gz"))
     assert sorted(path.parents[1].name for path in images) == [f"sub-{n:02d}" for n in range(1, GOOD + 1)]
@@ -130,8 +130,8 @@ def test_warnings_of_an_image_stand_on_the_screen_in_its_report_and_in_the_log(
     said = [f"{name}/anat/{name}_FLAIR.nii.gz: {text}" for name, texts in warned.items() for text in texts]
     assert said
     lines = processed.ran.err.splitlines()
-    told = [line.removeprefix("warning: ") for line in lines if line.startswith("warning: ")]
-    assert sorted(told) == sorted(said)
+    result = [line.removeprefix("warning: ") for line in lines if line.startswith("warning: ")]
+    assert sorted(result) == sorted(said)
     table = processed.status().set_index("participant_id")["warnings"]
     assert {name: "; ".join(texts) or "n/a" for name, texts in warned.items()} == dict(table[list(warned)])
     assert set(table.drop(list(warned))) == {"n/a"}
@@ -170,8 +170,10 @@ def errors(folder: Path) -> list[str]:
         "bids-validator-deno", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     )
     assert program, "install bids-validator-deno"
-    told = subprocess.run([program, folder, "--format", "json"], capture_output=True, text=True, check=False)
-    issues: list[dict[str, Any]] = json.loads(told.stdout)["issues"]["issues"]
+    result = subprocess.run(
+        [program, folder, "--format", "json"], capture_output=True, text=True, check=False
+    )
+    issues: list[dict[str, Any]] = json.loads(result.stdout)["issues"]["issues"]
     return [
         f"{each['code']} {each.get('subCode')} {each['location']}"
         for each in issues
@@ -182,8 +184,8 @@ def errors(folder: Path) -> list[str]:
 def test_blends_of_runs_and_sessions_are_valid_too(tmp_path: Path, weights: Path) -> None:
     raw, out = study(tmp_path / "study", 1), tmp_path / "out"
     image(raw, "sub-02/ses-b/anat/sub-02_ses-b_acq-3d_run-1_FLAIR.nii", 9)
-    told = run(raw, out, "participant", "--weights", weights, *HERE, "--blend")
-    assert (told.code, told.err) == (0, "")
+    result = run(raw, out, "participant", "--weights", weights, *HERE, "--blend")
+    assert (result.code, result.err) == (0, "")
     assert (out / "sub-02/ses-b/anat/sub-02_ses-b_acq-3d_run-1_desc-blend_FLAIR.nii.gz").is_file()
     assert run(raw, out, "group").code == 0
     assert errors(out) == []
@@ -197,15 +199,15 @@ def test_the_validator_does_find_errors(tmp_path: Path) -> None:
 
 
 def test_the_group_sees_who_is_done_and_who_is_not(processed: Processed) -> None:
-    told = run(processed.raw, processed.out, "group")
-    assert told.code == 0
-    said, _, names = told.err.rstrip("\n").partition(
+    result = run(processed.raw, processed.out, "group")
+    assert result.code == 0
+    said, _, names = result.err.rstrip("\n").partition(
         ": not in the table, for the reasons on the page and in the status: "
     )
     assert said == "note"
     left_out = [f"{name}/anat/{name}_FLAIR.nii.gz" for name in processed.reasons]
     assert sorted(names.split(", ")) == sorted([*left_out, NO_IMAGE])
-    assert str(processed.out / "group_report.html") in told.out
+    assert str(processed.out / "group_report.html") in result.out
     table = pd.read_csv(processed.out / "group_lesions.tsv", sep="\t", na_values="n/a")
     assert table["participant_id"].tolist() == [f"sub-{n:02d}" for n in range(1, GOOD + 1)]
     report = json.loads((processed.out / "sub-03/anat/sub-03_desc-pseudohealthy_report.json").read_text())
@@ -256,14 +258,14 @@ def test_absence_is_no_error(tmp_path: Path, weights: Path) -> None:
     raw, out = study(tmp_path / "study", 1), tmp_path / "out"
     touch(raw, "sub-02/anat/sub-02_T1w.nii.gz", "sub-03/ses-b/anat/sub-03_ses-b_T2w.nii.gz")
     to = [raw, out, "participant", "--weights", weights, *HERE]
-    told = run(*to)
-    assert told.code == 0
-    assert "1 done, 0 skipped, 0 failed, 2 no image; see " in told.out
+    result = run(*to)
+    assert result.code == 0
+    assert "1 done, 0 skipped, 0 failed, 2 no image; see " in result.out
     lines = [
         f"no image: sub-{n}: no FLAIR image; expected sub-{n}/[ses-*/]anat/sub-{n}_*FLAIR.nii.gz"
         for n in ("02", "03")
     ]
-    assert sorted(told.err.splitlines()) == lines
+    assert sorted(result.err.splitlines()) == lines
     assert run(*to, "--participant-label", "01", "02").code == 0
     assert run(*to, "--shard", "2/3").code == 0
 
@@ -292,9 +294,9 @@ def test_two_runs_at_once_both_end_well(tmp_path: Path, weights: Path) -> None:
         subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    told = [each.communicate(timeout=120) for each in runs]
-    assert [each.returncode for each in runs] == [0, 0], told
-    counts = [re.search(r"(\d) done, (\d) skipped, 0 failed", out) for out, _ in told]
+    result = [each.communicate(timeout=120) for each in runs]
+    assert [each.returncode for each in runs] == [0, 0], result
+    counts = [re.search(r"(\d) done, (\d) skipped, 0 failed", out) for out, _ in result]
     done, skipped = (sum(int(each[group]) for each in counts if each) for group in (1, 2))
     assert (done, skipped) == (3, 3)
     status = pd.read_csv(out / "logs/status.tsv", sep="\t")["status"]
@@ -307,8 +309,8 @@ def run_in(locale: dict[str, str], *arguments: object) -> Ran:
     if not locale:
         return run(*arguments)
     command = list(map(str, [*PROGRAM, *arguments]))
-    told = subprocess.run(command, capture_output=True, env={**os.environ, **locale}, check=False)
-    return Ran(told.returncode, told.stdout.decode(), told.stderr.decode())
+    result = subprocess.run(command, capture_output=True, env={**os.environ, **locale}, check=False)
+    return Ran(result.returncode, result.stdout.decode(), result.stderr.decode())
 
 
 @pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
@@ -320,9 +322,9 @@ def test_names_of_any_bytes_in_any_locale(tmp_path: Path, weights: Path, locale:
         ([raw, out, "participant", "--weights", weights, *HERE], 1),
         ([raw, out, "group"], 0),
     ):
-        told = run_in(locale, *command)
-        assert "Traceback" not in told.err
-        assert told.code == code, told.err
+        result = run_in(locale, *command)
+        assert "Traceback" not in result.err
+        assert result.code == code, result.err
     status = pd.read_csv(out / "logs/status.tsv", sep="\t").set_index("image")
     assert status["status"].to_dict() == {
         "sub-01/anat/sub-01_FLAIR.nii.gz": "done",
@@ -338,10 +340,10 @@ def test_names_of_any_bytes_in_any_locale(tmp_path: Path, weights: Path, locale:
     "arguments", [["raw"], ["raw", "out", "heal"], ["raw", "out", "participant", "--devise"]]
 )
 def test_what_the_command_line_does_not_know_is_told(arguments: list[str]) -> None:
-    told = run(*arguments)
-    assert (told.code, told.out) == (2, "")
-    assert "--help" in told.err
-    assert "Traceback" not in told.err
+    result = run(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert "--help" in result.err
+    assert "Traceback" not in result.err
 
 
 def test_help_teaches_and_loads_no_torch() -> None:
@@ -397,9 +399,9 @@ def test_on_a_terminal_a_bar_and_only_the_failures(
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes the output for a terminal
     monkeypatch.setenv("COLUMNS", "120")
-    told = processed.again("--participant-label", "01", "nan")
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told.out + told.err)
-    assert told.code == 1
+    result = processed.again("--participant-label", "01", "nan")
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", result.out + result.err)
+    assert result.code == 1
     assert "skipped: " not in text
     assert "failed: sub-nan: " in text
     assert "2/2" in text

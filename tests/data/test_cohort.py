@@ -69,13 +69,13 @@ def test_numbers_used_twice_inside_a_folder_are_refused(tmp_path: Path) -> None:
 def test_a_folder_that_is_none_is_refused_in_one_line(tmp_path: Path) -> None:
     touch(tmp_path, "file", "other/scan.nii.gz")
     (tmp_path / "empty").mkdir()
-    for name, told in {
+    for name, result in {
         "missing": "no such folder",
         "file": "no such folder",
         "empty": "no images or masks found; looked for BIDS: .*; or BraTS: .*; or ISLES 2015: ",
         "other": "no images or masks found",
     }.items():
-        with pytest.raises(InputError, match=told) as error:
+        with pytest.raises(InputError, match=result) as error:
             read_cohort([tmp_path / name])
         assert str(error.value).startswith(str(tmp_path / name))
         assert "\n" not in str(error.value)

@@ -77,7 +77,7 @@ def test_what_decides_changes_the_key_by_name(
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (None, "not a prepared cohort"),
         ("{", "not a prepared cohort"),
@@ -86,10 +86,10 @@ def test_what_decides_changes_the_key_by_name(
         (json.dumps({"format": FORMAT, "seed": 0}), "no arrays, cohort, fractions"),
     ],
 )
-def test_other_files_are_refused(tmp_path: Path, content: str | None, told: str) -> None:
+def test_other_files_are_refused(tmp_path: Path, content: str | None, message: str) -> None:
     if content is not None:
         (tmp_path / FILE).write_text(content)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         read_manifest(tmp_path)
 
 
@@ -109,7 +109,7 @@ def test_a_cohort_of_version_0_1_is_answered_in_one_line(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"settings": None}, "settings: Input should be a valid dictionary"),
         ({"arrays": {"images": None}}, r"arrays\.images: Input should be a valid list"),
@@ -117,12 +117,14 @@ def test_a_cohort_of_version_0_1_is_answered_in_one_line(tmp_path: Path) -> None
         ({"totals": []}, "totals: Input should be a valid dictionary"),
     ],
 )
-def test_a_part_of_another_kind_is_refused_by_name(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+def test_a_part_of_another_kind_is_refused_by_name(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
     whole = {"version": "1", "research_use": "", "key": "k", "cohort": "c", "settings": SETTINGS, "seed": 0}
     whole |= {"fractions": [0.6, 0.15, 0.25], "arrays": {"images": [4, 208, 160]}, "totals": {}, "notes": []}
     whole |= {"format": FORMAT, "volumes": []}
     (tmp_path / FILE).write_text(json.dumps(whole))
     assert read_manifest(tmp_path) == whole
     (tmp_path / FILE).write_text(json.dumps({**whole, **change}))
-    with pytest.raises(InputError, match=rf"manifest\.json: {told}; prepare the cohort again"):
+    with pytest.raises(InputError, match=rf"manifest\.json: {message}; prepare the cohort again"):
         read_manifest(tmp_path)

@@ -290,7 +290,7 @@ def test_whatever_is_damaged_there_is_a_volume_or_one_line(
 ) -> None:
     """Damage before or after compression, if any; nothing else is printed or raised, warnings included."""
     path, whole = tmp_path / "scan.nii", content(kind)
-    told: list[str] = []
+    result: list[str] = []
     compressed = when == "after"
     damaged = variants(gzip.compress(whole) if compressed else whole, 200, 1)
     with little_memory(2**28):
@@ -299,12 +299,12 @@ def test_whatever_is_damaged_there_is_a_volume_or_one_line(
             try:
                 volume = read_labels(path)
             except InputError as error:
-                told.append(str(error))
+                result.append(str(error))
             else:
                 assert np.isfinite(volume.data).all()
                 assert not compressed or (volume.data == DATA).all()  # the time in gzip's header, say
-    assert 20 < len(told) < (201 if compressed else 180)
-    assert not any("\n" in line for line in told)
+    assert 20 < len(result) < (201 if compressed else 180)
+    assert not any("\n" in line for line in result)
     assert (capfd.readouterr(), caplog.records) == (("", ""), [])
 
 

@@ -162,9 +162,9 @@ def test_something_else_is_told_apart_and_left_alone(tmp_path: Path) -> None:
         r"with other seed 0 \(now 1\)": {"seed": 1},
         r"with other split fractions": {"fractions": (0.4, 0.3, 0.3)},
     }
-    for told, change in changes.items():
+    for result, change in changes.items():
         arguments: dict[str, Any] = {"settings": FITTING, **change}
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=result):
             prepare(read_cohort([data]), out, **arguments)
     write(data / "sub-02/anat/sub-02_FLAIR.nii.gz", brain(77))
     with pytest.raises(InputError, match="with other files of data 02; choose another folder"):
@@ -207,9 +207,9 @@ def test_heads_are_told_each_in_a_line_and_nothing_is_written(tmp_path: Path) ->
     cohort = bids(tmp_path / "cohort", 4)
     for path in sorted(cohort.glob("sub-0[12]/anat/*_FLAIR.nii.gz")):
         write(path, head(brain(), noise=5))
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as result:
         prepare(read_cohort([cohort]), tmp_path / "out", FITTING)
-    headline, *lines = str(told.value).splitlines()
+    headline, *lines = str(result.value).splitlines()
     assert headline == "2 of 4 volumes cannot be used; nothing was written:"
     assert all("_FLAIR.nii.gz: has its skull or noise around it (" in line for line in lines)
     assert not (tmp_path / "out").exists()

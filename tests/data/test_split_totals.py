@@ -98,7 +98,7 @@ def test_enough_is_enough(
 
 
 @pytest.mark.parametrize(
-    ("records", "told"),
+    ("records", "message"),
     [
         ([record("val", 1, 1, 0), record("test", 1, 1, 0)], "the train split is empty"),
         ([record("train", 1, 1, 0), record("test", 1, 1, 0)], "the val split is empty"),
@@ -112,8 +112,8 @@ def test_enough_is_enough(
         ([record("train", 1, 1, 0), record("val", 1, 9, 0), record("test", 0, 9, 9)], "in the test split"),
     ],
 )
-def test_what_is_missing_is_told(records: list[VolumeRecord], told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_what_is_missing_is_told(records: list[VolumeRecord], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         expect_enough({split: totals_of(split, records) for split in SPLITS}, SHARES, masks=True)
 
 

@@ -93,9 +93,9 @@ def test_forms_that_contradict_each_other_are_warned_of(tmp_path: Path) -> None:
 )
 def test_a_slice_that_is_not_axial_is_refused(tmp_path: Path, shape: tuple[int, ...], found: str) -> None:
     path = saved(tmp_path / "scan.nii", noise(shape), np.diag([-1.0, -1.0, 1.0, 1.0]))
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as result:
         read_volume(path)
-    assert str(told.value) == f"{path}: holds {found}; expected a volume or an axial slice"
+    assert str(result.value) == f"{path}: holds {found}; expected a volume or an axial slice"
 
 
 def test_how_an_axial_slice_is_stored_makes_no_difference(tmp_path: Path) -> None:

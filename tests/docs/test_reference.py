@@ -111,8 +111,8 @@ def test_every_file_is_named() -> None:
 
 
 def test_every_measure_is_explained() -> None:
-    told = page("concepts/measures")
-    named = set(re.findall(r"`([\w.]+)`", told))
+    result = page("concepts/measures")
+    named = set(re.findall(r"`([\w.]+)`", result))
     # the page names a group (`truth_transplant`), or each of its measures; what has no ideal, beside another
     alone = [key for key, measure in MEASURES.items() if measure.ideal]
     groups = {
@@ -169,9 +169,9 @@ def test_every_refusal_that_is_explained_is_one_of_the_program_s() -> None:
     code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
     code = re.sub(r"\{[^{}\n]*\}", "", re.sub(r'"\s*\n\s*f?"', "", code))
     first_cells = re.findall(r"^(?:\| |- )(`.*?)(?: \||: )", page("howto/broken_inputs"), re.MULTILINE)
-    told = [quoted for cell in first_cells for quoted in re.findall(r"`([^`]+)`", cell)]
-    parts = [part.strip(" ;,()") for quoted in told for part in re.split(r"\.\.\.|\d+|\?|, 2\)", quoted)]
-    assert len(told) > 40
+    result = [quoted for cell in first_cells for quoted in re.findall(r"`([^`]+)`", cell)]
+    parts = [part.strip(" ;,()") for quoted in result for part in re.split(r"\.\.\.|\d+|\?|, 2\)", quoted)]
+    assert len(result) > 40
     assert [part for part in parts if len(part) > 3 and part not in code] == []
 
 

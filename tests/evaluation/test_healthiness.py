@@ -70,7 +70,7 @@ def test_real_healthy_slices_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("figures", "told"),
+    ("figures", "message"),
     [
         ((0.70, 0.2, 0.95), []),
         ((0.70, -0.2, 1.0), []),
@@ -81,9 +81,9 @@ def test_real_healthy_slices_by_hand() -> None:
     ],
 )
 def test_a_judge_is_believed_by_its_dice_its_copy_and_real_healthy_slices(
-    figures: tuple[float, float, float], told: list[str]
+    figures: tuple[float, float, float], message: list[str]
 ) -> None:
-    assert reasons_against(*figures) == told
+    assert reasons_against(*figures) == message
 
 
 def test_all_that_speaks_against_a_judge_is_told() -> None:

@@ -275,8 +275,8 @@ def test_what_is_not_there_is_told_before_anything_is_rewritten(
 ) -> None:
     (tmp_path / "a.json").write_text('{"void": true}')
     assert main([str(tmp_path), str(tmp_path / "none")]) == 2
-    told = f"{tmp_path}/none: no such file or folder; nothing was rewritten\n"
-    assert capsys.readouterr() == ("", told)
+    result = f"{tmp_path}/none: no such file or folder; nothing was rewritten\n"
+    assert capsys.readouterr() == ("", result)
     assert contents(tmp_path) == {"a.json": b'{"void": true}'}
     assert main([]) == 2
 

@@ -86,7 +86,7 @@ def test_participants_say_split_and_group(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("extra", "told"),
+    ("extra", "message"),
     [
         ("sub-01/anat/sub-01_run-2_FLAIR.nii.gz", "sub-01 has 2 files for its FLAIR image"),
         ("derivatives/b/sub-01/anat/sub-01_label-L_mask.nii.gz", "sub-01 has 2 files for its lesion mask"),
@@ -96,9 +96,9 @@ def test_participants_say_split_and_group(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_files_that_contradict_each_other_are_refused(tmp_path: Path, extra: str, told: str) -> None:
+def test_files_that_contradict_each_other_are_refused(tmp_path: Path, extra: str, message: str) -> None:
     touch(tmp_path, IMAGE, "derivatives/a/sub-01/anat/sub-01_label-lesion_mask.nii.gz", extra)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         bids.read(tmp_path, "here")
 
 
@@ -134,8 +134,8 @@ def test_subjects_without_a_split_are_left_out_where_others_have_one(tmp_path: P
     participants(tmp_path, "participant_id\tsplit", "sub-1\ttrain", "sub-2\tn/a", "sub-4\ttest")
     found = bids.read(tmp_path, "here")
     assert [v.subject for v in found.volumes] == ["1", "4"]
-    told = "participants.tsv: no split for sub-2, sub-3, left out; give every subject one, or none"
-    assert found.notes == (told,)
+    result = "participants.tsv: no split for sub-2, sub-3, left out; give every subject one, or none"
+    assert found.notes == (result,)
 
 
 def test_a_session_that_only_the_folder_names_is_the_file_s(tmp_path: Path) -> None:

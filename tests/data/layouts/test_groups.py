@@ -60,10 +60,10 @@ def test_patients_alone_are_patients() -> None:
 def test_words_that_say_nothing_are_asked_about(given: tuple[str, ...]) -> None:
     with pytest.raises(InputError) as error:
         groups_of(words(*given, given[0]))
-    told = str(error.value)
-    assert f"group holds {given[0]} (2), {given[1]} (1)" in told
-    assert "--controls" in told
-    assert "\n" not in told
+    result = str(error.value)
+    assert f"group holds {given[0]} (2), {given[1]} (1)" in result
+    assert "--controls" in result
+    assert "\n" not in result
 
 
 @pytest.mark.parametrize(

@@ -50,8 +50,8 @@ def test_a_table_as_a_spreadsheet_writes_it(tmp_path: Path, content: bytes | str
     assert found.groups == {"1": "patient", "2": "control"}
     assert found.splits == {"1": "train", "2": "test"}
     assert found.words == ("stroke", "HC")
-    told = ["participants.tsv: group: stroke = patient (1), HC = control (1)"]
-    assert list(found.notes) == ([f"participants.tsv: {note}"] if note else []) + told
+    result = ["participants.tsv: group: stroke = patient (1), HC = control (1)"]
+    assert list(found.notes) == ([f"participants.tsv: {note}"] if note else []) + result
 
 
 def test_other_names_of_the_table(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_words_for_controls_are_those_that_are_given(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "message"),
     [
         (["participant_id\tsplit", "sub-1\tdev", "sub-2\ttest"], "split 'dev' of sub-1"),
         (
@@ -105,9 +105,9 @@ def test_words_for_controls_are_those_that_are_given(tmp_path: Path) -> None:
         (["participant_id\tsplit", "1\ttrain", "1\tn/a"], r"line 2 .* and line 3 .* contradict"),
     ],
 )
-def test_tables_that_cannot_be_understood_are_refused(tmp_path: Path, lines: list[str], told: str) -> None:
+def test_tables_that_cannot_be_understood_are_refused(tmp_path: Path, lines: list[str], message: str) -> None:
     table = participants(tmp_path, *lines)
-    with pytest.raises(InputError, match=told) as error:
+    with pytest.raises(InputError, match=message) as error:
         read_participants(tmp_path, TWO)
     assert str(table) in str(error.value)
     assert "\n" not in str(error.value)
