@@ -11,7 +11,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pseudohealthy.errors import InputError
-from pseudohealthy.files import LARGEST_INTEGER, MEGABYTE, read_text
+from pseudohealthy.files import MEGABYTE, read_text
+from pseudohealthy.json_files import LARGEST_INTEGER
 from pseudohealthy.renamed import MIGRATE, gone, new_name
 
 T = TypeVar("T", bound=BaseModel)

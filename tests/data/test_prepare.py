@@ -80,11 +80,11 @@ def test_patients_without_masks_controls_and_a_library(tmp_path: Path) -> None:
         ("patient", "unlabelled"): 48,
     }
     assert not prepared.masks.any()
-    assert prepared.library is not None
-    assert prepared.library_slices is not None
-    assert set(prepared.library_slices["group"]) == {"library"}
-    assert set(prepared.library_slices["split"]) == {"train"}
-    np.testing.assert_array_equal(prepared.library[:4], (lesion() > 0).T[8:12])
+    assert prepared.mask_library is not None
+    assert prepared.mask_library_slices is not None
+    assert set(prepared.mask_library_slices["group"]) == {"library"}
+    assert set(prepared.mask_library_slices["split"]) == {"train"}
+    np.testing.assert_array_equal(prepared.mask_library[:4], (lesion() > 0).T[8:12])
 
 
 def test_volumes_of_one_slice_are_all_of_one_height_and_have_no_ends(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_masks_of_a_library_that_are_not_for_training_stay_out(tmp_path: Path) -
     masks = library(tmp_path / "masks", 2)
     participants(masks, "participant_id\tsplit", "sub-B01\ttest", "sub-B02\ttrain")
     prepare(read_cohort([bids(tmp_path / "data", 3), masks]), tmp_path / "out", FITTING)
-    table = Prepared.open(tmp_path / "out").library_slices
+    table = Prepared.open(tmp_path / "out").mask_library_slices
     assert table is not None
     assert set(table["subject"]) == {"B02"}
 
@@ -241,7 +241,7 @@ def test_a_library_whose_lesions_lie_beside_the_field_has_no_array(tmp_path: Pat
     manifest = prepare(read_cohort([bids(tmp_path / "data", 3), masks]), tmp_path / "out", FITTING)
     assert manifest["arrays"].keys() == {"images", "masks"}
     assert not (tmp_path / "out" / "library.npy").exists()
-    assert Prepared.open(tmp_path / "out").library is None
+    assert Prepared.open(tmp_path / "out").mask_library is None
 
 
 def test_an_image_that_vanished_is_told_too(tmp_path: Path) -> None:

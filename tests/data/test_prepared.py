@@ -34,10 +34,10 @@ def test_opens_as_read_only_maps_of_what_the_manifest_says(folder: Path) -> None
     with pytest.raises(ValueError, match="read-only"):
         prepared.images[0] = 0
     assert prepared.truth is None
-    assert prepared.library is not None
-    assert prepared.library_slices is not None
-    assert prepared.library.shape == (8, 64, 48)
-    assert prepared.library_slices["row"].tolist() == list(range(8))
+    assert prepared.mask_library is not None
+    assert prepared.mask_library_slices is not None
+    assert prepared.mask_library.shape == (8, 64, 48)
+    assert prepared.mask_library_slices["row"].tolist() == list(range(8))
 
 
 def test_the_preprocessing_is_that_of_the_cohort(folder: Path) -> None:

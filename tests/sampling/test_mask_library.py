@@ -22,13 +22,13 @@ def library(*subjects: str) -> MaskLibrary:
 
 
 def test_masks_without_image_are_taken_first_then_those_of_the_slices(prepared: Prepared) -> None:
-    assert MaskLibrary.of(prepared, prepared.slices).masks is prepared.library
-    own = MaskLibrary.of(replace(prepared, library=None, library_slices=None), prepared.slices)
+    assert MaskLibrary.of(prepared, prepared.slices).masks is prepared.mask_library
+    own = MaskLibrary.of(replace(prepared, mask_library=None, mask_library_slices=None), prepared.slices)
     assert own.masks is prepared.masks
     assert set(own.table["label"]) == {"pathological"}
     healthy = prepared.slices[prepared.slices["label"] == "healthy"]
     with pytest.raises(InputError, match="no lesion mask in any training slice"):
-        MaskLibrary.of(replace(prepared, library=None, library_slices=None), healthy)
+        MaskLibrary.of(replace(prepared, mask_library=None, mask_library_slices=None), healthy)
 
 
 def test_no_subject_gets_a_mask_of_its_own() -> None:

@@ -176,7 +176,7 @@ def test_without_a_library_of_its_own_masks_come_from_other_patients(prepared: P
     for row, subject in zip(prepared.slices["row"], prepared.slices["subject"], strict=True):
         if subject in marks:
             masks[row][marks[subject]] = 1
-    marked = replace(prepared, masks=masks, library=None, library_slices=None)
+    marked = replace(prepared, masks=masks, mask_library=None, mask_library_slices=None)
     slices = BatchSampler(marked, "train", frozenset({"library"}), PLAIN)
     subjects = prepared.slices.set_index("row")["subject"]
     for step in range(6):
@@ -245,9 +245,9 @@ def test_masks_of_a_fraction_of_the_volumes_are_used_and_the_flags_say_which(pre
 
 def test_masks_of_the_other_volumes_are_not_in_the_library_either(prepared: Prepared) -> None:
     known, unknown = known_and_unknown(prepared)
-    own = replace(prepared, library=None, library_slices=None)
+    own = replace(prepared, mask_library=None, mask_library_slices=None)
     slices = BatchSampler(own, "train", SEMI, HALF)
-    assert set(slices.library.table["subject"]) == {known}
+    assert set(slices.mask_library.table["subject"]) == {known}
     black = own.masks.copy()
     black[prepared.slices["subject"] == unknown] = 0
     other = BatchSampler(replace(own, masks=black), "train", SEMI, HALF)
@@ -266,7 +266,7 @@ def test_without_any_mask_used_there_must_be_a_library(prepared: Prepared) -> No
     assert not batch.labelled.any()
     assert not batch.m_p.any()
     with pytest.raises(InputError, match="no lesion mask in any training slice"):
-        BatchSampler(replace(prepared, library=None, library_slices=None), "train", SEMI, none)
+        BatchSampler(replace(prepared, mask_library=None, mask_library_slices=None), "train", SEMI, none)
 
 
 @pytest.mark.parametrize("method", ["conditional_gan", "cyclegan", "unpaired", "inpainter"])
@@ -371,7 +371,7 @@ def test_inpainting_masks_lie_in_the_brains_of_healthy_slices_and_no_other_slice
 def test_inpainting_masks_have_the_shapes_of_other_patients_lesions_without_a_library(
     prepared: Prepared,
 ) -> None:
-    own = replace(prepared, library=None, library_slices=None)
+    own = replace(prepared, mask_library=None, mask_library_slices=None)
     batch = BatchSampler(own, "train", INPAINTING, PLAIN).batch(0)
     assert batch.m is not None
     assert batch.m.sum((1, 2, 3)).tolist() == [6 * 8] * 4

@@ -207,7 +207,7 @@ def test_masks_that_semi_supervised_training_is_not_to_know_do_not_matter(
 ) -> None:
     options = ["training.labelled_fraction=0.5", "training.images=4", "losses.identity_outside_lesion=1"]
     settings = tiny("semi_supervised", *options, "training.warm_up_images=4")
-    own = replace(prepared, library=None, library_slices=None)  # the library is of the same volumes
+    own = replace(prepared, mask_library=None, mask_library_slices=None)  # the library is of the same volumes
     (known,) = set(
         BatchSampler(own, "train", frozenset({"lesion"}), settings.training).pathological["subject"]
     )

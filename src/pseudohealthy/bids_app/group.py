@@ -12,7 +12,8 @@ import pandas as pd
 from pseudohealthy.bids_app.records import Record, records, without_record, write_status_table
 from pseudohealthy.bids_app.selection import Subject, select, session
 from pseudohealthy.errors import InputError, printable
-from pseudohealthy.files import read_json, write_json, write_tsv
+from pseudohealthy.files import write_json, write_tsv
+from pseudohealthy.json_files import read_json
 from pseudohealthy.report.cohort import cohort_html
 
 OUTLIER_Z = 3.5  # Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993)

@@ -8,7 +8,8 @@ from typing import Any
 
 from pseudohealthy import __version__
 from pseudohealthy.errors import RESEARCH_USE, InputError, printable
-from pseudohealthy.files import make_folder, read_json, write_json, write_text
+from pseudohealthy.files import make_folder, write_json, write_text
+from pseudohealthy.json_files import read_json
 
 BIDS_VERSION = "1.11.1"
 RAW = "raw"  # the name of the data set in `Sources`: bids:raw:sub-01/anat/...

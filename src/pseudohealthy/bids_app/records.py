@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pseudohealthy.bids_app.selection import Subject, session
 from pseudohealthy.data.layouts import stem
 from pseudohealthy.errors import InputError, PseudohealthyError, printable
-from pseudohealthy.files import locked, make_folder, read_json, remove_leftovers, write_json, write_tsv
+from pseudohealthy.files import locked, make_folder, remove_leftovers, write_json, write_tsv
+from pseudohealthy.json_files import read_json
 from pseudohealthy.synthesis.naming import output_files, with_sidecars
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from typing_extensions import TypedDict  # as pydantic asks before Python 3.12; 
 from pseudohealthy.config import Split
 from pseudohealthy.data.layouts import CohortVolume, Group
 from pseudohealthy.errors import InputError
-from pseudohealthy.files import read_json, sha256_of, sha256_of_json
+from pseudohealthy.files import sha256_of, sha256_of_json
+from pseudohealthy.json_files import read_json
 
 FORMAT = 3  # 2 was that of version 0.1, whose settings and labels have other names
 FILE = "manifest.json"

@@ -18,7 +18,8 @@ from scipy import ndimage
 
 from pseudohealthy.config import Frozen
 from pseudohealthy.errors import InputError
-from pseudohealthy.files import read_json, write_json
+from pseudohealthy.files import write_json
+from pseudohealthy.json_files import read_json
 from pseudohealthy.settings_files import validated
 
 if TYPE_CHECKING:  # it imports pandas, which processing a volume does not need

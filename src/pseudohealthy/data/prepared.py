@@ -46,18 +46,18 @@ class Prepared:
         images: `(N, H, W)` float32 in [0, 1]; row 0 anterior, column 0 the patient's right; a memory map.
         masks: `(N, H, W)` uint8, 1 is lesion; black for healthy and for unlabelled slices.
         truth: `(N, H, W)` float32, the images without their lesions; None unless every image has one.
-        library: `(M, H, W)` uint8, lesion masks without image; None where there are none.
+        mask_library: `(M, H, W)` uint8, lesion masks without image; None where there are none.
         slices: N rows, the columns `COLUMNS`.
-        library_slices: M rows of the same columns, or None.
+        mask_library_slices: M rows of the same columns, or None.
         manifest: how all this came about.
     """
 
     images: NDArray[np.float32]
     masks: NDArray[np.uint8]
     truth: NDArray[np.float32] | None
-    library: NDArray[np.uint8] | None
+    mask_library: NDArray[np.uint8] | None
     slices: pd.DataFrame
-    library_slices: pd.DataFrame | None
+    mask_library_slices: pd.DataFrame | None
     manifest: Manifest
 
     @classmethod
@@ -78,9 +78,9 @@ class Prepared:
             images=arrays["images"],
             masks=arrays["masks"],
             truth=arrays.get("truth"),
-            library=arrays.get("library"),
+            mask_library=arrays.get("library"),
             slices=_table(folder / "slices.tsv", shapes["images"][0]),
-            library_slices=_table(folder / "library.tsv", shapes["library"][0])
+            mask_library_slices=_table(folder / "library.tsv", shapes["library"][0])
             if "library" in shapes
             else None,
             manifest=manifest,

@@ -17,15 +17,8 @@ from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.experiment.config import Experiment
 from pseudohealthy.experiment.results import by_volume, curves, judge_curves, table1
 from pseudohealthy.experiment.steps import Step
-from pseudohealthy.files import (
-    expect_parts,
-    make_folder,
-    read_json,
-    read_tsv,
-    write_json,
-    write_text,
-    write_tsv,
-)
+from pseudohealthy.files import make_folder, read_tsv, write_json, write_text, write_tsv
+from pseudohealthy.json_files import expect_parts, read_json
 from pseudohealthy.renamed import expect_new_names, keys_of
 from pseudohealthy.report.figures import contact_sheet
 from pseudohealthy.report.table1.caption import validity

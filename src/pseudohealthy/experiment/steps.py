@@ -13,8 +13,9 @@ from pseudohealthy.catalogue.rows import CONTROLS, Row
 from pseudohealthy.config import WITHOUT_EFFECT
 from pseudohealthy.errors import InputError
 from pseudohealthy.experiment.config import Experiment
-from pseudohealthy.files import Kind as JsonKind
-from pseudohealthy.files import expect_parts, read_json, sha256_of_json
+from pseudohealthy.files import sha256_of_json
+from pseudohealthy.json_files import Kind as JsonKind
+from pseudohealthy.json_files import expect_parts, read_json
 
 Kind = Literal["judge", "train", "protocol", "select", "measure"]
 # Steps of one stage need only those of the stages before it

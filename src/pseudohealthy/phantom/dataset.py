@@ -17,7 +17,8 @@ from pseudohealthy.config import LARGEST_SEED, MOST_PHANTOMS, Split
 from pseudohealthy.data.layouts import CohortVolume
 from pseudohealthy.data.split import with_splits
 from pseudohealthy.errors import RESEARCH_USE, InputError
-from pseudohealthy.files import read_json, whole_folder
+from pseudohealthy.files import whole_folder
+from pseudohealthy.json_files import read_json
 from pseudohealthy.phantom.anatomy import template
 from pseudohealthy.phantom.fields import Frame
 from pseudohealthy.phantom.subject import Group, Phantom, phantom

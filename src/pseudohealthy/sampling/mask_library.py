@@ -38,8 +38,8 @@ class MaskLibrary:
             InputError: there is none.
         """
         masks, table = prepared.masks, slices[slices["label"] == "pathological"]
-        if prepared.library is not None and prepared.library_slices is not None:
-            masks, table = prepared.library, prepared.library_slices
+        if prepared.mask_library is not None and prepared.mask_library_slices is not None:
+            masks, table = prepared.mask_library, prepared.mask_library_slices
         if table.empty:
             raise InputError(
                 "the prepared cohort has no lesion mask in any training slice; prepare it with more volumes"

@@ -94,9 +94,9 @@ class BatchSampler:
             free = _labelled(table, ["healthy", "edge"], f"healthy {split}")
             self.lesion_free = LesionFreeSlices(free["row"].to_numpy(), (free["label"] == "edge").to_numpy())
         if needs & {"library", "inpainting_masks", "synthetic"}:
-            self.library = MaskLibrary.of(prepared, table)
+            self.mask_library = MaskLibrary.of(prepared, table)
         if needs & {"library", "inpainting_masks"}:
-            self.library.expect_others(set(self._without_own_mask()["subject"]))
+            self.mask_library.expect_others(set(self._without_own_mask()["subject"]))
 
     def __len__(self) -> int:
         """Pathological slices: one epoch."""
@@ -173,10 +173,10 @@ class BatchSampler:
         for place, number in enumerate(numbers):
             if self._is_synthetic()[number]:
                 rng = self.streams.rng(SYNTHETIC, step, int(number))
-                shape = self.library.table.iloc[rng.integers(len(self.library.table))]
+                shape = self.mask_library.table.iloc[rng.integers(len(self.mask_library.table))]
                 row = self.healthy.table["row"].iloc[rng.choice(self.healthy.near(float(shape["height"])))]
                 healthy = self.prepared.images[row].astype(np.float32)
-                image, lesion = add_synthetic_lesion(healthy, self.library.masks[shape["row"]] > 0, rng)
+                image, lesion = add_synthetic_lesion(healthy, self.mask_library.masks[shape["row"]] > 0, rng)
                 for stack, values in ((x_p, image), (m_p, lesion), (truth, healthy)):
                     stack[place, 0] = torch.from_numpy(values)
         return {"x_p": x_p, "m_p": m_p, "truth": truth}
@@ -194,7 +194,7 @@ class BatchSampler:
 
     def _shapes(self, step: int, subjects: pd.Series, part: slice) -> Tensor:
         """Masks of the library, of others than these subjects."""
-        return _read(self.library.masks, self.library.others(subjects, self.streams, step, part))
+        return _read(self.mask_library.masks, self.mask_library.others(subjects, self.streams, step, part))
 
     def _inpainting_masks(self, step: int, shapes: Tensor, x_h: Tensor, part: slice) -> Tensor:
         numbers = range(self.training.batch_size)[part]

@@ -10,7 +10,7 @@ from pathlib import Path
 from pseudohealthy import files
 from pseudohealthy.data.layouts import stem
 from pseudohealthy.errors import InputError, printable
-from pseudohealthy.files import read_json
+from pseudohealthy.json_files import read_json
 from pseudohealthy.synthesis.sidecars import DESCRIPTIONS, beside
 
 LONGEST = 255  # bytes of a name that file systems take

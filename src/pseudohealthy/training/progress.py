@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pseudohealthy.errors import InputError
-from pseudohealthy.files import parse_json, replace
+from pseudohealthy.files import replace
+from pseudohealthy.json_files import parse_json
 from pseudohealthy.report.figures import panel
 
 QUIET_SECONDS = 60

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pseudohealthy.errors import RESEARCH_USE, InputError
-from pseudohealthy.files import expect_parts, read_json, sha256_of
+from pseudohealthy.files import sha256_of
+from pseudohealthy.json_files import expect_parts, read_json
 
 FORMAT = 1
 PARTS = {"settings": dict, "preprocessing": dict, "data": dict, "images": int, "averaged": bool}
