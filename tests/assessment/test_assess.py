@@ -13,9 +13,10 @@ import torch
 
 from fixtures.drawn_cohort import AREA, drawn
 from fixtures.models import bright, copied, dimmed, judge, lesioned, ruled, saved
+from fixtures.protocols import SETTINGS
 from pseudohealthy.assessment.assess import Assessment, assess, summary_of
 from pseudohealthy.assessment.predictors import ModelPredictor, RowPredictor
-from pseudohealthy.assessment.protocol import EvaluationProtocol, ProtocolSettings
+from pseudohealthy.assessment.protocol import EvaluationProtocol
 from pseudohealthy.assessment.references import References
 from pseudohealthy.catalogue.rows import Row
 from pseudohealthy.config import MethodName
@@ -27,7 +28,6 @@ from pseudohealthy.synthesis.model import Model
 SLICES, PIXELS = 7, 64 * 48
 VOLUMES = ["T1", "T2", "T3", "T4"]
 RAW = Row("paired", "default", "raw", seed=0)
-SETTINGS = ProtocolSettings(split="test", held_out="spare", resegmentation_steps=1)
 
 
 @pytest.fixture(scope="module")

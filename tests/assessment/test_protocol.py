@@ -10,16 +10,12 @@ import pytest
 
 from fixtures.drawn_cohort import AREA, PATIENTS, Drawn, drawn, rows_of_split, without
 from fixtures.models import judge
+from fixtures.protocols import JUDGES, SETTINGS, VALIDATION
 from pseudohealthy.assessment.protocol import EvaluationProtocol, ProtocolSettings
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.insertion import insert
 from pseudohealthy.evaluation.slice_set import SliceSet
-
-JUDGES = {"first": judge(0.6), "none": judge(2.0), "all": judge(0.0), "spare": judge(0.86)}
-SETTINGS = ProtocolSettings(split="test", held_out="spare", resegmentation_steps=1)
-TWO = (Drawn("T1", "test", (1,), (3,), 0.8), Drawn("T2", "test", (3,), (1,), 0.84))
-VALIDATION = Drawn("V1", "val", (1,), (), 0.7)
 
 
 @pytest.fixture(scope="module")

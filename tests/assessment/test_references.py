@@ -12,17 +12,12 @@ import pandas as pd
 import pytest
 
 from fixtures.drawn_cohort import AREA, Drawn, drawn
-from fixtures.models import judge
-from pseudohealthy.assessment.protocol import EvaluationProtocol, ProtocolSettings
+from fixtures.protocols import JUDGES, SETTINGS, TWO, VALIDATION
+from pseudohealthy.assessment.protocol import EvaluationProtocol
 from pseudohealthy.assessment.references import References, judge_quality, validity, write_references
 from pseudohealthy.assessment.resegmentation import coordinates_auroc
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.evaluation.texture import texture, texture_over_slices
-
-JUDGES = {"first": judge(0.6), "none": judge(2.0), "all": judge(0.0), "spare": judge(0.86)}
-SETTINGS = ProtocolSettings(split="test", held_out="spare", resegmentation_steps=1)
-TWO = (Drawn("T1", "test", (1,), (3,), 0.8), Drawn("T2", "test", (3,), (1,), 0.84))
-VALIDATION = Drawn("V1", "val", (1,), (), 0.7)
 
 
 @pytest.fixture(scope="module")
