@@ -100,7 +100,7 @@ def prepare(
     from pseudohealthy.config import preprocessing
     from pseudohealthy.data.cohort import read_cohort
     from pseudohealthy.data.prepare import prepare as prepare_cohort
-    from pseudohealthy.data.split_totals import subject_counts
+    from pseudohealthy.data.split import subject_counts
 
     settings = preprocessing(preset, overrides=overrides or [])
     cohort = read_cohort(folders, layout, words_of(controls))
