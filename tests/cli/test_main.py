@@ -29,7 +29,9 @@ from fixtures.models import TINY, saved
 from pseudohealthy import __version__
 from pseudohealthy.cli.main import EXITS
 from pseudohealthy.cli.program import main
+from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import RESEARCH_USE
+from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.naming import output_files
 from pseudohealthy.synthesis.sidecars import beside
 
@@ -190,6 +192,28 @@ def test_the_whole_chain_from_phantoms_to_scores(run: Run, tmp_path: Path) -> No
     assert {"identity", "truth_phantom.mae_ratio"} <= {line.split(":")[0] for line in scored.out.splitlines()}
     assert pd.read_csv(tmp_path / "scores/volumes.tsv", sep="\t")["volume"].tolist() == ["P001"]
     assert json.loads((tmp_path / "scores/summary.json").read_text())["split"] == "test"
+
+
+@pytest.mark.parametrize("method", ["conditional_gan", "cyclegan"])
+def test_weights_without_a_segmentor_are_evaluated_next(
+    run: Run, prepared_folder: Path, tmp_path: Path, method: str
+) -> None:
+    out = tmp_path / "run"
+    trained = run("train", prepared_folder, "-o", out, "--method", method, *SHORT, "--device", "cpu")
+    command = f"pseudohealthy evaluate {prepared_folder} --weights {out}/weights -o SCORES"
+    assert trained == (0, f"Weights in {out}/weights. Next: {command}\n", "")
+    _, *arguments = command.replace("SCORES", f"{tmp_path}/scores").split()
+    assert run(*arguments, "--resegmentation-steps", 0).code == 0
+
+
+def test_an_inpainter_is_used_in_python(run: Run, prepared_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    trained = run("train", prepared_folder, "-o", out, "--method", "inpainter", *SHORT, "--device", "cpu")
+    call = f'Model.load(Path("{out}/weights")).inpaint(slices, masks)'
+    assert trained == (0, f"Weights in {out}/weights. Next, in Python: {call}\n", "")
+    prepared = Prepared.open(prepared_folder)
+    slices, masks = prepared.images[:2], prepared.masks[:2]
+    assert eval(call, {"Model": Model, "Path": Path, "slices": slices, "masks": masks}).shape == slices.shape
 
 
 def test_a_judge_gives_healthiness(run: Run, prepared_folder: Path, weights: Path, tmp_path: Path) -> None:

@@ -15,8 +15,7 @@ from pseudohealthy.bids_app.output_dataset import DESCRIPTION, DESCRIPTIONS
 from pseudohealthy.bids_app.records import TABLE
 from pseudohealthy.catalogue.measures import MEASURES
 from pseudohealthy.config import preprocessing, settings
-from pseudohealthy.data.manifest import FILE as MANIFEST
-from pseudohealthy.data.prepared import ARRAYS
+from pseudohealthy.data.prepared import ARRAYS, MANIFEST
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.synthesis.naming import output_files
 from pseudohealthy.training import run_folder

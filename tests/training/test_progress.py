@@ -38,16 +38,77 @@ def test_lines_of_a_warm_up_stay_for_a_run_resumed_after_it_and_go_for_one_resum
     assert [json.loads(line) for line in path.read_text().splitlines()] == lines[:1]
 
 
-def test_without_a_terminal_a_line_has_the_time_left(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time of progress, in seconds."""
+    at = [1000.0]
+    monkeypatch.setattr("pseudohealthy.training.progress.now", lambda: at[0])
+    return at
+
+
+def follow(bar: Bar, clock: list[float], seconds_each: float, steps: int) -> None:
+    """Steps of 4 images, with losses after every tenth."""
+    with bar:
+        for step in range(1, steps + 1):
+            clock[0] += seconds_each
+            images = bar.start + 4 * step
+            bar.advance(images)
+            if step % 10 == 0:
+                bar.advance(images, {"L_CC": 1 / step, "D_x": 0.5})
+
+
+def test_without_a_terminal_lines_tell_images_time_left_and_losses(
+    capsys: pytest.CaptureFixture[str], clock: list[float]
 ) -> None:
-    monkeypatch.setattr("pseudohealthy.training.progress.QUIET_SECONDS", -1)
-    with Bar(100, 0, "paired") as bar:
-        bar.advance(50, {"L_CC": 0.1})
-    assert "paired: 50/100 images, 0 min left" in capsys.readouterr().err
-    with Bar(None, 0, "paired") as bar:
-        bar.advance(50)
-    assert "paired: 50 images in 0 min" in capsys.readouterr().err
+    follow(Bar(200, 0, "paired (default)"), clock, 3, 50)
+    assert capsys.readouterr() == (
+        "",
+        "paired (default): 16/200 images, 2 min left\n"
+        "paired (default): 96/200 images, 78 s left; L_CC 0.050 D_x 0.500\n"
+        "paired (default): 176/200 images, 18 s left; L_CC 0.025 D_x 0.500\n"
+        "paired (default): 200/200 images in 2 min; L_CC 0.020 D_x 0.500\n",
+    )
+
+
+def test_a_resumed_run_counts_the_time_of_its_own_images(
+    capsys: pytest.CaptureFixture[str], clock: list[float]
+) -> None:
+    follow(Bar(16000, 8000, "paired"), clock, 10, 1)
+    assert capsys.readouterr().err.splitlines()[0] == "paired: 8004/16000 images, 5.6 h left"
+
+
+def test_where_time_decides_a_line_tells_the_time_that_passed(
+    capsys: pytest.CaptureFixture[str], clock: list[float]
+) -> None:
+    follow(Bar(None, 0, "paired"), clock, 10, 2)
+    assert capsys.readouterr().err == "paired: 4 images in 10 s\npaired: 8 images in 20 s\n"
+
+
+def test_a_short_run_a_broken_one_and_other_processes_have_no_last_line(
+    capsys: pytest.CaptureFixture[str], clock: list[float]
+) -> None:
+    follow(Bar(8, 0, "paired"), clock, 3, 2)
+    follow(Bar(800, 0, "paired", visible=False), clock, 30, 200)
+    assert capsys.readouterr() == ("", "")
+
+    def interrupted() -> None:
+        with Bar(800, 0, "paired") as bar:
+            clock[0] += 20
+            bar.advance(4)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_terminal_that_draws_no_bar_gets_lines(
+    capsys: pytest.CaptureFixture[str], clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as if it were a terminal
+    monkeypatch.setenv("TERM", "dumb")
+    follow(Bar(8, 0, "paired"), clock, 10, 1)
+    assert "paired: 4/8 images, 10 s left" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

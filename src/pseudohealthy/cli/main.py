@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from pseudohealthy import __version__
+from pseudohealthy.catalogue.methods import METHODS, MethodName
 from pseudohealthy.cli.options import (
     PRESETS,
     BackendOption,
@@ -100,7 +101,7 @@ def prepare(
     from pseudohealthy.config import preprocessing
     from pseudohealthy.data.cohort import read_cohort
     from pseudohealthy.data.prepare import prepare as prepare_cohort
-    from pseudohealthy.data.split_totals import subject_counts
+    from pseudohealthy.data.split import subject_counts
 
     settings = preprocessing(preset, overrides=overrides or [])
     cohort = read_cohort(folders, layout, words_of(controls))
@@ -171,7 +172,17 @@ def train(
             say(f"The best snapshot on validation volumes: {weights} ({out / VALIDATION}).")
             say(f"Next: pseudohealthy evaluate {prepared} --weights RUN --judge {weights} -o SCORES")
         return
-    say(f"Weights in {weights}. Next: pseudohealthy synthesize IMAGE --weights {weights} -o OUT")
+    say(f"Weights in {weights}. Next{_use_of(chosen.method, weights, prepared)}")
+
+
+def _use_of(method: MethodName, weights: Path, prepared: Path) -> str:
+    """What can be done with a method's weights: `: ` and a command, or a call where no command takes them."""
+    entry = METHODS[method]
+    if not entry.can("synthesize"):
+        return f', in Python: Model.load(Path("{weights}")).inpaint(slices, masks)'
+    if not entry.can("segment"):
+        return f": pseudohealthy evaluate {prepared} --weights {weights} -o SCORES"
+    return f": pseudohealthy synthesize IMAGE --weights {weights} -o OUT"
 
 
 @app.command()

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from pseudohealthy.data.layouts import READERS, CohortVolume, DataSet, Layout, count_of, listed, within
+from pseudohealthy.data.layouts.base import is_absent
 from pseudohealthy.data.layouts.groups import plain
-from pseudohealthy.data.layouts.tree import is_absent
 from pseudohealthy.errors import InputError, printable
 
 __all__ = ["Cohort", "CohortVolume", "Layout", "chosen", "read_cohort"]

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from pseudohealthy.config import Preprocessing
 from pseudohealthy.data.layouts import CohortVolume, grouped, listed, nifti_files, stem
-from pseudohealthy.data.manifest import VolumeRecord, input_record
-from pseudohealthy.data.prepared import Prepared
+from pseudohealthy.data.prepared import Prepared, VolumeRecord, input_record
 from pseudohealthy.data.volume_slices import VolumeSlices
 from pseudohealthy.errors import InputError, printable
 

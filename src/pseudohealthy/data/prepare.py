@@ -18,13 +18,22 @@ from numpy.typing import NDArray
 
 from pseudohealthy import __version__
 from pseudohealthy.config import SPLITS, Preprocessing
-from pseudohealthy.data import manifest as manifests
 from pseudohealthy.data.cohort import Cohort
 from pseudohealthy.data.layouts import CohortVolume, listed
-from pseudohealthy.data.manifest import InputRecord, Manifest, VolumeRecord, input_record
-from pseudohealthy.data.prepared import ARRAYS, COLUMNS, Prepared
-from pseudohealthy.data.split import Fractions, with_splits
-from pseudohealthy.data.split_totals import expect_enough, totals_of
+from pseudohealthy.data.prepared import (
+    ARRAYS,
+    COLUMNS,
+    FORMAT,
+    MANIFEST,
+    InputRecord,
+    Manifest,
+    Prepared,
+    VolumeRecord,
+    decisive,
+    input_record,
+    key_of,
+)
+from pseudohealthy.data.split import Fractions, expect_enough, totals_of, with_splits
 from pseudohealthy.data.volume_slices import VolumeSlices
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.files import whole_folder, write_json, write_tsv
@@ -61,8 +70,8 @@ def prepare(
         v for v in with_splits(cohort.volumes, fractions, seed) if v.group != "library" or v.split == "train"
     ]
     steps = _Steps(volumes, progress or (lambda *_: None))
-    decisive = partial(manifests.decisive, settings.model_dump(mode="json"), seed, fractions)
-    if there := _already(out, steps, decisive):
+    deciding = partial(decisive, settings.model_dump(mode="json"), seed, fractions)
+    if there := _already(out, steps, deciding):
         return there
     with whole_folder(out) as folder:
         records, tables, shapes = _write_slices(folder, steps, settings)
@@ -72,10 +81,10 @@ def prepare(
         for name, table in _tables(records, tables).items():
             write_tsv(folder / f"{name}.tsv", table, float_format="%.6f")
         manifest: Manifest = {
-            "format": manifests.FORMAT,
+            "format": FORMAT,
             "version": __version__,
             "research_use": RESEARCH_USE,
-            "key": manifests.key_of(decisive(records)),
+            "key": key_of(deciding(records)),
             "cohort": cohort.name,
             "settings": settings.model_dump(mode="json"),
             "seed": seed,
@@ -85,7 +94,7 @@ def prepare(
             "volumes": records,
             "notes": list(cohort.notes),
         }
-        write_json(folder / manifests.FILE, manifest)
+        write_json(folder / MANIFEST, manifest)
     return manifest
 
 
@@ -104,14 +113,14 @@ class _Steps:
 
 
 def _already(
-    out: Path, steps: _Steps, decisive: Callable[[Sequence[InputRecord]], dict[str, str]]
+    out: Path, steps: _Steps, deciding: Callable[[Sequence[InputRecord]], dict[str, str]]
 ) -> Manifest | None:
     """The manifest of `out` where it holds just these volumes' slices; None where there is nothing yet.
 
     Args:
         out: the folder.
         steps: the volumes, whose files are hashed.
-        decisive: everything that decides what the slices of such records hold.
+        deciding: everything that decides what the slices of such records hold.
 
     Raises:
         InputError: it holds something else.
@@ -122,8 +131,8 @@ def _already(
         there = Prepared.open(out).manifest
     except InputError as error:
         raise InputError(f"{out}: exists already; choose another folder ({error})") from error
-    parts = decisive([input_record(volume) for volume in steps.each("compare")])
-    old = manifests.decisive(there["settings"], there["seed"], there["fractions"], there["volumes"])
+    parts = deciding([input_record(volume) for volume in steps.each("compare")])
+    old = decisive(there["settings"], there["seed"], there["fractions"], there["volumes"])
     if differ := [name for name in {**old, **parts} if old.get(name) != parts.get(name)]:
         names = listed(
             name if name.startswith("files of") else f"{name} {old.get(name)} (now {parts.get(name)})"

@@ -15,8 +15,8 @@ from pseudohealthy.data.alignment import expect_in_order_of
 from pseudohealthy.data.grid import Grid
 from pseudohealthy.data.intensity import Intensity, saturated_share
 from pseudohealthy.data.layouts import CohortVolume
-from pseudohealthy.data.manifest import LABELS, Facts
 from pseudohealthy.data.mask import in_brain, inside, read_mask
+from pseudohealthy.data.prepared import LABELS, Facts
 from pseudohealthy.data.skull_detection import SkullEvidence, brain_alone, stripped_brain, within
 from pseudohealthy.data.slice_selection import Rule, Selection
 from pseudohealthy.data.volume import Volume, expect_axial, read_labels, read_volume

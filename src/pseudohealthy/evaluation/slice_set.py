@@ -10,8 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pseudohealthy.config import Split
-from pseudohealthy.data.manifest import Label
-from pseudohealthy.data.prepared import Prepared
+from pseudohealthy.data.prepared import Label, Prepared
 from pseudohealthy.errors import InputError
 
 Stack = NDArray[np.float32]  # of images, `(N, H, W)`

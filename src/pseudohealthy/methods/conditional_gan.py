@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from pseudohealthy.config import Losses, Networks
-from pseudohealthy.methods import network_builders
+from pseudohealthy.methods import factory
 from pseudohealthy.methods.adversarial import adversarial
 from pseudohealthy.methods.base import LossTerms, Method, require
 from pseudohealthy.sampling.batch import Batch
@@ -25,8 +25,8 @@ class ConditionalGAN(Method):
         super().__init__()
         self.losses, self.adversarial = losses, adversarial(losses)
         self.needs = frozenset({"healthy"})
-        self.generators = nn.ModuleDict({"G": network_builders.generator(networks)})
-        self.discriminators = network_builders.discriminators(networks, "D_x")
+        self.generators = nn.ModuleDict({"G": factory.generator(networks)})
+        self.discriminators = factory.discriminators(networks, "D_x")
 
     def fakes(self, batch: Batch) -> dict[str, Tensor]:
         """G(x_p)."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from pseudohealthy.config import Losses, Networks
-from pseudohealthy.methods import network_builders
+from pseudohealthy.methods import factory
 from pseudohealthy.methods.adversarial import adversarial
 from pseudohealthy.methods.base import LossTerms, Method, require
 from pseudohealthy.methods.losses import l1
@@ -26,10 +26,8 @@ class CycleGAN(Method):
         super().__init__()
         self.losses, self.adversarial = losses, adversarial(losses)
         self.needs = frozenset({"healthy"})
-        self.generators = nn.ModuleDict(
-            {"G": network_builders.generator(networks), "F": network_builders.generator(networks)}
-        )
-        self.discriminators = network_builders.discriminators(networks, "D_x", "D_p")
+        self.generators = nn.ModuleDict({"G": factory.generator(networks), "F": factory.generator(networks)})
+        self.discriminators = factory.discriminators(networks, "D_x", "D_p")
 
     def fakes(self, batch: Batch) -> dict[str, Tensor]:
         """G(x_p) and F(x_h)."""

@@ -10,10 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pseudohealthy.config import Losses, Networks
-from pseudohealthy.methods import network_builders
+from pseudohealthy.methods import factory
 from pseudohealthy.methods.adversarial import Hinge, adversarial
 from pseudohealthy.methods.base import LossTerms, Method, require
-from pseudohealthy.methods.lesion_crops import lesion_crops
 from pseudohealthy.methods.losses import (
     SampleWeight,
     discriminator_input,
@@ -21,6 +20,7 @@ from pseudohealthy.methods.losses import (
     gradient_l1_inside,
     l1,
     l1_inside,
+    lesion_crops,
     noise_like,
     soft_dice,
 )
@@ -64,15 +64,15 @@ class Factorization(Method):
             self.unpooled = frozenset({"S(x_p)"})
         self.generators = nn.ModuleDict(
             {
-                "G": network_builders.generator(networks),
-                "R": network_builders.reconstructor(networks),
-                "S": network_builders.segmentor(networks),
+                "G": factory.generator(networks),
+                "R": factory.reconstructor(networks),
+                "S": factory.segmentor(networks),
             }
         )
         symbols = ("D_x",) if supervision == "paired" else ("D_x", "D_m")
-        self.discriminators = network_builders.discriminators(networks, *symbols)
+        self.discriminators = factory.discriminators(networks, *symbols)
         if losses.lesion_crop_adversarial:
-            self.discriminators["D_l"] = network_builders.patch_discriminator(networks)
+            self.discriminators["D_l"] = factory.patch_discriminator(networks)
             self.unpooled |= {CROPS}  # each is compared with the healthy slice in its own place
         if losses.synthetic_supervision:
             of_synthetic: frozenset[Need] = frozenset({"synthetic"})

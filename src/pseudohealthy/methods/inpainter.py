@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from pseudohealthy.config import Losses, Networks
-from pseudohealthy.methods import network_builders
+from pseudohealthy.methods import factory
 from pseudohealthy.methods.base import LossTerms, Method, require
 from pseudohealthy.methods.losses import l1_inside
 from pseudohealthy.sampling.batch import Batch
@@ -22,7 +22,7 @@ class Inpainting(Method):
     def __init__(self, networks: Networks, losses: Losses) -> None:  # noqa: ARG002
         super().__init__()
         self.needs = frozenset({"healthy", "inpainting_masks"})
-        self.generators = nn.ModuleDict({"I": network_builders.inpainter(networks)})
+        self.generators = nn.ModuleDict({"I": factory.inpainter(networks)})
         self.discriminators = nn.ModuleDict()
 
     def generator_terms(self, batch: Batch) -> LossTerms:

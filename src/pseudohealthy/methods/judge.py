@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from pseudohealthy.config import Losses, Networks
-from pseudohealthy.methods import network_builders
+from pseudohealthy.methods import factory
 from pseudohealthy.methods.base import LossTerms, Method, require
 from pseudohealthy.methods.losses import soft_dice
 from pseudohealthy.networks.segmentor import Segmentor
@@ -30,7 +30,7 @@ class Judge(Method):
         super().__init__()
         self.losses = losses
         self.needs = frozenset({"lesion", "lesion_free_balanced"} if losses.healthy_negatives else {"lesion"})
-        self.generators = nn.ModuleDict({"S": network_builders.segmentor(networks)})
+        self.generators = nn.ModuleDict({"S": factory.segmentor(networks)})
         self.discriminators = nn.ModuleDict()
 
     def generator_terms(self, batch: Batch) -> LossTerms:

@@ -1,5 +1,7 @@
 """The terms that the losses of section 3 of `docs/method.md` are made of, each a mean over a batch.
 
+And the inputs of the discriminators of masks and of lesion crops.
+
 A `weight` `(N, 1, 1, 1)` is that of each sample: 0 leaves it out, and the mean is still over all N.
 """
 
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 
 SMOOTH = 0.1
 MASK_NOISE = 0.1
+CROP_SIDE = 64  # pixels
 
 SampleWeight = Tensor | float
 
@@ -87,6 +90,17 @@ def discriminator_input(m: Tensor, form: Literal["soft", "noise", "straight_thro
     return m
 
 
+def lesion_crops(x: Tensor, m: Tensor, side: int = CROP_SIDE) -> Tensor:
+    """Squares of images `(N, 1, H, W)` around the centre of each one's mask, `(N, 1, side, side)`.
+
+    They lie within the image, and are as large as the image where that is smaller. The mask alone decides the
+    place; an empty mask gives a corner.
+    """
+    rows, columns = _window(m.sum((1, 3)), side), _window(m.sum((1, 2)), side)
+    images = torch.arange(len(x), device=x.device)[:, None, None]
+    return x[images, 0, rows[:, :, None], columns[:, None, :]][:, None]
+
+
 def noise_like(x: Tensor) -> Tensor:
     """Normal noise for images `(N, 1, H, W)`: this process's part of what one process would draw for all."""
     several = dist.is_available() and dist.is_initialized()
@@ -106,3 +120,13 @@ def frozen(network: nn.Module) -> Iterator[None]:
     finally:
         for parameter in trainable:
             parameter.requires_grad_(True)
+
+
+def _window(profile: Tensor, side: int) -> Tensor:
+    """Indices `(N, side)` along an axis, around the centre of mass of a mask's profile `(N, length)`."""
+    length = profile.shape[1]
+    side = min(side, length)
+    indices = torch.arange(length, device=profile.device)
+    middle = (profile * indices).sum(1) / profile.sum(1).clamp(min=1)
+    first = (middle.round().long() - side // 2).clamp(0, length - side)
+    return first[:, None] + indices[:side]

@@ -15,12 +15,7 @@ from pseudohealthy.config import Split, Training
 from pseudohealthy.errors import InputError
 from pseudohealthy.sampling.augmentation import FlipGamma, Unchanged, augmentation
 from pseudohealthy.sampling.batch import Batch, Need
-from pseudohealthy.sampling.healthy import NEIGHBOURS, HealthySlices
-from pseudohealthy.sampling.inpainting_masks import inpainting_mask
-from pseudohealthy.sampling.label_fraction import with_labelled_fraction
-from pseudohealthy.sampling.lesion_free import LesionFreeSlices
-from pseudohealthy.sampling.mask_library import MaskLibrary
-from pseudohealthy.sampling.random_streams import (
+from pseudohealthy.sampling.draws import (
     AUGMENT,
     DISCRIMINATORS,
     HEALTHY,
@@ -28,11 +23,17 @@ from pseudohealthy.sampling.random_streams import (
     LABELLED,
     LESION_FREE,
     LIBRARY,
+    NEIGHBOURS,
     PATHOLOGICAL,
     SYNTHETIC,
     WARM_UP,
+    HealthySlices,
+    LesionFreeSlices,
+    MaskLibrary,
     RandomStreams,
+    with_labelled_fraction,
 )
+from pseudohealthy.sampling.inpainting_masks import inpainting_mask
 from pseudohealthy.sampling.synthetic_lesions import add_synthetic_lesion
 
 if TYPE_CHECKING:  # not for those who only process images

@@ -40,7 +40,7 @@ class Signature:
     """What a network takes and gives, for other programs.
 
     Attributes:
-        builder: the function of `methods.network_builders` that makes it.
+        builder: the function of `methods.factory` that makes it.
         inputs: how many arrays it takes: the slices, and for two a mask.
         output: what it gives.
     """
@@ -263,7 +263,7 @@ def _inference(model: Model, main: str, others: list[str]) -> dict[str, Any]:
 
     def definition(letter: str) -> dict[str, Any]:
         return {
-            "_target_": f"pseudohealthy.methods.network_builders.{SIGNATURES[letter].builder}",
+            "_target_": f"pseudohealthy.methods.factory.{SIGNATURES[letter].builder}",
             "networks": "@networks",
         }
 

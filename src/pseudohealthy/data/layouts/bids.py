@@ -12,6 +12,7 @@ from pathlib import Path
 from pseudohealthy.data.layouts.base import (
     CohortVolume,
     DataSet,
+    Tree,
     at_most_one,
     count_of,
     grouped,
@@ -20,10 +21,22 @@ from pseudohealthy.data.layouts.base import (
     natural,
     within,
 )
-from pseudohealthy.data.layouts.bids_masks import Kind, kind_of, lesion_masks_alike, masks_of, unread
-from pseudohealthy.data.layouts.bids_names import IMAGE, TRUTH, Key, fits, inside, key_of, named, owner_of
+from pseudohealthy.data.layouts.bids_files import (
+    IMAGE,
+    TRUTH,
+    Key,
+    Kind,
+    fits,
+    inside,
+    key_of,
+    kind_of,
+    lesion_masks_alike,
+    masks_of,
+    named,
+    owner_of,
+    unread,
+)
 from pseudohealthy.data.layouts.participants import TABLE, Participants, read_participants
-from pseudohealthy.data.layouts.tree import Tree
 from pseudohealthy.errors import InputError
 
 LOOKS_FOR = "BIDS: sub-*/[ses-*/]anat/*_FLAIR.nii[.gz] or derivatives/**/sub-*_label-lesion_mask.nii[.gz]"

@@ -1,17 +1,28 @@
-"""The lesion masks of a BIDS data set, by their names: those that are used, and those that only look so."""
+"""The files of a BIDS data set by their names: whose they are, and which are lesion masks or only look so."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from pseudohealthy.data.layouts.base import CohortVolume, count_of, grouped, is_nifti, listed, natural, within
-from pseudohealthy.data.layouts.bids_names import IMAGE, TRUTH, Key, fits, inside, key_of, named
-from pseudohealthy.data.layouts.tree import Tree
+from pseudohealthy.data.layouts.base import (
+    CohortVolume,
+    Tree,
+    count_of,
+    grouped,
+    is_nifti,
+    listed,
+    natural,
+    stem,
+    within,
+)
 
+IMAGE = re.compile(r"sub-[^/]*/(ses-[^/]*/)?anat/sub-[^/]*_FLAIR\.nii(\.gz)?")
+TRUTH = re.compile(r"derivatives/.*sub-[^/]*_desc-healthy_FLAIR\.nii(\.gz)?")
 LABELS = ("L", "lesion", "Lesion", "tumor")
 LESION = frozenset(
     {"lesion", "lesions", "lesionmask", "tumor", "tumour", "tumors", "tumours", "tumormask", "tumourmask"}
@@ -26,6 +37,8 @@ OWN = "desc-pseudohealthy"  # this program's own output is nobody's mask
 LOOKS_SO = re.compile(r"lesion|tumou?r|stroke|infarct|wmh|glioma", re.IGNORECASE)
 PLACES = re.compile(r"(derivatives|sub-[^/]*|\.\./derivatives)/.*")  # where masks are looked for
 EXPECTED = "sub-*_label-lesion_mask.nii.gz under derivatives/ or in the subject's folder"
+
+Key = tuple[str, str | None]  # subject, session
 
 
 class Kind(IntEnum):
@@ -44,6 +57,40 @@ class Masks:
 
     of: Mapping[Key, list[Path]]
     notes: tuple[str, ...] = ()
+
+
+def inside(path: Path, folder: Path) -> Path:
+    """The path as seen from the data set's folder."""
+    return Path(os.path.relpath(path, folder))
+
+
+def fits(pattern: re.Pattern[str], path: Path, folder: Path) -> bool:
+    """Whether it is a NIfTI file whose place in the data set is the pattern's."""
+    return is_nifti(path) and pattern.fullmatch(inside(path, folder).as_posix()) is not None
+
+
+def entities_of(path: Path) -> dict[str, str]:
+    """`sub-01_ses-2_label-L_mask` as `{"sub": "01", "ses": "2", "label": "L"}`."""
+    pairs = (part.partition("-") for part in stem(path).split("_"))
+    return {key: value for key, dash, value in pairs if dash}
+
+
+def key_of(path: Path) -> Key:
+    """Whose file it is by its name; a session that is not in the name is the folder's."""
+    entities = entities_of(path)
+    folders = [name.removeprefix("ses-") for name in path.parent.parts[-2:] if name.startswith("ses-")]
+    return entities["sub"], entities.get("ses") or (folders[-1] if folders else None)
+
+
+def owner_of(path: Path, folder: Path) -> str | None:
+    """The subject in whose folder of the data set a file lies; None where it lies in none."""
+    first = inside(path, folder).parts[0]
+    return first.removeprefix("sub-") if first.startswith("sub-") else None
+
+
+def named(key: Key) -> str:
+    """`sub-01 ses-2`."""
+    return f"sub-{key[0]}" + (f" ses-{key[1]}" if key[1] else "")
 
 
 def kind_of(path: Path) -> Kind:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.cohorts import touch
-from pseudohealthy.data.layouts.tree import Tree, is_absent
+from pseudohealthy.data.layouts.base import Tree, is_absent
 
 
 def found(folder: Path, *roots: str) -> list[str]:
