@@ -18,7 +18,7 @@ from pseudohealthy.config import preprocessing, settings
 from pseudohealthy.data.manifest import FILE as MANIFEST
 from pseudohealthy.data.prepared import ARRAYS
 from pseudohealthy.errors import RESEARCH_USE
-from pseudohealthy.synthesis.naming import output_files
+from pseudohealthy.synthesis.output_files import output_files
 from pseudohealthy.training import run_folder
 from scripts.make_reference import BLOCK, COMMANDS, GROUPS, TABLES, filled, table
 from scripts.make_reference import PAGES as PAGES_MADE

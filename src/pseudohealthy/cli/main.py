@@ -207,7 +207,7 @@ def synthesize(
     from pseudohealthy.data.volume import read_volume
     from pseudohealthy.synthesis.bundled_weights import bundled_weights
     from pseudohealthy.synthesis.model import Model
-    from pseudohealthy.synthesis.naming import not_made_again, refuse_another_s, refuse_existing
+    from pseudohealthy.synthesis.output_files import not_made_again, refuse_another_s, refuse_existing
     from pseudohealthy.synthesis.synthesize import synthesize as run
 
     inputs = (image, brain_mask, lesion_mask)
