@@ -26,7 +26,7 @@ from pseudohealthy.methods.factory import build
 from pseudohealthy.phantom.subject import phantom
 from pseudohealthy.report import figures
 from pseudohealthy.report.viewer import subject_page
-from pseudohealthy.synthesis import result, sources
+from pseudohealthy.synthesis import inputs, result
 from pseudohealthy.synthesis.bundled_weights import bundled_weights
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.synthesize import synthesize
@@ -170,7 +170,7 @@ def _timed(image: Path, model: Model) -> Timing:
 
     with (
         tempfile.TemporaryDirectory() as out,
-        patch.object(sources, "read_volume", clocked(read_volume, reading)),
+        patch.object(inputs, "read_volume", clocked(read_volume, reading)),
         patch.object(result, "panel", clocked(figures.panel, drawing)),
         patch.object(result, "viewer_html", clocked(subject_page.viewer_html, drawing)),
     ):

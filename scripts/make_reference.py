@@ -28,8 +28,7 @@ from pseudohealthy.config import Losses, Networks, Preprocessing, Settings, Trai
 from pseudohealthy.experiment.config import Data, Experiment, Phantoms
 from pseudohealthy.presets import METHODS, PREPROCESSING, PRESETS, PRESETS_OF_METHODS
 from pseudohealthy.renamed import RESULTS, SETTINGS
-from pseudohealthy.synthesis.naming import output_files
-from pseudohealthy.synthesis.sidecars import DESCRIPTIONS, beside
+from pseudohealthy.synthesis.output_files import DESCRIPTIONS, output_files, sidecar_path
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- /table -->)", re.DOTALL)
@@ -151,7 +150,7 @@ def image_table() -> str:
     """The files that are made of one image."""
     files = output_files(Path(), IMAGE, blend=True)
     rows = [(f"`{path.name}`", {**DESCRIPTIONS, **FILES}[kind]) for kind, path in files.items()]
-    sidecars = [f"`{beside(path).name}`" for kind, path in files.items() if kind in DESCRIPTIONS]
+    sidecars = [f"`{sidecar_path(path).name}`" for kind, path in files.items() if kind in DESCRIPTIONS]
     return table(("file", "what"), [*rows, (", ".join(sidecars), "BIDS sidecars.")])
 
 

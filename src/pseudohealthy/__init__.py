@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pseudohealthy.synthesis.backends import Choice
+    from pseudohealthy.synthesis.inputs import Source
     from pseudohealthy.synthesis.result import Synthesis
-    from pseudohealthy.synthesis.sources import Source
 
 __version__ = "0.2.0"
 

@@ -32,8 +32,7 @@ from pseudohealthy.cli.program import main
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.synthesis.model import Model
-from pseudohealthy.synthesis.naming import output_files
-from pseudohealthy.synthesis.sidecars import beside
+from pseudohealthy.synthesis.output_files import output_files, sidecar_path
 
 PROGRAM = [sys.executable, "-m", "pseudohealthy"]
 COMMANDS = ["demo", "phantom", "prepare", "train", "synthesize", "evaluate", "export", "info"]
@@ -174,7 +173,7 @@ def test_the_whole_chain_from_phantoms_to_scores(run: Run, tmp_path: Path) -> No
     made = run("synthesize", flair, "-o", tmp_path / "out", "--weights", folder)
     assert (made.code, made.err) == (0, "")
     files = output_files(tmp_path / "out", flair.name)
-    sidecars = [beside(files[kind]) for kind in ("healthy", "difference", "probability", "mask")]
+    sidecars = [sidecar_path(files[kind]) for kind in ("healthy", "difference", "probability", "mask")]
     assert sorted((tmp_path / "out").iterdir()) == sorted([*files.values(), *sidecars])
     report = json.loads(files["report"].read_text())
     *named, skull, found, sentence = made.out.splitlines()

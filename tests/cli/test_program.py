@@ -1,8 +1,9 @@
-"""How the programs end where something around them is broken, or a signal comes."""
+"""How the programs end where something around them is broken, or a signal comes; their progress bar."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.cohorts import study
+from pseudohealthy.cli.program import progress_bar
 
 ROOT = Path(__file__).parents[2]
 MAIN = "pseudohealthy.cli.main"
@@ -106,3 +108,29 @@ def test_little_is_imported_before_interruptions_are_handled() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert {"pseudohealthy.cli.program", "pseudohealthy.errors"} <= set(loaded.split())
     assert not {"typer", "rich", "click", "numpy", "json", "subprocess", "asyncio"} & set(loaded.split())
+
+
+def test_without_a_terminal_nothing_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar("prepare") as progress:
+        progress(1, 3, "check P001")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_on_a_terminal_the_bar_says_what_is_done_and_what_comes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes the output for a terminal
+    monkeypatch.setenv("COLUMNS", "120")
+    with progress_bar("prepare") as progress:
+        progress(0, 3, "hash P001")
+        progress(2, 3, "check P002")
+    out, err = capsys.readouterr()
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", err)
+    assert out == ""
+    assert all(part in plain for part in ("prepare", "2/3", "check P002"))
+
+
+def test_a_failure_inside_is_not_swallowed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="of its own"), progress_bar("prepare"):
+        raise ValueError("of its own")
+    assert capsys.readouterr() == ("", "")

@@ -17,7 +17,7 @@ from pseudohealthy.catalogue.measures import MEASURES
 from pseudohealthy.config import preprocessing, settings
 from pseudohealthy.data.prepared import ARRAYS, MANIFEST
 from pseudohealthy.errors import RESEARCH_USE
-from pseudohealthy.synthesis.naming import output_files
+from pseudohealthy.synthesis.output_files import output_files
 from pseudohealthy.training import run_folder
 from scripts.make_reference import BLOCK, COMMANDS, GROUPS, TABLES, filled, table
 from scripts.make_reference import PAGES as PAGES_MADE

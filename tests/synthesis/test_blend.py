@@ -17,8 +17,8 @@ from pseudohealthy.data.volume import volume_from_array
 from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis.blend import DILATION_MM, EDGE_MM, REACH_MM, blended, soft_mask
 from pseudohealthy.synthesis.model import Model
+from pseudohealthy.synthesis.output_files import sidecar_path
 from pseudohealthy.synthesis.result import Synthesis
-from pseudohealthy.synthesis.sidecars import beside
 from pseudohealthy.synthesis.synthesize import synthesize
 
 
@@ -100,7 +100,7 @@ def test_a_blend_changes_the_lesion_and_no_other_bit(tmp_path: Path, fresh: Mode
     assert report["mask"] == ("lesion.nii.gz" if own else "the model's")
     assert report["touched_ml"] == round(np.count_nonzero(weight) / 1000, 3)
     assert "blend" in result.slices
-    sidecar = json.loads(beside(files["blended"]).read_text())
+    sidecar = json.loads(sidecar_path(files["blended"]).read_text())
     assert sidecar["Sources"] == (["scan.nii", "lesion.nii.gz"] if own else ["scan.nii"])
 
 
@@ -142,7 +142,7 @@ def test_an_array_takes_masks_as_volumes(tmp_path: Path, copying: Model) -> None
     assert result.report["brain_ml"] == round(np.count_nonzero(lesion()) / 1000, 3)
     files = result.save(tmp_path / "out", "stack")
     assert not list(tmp_path.glob("out/input*"))
-    assert json.loads(beside(files["mask"]).read_text())["SpatialReference"] == "stack"
+    assert json.loads(sidecar_path(files["mask"]).read_text())["SpatialReference"] == "stack"
 
 
 @pytest.mark.parametrize("codes", ["RAS", "SAR"])

@@ -21,9 +21,8 @@ from pseudohealthy import __version__
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.files import sha256_of
 from pseudohealthy.synthesis.model import Model
-from pseudohealthy.synthesis.naming import output_files, refuse_existing, with_sidecars
+from pseudohealthy.synthesis.output_files import output_files, refuse_existing, sidecar_path, with_sidecars
 from pseudohealthy.synthesis.result import Synthesis
-from pseudohealthy.synthesis.sidecars import beside
 from pseudohealthy.synthesis.synthesize import synthesize
 
 
@@ -42,7 +41,7 @@ def test_the_saved_volumes_lie_on_the_inputs_grid(tmp_path: Path, result: Synthe
 def test_panel_and_report_are_saved_too(tmp_path: Path, result: Synthesis) -> None:
     files = result.save(tmp_path / "out", "sub-01_ses-1_FLAIR.nii.gz")
     images = [files[kind] for kind in ("healthy", "difference", "probability", "mask")]
-    written = [*files.values(), *map(beside, images)]
+    written = [*files.values(), *map(sidecar_path, images)]
     assert sorted(tmp_path.joinpath("out").iterdir()) == sorted(written)
     with Image.open(files["panel"]) as panel:
         assert panel.format == "PNG"
@@ -109,7 +108,7 @@ def test_any_name_can_be_saved(tmp_path: Path, fresh: Model) -> None:
     report = json.loads(files["report"].read_text())
     assert report["input"] == shown
     assert report["files"]["healthy"] == r"t\xeate \x1b[31m\n_desc-pseudohealthy_FLAIR.nii.gz"
-    assert json.loads(beside(files["mask"]).read_text())["Sources"] == [shown]
+    assert json.loads(sidecar_path(files["mask"]).read_text())["Sources"] == [shown]
     assert shown in files["page"].read_text(encoding="utf-8")
 
 
@@ -140,10 +139,10 @@ def _files(out: Path, report: dict[str, Any]) -> dict[str, Path]:
 def test_the_sidecars_name_the_requested_sources(tmp_path: Path, result: Synthesis) -> None:
     files = result.save(tmp_path / "out", "sub-01_FLAIR.nii", sources={"image": "bids:raw:sub-01_FLAIR.nii"})
     for kind in ("healthy", "difference", "probability", "mask"):
-        sidecar = json.loads(beside(files[kind]).read_text())
+        sidecar = json.loads(sidecar_path(files[kind]).read_text())
         assert sidecar["Sources"] == ["bids:raw:sub-01_FLAIR.nii"]
         assert sidecar.get("SkullStripped", True) is True
-    beside(files["mask"]).unlink()
+    sidecar_path(files["mask"]).unlink()
     for path in files.values():
         path.unlink()
     with pytest.raises(InputError, match=r"FLAIR\.json: exists already"):

@@ -25,7 +25,7 @@ from pseudohealthy.data.slice_selection import LEAST_AREA
 from pseudohealthy.data.volume import read_volume
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.synthesis.model import Model
-from pseudohealthy.synthesis.sidecars import beside
+from pseudohealthy.synthesis.output_files import sidecar_path
 from pseudohealthy.synthesis.synthesize import synthesize
 
 ORIENTATIONS = ["LPS", "RAS", "PIR", "ASL"]
@@ -367,7 +367,7 @@ def test_only_what_lies_in_the_brains_mask_is_seen_and_changed(tmp_path: Path, f
     assert result.healthy[~inside].tobytes() == in_a_head()[~inside].tobytes()
     assert result.report["skull"] == "masked by mask.nii.gz"
     files = result.save(tmp_path / "out", "sub-01_FLAIR.nii.gz")
-    sidecar = json.loads(beside(files["healthy"]).read_text())
+    sidecar = json.loads(sidecar_path(files["healthy"]).read_text())
     assert sidecar["SkullStripped"] is False
     assert sidecar["Sources"] == ["head.nii.gz", "mask.nii.gz"]
     assert read_volume(files["healthy"]).data[~inside].tobytes() == in_a_head()[~inside].tobytes()

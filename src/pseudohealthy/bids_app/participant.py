@@ -30,7 +30,7 @@ from pseudohealthy.errors import InputError, PseudohealthyError, printable
 from pseudohealthy.files import sha256_of
 from pseudohealthy.synthesis.backends import Choice
 from pseudohealthy.synthesis.model import Model
-from pseudohealthy.synthesis.naming import output_stem, refuse_existing
+from pseudohealthy.synthesis.output_files import output_stem, refuse_existing
 from pseudohealthy.synthesis.synthesize import synthesize
 
 

@@ -19,7 +19,7 @@ from pseudohealthy.data.layouts import stem
 from pseudohealthy.errors import InputError, PseudohealthyError, printable
 from pseudohealthy.files import locked, make_folder, remove_leftovers, write_json, write_tsv
 from pseudohealthy.json_files import read_json
-from pseudohealthy.synthesis.naming import output_files, with_sidecars
+from pseudohealthy.synthesis.output_files import output_files, with_sidecars
 
 if TYPE_CHECKING:
     from pseudohealthy.bids_app.job import Job

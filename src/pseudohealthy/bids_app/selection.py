@@ -11,7 +11,7 @@ from typing import Literal
 from pseudohealthy.data.layouts import listed, natural, nifti_files
 from pseudohealthy.data.layouts.bids import IMAGES
 from pseudohealthy.errors import InputError
-from pseudohealthy.synthesis.naming import output_stem
+from pseudohealthy.synthesis.output_files import output_stem
 
 ENTITY = {"brain": "desc-brain", "lesion": "label-lesion"}
 

@@ -11,7 +11,7 @@ import typer
 
 from pseudohealthy import __version__
 from pseudohealthy.cli.options import BackendOption, DeviceOption, KeepHeaderTextOption
-from pseudohealthy.cli.program import bids_main, say
+from pseudohealthy.cli.program import bids_main, progress_bar, say
 from pseudohealthy.errors import RESEARCH_USE, InputError
 
 if TYPE_CHECKING:
@@ -197,11 +197,9 @@ def _report(results: Iterator[list[Record]], total: int) -> dict[str, int]:
     """
     from rich.console import Console
 
-    from pseudohealthy.cli.progress import steps
-
     counts = {"done": 0, "skipped": 0, "failed": 0, "no_image": 0}
     quiet = Console(stderr=True).is_terminal
-    with steps("subjects") as progress:
+    with progress_bar("subjects") as progress:
         progress(0, total, "")
         for number, records in enumerate(results, 1):
             for record in records:

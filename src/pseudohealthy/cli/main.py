@@ -23,7 +23,7 @@ from pseudohealthy.cli.options import (
     SetOption,
     words_of,
 )
-from pseudohealthy.cli.program import main, say
+from pseudohealthy.cli.program import main, progress_bar, say
 from pseudohealthy.data.layouts import Layout
 from pseudohealthy.errors import RESEARCH_USE, InputError
 
@@ -58,10 +58,9 @@ def phantom(
     spacing: Annotated[float, typer.Option(help="Voxel size in mm.")] = 1.0,
 ) -> None:
     """Make a BIDS data set of synthetic brains: FLAIR, lesion masks, and each brain's true healthy image."""
-    from pseudohealthy.cli.progress import steps
     from pseudohealthy.phantom.dataset import make_phantoms
 
-    with steps("phantoms") as progress:
+    with progress_bar("phantoms") as progress:
         make_phantoms(
             out, patients=patients, controls=controls, seed=seed, spacing=spacing, progress=progress
         )
@@ -97,7 +96,6 @@ def prepare(
 
     Example: `pseudohealthy prepare MICCAI_BraTS_2018_Data_Training -o prepared/brats --preset midl2019`
     """
-    from pseudohealthy.cli.progress import steps
     from pseudohealthy.config import preprocessing
     from pseudohealthy.data.cohort import read_cohort
     from pseudohealthy.data.prepare import prepare as prepare_cohort
@@ -107,7 +105,7 @@ def prepare(
     cohort = read_cohort(folders, layout, words_of(controls))
     for note in cohort.notes:
         say(f"note: {note}", err=True)
-    with steps("prepare") as progress:
+    with progress_bar("prepare") as progress:
         manifest = prepare_cohort(cohort, out, settings, seed=seed, fractions=fractions, progress=progress)
     for split, totals in manifest["totals"].items():
         words = {label: label for label in totals["slices"]} | {"edge": "near the brain's edges"}
@@ -218,7 +216,7 @@ def synthesize(
     from pseudohealthy.data.volume import read_volume
     from pseudohealthy.synthesis.bundled_weights import bundled_weights
     from pseudohealthy.synthesis.model import Model
-    from pseudohealthy.synthesis.naming import not_made_again, refuse_another_s, refuse_existing
+    from pseudohealthy.synthesis.output_files import not_made_again, refuse_another_s, refuse_existing
     from pseudohealthy.synthesis.synthesize import synthesize as run
 
     inputs = (image, brain_mask, lesion_mask)

@@ -1,4 +1,4 @@
-"""How the programs begin and end: one line and an exit code for whatever is not as it should be.
+"""How the programs begin, report and end: one line and an exit code for whatever is not as it should be.
 
 What a program needs is imported once Ctrl-C and SIGTERM are handled, so this module imports little.
 """
@@ -44,6 +44,25 @@ def say(text: str, *, err: bool = False) -> None:
     import typer  # which writes UTF-8 whatever the locale
 
     typer.echo(printable(text), err=err)
+
+
+@contextlib.contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A function to call with steps done, steps in all and what comes now; silent without a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn(label),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total, now: bar.update(task, completed=done, total=total, description=now)
 
 
 def run(name: str, command: Callable[[], object]) -> None:

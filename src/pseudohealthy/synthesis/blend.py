@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pseudohealthy.data.volume import Volume
-from pseudohealthy.synthesis.user_mask import UserMask
+from pseudohealthy.synthesis.inputs import UserMask
 
 # In the true lesions of LGG's 12 validation volumes 99.9 % of what the bundled weights change lies within
 # 2 mm of the segmentor's mask; there the change has fallen to 1 % of the range: the edge shows no seam.

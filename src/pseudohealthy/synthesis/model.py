@@ -1,7 +1,12 @@
-"""A weights folder as networks that take slices and give slices."""
+"""A weights folder as networks that take slices and give slices.
+
+Slices larger than those of training go through in overlapping tiles, faded into each other so that no seam
+shows.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -18,13 +23,15 @@ from pseudohealthy.methods.factory import build
 from pseudohealthy.settings_files import validated
 from pseudohealthy.synthesis import backends
 from pseudohealthy.synthesis.bundled_weights import describe_weights
-from pseudohealthy.synthesis.tiles import by_tiles
 from pseudohealthy.training.checkpoint import load_weights, refuse_misfit
 from pseudohealthy.training.weights import CONFIG, read_config
 
 THRESHOLD = 0.5  # of the segmentor's probability, above which a voxel is lesion
 SLICES_AT_ONCE = 8  # on a graphics card
 SLICES_ON_CPU = 2  # more no longer fit into a core's cache, and take longer
+OVERLAP = 32  # of tiles, in pixels, at least; of a tile smaller than two of them, half
+
+Slices = NDArray[np.float32]  # (N, H, W)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +87,7 @@ class Model:
         """Name, version and precision of what runs the networks on this many slices at once, for reports."""
         return backends.describe(backends.select(self.backend, self.device, slices))
 
-    def synthesize(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def synthesize(self, x: Slices) -> Slices:
         """The pseudo-healthy slices `(N, H, W)` in [0, 1]: G(x) in the paper.
 
         Raises:
@@ -88,7 +95,7 @@ class Model:
         """
         return self._apply("G", x)
 
-    def segment(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def segment(self, x: Slices) -> Slices:
         """The probability of disease in slices `(N, H, W)`, in [0, 1]: S(x) in the paper.
 
         Raises:
@@ -96,7 +103,7 @@ class Model:
         """
         return self._apply("S", x)
 
-    def reconstruct(self, x: NDArray[np.float32], m: NDArray[Any] | None) -> NDArray[np.float32]:
+    def reconstruct(self, x: Slices, m: NDArray[Any] | None) -> Slices:
         """Healthy slices `(N, H, W)` in [0, 1] with disease where `m` is above 0: R(x, m) in the paper.
 
         CycleGAN's backward generator F(x) places disease by itself and ignores `m`.
@@ -106,7 +113,7 @@ class Model:
         """
         return self._apply("F", x) if "F" in self.networks else self._apply("R", x, _mask(m, x))
 
-    def inpaint(self, x: NDArray[np.float32], m: NDArray[Any]) -> NDArray[np.float32]:
+    def inpaint(self, x: Slices, m: NDArray[Any]) -> Slices:
         """`m I((1-m) x, m) + (1-m) x`: slices `(N, H, W)` in [0, 1], filled in where `m` is 1.
 
         Raises:
@@ -115,7 +122,7 @@ class Model:
         m = _mask(m, x)
         return m * self._apply("I", x, m) + (1 - m) * x
 
-    def _apply(self, letter: str, *arrays: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _apply(self, letter: str, *arrays: Slices) -> Slices:
         """A network's output for slices, or for slices and masks, in tiles."""
         if letter not in self.networks:
             missing, *present = (NETWORK_NAMES[each] for each in (letter, *self.networks))
@@ -127,7 +134,7 @@ class Model:
         run = self._compiled(letter, len(arrays), len(arrays[0]))
         at_once = SLICES_ON_CPU if self.device.type == "cpu" else SLICES_AT_ONCE
 
-        def tile(together: NDArray[np.float32]) -> NDArray[np.float32]:
+        def tile(together: Slices) -> Slices:
             parts = np.split(together[:, None], len(arrays))
             out = np.empty_like(parts[0])
             for first in range(0, len(out), at_once):
@@ -148,11 +155,44 @@ class Model:
         return self._runs[letter, name]
 
 
-def _mask(m: NDArray[Any] | None, x: NDArray[np.float32]) -> NDArray[np.float32]:
+def _mask(m: NDArray[Any] | None, x: Slices) -> Slices:
     if m is None or m.shape != x.shape:
         given = "none" if m is None else f"one of {m.shape}"
         raise InputError(f"a mask of the slices' shape {x.shape} is needed, found {given}")
     return m.astype(np.float32)
+
+
+def by_tiles(apply: Callable[[Slices], Slices], x: Slices, shape: tuple[int, int]) -> Slices:
+    """`apply` done to slices `(N, H, W)`, at least as large as `shape`, in tiles of `shape`.
+
+    Each pixel is the mean of the tiles that hold it, weighted by the distances from their borders along rows
+    and columns: as their product, so that along an edge of the image, too, one tile fades into the next.
+    """
+    height, width = x.shape[1:]
+    if (height, width) == shape:
+        return apply(np.ascontiguousarray(x))
+    total = np.zeros_like(x)
+    weight = np.zeros((height, width), dtype=np.float32)
+    fade = np.multiply.outer(_ramp(shape[0]), _ramp(shape[1]))
+    for top in starts(height, shape[0]):
+        for left in starts(width, shape[1]):
+            tile = np.s_[top : top + shape[0], left : left + shape[1]]
+            total[:, *tile] += fade * apply(np.ascontiguousarray(x[:, *tile]))
+            weight[tile] += fade
+    return total / weight
+
+
+def starts(length: int, tile: int) -> list[int]:
+    """Where tiles begin so that they cover `length`, evenly, overlapping by at least `OVERLAP` pixels."""
+    step = tile - min(OVERLAP, tile // 2)
+    count = 1 - (tile - length) // step
+    return [int(start) for start in np.linspace(0, length - tile, count).round()]
+
+
+def _ramp(length: int) -> NDArray[np.float32]:
+    index = np.arange(length, dtype=np.float32)
+    ramp: NDArray[np.float32] = np.minimum(np.minimum(index, index[::-1]) + 1, OVERLAP)
+    return ramp
 
 
 def device_of(name: str) -> torch.device:

@@ -19,15 +19,17 @@ from pseudohealthy.files import folder_beside, locked, make_folder, move_togethe
 from pseudohealthy.report.figures import panel
 from pseudohealthy.report.viewer.subject_page import viewer_html
 from pseudohealthy.synthesis.model import THRESHOLD
-from pseudohealthy.synthesis.naming import (
+from pseudohealthy.synthesis.output_files import (
+    DESCRIPTIONS,
     journal,
     not_made_again,
     output_files,
     output_stem,
     refuse_existing,
+    sidecar,
+    sidecar_path,
 )
 from pseudohealthy.synthesis.run_report import RunReport
-from pseudohealthy.synthesis.sidecars import DESCRIPTIONS, beside, sidecar
 
 PANEL_ROWS = 3
 
@@ -139,7 +141,7 @@ class Synthesis:
                 mask=kind == "mask",
                 keep_header_text=keep_header_text,
             )
-            write_json(beside(files[kind]), sidecar(kind, sources, stripped=stripped))
+            write_json(sidecar_path(files[kind]), sidecar(kind, sources, stripped=stripped))
 
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # gzip leaves the other threads free
             list(pool.map(write, [kind for kind in DESCRIPTIONS if kind in files]))

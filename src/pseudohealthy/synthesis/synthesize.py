@@ -11,13 +11,12 @@ from pseudohealthy.data.nifti_file import opens_by_name
 from pseudohealthy.data.volume import Volume
 from pseudohealthy.errors import InputError, printable
 from pseudohealthy.synthesis.blend import Blend, blended
+from pseudohealthy.synthesis.inputs import Source, image_volume, mask_source, on_grid
 from pseudohealthy.synthesis.model import THRESHOLD, Model
 from pseudohealthy.synthesis.result import Synthesis, as_given
 from pseudohealthy.synthesis.run_report import describe_run
 from pseudohealthy.synthesis.skull_stripping import find_brain
 from pseudohealthy.synthesis.slice_inference import SliceInference
-from pseudohealthy.synthesis.sources import Source, image_volume, mask_source
-from pseudohealthy.synthesis.user_mask import on_grid
 
 
 def synthesize(

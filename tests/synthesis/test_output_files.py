@@ -1,4 +1,4 @@
-"""How the files that are made of an image are called, and when they may be written."""
+"""How the files that are made of an image are called, what their sidecars say, when they may be written."""
 
 from __future__ import annotations
 
@@ -9,15 +9,23 @@ from pathlib import Path
 import pytest
 
 from fixtures.cohorts import touch
-from pseudohealthy.errors import InputError
-from pseudohealthy.synthesis.naming import (
+from pseudohealthy.errors import RESEARCH_USE, InputError
+from pseudohealthy.synthesis.output_files import (
+    DESCRIPTIONS,
     not_made_again,
     output_files,
     refuse_another_s,
     refuse_existing,
+    sidecar,
+    sidecar_path,
     with_sidecars,
 )
-from pseudohealthy.synthesis.sidecars import beside
+
+SOURCES = {
+    "image": "bids:raw:a.nii.gz",
+    "brain_mask": "bids:raw:b.nii.gz",
+    "lesion_mask": "bids:raw:c.nii.gz",
+}
 
 
 @pytest.mark.parametrize(
@@ -65,10 +73,33 @@ def test_a_sidecar_for_every_volume() -> None:
     assert more == {f"{kind}_sidecar" for kind in ("healthy", "blended", "difference", "probability", "mask")}
 
 
+@pytest.mark.parametrize("kind", DESCRIPTIONS)
+def test_every_image_has_what_bids_asks_for(kind: str) -> None:
+    facts = sidecar(kind, SOURCES, stripped=True)
+    made_of = ["image", "brain_mask", "lesion_mask"] if kind == "blended" else ["image", "brain_mask"]
+    assert facts["Sources"] == [SOURCES[name] for name in made_of]
+    assert facts["Description"].endswith(RESEARCH_USE)
+    if kind in ("mask", "probability"):
+        assert (facts["Type"], facts["SpatialReference"]) == ("Lesion", SOURCES["image"])
+        assert "SkullStripped" not in facts
+    else:
+        assert facts["SkullStripped"] is True
+        assert sidecar(kind, SOURCES, stripped=False)["SkullStripped"] is False
+
+
+def test_only_what_was_used_is_a_source() -> None:
+    assert sidecar("blended", {"image": "a.nii"}, stripped=True)["Sources"] == ["a.nii"]
+
+
+def test_a_sidecar_has_its_images_name() -> None:
+    assert sidecar_path(Path("out/my.scan_FLAIR.nii.gz")) == Path("out/my.scan_FLAIR.json")
+    assert sidecar_path(Path("scan.nii")) == Path("scan.json")
+
+
 def test_what_a_run_without_a_blend_would_leave(tmp_path: Path) -> None:
     blend = output_files(tmp_path, "a_FLAIR.nii", blend=True)["blended"]
-    touch(tmp_path, blend.name, beside(blend).name, "a_b_desc-blend_FLAIR.nii.gz")
-    assert not_made_again(tmp_path, "a_FLAIR.nii.gz", blend=False) == [blend, beside(blend)]
+    touch(tmp_path, blend.name, sidecar_path(blend).name, "a_b_desc-blend_FLAIR.nii.gz")
+    assert not_made_again(tmp_path, "a_FLAIR.nii.gz", blend=False) == [blend, sidecar_path(blend)]
     assert not_made_again(tmp_path, "a_FLAIR.nii.gz", blend=True) == []
     assert not_made_again(tmp_path, "c_FLAIR.nii.gz", blend=False) == []
 

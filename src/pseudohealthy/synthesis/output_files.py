@@ -1,4 +1,4 @@
-"""Under which names the files that are made of an image lie, and which of them may be replaced."""
+"""The files that are made of an image: their names, what their sidecars say, and which may be replaced."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pseudohealthy import files
 from pseudohealthy.data.layouts import stem
-from pseudohealthy.errors import InputError, printable
+from pseudohealthy.errors import RESEARCH_USE, InputError, printable
 from pseudohealthy.json_files import read_json
-from pseudohealthy.synthesis.sidecars import DESCRIPTIONS, beside
 
+DESCRIPTIONS = {
+    "healthy": "The input as if healthy, in its intensity units; outside the brain it is the input.",
+    "blended": "The input, of which only the lesion and a few mm around it were replaced, as if healthy.",
+    "difference": "The image as if healthy minus the input, in the input's intensity units.",
+    "probability": "Probability of disease, 0 to 1.",
+    "mask": "Disease: probability above 0.5.",
+}
+MAPS = ("probability", "mask")
 LONGEST = 255  # bytes of a name that file systems take
 
 
@@ -28,9 +36,8 @@ def output_stem(name: str) -> str:
 def output_files(out: Path, name: str, *, blend: bool = False) -> dict[str, Path]:
     """The files that `Synthesis.save` writes for an input of this name, by what they are."""
     begin = output_stem(name)
-    placed = (
-        "" if re.search(r"(^|_)space-", begin) else "_space-orig"
-    )  # an input in another space stays there
+    # An input in another space stays there
+    placed = "" if re.search(r"(^|_)space-", begin) else "_space-orig"
     return {
         "healthy": out / f"{begin}_desc-pseudohealthy_FLAIR.nii.gz",
         **({"blended": out / f"{begin}_desc-blend_FLAIR.nii.gz"} if blend else {}),
@@ -43,10 +50,33 @@ def output_files(out: Path, name: str, *, blend: bool = False) -> dict[str, Path
     }
 
 
+def sidecar_path(image: Path) -> Path:
+    """Where an image's sidecar lies."""
+    return image.with_name(image.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+
+
 def with_sidecars(files: Mapping[str, Path]) -> dict[str, Path]:
     """The files, and the JSON beside each volume as `KIND_sidecar`."""
-    sidecars = {f"{kind}_sidecar": beside(path) for kind, path in files.items() if kind in DESCRIPTIONS}
+    sidecars = {f"{kind}_sidecar": sidecar_path(path) for kind, path in files.items() if kind in DESCRIPTIONS}
     return {**files, **sidecars}
+
+
+def sidecar(kind: str, sources: Mapping[str, str], *, stripped: bool) -> dict[str, Any]:
+    """What an image's sidecar says.
+
+    Args:
+        kind: as in `DESCRIPTIONS`.
+        sources: BIDS URIs or file names of `image`, `brain_mask` and `lesion_mask`, those that were used.
+        stripped: whether the input came without its skull; voxels outside the brain are the input's.
+    """
+    used = ["image", "brain_mask", *(["lesion_mask"] if kind == "blended" else [])]
+    facts: dict[str, Any] = {
+        "Description": f"{DESCRIPTIONS[kind]} {RESEARCH_USE}",
+        "Sources": [sources[name] for name in used if name in sources],
+    }
+    if kind in MAPS:
+        return {**facts, "Type": "Lesion", "SpatialReference": sources["image"]}
+    return {**facts, "SkullStripped": stripped}
 
 
 def not_made_again(out: Path, name: str, *, blend: bool) -> list[Path]:
