@@ -337,6 +337,12 @@ def reproduce(
     jobs: Annotated[
         int, typer.Option(min=1, help="Steps at once, such as trainings, each with its share of the cores.")
     ] = 1,
+    from_weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder weights of this experiment's results, in place of all training: minutes."
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say which steps are done and which are not; do nothing.")
     ] = False,
@@ -358,7 +364,9 @@ def reproduce(
         for line in describe_steps(chosen, out):
             say(line)
         return
-    folder = run(chosen, out, folders=data or [], results=results, device=device, jobs=jobs)
+    folder = run(
+        chosen, out, folders=data or [], results=results, device=device, jobs=jobs, from_weights=from_weights
+    )
     say(f"Table 1: {folder / 'table1.md'}; everything: {folder / 'report.html'}")
 
 

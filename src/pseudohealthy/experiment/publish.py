@@ -17,6 +17,7 @@ from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.experiment.config import Experiment
 from pseudohealthy.experiment.results import by_volume, curves, judge_curves, table1
 from pseudohealthy.experiment.steps import Step
+from pseudohealthy.experiment.weights import FOLDER, publish_weights
 from pseudohealthy.files import make_folder, read_tsv, write_json, write_text, write_tsv
 from pseudohealthy.json_files import expect_parts, read_json
 from pseudohealthy.renamed import expect_new_names, keys_of
@@ -60,7 +61,8 @@ def publish(
     """Write an experiment's results: figures in files, pictures, and what `render` makes of them.
 
     Files: `table1.json`, `volumes.tsv` (every value), `curves.tsv`, `judge_curves.tsv`, `pairs.tsv`
-    (synthetic lesions), `pictures/*.png`; then tables, charts and `report.table1.html_report`.
+    (synthetic lesions), `pictures/*.png`, `weights/` (see `publish_weights`); then tables, charts and
+    `report.table1.html_report`.
 
     Raises:
         PseudohealthyError: the folder cannot be written to.
@@ -73,6 +75,7 @@ def publish(
     protocol = next(step for step in steps if step.kind == "protocol")
     write_text(folder / "pairs.tsv", (protocol.folder(out) / "pairs.tsv").read_text(encoding="utf-8"))
     draw_pictures(folder / "pictures", out, steps, SliceSet.of(prepared, "test"))
+    publish_weights(out, steps, folder / FOLDER)
     render(folder)
 
 

@@ -27,6 +27,7 @@ from pseudohealthy.experiment.config import Experiment
 from pseudohealthy.experiment.parallel_steps import parallel_groups, run_parallel
 from pseudohealthy.experiment.publish import publish, refuse_others
 from pseudohealthy.experiment.steps import DONE, SELECTION, STAGES, Kind, Step, list_steps
+from pseudohealthy.experiment.weights import take_up_weights
 from pseudohealthy.files import inside, make_folder, write_arrays, write_json, write_tsv
 from pseudohealthy.phantom.dataset import make_phantoms
 from pseudohealthy.provenance import provenance
@@ -43,6 +44,7 @@ def reproduce(
     results: Path | None = None,
     device: str = "auto",
     jobs: int = 1,
+    from_weights: Path | None = None,
 ) -> Path:
     """Prepare, train, select checkpoints, measure and publish; what is done already is skipped.
 
@@ -53,6 +55,7 @@ def reproduce(
         results: where tables, figures and the report go; None: `out/results`.
         device: "cpu", "cuda" or "auto".
         jobs: steps at once, each with its share of the cores.
+        from_weights: the folder `weights` of earlier results of this experiment, in place of all training.
 
     Returns:
         The results' folder.
@@ -68,6 +71,8 @@ def reproduce(
     prepared = prepared_cohort(experiment, out, folders, say)
     steps = list_steps(experiment, prepared.manifest["key"])
     runner = StepRunner(experiment, out, prepared, steps, device)
+    if from_weights is not None:
+        take_up_weights(out, steps, prepared, from_weights)
     if not all(step.is_done(out) for step in steps):
         runner.protocol_with({})  # a cohort that cannot be measured is refused before anything is trained
     for kinds in STAGES if jobs > 1 else ():
