@@ -37,7 +37,7 @@ from pseudohealthy.synthesis import model as model_module
 from pseudohealthy.synthesis.backends import PACKAGES, Name
 from pseudohealthy.synthesis.bundled_weights import bundled_weights
 from pseudohealthy.synthesis.synthesize import synthesize
-from pseudohealthy.training.loop import train
+from pseudohealthy.training.loop import precision, train
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "results" / "reliability" / "same_output.json"
@@ -118,9 +118,10 @@ def synthesize_once(image: str, out: str, slices_at_once: int, backend: Name) ->
 
 
 def train_once(prepared: str, out: str) -> dict[str, Any]:
-    """Train tiny networks into the folder `out`; returns versions."""
-    train(Prepared.open(Path(prepared)), Path(out), settings("paired", values=TRAINING), accelerator="cpu")
-    return installed_versions()
+    """Train tiny networks into the folder `out`; returns precision and versions."""
+    chosen = settings("paired", values=TRAINING)
+    train(Prepared.open(Path(prepared)), Path(out), chosen, accelerator="cpu")
+    return {"precision": precision(chosen.training, "cpu"), **installed_versions()}
 
 
 def measure(folder: Path, pythons: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -21,6 +21,11 @@ WATCH_SECONDS = 1.0
 END_SECONDS = 10.0  # for a process to remove what it has half written
 
 
+def multiplies_bf16() -> bool:
+    """Whether the processor has a matrix unit for bf16 (AMX); False where torch is too old to say."""
+    return bool(getattr(torch.cpu, "get_capabilities", dict)().get("amx_bf16", False))
+
+
 @contextlib.contextmanager
 def processes(jobs: int, tasks_each: int | None = None) -> Iterator[ProcessPoolExecutor]:
     """A pool of `jobs` fresh processes that share torch's threads.

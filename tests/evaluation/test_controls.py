@@ -123,7 +123,9 @@ def test_fill_continues_a_slope_and_does_not_see_what_it_covers() -> None:
 
 def test_fill_equals_scikit_image_whatever_the_image_and_wherever_the_mask() -> None:
     images = texture((3, 90, 80), widths=(2,)).astype(np.float32)
-    masks = np.stack([ellipse((90, 80), (35, 35)), ellipse((90, 80), (6, 9)), box((90, 80), (0, 20), (61, 80))])
+    masks = np.stack(
+        [ellipse((90, 80), (35, 35)), ellipse((90, 80), (6, 9)), box((90, 80), (0, 20), (61, 80))]
+    )
     masks[1, 85:90, 0:40] = True  # two lesions, one at the border
     found = controls.fill(images, masks)
     expected = [inpaint_biharmonic(x.astype(np.float64), m) for x, m in zip(images, masks, strict=True)]
