@@ -59,6 +59,15 @@ SURROUNDINGS: Mapping[str, Mapping[str, str]] = {
     "other time zone": {"TZ": "Pacific/Auckland"},
     "other hash seed": {"PYTHONHASHSEED": "7"},
 }
+# The most that outputs may differ from the reference's; `healthy` as a fraction of the intensity range
+TOLERANCES: Mapping[str, Mapping[str, float]] = {
+    "synthesis, torch, f32": {"healthy": 1e-5, "probability": 1e-5, "mask_voxels": 1},
+    "synthesis, onnxruntime, f32": {"healthy": 1e-4, "probability": 1e-3, "mask_voxels": 3},
+    "synthesis, openvino, f32": {"healthy": 1e-4, "probability": 1e-3, "mask_voxels": 3},
+    "synthesis, openvino, bf16": {"healthy": 0.02, "probability": 0.1, "mask_voxels": 30},
+    "training, torch, 32-true": {"weights": 1e-5},
+    "training, torch, bf16-mixed": {"weights": 1e-4},
+}
 
 Arrays = Mapping[str, NDArray[Any]]
 
