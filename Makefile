@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # The tests' networks are so small that threads only wait for each other; files of tests run side by side instead.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --cov --cov-report=term
 
-.PHONY: demo test test-all lint bench docs reference results clean
+.PHONY: demo test test-all lowest pythons lint bench docs reference results clean
 
 demo: $(STAMP)  ## phantoms, a small model, one patient processed, scores beside the truth: a few minutes
 	$(BIN)/pseudohealthy demo --out demo
@@ -15,12 +15,18 @@ demo: $(STAMP)  ## phantoms, a small model, one patient processed, scores beside
 test: $(STAMP) lint  ## what every change must pass: under 10 minutes
 	$(PYTEST) -m "not slow"
 
-test-all: $(STAMP)-skullstrip test  ## and the long checks
+test-all: $(STAMP)-skullstrip test lowest  ## and the long checks
 	$(PYTEST) -m slow
 
+lowest: $(STAMP)  ## what libraries do for the program, in the lowest versions that are allowed
+	$(BIN)/nox -s lowest
+
+pythons: $(STAMP)  ## the quick tests with each Python of this machine; may fetch a torch of GBs for each
+	$(BIN)/nox -s tests
+
 lint: $(STAMP)
-	$(BIN)/ruff format --check src tests benchmarks cluster docs scripts
-	$(BIN)/ruff check src tests benchmarks cluster docs scripts
+	$(BIN)/ruff format --check src tests benchmarks cluster docs scripts noxfile.py
+	$(BIN)/ruff check src tests benchmarks cluster docs scripts noxfile.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -48,4 +54,4 @@ docs: reference  ## the site, in site/
 	$(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) .nox demo

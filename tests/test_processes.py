@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
-from pseudohealthy.processes import _Process, processes
+from pseudohealthy.processes import _Process, multiplies_bf16, processes
 
 
 def work(folder: Path, seconds: float) -> None:
@@ -55,3 +56,10 @@ def test_an_interruption_ends_them_at_once_and_nothing_half_written_is_left(
 def alive() -> list[str]:
     """Names of our processes that have not ended."""
     return [child.name for child in multiprocessing.active_children() if isinstance(child, _Process)]
+
+
+def test_a_torch_too_old_to_know_the_processor_has_no_fast_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
+    assert multiplies_bf16()
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert not multiplies_bf16()

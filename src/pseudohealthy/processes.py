@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
@@ -19,6 +19,12 @@ from pseudohealthy.errors import PseudohealthyError
 
 WATCH_SECONDS = 1.0
 END_SECONDS = 10.0  # for a process to remove what it has half written
+
+
+def multiplies_bf16() -> bool:
+    """Whether the processor has a matrix unit for bf16 (AMX); False where torch is too old to say."""
+    capabilities: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
+    return bool(capabilities().get("amx_bf16", False))
 
 
 @contextlib.contextmanager

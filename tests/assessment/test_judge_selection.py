@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -152,11 +150,3 @@ def test_a_trained_judge_has_its_best_weights_and_a_second_choice_is_the_first(
     select_judge(tmp_path / "run", prepared, "cpu")
     again = {path.name: path.read_bytes() for path in [*best.iterdir(), tmp_path / "run/validation.json"]}
     assert again == files
-
-
-def test_training_and_choosing_a_judge_need_no_scikit_image() -> None:
-    code = (
-        "import sys; sys.modules['skimage'] = None\n"
-        "import pseudohealthy.training.loop, pseudohealthy.assessment.judge_selection"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)

@@ -121,13 +121,16 @@ def test_fill_continues_a_slope_and_does_not_see_what_it_covers() -> None:
     assert found == pytest.approx(slope, abs=1e-9)
 
 
-def test_fill_is_the_biharmonic_one_in_double_precision_whatever_the_image() -> None:
-    images = texture((1, 90, 90), widths=(2,)).astype(np.float32)
-    masks = ellipse((90, 90), (35, 35))[None]
+def test_fill_equals_scikit_image_whatever_the_image_and_wherever_the_mask() -> None:
+    images = texture((3, 90, 80), widths=(2,)).astype(np.float32)
+    masks = np.stack(
+        [ellipse((90, 80), (35, 35)), ellipse((90, 80), (6, 9)), box((90, 80), (0, 20), (61, 80))]
+    )
+    masks[1, 85:90, 0:40] = True  # two lesions, one at the border
     found = controls.fill(images, masks)
-    expected = np.clip(inpaint_biharmonic(images[0].astype(np.float64), masks[0]), 0, 1)
+    expected = [inpaint_biharmonic(x.astype(np.float64), m) for x, m in zip(images, masks, strict=True)]
     assert found.dtype == np.float32
-    assert found[0] == pytest.approx(expected, abs=1e-6)
+    assert found == pytest.approx(np.array(expected), abs=1e-6)
 
 
 def test_fill_stays_in_range_and_leaves_a_slice_that_is_all_mask() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.sparse.linalg import LaplacianNd, spsolve
 
 from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.by_volume import rows_of
@@ -92,15 +93,25 @@ def fill(images: Images, masks: NDArray[Any]) -> Images:
         images: (N, H, W) in [0, 1].
         masks: (N, H, W), > 0.
     """
-    from skimage.restoration import inpaint_biharmonic  # noqa: PLC0415 - training needs no scikit-image
-
     outputs, lesions = images.copy(), masks > 0
     for z in np.flatnonzero(lesions.any(axis=(1, 2)) & ~lesions.all(axis=(1, 2))):
-        # In float32 the equations of a large lesion, whose condition grows with its width to the power of
-        # four, would lose all their digits.
-        filled = inpaint_biharmonic(images[z].astype(np.float64), lesions[z])
-        outputs[z][lesions[z]] = filled[lesions[z]]
+        outputs[z][lesions[z]] = _biharmonic(images[z], lesions[z])
     return outputs
+
+
+def _biharmonic(image: Images, lesion: Mask) -> NDArray[np.float64]:
+    """Values of the lesion's pixels where the Laplacian's Laplacian is 0; the slice reflects at its border.
+
+    In float32 the equations of a large lesion, whose condition grows with its width to the power of four,
+    would lose all their digits.
+    """
+    laplacian = LaplacianNd(image.shape, boundary_conditions="neumann", dtype=np.float64).tosparse().tocsr()
+    lesion = lesion.ravel()
+    equations, known = (laplacian @ laplacian)[lesion], image.ravel()[~lesion].astype(np.float64)
+    # This order of columns keeps the factors of a symmetric matrix sparse.
+    values = spsolve(equations[:, lesion], -(equations[:, ~lesion] @ known), permc_spec="MMD_AT_PLUS_A")
+    clipped: NDArray[np.float64] = np.clip(np.asarray(values), known.min(), known.max())
+    return clipped
 
 
 def threshold_masks(images: Images, brains: NDArray[Any], threshold: float) -> Mask:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pseudohealthy.errors import InputError, install_command
+from pseudohealthy.processes import multiplies_bf16
 
 if TYPE_CHECKING:
     import onnx
@@ -215,7 +216,7 @@ def to_openvino(
 
 def _precision() -> str:
     """OpenVINO's own choice is bf16 wherever there are instructions for it; without AMX it gains little."""
-    return "bf16" if torch.cpu.get_capabilities().get("amx_bf16", False) else "f32"
+    return "bf16" if multiplies_bf16() else "f32"
 
 
 def _cores() -> int:

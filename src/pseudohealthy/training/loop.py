@@ -25,6 +25,7 @@ from pseudohealthy.config import Settings, Training
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
 from pseudohealthy.methods.factory import build
+from pseudohealthy.processes import multiplies_bf16
 from pseudohealthy.sampling.batch import Batch
 from pseudohealthy.sampling.sampler import BatchSampler
 from pseudohealthy.training.allocator import retain_freed_memory
@@ -139,7 +140,7 @@ def precision(training: Training, accelerator: str) -> str:
     if training.precision != "auto":
         return training.precision
     cuda = accelerator != "cpu" and torch.cuda.is_available()
-    fast = torch.cuda.is_bf16_supported() if cuda else torch.cpu.get_capabilities().get("amx_bf16", False)
+    fast = torch.cuda.is_bf16_supported() if cuda else multiplies_bf16()
     return "bf16-mixed" if fast else "32-true"
 
 

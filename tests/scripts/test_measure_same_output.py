@@ -1,0 +1,40 @@
+"""The same input gives the same output, whatever the machine's settings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.measure_same_output import OF_SYNTHESIS, OF_TRAINING, RESULT, SURROUNDINGS, TOLERANCES, measure
+
+TIMED = ("_report.json", "_report.html")  # hold how long the run took
+
+
+def check(measured: dict[str, Any]) -> None:
+    """Every difference is within what docs/reliability.md states."""
+    assert any(name.endswith(".nii.gz") for name in measured["files"]["written"])
+    for name in SURROUNDINGS:
+        assert [file for file in measured["files"][name] if not file.endswith(TIMED)] == []
+    for job in ("synthesis", "training"):
+        assert measured[job]["again"]["identical"]
+        for name, row in measured[job].items():
+            backend = (
+                row["backend"] if job == "synthesis" else {"name": "torch", "precision": row["precision"]}
+            )
+            limits = TOLERANCES[f"{job}, {backend['name']}, {backend['precision']}"]
+            assert {key: row[key] for key in limits if row[key] > limits[key]} == {}, f"{job}: {name}"
+
+
+@pytest.mark.slow
+def test_outputs_of_this_machine_are_within_the_tolerances(tmp_path: Path) -> None:
+    measured = measure(tmp_path)
+    assert set(measured["synthesis"]) == set(OF_SYNTHESIS)
+    assert set(measured["training"]) == set(OF_TRAINING)
+    check(measured)
+
+
+def test_the_results_file_is_within_the_tolerances() -> None:
+    check(json.loads(RESULT.read_text(encoding="utf-8")))
