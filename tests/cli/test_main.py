@@ -30,6 +30,7 @@ from pseudohealthy import __version__
 from pseudohealthy.cli.main import EXITS
 from pseudohealthy.cli.program import main
 from pseudohealthy.errors import RESEARCH_USE
+from pseudohealthy.synthesis.lesion_caveat import NOT_MEASURED
 from pseudohealthy.synthesis.naming import output_files
 from pseudohealthy.synthesis.sidecars import beside
 
@@ -175,10 +176,11 @@ def test_the_whole_chain_from_phantoms_to_scores(run: Run, tmp_path: Path) -> No
     sidecars = [beside(files[kind]) for kind in ("healthy", "difference", "probability", "mask")]
     assert sorted((tmp_path / "out").iterdir()) == sorted([*files.values(), *sidecars])
     report = json.loads(files["report"].read_text())
-    *named, skull, found, sentence = made.out.splitlines()
+    *named, skull, found, caveat, sentence = made.out.splitlines()
     assert named == [f"{kind}: {path}" for kind, path in files.items()]
     assert skull == "skull: absent"
     assert found.startswith(f"lesion: {report['lesion_ml']} ml; ")
+    assert caveat == f"caveat: {report['lesion_caveat']}" == f"caveat: {NOT_MEASURED}"
     assert sentence == RESEARCH_USE
     given, output = nib.load(flair), nib.load(files["healthy"])
     np.testing.assert_array_equal(output.affine, given.affine)

@@ -14,6 +14,7 @@ from pseudohealthy.data.volume import volume_from_array
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.run_report import (
     BRIGHTNESS_LIMIT,
+    NOT_COMPARED,
     RunReport,
     brightness_warnings,
     change,
@@ -93,9 +94,9 @@ def test_the_report_says_why_an_image_could_not_be_compared() -> None:
     report, warnings = out_of_distribution(x, x > 0, Preprocessing(), None)
     assert (report, warnings) == ("not compared: the weights carry no figures of their training data", ())
     small = x[:, 38:58, 38:58]
-    assert (
-        out_of_distribution(small, small > 0, Preprocessing(), reference(5))[0]
-        == "not compared: the brain is too small"
+    assert out_of_distribution(small, small > 0, Preprocessing(), reference(5)) == (
+        NOT_COMPARED,
+        (f"the image was {NOT_COMPARED}. Is it a brain?",),
     )
 
 
