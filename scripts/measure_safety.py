@@ -1,6 +1,6 @@
 """Measures what weights make of images that they should leave alone, or that they were not made for.
 
-    python -m scripts.measure_safety DATA [--weights FOLDER] [--part warnings] [--split test]
+    python -m scripts.measure_safety DATA [--weights FOLDER] [--part slices] [--split test]
 
 DATA is the folder of research data: `lgg`, `soop` and `volumes`. What is measured goes to
 `results/reliability/honest_output.json`. What the weights mark in scans without a lesion goes beside them,
@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,9 @@ from pseudohealthy.synthesis.synthesize import synthesize
 
 OUT = Path(__file__).parents[1] / "results" / "reliability" / "honest_output.json"
 SEED = 1  # of the phantoms; the training of other weights may have used those of seed 0
-SPACINGS = (1.0, 4.0)  # mm of the phantoms
+PHANTOMS = {1.0: 3, 2.0: 10, 4.0: 10}  # how many controls with voxels of so many mm
+VOLUMES = "phantoms_2_mm"  # those that stand beside the weights
+CONTROLS = 10  # phantoms in each contrast
 # Of the slices without an infarct: `bright_pixels`, which stand for white-matter hyperintensities
 STRATA = {"clean": (0, 130), "between": (131, 350), "hyperintense": (351, 10**6)}
 # Signals of fluid, grey and white matter; a FLAIR's are 0.26, 1.2 to 1.36 and 1
@@ -98,12 +101,13 @@ def phantom_volume(data: Image, spacing: float = 1.0) -> Volume:
     return Volume(data.astype(np.float32), Frame(spacing).affine, None, data.shape, None)
 
 
-def control_phantoms(model: Model, number: int, spacing: float) -> pd.DataFrame:
-    """The rows of phantoms without a lesion."""
+def measure_phantoms(model: Model, number: int, spacing: float) -> dict[str, Any]:
+    """The summaries of phantoms without a lesion, and each one's `marked_ml`."""
     made = ((n, phantom("control", n, seed=SEED, spacing=spacing).image) for n in range(1, number + 1))
-    return pd.DataFrame(
+    table = pd.DataFrame(
         [lesion_free(f"phantom {n}", phantom_volume(image, spacing), model) for n, image in made]
     )
+    return {**summaries(table), "each_marked_ml": table["marked_ml"].tolist()}
 
 
 def slices_of(soop: Path, split: str, *, lesion: bool | None = None) -> Iterator[tuple[str, float, Volume]]:
@@ -128,10 +132,10 @@ def strata(model: Model, soop: Path, split: str) -> dict[str, Any]:
     return {name: summaries(part) for name, part in parts.items() if len(part)}
 
 
-def head(model: Model, file: Path) -> dict[str, Any] | str:
+def head(model: Model, file: Path) -> dict[str, Any]:
     """Of a whole head without a lesion, whose skull HD-BET takes off; or why it was not measured."""
     if importlib.util.find_spec("hd_bet") is None:
-        return "not measured: the extra skullstrip (HD-BET) is not installed"
+        return {"not_measured": "the extra skullstrip (HD-BET) is not installed"}
     return {
         key: value for key, value in lesion_free("head", read_volume(file), model).items() if key != "name"
     }
@@ -245,37 +249,34 @@ def marked(of: str, measured: Mapping[str, Any], key: str) -> Marked:
     return Marked(of=of, number=measured["number"], **measured[key])
 
 
-def measure_lesion_free(model: Model, data: Path, split: str, controls: int) -> dict[str, Any]:
-    """Phantoms, slices and a head without a lesion."""
+def measure_no_brain(model: Model) -> dict[str, Any]:
+    """What the program answers to each of `no_brains`."""
+    return {what: answer(image, model) for what, image in no_brains().items()}
+
+
+def parts(model: Model, data: Path, split: str) -> dict[str, Callable[[], dict[str, Any]]]:
+    """What can be measured, by its place in the results."""
+    phantoms: dict[str, Callable[[], dict[str, Any]]] = {
+        f"phantoms_{spacing:g}_mm": partial(measure_phantoms, model, number, spacing)
+        for spacing, number in PHANTOMS.items()
+    }
     return {
-        "phantoms": {
-            f"{spacing:g} mm": summaries(control_phantoms(model, controls, spacing)) for spacing in SPACINGS
-        },
-        "slices": strata(model, data / "soop", split),
-        "head": head(model, data / "volumes/heads/whole_head_FLAIR.nii.gz"),
+        **phantoms,
+        "slices": lambda: strata(model, data / "soop", split),
+        "head": lambda: head(model, data / "volumes/heads/whole_head_FLAIR.nii.gz"),
+        "contrasts": lambda: recognition(model, CONTROLS),
+        "real": lambda: real(model, data, split),
+        "no_brain": lambda: measure_no_brain(model),
     }
 
 
-def measure_warnings(model: Model, data: Path, split: str, controls: int) -> dict[str, Any]:
-    """Images in other contrasts, real FLAIR, and images of no brain."""
-    return {
-        "contrasts": recognition(model, controls),
-        "real": real(model, data, split),
-        "no_brain": {what: answer(image, model) for what, image in no_brains().items()},
-    }
-
-
-PARTS = {"lesion_free": measure_lesion_free, "warnings": measure_warnings}
-
-
-def beside_weights(model: Model, measured: Mapping[str, Any]) -> LesionFree:
-    """What the program reads of the part `lesion_free`."""
-    phantoms, slices = measured["phantoms"]["1 mm"], measured["slices"]["clean"]
+def beside_weights(sha256: str, results: Mapping[str, Any]) -> LesionFree:
+    """What the program reads of the results."""
     return LesionFree(
         format=FORMAT,
-        sha256=model.provenance["sha256"],
-        volumes=marked("synthetic brains without a lesion", phantoms, "marked_ml"),
-        slices=marked("real slices without one", slices, "marked_percent"),
+        sha256=sha256,
+        volumes=marked("synthetic brains without a lesion", results[VOLUMES]["measured"], "marked_ml"),
+        slices=marked("real slices without one", results["slices"]["measured"]["clean"], "marked_percent"),
     )
 
 
@@ -284,22 +285,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--weights", type=Path, default=bundled_weights())
-    parser.add_argument("--part", choices=PARTS, action="append", help="default: all")
+    parser.add_argument("--part", action="append", help="of the results; default: all")
     parser.add_argument("--split", choices=("val", "test"), default="val", help="read test once")
-    parser.add_argument("--controls", type=int, default=10)
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
-    model, split = Model.load(arguments.weights, "cpu", "auto"), arguments.split
-    for part in arguments.part or PARTS:
+    model = Model.load(arguments.weights, "cpu", "auto")
+    weights = {key: model.provenance[key] for key in ("method", "images", "sha256")}
+    every = parts(model, arguments.data, arguments.split)
+    for part in arguments.part or every:
         made_by = provenance()  # before anything is written
-        measured = PARTS[part](model, arguments.data, split, arguments.controls)
+        measured = {"measured": every[part](), "split": arguments.split, **made_by, "weights": weights}
         before = read_json(arguments.out) if arguments.out.exists() else {}
-        weights = {key: model.provenance[key] for key in ("method", "images", "sha256")}
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        entry = {"split": split, **measured, **made_by, "weights": weights}
-        write_json(arguments.out, {**before, part: entry})
-        if part == "lesion_free":
-            beside_weights(model, measured).write(arguments.weights)
+        write_json(arguments.out, results := {**before, part: measured})
+        if {VOLUMES, "slices"} <= set(results):
+            beside_weights(weights["sha256"], results).write(arguments.weights)
 
 
 if __name__ == "__main__":
