@@ -24,7 +24,9 @@ from pseudohealthy.data.out_of_distribution import (
     FILE,
     MARGIN,
     SIGNS,
+    SURFACE,
     Reference,
+    Spread,
     compare,
     figures,
     write_reference,
@@ -82,6 +84,31 @@ def test_figures_are_those_counted_by_hand() -> None:
 def test_mirrored_slices_have_the_same_figures() -> None:
     once, twice = figures(tissues(), 1.0), figures(tissues()[:, ::-1, ::-1], 1.0)
     assert twice == pytest.approx(once, rel=1e-4)
+
+
+def test_a_bright_surface_alone_is_a_sign() -> None:
+    loose = Reference.of(cohort())
+    spread = {name: each.model_copy(update={"deviation": 10.0}) for name, each in loose.figures.items()}
+    loose = loose.model_copy(update={"figures": spread})
+    for rim, is_out in ((0.5, False), (SURFACE - 0.05, False), (SURFACE + 0.05, True), (1.5, True)):
+        x = tissues(50, rim=rim, noise=0)
+        compared = compare(x, 1.0, loose)
+        assert compared is not None
+        ratio = figures(x, 1.0)["rim"] / SURFACE
+        assert compared.distance == pytest.approx(loose.limit * ratio, abs=2e-3)
+        assert (compared.distance > loose.limit) == is_out == (SIGNS["rim"] in compared.signs)
+
+
+def test_a_single_slice_may_differ_as_much_as_single_slices_do() -> None:
+    spread = Spread(median=0, deviation=1, slice_deviation=3)
+    assert spread.of(1) == pytest.approx(3)
+    assert spread.of(4) == pytest.approx(np.sqrt(1 + 8 / 4))
+    assert (
+        Spread(median=0, deviation=1, slice_deviation=0.5).of(1) == Spread(median=0, deviation=1).of(1) == 1
+    )
+    prepared = cohort()
+    middle = [figures(prepared.images[3 * n + 1 : 3 * n + 2], 1.0)["sulci"] for n in range(6)]
+    assert Reference.of(prepared).figures["sulci"].slice_deviation == pytest.approx(np.std(middle), abs=1e-3)
 
 
 def test_edge_slices_are_not_compared() -> None:
@@ -144,7 +171,7 @@ def as_trained_on(image: Volume) -> Array:
     grid = Grid.of(image, settings, image.brain, cover=True)
     x = grid.to_canonical(Intensity.of(image.data, settings).normalised(image.data))
     brain = grid.to_canonical(image.brain, order=0) > 0
-    return (x * brain)[training_slices(brain, settings.slice_selection)]
+    return x[training_slices(brain, settings.slice_selection)]
 
 
 def inverted(image: Volume) -> Volume:

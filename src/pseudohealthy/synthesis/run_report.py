@@ -239,14 +239,14 @@ def out_of_distribution(
 
     Args:
         x: all its canonical slices, `(Z, H, W)` in [0, 1].
-        brain: of them.
+        brain: of them, outside which `x` is 0 but for what interpolation spreads, as in the training data.
         settings: which slices the training data has.
         reference: the training data's figures; None: the weights carry none, and there is no warning.
     """
     if reference is None:
         return "not compared: the weights carry no figures of their training data", ()
     known = Reference.model_validate(reference)
-    slices = (x * brain)[training_slices(brain, settings.slice_selection)]
+    slices = x[training_slices(brain, settings.slice_selection)]
     measured = compare(slices, settings.spacing, known)
     if measured is None:
         return NOT_COMPARED, (f"the image was {NOT_COMPARED}. Is it a brain?",)
