@@ -39,7 +39,7 @@ from pseudohealthy.provenance import provenance
 from pseudohealthy.synthesis.bundled_weights import bundled_weights
 from pseudohealthy.synthesis.lesion_caveat import FORMAT, LesionFree, Marked
 from pseudohealthy.synthesis.model import Model
-from pseudohealthy.synthesis.run_report import NOT_COMPARED, out_of_distribution
+from pseudohealthy.synthesis.run_report import out_of_distribution
 from pseudohealthy.synthesis.skull_stripping import find_brain
 from pseudohealthy.synthesis.synthesize import synthesize
 
@@ -57,7 +57,6 @@ CONTRASTS = {
     "PD": (1.1, 1.0, 0.85),
     "CT-like": (0.9, 1.05, 1.0),
 }
-UNLIKELY = "the image is out of distribution"
 Image = NDArray[Any]
 
 
@@ -141,15 +140,18 @@ def head(model: Model, file: Path) -> dict[str, Any]:
     }
 
 
-def contrasts(number: int) -> dict[str, Volume]:
+def contrasts(number: int, spacing: float = 1.0) -> dict[str, Volume]:
     """A brain without a lesion as FLAIR and in the other contrasts, seen by one scanner."""
-    frame = Frame(1.0)
+    frame = Frame(spacing)
     streams = [np.random.default_rng(each) for each in np.random.SeedSequence([SEED, number]).spawn(3)]
     anatomy, scanner = healthy(streams[0], frame), Scanner.drawn(streams[1], frame)
     signals = {"FLAIR": anatomy.signal}
     for name, levels in CONTRASTS.items():
         signals[name] = _signal(anatomy, levels * streams[2].uniform(0.95, 1.05, 3))
-    images = {name: phantom_volume(scanner.image(signal, anatomy.brain)) for name, signal in signals.items()}
+    images = {
+        name: phantom_volume(scanner.image(signal, anatomy.brain), spacing)
+        for name, signal in signals.items()
+    }
     return {**images, "inverted": inverted(images["FLAIR"])}
 
 
@@ -164,27 +166,28 @@ def inverted(image: Volume) -> Volume:
     return replace(image, data=negative.astype(np.float32))
 
 
-def is_warned_of(image: Volume, model: Model) -> bool:
-    """Whether the program says that the image is out of distribution, or could not be compared."""
-    return any(
-        warning.startswith(UNLIKELY) or NOT_COMPARED in warning
-        for warning in distribution_warnings(image, model)
-    )
+def reaction(image: Volume, model: Model) -> str:
+    """Whether an image is "refused", "warned" of as out of distribution or incomparable, or just "taken"."""
+    try:
+        warnings = distribution_warnings(image, model)
+    except InputError:
+        return "refused"
+    return "warned" if warnings else "taken"
+
+
+def counted(reactions: Iterable[str]) -> dict[str, int]:
+    """How many images there are, and how many of them were warned of and refused."""
+    each = list(reactions)
+    return {"images": len(each), "warned": each.count("warned"), "refused": each.count("refused")}
 
 
 def recognition(model: Model, number: int) -> dict[str, dict[str, int]]:
-    """How many of the phantoms in each contrast are warned of; none should be in FLAIR, all in the others."""
-    warned: dict[str, list[bool]] = {}
+    """The reactions to phantoms in each contrast: none to FLAIR, if all is well, and one to all the others."""
+    reactions: dict[str, list[str]] = {}
     for n in range(1, number + 1):
         for contrast, image in contrasts(n).items():
-            warned.setdefault(contrast, []).append(is_warned_of(image, model))
-    return {contrast: counted(each) for contrast, each in warned.items()}
-
-
-def counted(warned: Iterable[bool]) -> dict[str, int]:
-    """How many there are, and of how many of them the program warned."""
-    each = list(warned)
-    return {"images": len(each), "warned": sum(each)}
+            reactions.setdefault(contrast, []).append(reaction(image, model))
+    return {contrast: counted(each) for contrast, each in reactions.items()}
 
 
 def distribution_warnings(image: Volume, model: Model) -> tuple[str, ...]:
@@ -197,25 +200,27 @@ def distribution_warnings(image: Volume, model: Model) -> tuple[str, ...]:
     return out_of_distribution(x, brain, settings, reference)[1]
 
 
-def real_flair(data: Path, split: str) -> Iterator[tuple[str, Volume]]:
-    """Kind and image of each FLAIR in the split of `lgg` and `soop`, and of each in `volumes`."""
+def lgg_volumes(data: Path, split: str) -> Iterator[Volume]:
+    """The images of a split of `lgg`."""
     for volume in read_cohort([data / "lgg"]).volumes:
         if volume.split == split and volume.image:
-            yield f"lgg {split}", read_volume(volume.image)
-    for _, _, image in slices_of(data / "soop", split):
-        yield f"soop {split}", image
+            yield read_volume(volume.image)
+
+
+def other_volumes(data: Path) -> Iterator[Volume]:
+    """The FLAIR images in `volumes` that come without a skull."""
     for path in sorted((data / "volumes").rglob("*[fF][lL][aA][iI][rR].nii.gz")):
-        if "head" not in path.name:  # it needs HD-BET
-            yield "volumes", read_volume(path)
+        if "head" not in path.name:
+            yield read_volume(path)
 
 
-def real(model: Model, data: Path, split: str) -> dict[str, dict[str, dict[str, int]]]:
-    """How many real FLAIR are warned of, as they are and inverted, by kind."""
-    warned: dict[str, dict[str, list[bool]]] = {}
-    for kind, image in real_flair(data, split):
+def real(model: Model, images: Iterable[Volume]) -> dict[str, dict[str, int]]:
+    """The reactions to real FLAIR as they are, and inverted."""
+    reactions: dict[str, list[str]] = {"FLAIR": [], "inverted": []}
+    for image in images:
         for form, shown in (("FLAIR", image), ("inverted", inverted(image))):
-            warned.setdefault(kind, {}).setdefault(form, []).append(is_warned_of(shown, model))
-    return {kind: {form: counted(each) for form, each in forms.items()} for kind, forms in warned.items()}
+            reactions[form].append(reaction(shown, model))
+    return {form: counted(each) for form, each in reactions.items()}
 
 
 def no_brains() -> dict[str, Image]:
@@ -265,7 +270,9 @@ def parts(model: Model, data: Path, split: str) -> dict[str, Callable[[], dict[s
         "slices": lambda: strata(model, data / "soop", split),
         "head": lambda: head(model, data / "volumes/heads/whole_head_FLAIR.nii.gz"),
         "contrasts": lambda: recognition(model, CONTROLS),
-        "real": lambda: real(model, data, split),
+        "real_lgg": lambda: real(model, lgg_volumes(data, split)),
+        "real_soop": lambda: real(model, (image for *_, image in slices_of(data / "soop", split))),
+        "real_volumes": lambda: real(model, other_volumes(data)),
         "no_brain": lambda: measure_no_brain(model),
     }
 

@@ -181,6 +181,7 @@ def test_the_whole_chain_from_phantoms_to_scores(run: Run, tmp_path: Path) -> No
     assert skull == "skull: absent"
     assert found.startswith(f"lesion: {report['lesion_ml']} ml; ")
     assert caveat == f"caveat: {report['lesion_caveat']}" == f"caveat: {NOT_MEASURED}"
+    assert f"Lesion volume: {NOT_MEASURED}." in files["page"].read_text(encoding="utf-8")
     assert sentence == RESEARCH_USE
     given, output = nib.load(flair), nib.load(files["healthy"])
     np.testing.assert_array_equal(output.affine, given.affine)

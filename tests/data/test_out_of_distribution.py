@@ -210,6 +210,18 @@ def test_flair_of_other_diseases_is_in_distribution_and_its_negative_is_not(real
     assert (distances(map(inverted, images)) > limit()).all()
 
 
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_single_slices_of_stroke_patients_are_in_distribution_and_their_negatives_are_not(
+    real_data: Path,
+) -> None:
+    patients = [volume for volume in read_cohort([real_data / "soop"]).volumes if volume.split == "val"]
+    images = [read_volume(volume.image) for volume in patients if volume.image]
+    assert len(images) == 104
+    assert np.count_nonzero(distances(iter(images)) > limit()) <= 8
+    assert np.count_nonzero(distances(map(inverted, images)) > limit()) >= 100
+
+
 def other_contrasts() -> Iterator[Volume]:
     """T1 (MNI152), and from its tissue maps T2, PD, and CT: sharp, smooth and without any tissue contrast."""
     from nilearn.datasets import load_mni152_template
