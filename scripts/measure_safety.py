@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -34,7 +34,7 @@ from pseudohealthy.json_files import read_json
 from pseudohealthy.phantom.anatomy import Anatomy, healthy
 from pseudohealthy.phantom.fields import Frame
 from pseudohealthy.phantom.scanner import Scanner
-from pseudohealthy.phantom.subject import phantom
+from pseudohealthy.phantom.subject import Group, phantom
 from pseudohealthy.provenance import provenance
 from pseudohealthy.synthesis.bundled_weights import bundled_weights
 from pseudohealthy.synthesis.lesion_caveat import FORMAT, LesionFree, Marked
@@ -47,6 +47,7 @@ OUT = Path(__file__).parents[1] / "results" / "reliability" / "honest_output.jso
 SEED = 1  # of the phantoms; the training of other weights may have used those of seed 0
 PHANTOMS = {1.0: 3, 2.0: 10, 4.0: 10}  # how many controls with voxels of so many mm
 VOLUMES = "phantoms_2_mm"  # those that stand beside the weights
+UNSHADED = "phantoms_4_mm_unshaded"
 CONTROLS = 10  # phantoms in each contrast
 # Of the slices without an infarct: `bright_pixels`, which stand for white-matter hyperintensities
 STRATA = {"clean": (0, 130), "between": (131, 350), "hyperintense": (351, 10**6)}
@@ -100,13 +101,24 @@ def phantom_volume(data: Image, spacing: float = 1.0) -> Volume:
     return Volume(data.astype(np.float32), Frame(spacing).affine, None, data.shape, None)
 
 
-def measure_phantoms(model: Model, number: int, spacing: float) -> dict[str, Any]:
-    """The summaries of phantoms without a lesion, and each one's `marked_ml`."""
-    made = ((n, phantom("control", n, seed=SEED, spacing=spacing).image) for n in range(1, number + 1))
-    table = pd.DataFrame(
-        [lesion_free(f"phantom {n}", phantom_volume(image, spacing), model) for n, image in made]
-    )
+def measure_phantoms(model: Model, number: int, spacing: float, *, shaded: bool = True) -> dict[str, Any]:
+    """The summaries of phantoms without a lesion, with or without the coil's shading; each `marked_ml`."""
+    rows = []
+    for n in range(1, number + 1):
+        image = phantom("control", n, seed=SEED, spacing=spacing).image if shaded else unshaded(n, spacing)
+        rows.append(lesion_free(f"phantom {n}", phantom_volume(image, spacing), model))
+    table = pd.DataFrame(rows)
     return {**summaries(table), "each_marked_ml": table["marked_ml"].tolist()}
+
+
+def unshaded(number: int, spacing: float) -> Image:
+    """The control of this number as a coil would see it that is everywhere as sensitive."""
+    frame = Frame(spacing)
+    streams = np.random.SeedSequence([SEED, get_args(Group).index("control"), number]).spawn(3)
+    anatomy = healthy(np.random.default_rng(streams[0]), frame)
+    scanner = Scanner.drawn(np.random.default_rng(streams[2]), frame)
+    even = replace(scanner, gain=np.full_like(scanner.gain, np.median(scanner.gain)))
+    return even.image(anatomy.signal, anatomy.brain)
 
 
 def slices_of(soop: Path, split: str, *, lesion: bool | None = None) -> Iterator[tuple[str, float, Volume]]:
@@ -182,7 +194,7 @@ def counted(reactions: Iterable[str]) -> dict[str, int]:
 
 
 def recognition(model: Model, number: int) -> dict[str, dict[str, int]]:
-    """The reactions to phantoms in each contrast: none to FLAIR, if all is well, and one to all the others."""
+    """The reactions to phantoms in each contrast: should be none to FLAIR, and one to all the others."""
     reactions: dict[str, list[str]] = {}
     for n in range(1, number + 1):
         for contrast, image in contrasts(n).items():
@@ -267,6 +279,7 @@ def parts(model: Model, data: Path, split: str) -> dict[str, Callable[[], dict[s
     }
     return {
         **phantoms,
+        UNSHADED: lambda: measure_phantoms(model, PHANTOMS[4.0], 4.0, shaded=False),
         "slices": lambda: strata(model, data / "soop", split),
         "head": lambda: head(model, data / "volumes/heads/whole_head_FLAIR.nii.gz"),
         "contrasts": lambda: recognition(model, CONTROLS),
