@@ -13,6 +13,12 @@ from pseudohealthy.json_files import read_json
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, RESULTS = ROOT / "docs/reliability.md", ROOT / "results/reliability/honest_output.json"
 BLOCK = re.compile(r"(<!-- honest output: ([\w ]+) -->\n).*?(<!-- /honest output -->)", re.DOTALL)
+PHANTOMS = {
+    "phantoms_1_mm": "phantom controls, voxels of 1 mm",
+    "phantoms_2_mm": "phantom controls, 2 mm",
+    "phantoms_4_mm": "phantom controls, 4 mm",
+    "phantoms_4_mm_unshaded": "the same, 4 mm, without the coil's shading",
+}
 SLICES = {
     "clean": "real slices without an infarct, hardly anything bright in them",
     "between": "real slices without an infarct, a few bright spots",
@@ -29,12 +35,8 @@ Results = Mapping[str, Any]
 
 def without_lesion(results: Results) -> str:
     """What is marked and changed where nothing should be."""
-    rows = {
-        f"phantom controls, voxels of {part.removeprefix('phantoms_').replace('_', ' ')}": entry["measured"]
-        for part, entry in results.items()
-        if part.startswith("phantoms_")
-    }
-    rows |= {SLICES[name]: measured for name, measured in results["slices"]["measured"].items()}
+    rows = {PHANTOMS[part]: results[part]["measured"] for part in PHANTOMS}
+    rows |= {words: results["slices"]["measured"][name] for name, words in SLICES.items()}
     heads = (
         "scans",
         "how many",

@@ -9,7 +9,7 @@ import pytest
 from pseudohealthy.json_files import read_json
 from pseudohealthy.synthesis.bundled_weights import bundled_weights, describe_weights
 from pseudohealthy.synthesis.lesion_caveat import LesionFree, lesion_caveat
-from scripts.make_reliability import BLOCK, PAGE, PARTS, RESULTS, filled, head
+from scripts.make_reliability import BLOCK, PAGE, PARTS, RESULTS, SLICES, filled, head
 from scripts.measure_safety import VOLUMES, beside_weights
 
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -25,7 +25,8 @@ def test_the_page_says_what_the_results_say(results: dict[str, Any]) -> None:
 
 
 def test_another_result_is_another_page(results: dict[str, Any]) -> None:
-    other = {**results, "slices": {**results["slices"], "measured": {}}}
+    clean = results["slices"]["measured"]["clean"]
+    other = {**results, "slices": {**results["slices"], "measured": dict.fromkeys(SLICES, clean)}}
     assert filled(TEXT, other) != TEXT
     whole = {"measured": {"marked_ml": 12.34, "mae": 0.0215, "ms_ssim": 0.9}}
     assert head({"head": whole}).endswith("12.3 ml are marked; MAE 0.021, MS-SSIM 0.900.")

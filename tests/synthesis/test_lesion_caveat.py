@@ -9,7 +9,7 @@ import pytest
 
 from fixtures.models import saved
 from pseudohealthy.errors import InputError
-from pseudohealthy.synthesis.bundled_weights import describe_weights
+from pseudohealthy.synthesis.bundled_weights import bundled_weights, describe_weights
 from pseudohealthy.synthesis.lesion_caveat import FILE, NOT_MEASURED, LesionFree, Marked, lesion_caveat
 
 VOLUMES = Marked(of="synthetic brains without a lesion", number=10, median=6.13, p95=40.96, worst=50)
@@ -47,3 +47,8 @@ def test_a_damaged_measurement_is_refused(tmp_path: Path) -> None:
     (weights / FILE).write_text("{")
     with pytest.raises(InputError, match=r"lesion_free\.json: cannot be read"):
         describe_weights(weights)
+
+
+def test_the_bundled_weights_were_measured() -> None:
+    description = describe_weights(bundled_weights())
+    assert lesion_caveat(description) != NOT_MEASURED, "run scripts/measure_safety.py on these weights"
