@@ -99,6 +99,18 @@ def test_a_bright_surface_alone_is_a_sign() -> None:
         assert (compared.distance > loose.limit) == is_out == (SIGNS["rim"] in compared.signs)
 
 
+def test_pixels_around_the_brain_count_for_its_surface_alone() -> None:
+    x, reference = tissues(50), Reference.of(cohort())
+    brain = x > 0
+    grown = np.stack([ndimage.binary_dilation(one) for one in brain])
+    fringed = np.where(grown & ~brain, np.float32(0.1), x)
+    assert figures(fringed * brain, 1.0) == figures(x, 1.0) != figures(fringed, 1.0)
+    alone, around = compare(x, 1.0, reference), compare(fringed, 1.0, reference, brain)
+    assert alone is not None
+    assert around is not None
+    assert around.distance <= alone.distance  # its surface is darker
+
+
 def test_a_single_slice_may_differ_as_much_as_single_slices_do() -> None:
     spread = Spread(median=0, deviation=1, slice_deviation=3)
     assert spread.of(1) == pytest.approx(3)
@@ -165,13 +177,14 @@ def test_the_bundled_reference_is_of_the_bundled_weights_data() -> None:
     assert (reference.data, reference.volumes) == (config["data"]["key"], config["data"]["train"])
 
 
-def as_trained_on(image: Volume) -> Array:
-    """The slices that would be trained on."""
+def as_trained_on(image: Volume) -> tuple[Array, NDArray[np.bool_]]:
+    """The slices that would be trained on, and their brain."""
     settings = preprocessing("default")
     grid = Grid.of(image, settings, image.brain, cover=True)
     x = grid.to_canonical(Intensity.of(image.data, settings).normalised(image.data))
     brain = grid.to_canonical(image.brain, order=0) > 0
-    return x[training_slices(brain, settings.slice_selection)]
+    chosen = training_slices(brain, settings.slice_selection)
+    return x[chosen], brain[chosen]
 
 
 def inverted(image: Volume) -> Volume:
@@ -182,7 +195,8 @@ def inverted(image: Volume) -> Volume:
 def distances(images: Iterator[Volume]) -> NDArray[np.float64]:
     reference = Reference.read(bundled_weights())
     assert reference is not None
-    compared = [compare(as_trained_on(image), 1.0, reference) for image in images]
+    slices = map(as_trained_on, images)
+    compared = [compare(x, 1.0, reference, brain) for x, brain in slices]
     return np.array([np.nan if each is None else each.distance for each in compared])
 
 

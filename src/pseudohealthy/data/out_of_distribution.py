@@ -147,21 +147,29 @@ class Comparison:
     signs: tuple[str, ...]
 
 
-def compare(x: Array, spacing: float, reference: Reference) -> Comparison | None:
+def compare(
+    x: Array, spacing: float, reference: Reference, brain: NDArray[np.bool_] | None = None
+) -> Comparison | None:
     """Compare the slices of a volume, `(N, H, W)` in [0, 1] and 0 around the brain, with the training data.
+
+    Args:
+        x: slices as trained on.
+        spacing: pixel size in mm.
+        reference: of the training data.
+        brain: of the slices, without the half-empty pixels that resampling leaves around it: the figures
+            are of it, the brightness of its surface is with them. None: where `x` is above 0.
 
     Returns:
         None where the brain is too small to be measured.
     """
-    measured = figures(x, spacing)
-    values = np.array(list(measured.values()))
+    values = np.array(list(figures(x if brain is None else x * brain, spacing).values()))
     if not np.isfinite(values).all():
         return None
     above = _above(values, reference.figures, min(len(x), SLICES))
-    distance = max(float(above.sum()), reference.limit * measured["rim"] / SURFACE)
+    surface = _surface(_spread_out(x), spacing)
+    distance = max(float(above.sum()), reference.limit * surface / SURFACE)
     by_size = sorted(zip(SIGNS, above, strict=True), key=lambda pair: -pair[1])
-    bright = measured["rim"] > SURFACE
-    far = [name for name, value in by_size if value > 1 or (name == "rim" and bright)]
+    far = [name for name, value in by_size if value > 1 or (name == "rim" and surface > SURFACE)]
     signs = tuple(SIGNS[name] for name in far) if distance > reference.limit else ()
     return Comparison(round(distance, 3), reference.limit, signs)
 
@@ -173,9 +181,8 @@ def figures(x: Array, spacing: float) -> dict[str, float]:
         x: training slices of one volume, of which 24 evenly spread ones are used.
         spacing: pixel size in mm.
     """
-    x = np.asarray(x[np.unique(np.linspace(0, len(x) - 1, SLICES).round().astype(int))], dtype=np.float32)
-    brain = x > 0
-    depth = np.stack([ndimage.distance_transform_edt(np.pad(one, 1))[1:-1, 1:-1] * spacing for one in brain])
+    x = _spread_out(x)
+    brain, depth = x > 0, _depth(x, spacing)
     inside = depth > COARSE
     rim, cortex, white = (x[(depth > low) & (depth <= high)] for low, high in (RIM_MM, CORTEX_MM, WHITE_MM))
     if min(rim.size, cortex.size, white.size) == 0:
@@ -193,6 +200,22 @@ def figures(x: Array, spacing: float) -> dict[str, float]:
             ((fine - fine.mean()) ** 3).mean() / fine.std() ** 3,
         )
     return dict(zip(SIGNS, map(float, values), strict=True))
+
+
+def _spread_out(x: Array) -> Array:
+    """At most 24 slices, evenly spread."""
+    return np.asarray(x[np.unique(np.linspace(0, len(x) - 1, SLICES).round().astype(int))], dtype=np.float32)
+
+
+def _depth(x: Array, spacing: float) -> Array:
+    """Distance in mm to the nearest pixel that is not above 0, within the slice."""
+    return np.stack([ndimage.distance_transform_edt(np.pad(one, 1))[1:-1, 1:-1] * spacing for one in x > 0])
+
+
+def _surface(x: Array, spacing: float) -> float:
+    """Median of the pixels at the brain's surface, over that of all of it."""
+    depth, (low, high) = _depth(x, spacing), RIM_MM
+    return float(np.median(x[(depth > low) & (depth <= high)]) / np.median(x[x > 0]))
 
 
 def _blurred(x: Array, brain: NDArray[np.bool_], deviation: float) -> Array:

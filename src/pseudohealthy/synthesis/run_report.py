@@ -239,15 +239,15 @@ def out_of_distribution(
 
     Args:
         x: all its canonical slices, `(Z, H, W)` in [0, 1].
-        brain: of them, outside which `x` is 0 but for what interpolation spreads, as in the training data.
+        brain: of them.
         settings: which slices the training data has.
         reference: the training data's figures; None: the weights carry none, and there is no warning.
     """
     if reference is None:
         return "not compared: the weights carry no figures of their training data", ()
     known = Reference.model_validate(reference)
-    slices = x[training_slices(brain, settings.slice_selection)]
-    measured = compare(slices, settings.spacing, known)
+    chosen = training_slices(brain, settings.slice_selection)
+    measured = compare(x[chosen], settings.spacing, known, brain[chosen])
     if measured is None:
         return NOT_COMPARED, (f"the image was {NOT_COMPARED}. Is it a brain?",)
     report: Distribution = {
