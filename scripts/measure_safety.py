@@ -159,7 +159,7 @@ def contrasts(number: int, spacing: float = 1.0) -> dict[str, Volume]:
     anatomy, scanner = healthy(streams[0], frame), Scanner.drawn(streams[1], frame)
     signals = {"FLAIR": anatomy.signal}
     for name, levels in CONTRASTS.items():
-        signals[name] = _signal(anatomy, levels * streams[2].uniform(0.95, 1.05, 3))
+        signals[name] = _signal(anatomy, np.array(levels) * streams[2].uniform(0.95, 1.05, 3))
     images = {
         name: phantom_volume(scanner.image(signal, anatomy.brain), spacing)
         for name, signal in signals.items()
@@ -169,7 +169,8 @@ def contrasts(number: int, spacing: float = 1.0) -> dict[str, Volume]:
 
 def _signal(anatomy: Anatomy, levels: NDArray[np.float64]) -> NDArray[np.float32]:
     tissues = (anatomy.csf, anatomy.grey, anatomy.white)
-    return np.sum([level * share for level, share in zip(levels, tissues, strict=True)], axis=0, dtype="f4")
+    parts = [level * share for level, share in zip(levels, tissues, strict=True)]
+    return np.sum(parts, axis=0).astype(np.float32)
 
 
 def inverted(image: Volume) -> Volume:

@@ -39,8 +39,8 @@ def study(tmp_path: Path) -> tuple[Path, Path]:
     for number, lesion in enumerate(LESIONS, 1):
         scores = {"mean": 0.01 * number, "p99": 0.1}
         warnings = ["another\ncontrast"] if number == 2 else []
-        report = {"lesion_ml": lesion, "lesion_caveat": CAVEAT, "brain_ml": 1000.0, "anomaly": scores}
-        made(raw, out, number, **report, warnings=warnings)
+        sizes = {"lesion_ml": lesion, "brain_ml": 1000.0}
+        made(raw, out, number, "", **sizes, lesion_caveat=CAVEAT, anomaly=scores, warnings=warnings)
     return raw, out
 
 

@@ -86,17 +86,20 @@ def test_mirrored_slices_have_the_same_figures() -> None:
     assert twice == pytest.approx(once, rel=1e-4)
 
 
-def test_a_bright_surface_alone_is_a_sign() -> None:
+def test_a_bright_surface_alone_is_a_sign_in_a_single_slice() -> None:
     loose = Reference.of(cohort())
     spread = {name: each.model_copy(update={"deviation": 10.0}) for name, each in loose.figures.items()}
     loose = loose.model_copy(update={"figures": spread})
     for rim, is_out in ((0.5, False), (SURFACE - 0.05, False), (SURFACE + 0.05, True), (1.5, True)):
-        x = tissues(50, rim=rim, noise=0)
+        x = tissues(50, rim=rim, noise=0)[:1]
         compared = compare(x, 1.0, loose)
         assert compared is not None
         ratio = figures(x, 1.0)["rim"] / SURFACE
         assert compared.distance == pytest.approx(loose.limit * ratio, abs=2e-3)
         assert (compared.distance > loose.limit) == is_out == (SIGNS["rim"] in compared.signs)
+    volume = compare(tissues(50, rim=1.5, noise=0), 1.0, loose)
+    assert volume is not None
+    assert volume.distance < loose.limit
 
 
 def test_pixels_around_the_brain_count_for_its_surface_alone() -> None:
@@ -105,7 +108,7 @@ def test_pixels_around_the_brain_count_for_its_surface_alone() -> None:
     grown = np.stack([ndimage.binary_dilation(one) for one in brain])
     fringed = np.where(grown & ~brain, np.float32(0.1), x)
     assert figures(fringed * brain, 1.0) == figures(x, 1.0) != figures(fringed, 1.0)
-    alone, around = compare(x, 1.0, reference), compare(fringed, 1.0, reference, brain)
+    alone, around = compare(x[:1], 1.0, reference), compare(fringed[:1], 1.0, reference, brain[:1])
     assert alone is not None
     assert around is not None
     assert around.distance <= alone.distance  # its surface is darker

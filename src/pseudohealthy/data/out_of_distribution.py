@@ -33,9 +33,9 @@ FINE, COARSE = 1.5, 4.0  # pixels: standard deviations of the blurs that detail 
 # 4.8, so the limit is 5.9; its 42 others reach 5.1; BraTS, ISLES, OpenMS 4.1; T1, T2, PD, CT-like, inverted:
 # from 6.8.
 MARGIN = 1.25
-# Of the brightness of the brain's surface over its median. A FLAIR's surface is dark, as the fluid around it
-# is: above this are none of 80 volumes of LGG and 1 % of 211 slices of stroke patients (none of them test
-# patients), and all and 96 % of their negatives.
+# Of the brightness of the brain's surface over its median, in a single slice, whose other figures vary much.
+# A FLAIR's surface is dark, as the fluid around it is: above this are none of 80 slices of LGG and 1 % of 211 of
+# stroke patients (none of them test patients), and all and 96 % of their negatives.
 SURFACE = 0.9
 
 # What a figure above the training data's shows; one below it is no sign of another contrast.
@@ -137,7 +137,7 @@ class Comparison:
 
     Attributes:
         distance: sum over the figures of the deviations by which it lies above their median; or, where that
-            is larger, the limit times the brightness of its surface over `SURFACE`.
+            is larger, of a single slice the limit times the brightness of its surface over `SURFACE`.
         limit: the distance above which it is out of distribution.
         signs: what speaks for another contrast, the clearest first; empty within the limit.
     """
@@ -166,7 +166,7 @@ def compare(
     if not np.isfinite(values).all():
         return None
     above = _above(values, reference.figures, min(len(x), SLICES))
-    surface = _surface(_spread_out(x), spacing)
+    surface = _surface(x, spacing) if len(x) == 1 else 0.0
     distance = max(float(above.sum()), reference.limit * surface / SURFACE)
     by_size = sorted(zip(SIGNS, above, strict=True), key=lambda pair: -pair[1])
     far = [name for name, value in by_size if value > 1 or (name == "rim" and surface > SURFACE)]
