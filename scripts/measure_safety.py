@@ -170,7 +170,7 @@ def contrasts(number: int, spacing: float = 1.0) -> dict[str, Volume]:
 def _signal(anatomy: Anatomy, levels: NDArray[np.float64]) -> NDArray[np.float32]:
     tissues = (anatomy.csf, anatomy.grey, anatomy.white)
     parts = [level * share for level, share in zip(levels, tissues, strict=True)]
-    return np.sum(parts, axis=0).astype(np.float32)
+    return np.asarray(np.sum(parts, axis=0), dtype=np.float32)
 
 
 def inverted(image: Volume) -> Volume:

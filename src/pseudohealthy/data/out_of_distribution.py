@@ -34,8 +34,8 @@ FINE, COARSE = 1.5, 4.0  # pixels: standard deviations of the blurs that detail 
 # from 6.8.
 MARGIN = 1.25
 # Of the brightness of the brain's surface over its median, in a single slice, whose other figures vary much.
-# A FLAIR's surface is dark, as the fluid around it is: above this are none of 80 slices of LGG and 1 % of 211 of
-# stroke patients (none of them test patients), and all and 96 % of their negatives.
+# A FLAIR's surface is dark, as the fluid around it is: above this are 1 % of 211 slices of stroke patients
+# (none of them test patients), and 96 % of their negatives.
 SURFACE = 0.9
 
 # What a figure above the training data's shows; one below it is no sign of another contrast.
