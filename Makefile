@@ -44,8 +44,9 @@ $(STAMP)-skullstrip: $(STAMP)  # 300 MB, for one of the long checks
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[skullstrip]'
 	touch $@
 
-results: $(STAMP)  ## docs/results.md and the README's table, from the files under results/
+results: $(STAMP)  ## docs/results.md, docs/reliability.md and the README's table, from the files under results/
 	$(BIN)/python -m scripts.make_results
+	$(BIN)/python -m scripts.make_reliability
 
 reference: $(STAMP)  ## the tables of docs/reference and CHANGELOG.md, from the code
 	$(BIN)/python scripts/make_reference.py

@@ -13,7 +13,6 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 TOUCH_LIBRARIES = (
     "tests/bids_app/test_records.py",
     "tests/cli/test_program.py",
-    "tests/cli/test_progress.py",
     "tests/data",
     "tests/evaluation",
     "tests/methods",

@@ -14,7 +14,9 @@ from pseudohealthy.bids_app.group import COLUMNS, robust_z, write_group
 from pseudohealthy.bids_app.records import InputFingerprint, Record, outputs_of
 from pseudohealthy.bids_app.selection import select
 from pseudohealthy.errors import InputError
+from pseudohealthy.synthesis.lesion_caveat import NOT_MEASURED
 
+CAVEAT = "these weights mark <healthy> tissue"
 LESIONS = [1.0, 2.0, 3.0, 4.0, 5.0, 100.0]
 
 
@@ -37,7 +39,8 @@ def study(tmp_path: Path) -> tuple[Path, Path]:
     for number, lesion in enumerate(LESIONS, 1):
         scores = {"mean": 0.01 * number, "p99": 0.1}
         warnings = ["another\ncontrast"] if number == 2 else []
-        made(raw, out, number, lesion_ml=lesion, brain_ml=1000.0, anomaly=scores, warnings=warnings)
+        sizes = {"lesion_ml": lesion, "brain_ml": 1000.0}
+        made(raw, out, number, "", **sizes, lesion_caveat=CAVEAT, anomaly=scores, warnings=warnings)
     return raw, out
 
 
@@ -61,6 +64,8 @@ def test_the_table_says_what_the_reports_say(study: tuple[Path, Path]) -> None:
     table = pd.read_csv(files["table"], sep="\t", na_values="n/a")
     assert list(table.columns) == list(COLUMNS) == list(json.loads(files["columns"].read_text()))
     assert table["lesion_ml"].tolist() == LESIONS
+    assert set(table["lesion_caveat"]) == {CAVEAT}
+    assert files["page"].read_text().count("Lesion volumes: these weights mark &lt;healthy&gt; tissue.") == 1
     assert table["lesion_percent"].tolist() == [lesion / 10 for lesion in LESIONS]
     assert table["anomaly_mean"].tolist() == pytest.approx([0.01, 0.02, 0.03, 0.04, 0.05, 0.06])
     assert table["outlier"].tolist()[5] == "lesion_ml"
@@ -73,7 +78,7 @@ def test_a_report_that_tells_less_leaves_gaps(tmp_path: Path) -> None:
     made(raw, out, 1, lesion_ml=0.0)
     files = write_group(raw, out, select(raw))
     row = files["table"].read_text().splitlines()[1].split("\t")
-    assert row[3:9] == ["0.0", "n/a", "n/a", "n/a", "n/a", "n/a"]
+    assert row[3:10] == ["0.0", NOT_MEASURED, "n/a", "n/a", "n/a", "n/a", "n/a"]
     assert "No outliers and no warnings" in files["page"].read_text()
 
 

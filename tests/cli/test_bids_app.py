@@ -212,9 +212,11 @@ def test_the_group_sees_who_is_done_and_who_is_not(processed: Processed) -> None
     assert table["participant_id"].tolist() == [f"sub-{n:02d}" for n in range(1, GOOD + 1)]
     report = json.loads((processed.out / "sub-03/anat/sub-03_desc-pseudohealthy_report.json").read_text())
     assert table.set_index("participant_id").loc["sub-03", "lesion_ml"] == report["lesion_ml"]
+    assert set(table["lesion_caveat"]) == {report["lesion_caveat"]}
     columns = json.loads((processed.out / "group_lesions.json").read_text())
     assert list(columns) == list(table.columns)
     page = (processed.out / "group_report.html").read_text()
+    assert page.count(f"Lesion volumes: {report['lesion_caveat']}.") == 1
     for subject, reason in {**processed.reasons, NO_IMAGE: "no FLAIR image"}.items():
         assert re.search(f"<b>{subject}[^<]*</b>: [^<]*{re.escape(reason)}", page)
 

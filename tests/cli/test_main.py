@@ -31,6 +31,7 @@ from pseudohealthy.cli.main import EXITS
 from pseudohealthy.cli.program import main
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import RESEARCH_USE
+from pseudohealthy.synthesis.lesion_caveat import NOT_MEASURED
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.output_files import output_files, sidecar_path
 
@@ -176,10 +177,12 @@ def test_the_whole_chain_from_phantoms_to_scores(run: Run, tmp_path: Path) -> No
     sidecars = [sidecar_path(files[kind]) for kind in ("healthy", "difference", "probability", "mask")]
     assert sorted((tmp_path / "out").iterdir()) == sorted([*files.values(), *sidecars])
     report = json.loads(files["report"].read_text())
-    *named, skull, found, sentence = made.out.splitlines()
+    *named, skull, found, caveat, sentence = made.out.splitlines()
     assert named == [f"{kind}: {path}" for kind, path in files.items()]
     assert skull == "skull: absent"
     assert found.startswith(f"lesion: {report['lesion_ml']} ml; ")
+    assert caveat == f"caveat: {report['lesion_caveat']}" == f"caveat: {NOT_MEASURED}"
+    assert f"Lesion volume: {NOT_MEASURED}." in files["page"].read_text(encoding="utf-8")
     assert sentence == RESEARCH_USE
     given, output = nib.load(flair), nib.load(files["healthy"])
     np.testing.assert_array_equal(output.affine, given.affine)

@@ -24,7 +24,9 @@ from pseudohealthy.data.out_of_distribution import (
     FILE,
     MARGIN,
     SIGNS,
+    SURFACE,
     Reference,
+    Spread,
     compare,
     figures,
     write_reference,
@@ -84,6 +86,46 @@ def test_mirrored_slices_have_the_same_figures() -> None:
     assert twice == pytest.approx(once, rel=1e-4)
 
 
+def test_a_bright_surface_alone_is_a_sign_in_a_single_slice() -> None:
+    loose = Reference.of(cohort())
+    spread = {name: each.model_copy(update={"deviation": 10.0}) for name, each in loose.figures.items()}
+    loose = loose.model_copy(update={"figures": spread})
+    for rim, is_out in ((0.5, False), (SURFACE - 0.05, False), (SURFACE + 0.05, True), (1.5, True)):
+        x = tissues(50, rim=rim, noise=0)[:1]
+        compared = compare(x, 1.0, loose)
+        assert compared is not None
+        ratio = figures(x, 1.0)["rim"] / SURFACE
+        assert compared.distance == pytest.approx(loose.limit * ratio, abs=2e-3)
+        assert (compared.distance > loose.limit) == is_out == (SIGNS["rim"] in compared.signs)
+    volume = compare(tissues(50, rim=1.5, noise=0), 1.0, loose)
+    assert volume is not None
+    assert volume.distance < loose.limit
+
+
+def test_pixels_around_the_brain_count_for_its_surface_alone() -> None:
+    x, reference = tissues(50), Reference.of(cohort())
+    brain = x > 0
+    grown = np.stack([ndimage.binary_dilation(one) for one in brain])
+    fringed = np.where(grown & ~brain, np.float32(0.1), x)
+    assert figures(fringed * brain, 1.0) == figures(x, 1.0) != figures(fringed, 1.0)
+    alone, around = compare(x[:1], 1.0, reference), compare(fringed[:1], 1.0, reference, brain[:1])
+    assert alone is not None
+    assert around is not None
+    assert around.distance <= alone.distance  # its surface is darker
+
+
+def test_a_single_slice_may_differ_as_much_as_single_slices_do() -> None:
+    spread = Spread(median=0, deviation=1, slice_deviation=3)
+    assert spread.of(1) == pytest.approx(3)
+    assert spread.of(4) == pytest.approx(np.sqrt(1 + 8 / 4))
+    assert (
+        Spread(median=0, deviation=1, slice_deviation=0.5).of(1) == Spread(median=0, deviation=1).of(1) == 1
+    )
+    prepared = cohort()
+    middle = [figures(prepared.images[3 * n + 1 : 3 * n + 2], 1.0)["sulci"] for n in range(6)]
+    assert Reference.of(prepared).figures["sulci"].slice_deviation == pytest.approx(np.std(middle), abs=1e-3)
+
+
 def test_edge_slices_are_not_compared() -> None:
     known = cohort()
     edge = known.slices.iloc[:3].assign(label="edge", row=range(len(known.images), len(known.images) + 3))
@@ -138,13 +180,14 @@ def test_the_bundled_reference_is_of_the_bundled_weights_data() -> None:
     assert (reference.data, reference.volumes) == (config["data"]["key"], config["data"]["train"])
 
 
-def as_trained_on(image: Volume) -> Array:
-    """The slices that would be trained on."""
+def as_trained_on(image: Volume) -> tuple[Array, NDArray[np.bool_]]:
+    """The slices that would be trained on, and their brain."""
     settings = preprocessing("default")
     grid = Grid.of(image, settings, image.brain, cover=True)
     x = grid.to_canonical(Intensity.of(image.data, settings).normalised(image.data))
     brain = grid.to_canonical(image.brain, order=0) > 0
-    return (x * brain)[training_slices(brain, settings.slice_selection)]
+    chosen = training_slices(brain, settings.slice_selection)
+    return x[chosen], brain[chosen]
 
 
 def inverted(image: Volume) -> Volume:
@@ -155,7 +198,8 @@ def inverted(image: Volume) -> Volume:
 def distances(images: Iterator[Volume]) -> NDArray[np.float64]:
     reference = Reference.read(bundled_weights())
     assert reference is not None
-    compared = [compare(as_trained_on(image), 1.0, reference) for image in images]
+    slices = map(as_trained_on, images)
+    compared = [compare(x, 1.0, reference, brain) for x, brain in slices]
     return np.array([np.nan if each is None else each.distance for each in compared])
 
 
@@ -181,6 +225,18 @@ def test_flair_of_other_diseases_is_in_distribution_and_its_negative_is_not(real
     assert len(images) == 5
     assert (distances(iter(images)) <= limit()).all()
     assert (distances(map(inverted, images)) > limit()).all()
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_single_slices_of_stroke_patients_are_in_distribution_and_their_negatives_are_not(
+    real_data: Path,
+) -> None:
+    patients = [volume for volume in read_cohort([real_data / "soop"]).volumes if volume.split == "val"]
+    images = [read_volume(volume.image) for volume in patients if volume.image]
+    assert len(images) == 104
+    assert np.count_nonzero(distances(iter(images)) > limit()) <= 8
+    assert np.count_nonzero(distances(map(inverted, images)) > limit()) >= 100
 
 
 def other_contrasts() -> Iterator[Volume]:

@@ -14,7 +14,14 @@ from pseudohealthy.report.cohort import HEADS, HEIGHT, WIDTH, cohort_html, histo
 
 
 def row(image: str, **values: Any) -> dict[str, Any]:
-    return {**dict.fromkeys(HEADS), "image": image, "outlier": None, "warnings": None, **values}
+    return {
+        **dict.fromkeys(HEADS),
+        "image": image,
+        "outlier": None,
+        "warnings": None,
+        "lesion_caveat": None,
+        **values,
+    }
 
 
 class Page(HTMLParser):

@@ -126,8 +126,8 @@ def test_a_weights_folder_is_read_and_its_tensors_are_the_same_bytes(tmp_path: P
     assert not (folder / "familiar.json").exists()
     reference = Reference.read(folder)
     assert reference is not None
-    assert reference.model_dump(mode="json") == FAMILIAR
-    assert Model.load(folder).provenance["training_distribution"] == FAMILIAR
+    assert reference.model_dump(mode="json", exclude_defaults=True) == FAMILIAR
+    assert Model.load(folder).provenance["training_distribution"] == reference.model_dump(mode="json")
 
 
 def test_a_second_run_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ from pseudohealthy.errors import InputError, printable
 from pseudohealthy.files import write_json, write_tsv
 from pseudohealthy.json_files import read_json
 from pseudohealthy.report.cohort import cohort_html
+from pseudohealthy.synthesis.lesion_caveat import NOT_MEASURED
 
 OUTLIER_Z = 3.5  # Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993)
 MIN_IMAGES = 5  # fewer give no robust z
@@ -26,7 +27,11 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     "participant_id": {"Description": "the subject"},
     "session_id": {"Description": "the session"},
     "image": {"Description": "the image's path in the data set"},
-    "lesion_ml": {"Description": "volume of the lesion mask", "Units": "mL"},
+    "lesion_ml": {
+        "Description": "volume of the lesion mask; read lesion_caveat before using it",
+        "Units": "mL",
+    },
+    "lesion_caveat": {"Description": "what the weights mark where there is no lesion"},
     "brain_ml": {"Description": "volume of the brain in the image", "Units": "mL"},
     "lesion_percent": {"Description": "lesion volume, of the brain's", "Units": "percent"},
     "anomaly_mean": {
@@ -123,6 +128,7 @@ def _row(record: Record, report: Mapping[str, Any]) -> dict[str, Any]:
         "session_id": session(record.name),
         "image": record.image,
         "lesion_ml": lesion,
+        "lesion_caveat": str(report.get("lesion_caveat", NOT_MEASURED)),
         "brain_ml": brain,
         "lesion_percent": round(100 * lesion / brain, 3) if brain else np.nan,
         "anomaly_mean": _number(scores.get("mean")),

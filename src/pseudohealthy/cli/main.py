@@ -237,6 +237,7 @@ def synthesize(
     say(f"skull: {report['skull']}")
     where = f"{report['device']} ({report['backend']['name']})"
     say(f"lesion: {report['lesion_ml']} ml; {report['seconds']['all']} s on {where}")
+    say(f"caveat: {report['lesion_caveat']}")
     typer.echo(RESEARCH_USE)
 
 

@@ -53,7 +53,8 @@ def cohort_html(
     Args:
         path: of the HTML file.
         title: of the page.
-        rows: one for each image: `image`, `outlier`, `warnings` and the keys of `HEADS`; None where unknown.
+        rows: one for each image: `image`, `outlier`, `warnings`, `lesion_caveat` and the keys of `HEADS`;
+            None where unknown.
         pages: by image, the path of its own page, relative to this one; "" for none.
         missing: why an image or subject has no row.
         measures: keys of the rows that get a histogram.
@@ -69,6 +70,7 @@ def cohort_html(
         title=title,
         heads={key: HEADS[key] for key in columns},
         rows=rows,
+        caveats=list(dict.fromkeys(row["lesion_caveat"] for row in rows if row["lesion_caveat"])),
         notable=[row for row in rows if row["outlier"] or row["warnings"]],
         links={image: quote(page) for image, page in pages.items()},
         missing=missing,

@@ -17,12 +17,15 @@ from pseudohealthy.data.slice_selection import training_slices
 from pseudohealthy.data.volume import Volume
 from pseudohealthy.errors import RESEARCH_USE, printable
 from pseudohealthy.synthesis.blend import DILATION_MM, EDGE_MM, Blend
+from pseudohealthy.synthesis.lesion_caveat import lesion_caveat
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.skull_stripping import Brain
 from pseudohealthy.synthesis.slice_inference import SliceInference
 
+NOT_COMPARED = "not compared with the training data: the brain is too small, or without contrast"
 # Of `brightness_inconsistency`; the validation patients' is at most 1.09 with the bundled weights
 BRIGHTNESS_LIMIT = 1.5
+NOT_REPORTED = ("training_distribution", "lesion_free")  # of the weights: what follows from them is
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
@@ -93,6 +96,7 @@ class RunReport(ThroughPlane, BlendPart):
         slices: how many, and how many of them were processed.
         ceiling: the input's intensity that becomes 1 for the networks.
         lesion_ml: size of the mask.
+        lesion_caveat: what the weights mark where there is no lesion.
         brain_ml: size of the brain.
         anomaly: how much the networks changed.
         out_of_distribution: how far the input is from the training data; or why that is not known.
@@ -113,6 +117,7 @@ class RunReport(ThroughPlane, BlendPart):
     slices: SliceCounts
     ceiling: float
     lesion_ml: float
+    lesion_caveat: str
     brain_ml: float
     anomaly: Anomaly
     out_of_distribution: Distribution | str
@@ -144,7 +149,7 @@ def describe_run(
     return {
         "version": __version__,
         "input": printable(brain.alone.path.name) if brain.alone.path else "array",
-        "weights": {key: value for key, value in model.provenance.items() if key != "training_distribution"},
+        "weights": {key: value for key, value in model.provenance.items() if key not in NOT_REPORTED},
         "device": str(model.device),
         "backend": model.describe_backend(slices),
         "torch": torch.__version__,
@@ -153,6 +158,7 @@ def describe_run(
         "slices": {"all": len(x), "processed": slices},
         "ceiling": inference.intensity.ceiling,
         "lesion_ml": millilitres(mask, brain.alone),
+        "lesion_caveat": lesion_caveat(model.provenance),
         "brain_ml": millilitres(brain.alone.brain, brain.alone),
         "anomaly": change(x, x_tilde, inside & processed[:, None, None]),
         **through_plane,
@@ -240,10 +246,10 @@ def out_of_distribution(
     if reference is None:
         return "not compared: the weights carry no figures of their training data", ()
     known = Reference.model_validate(reference)
-    slices = (x * brain)[training_slices(brain, settings.slice_selection)]
-    measured = compare(slices, settings.spacing, known)
+    chosen = training_slices(brain, settings.slice_selection)
+    measured = compare(x[chosen], settings.spacing, known, brain[chosen])
     if measured is None:
-        return "not compared: the brain is too small", ()
+        return NOT_COMPARED, (f"the image was {NOT_COMPARED}. Is it a brain?",)
     report: Distribution = {
         "distance": measured.distance,
         "limit": measured.limit,

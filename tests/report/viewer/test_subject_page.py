@@ -139,6 +139,7 @@ def test_numbers_warnings_provenance_and_the_sentence_are_shown(parsed: Parsed) 
         assert expected in table
     assert RESEARCH_USE in words
     assert "is <out of distribution>: compare the training data" in words
+    assert "Lesion volume: these weights mark <healthy> tissue." in words
     assert "sub-01 </script>" in parsed.everything["h1"]
     assert "c0ffee" not in words
 

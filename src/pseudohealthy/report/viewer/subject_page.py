@@ -31,7 +31,7 @@ _THROUGH_PLANE = {
     "brightness_inconsistency": "Through-plane inconsistency of slices' brightness",
 }
 _NOT_PROVENANCE = (
-    *("lesion_ml", "brain_ml", "anomaly", *_THROUGH_PLANE),
+    *("lesion_ml", "lesion_caveat", "brain_ml", "anomaly", *_THROUGH_PLANE),
     *("warnings", "research_use", "files"),
 )
 
@@ -56,7 +56,8 @@ def viewer_html(
         volumes: NIfTI files on one grid.
         report: of the run. `lesion_ml`, `brain_ml`, `anomaly` (parts of the intensity range),
             `through_plane_inconsistency` and `brightness_inconsistency` (over the input's) become the table
-            of numbers, `warnings` (a sequence) stand at the top, all others are provenance.
+            of numbers, with `lesion_caveat` beside it, `warnings` (a sequence) stand at the top, all others
+            are provenance.
         mosaic: PNG for print, and for browsers without WebGL 2.
 
     Raises:
@@ -71,6 +72,7 @@ def viewer_html(
         title=title,
         warnings=list(report.get("warnings") or ()),
         numbers=_numbers(report),
+        caveat=report.get("lesion_caveat"),
         provenance=_provenance(report),
         mosaic=None if mosaic is None else _encoded(mosaic),
         volumes={kind: each.text for kind, each in embedded.items()},
