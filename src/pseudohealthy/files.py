@@ -218,8 +218,8 @@ def unfinished(journal: Path) -> list[Path]:
 def remove_leftovers(folder: Path, name: str = "") -> None:
     """Remove the files and folders for parts that killed runs have left in `folder`.
 
-    Those are the ones made on this machine whose lock is free, those that nobody has written to for a day, and
-    all for `name`, if one is given, which nobody else writes.
+    Those are the ones made on this machine whose lock is free, those that nobody has written to for a day,
+    and all for `name`, if one is given, which nobody else writes.
     """
     with contextlib.suppress(OSError):  # a folder that must not be listed, or goes away just now
         for path in list(folder.iterdir()):
