@@ -468,3 +468,21 @@ def test_files_are_moved_together(tmp_path: Path) -> None:
         move_together(part, tmp_path, tmp_path / ".journal")
     texts = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert texts == {"a": "new", "b": "old", "t\udceate": "new"}
+
+
+def test_when_the_journal_is_removed_nothing_else_is_left_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a run that is killed then is complete, and the same command may refuse to do it again."""
+    unlink, seen = Path.unlink, dict[str, set[str]]()
+
+    def noting(path: Path, missing_ok: bool = False) -> None:
+        seen[path.name] = names(tmp_path)
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", noting)
+    with folder_beside(tmp_path) as part:
+        (part / "a").write_text("new")
+        move_together(part, tmp_path, tmp_path / ".journal")
+    assert seen[".journal"] == {"a", ".journal"}
+    assert names(tmp_path) == {"a"}

@@ -190,7 +190,7 @@ def folder_beside(out: Path, name: str = "") -> Iterator[Path]:
 
 
 def move_together(part: Path, out: Path, journal: Path) -> None:
-    """Move the files of the folder `part` into `out`, where they take the place of those of their names.
+    """Move the files of the folder `part` into `out`, in place of those of their names, and remove `part`.
 
     JSON comes last, as a report or summary that is there means that all else is.
     While they are moved, the file `journal` in `out` holds their names and digests. A run that is killed
@@ -202,6 +202,7 @@ def move_together(part: Path, out: Path, journal: Path) -> None:
     write_json(journal, {path.name: sha256_of(path) for path in paths})
     for path in paths:
         path.replace(out / path.name)
+    part.rmdir()  # first: once the journal is gone, no run may come that would remove it
     journal.unlink()
 
 
