@@ -511,21 +511,20 @@ def measure(names: Sequence[str], moments: int, stride: int, seed: int, path: Pa
     """Kill commands at every change and at random moments, in turn; the figures so far are in `path`."""
     command = f"{COMMAND} {' '.join(map(repr, names))} --moments {moments} --stride {stride} --seed {seed}"
     made = {**provenance(), "command": " ".join(command.split()), "seed": seed}
+    chosen = [command for command in COMMANDS if not names or command.name in names]
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, ForkServer() as server:
-        inputs = make_inputs(Path(folder) / "inputs")
-        all_progress = []
-        for each in COMMANDS:
-            if not names or each.name in names:
-                campaign = Campaign(server, each, inputs, Path(folder) / each.name / "work")
-                all_progress.append(Progress.of(campaign, moments, stride, seed))
-                print(f"{each.name}: {campaign.changes} changes, {campaign.seconds:.2f} s", flush=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        while any(progress.left for progress in all_progress):
-            for progress in all_progress:
-                progress.kill(ROUND)
-                figures = {each.campaign.command.name: each.figures for each in all_progress}
+        inputs, begun = make_inputs(Path(folder) / "inputs"), dict[str, Progress]()
+        while len(begun) < len(chosen) or any(progress.left for progress in begun.values()):
+            for each in chosen:
+                if each.name not in begun:
+                    campaign = Campaign(server, each, inputs, Path(folder) / each.name / "work")
+                    begun[each.name] = Progress.of(campaign, moments, stride, seed)
+                progress = begun[each.name]
+                progress.kill(math.ceil(ROUND * each.share))
+                figures = {name: one.figures for name, one in begun.items()}
                 write_json(path, {**made, "commands": figures})
-                print(f"{progress.campaign.command.name}: {len(progress.left)} moments left", flush=True)
+                print(f"{each.name}: {len(progress.left)} moments left", flush=True)
 
 
 def main() -> None:
