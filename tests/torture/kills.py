@@ -508,9 +508,14 @@ def command_called(name: str) -> Command:
 
 
 def measure(names: Sequence[str], moments: int, stride: int, seed: int, path: Path) -> None:
-    """Kill commands at every change and at random moments, in turn; the figures so far are in `path`."""
-    command = f"{COMMAND} {' '.join(map(repr, names))} --moments {moments} --stride {stride} --seed {seed}"
-    made = {**provenance(), "command": " ".join(command.split()), "seed": seed}
+    """Kill commands at every change and at random moments, in turn; the figures so far are in `path`.
+
+    Those of other commands that are there, of the same commit, stay.
+    """
+    made = {**provenance(), "seed": seed}
+    earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    others = earlier["commands"] if made.items() <= earlier.items() else {}
+    options = f"--moments {moments} --stride {stride} --seed {seed}"
     chosen = [command for command in COMMANDS if not names or command.name in names]
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, ForkServer() as server:
@@ -522,8 +527,11 @@ def measure(names: Sequence[str], moments: int, stride: int, seed: int, path: Pa
                     begun[each.name] = Progress.of(campaign, moments, stride, seed)
                 progress = begun[each.name]
                 progress.kill(math.ceil(ROUND * each.share))
-                figures = {name: one.figures for name, one in begun.items()}
-                write_json(path, {**made, "commands": figures})
+                figures = {
+                    name: {"command": f"{COMMAND} '{name}' {options}", **one.figures}
+                    for name, one in begun.items()
+                }
+                write_json(path, {**made, "commands": {**others, **figures}})
                 print(f"{each.name}: {len(progress.left)} moments left", flush=True)
 
 
