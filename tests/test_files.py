@@ -302,15 +302,8 @@ def test_writing_files_needs_neither_numpy_nor_pandas() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-LEFT = (".part-0123abcd", ".part-0123abcd.nii.gz", ".part-0123abcd-89ef4567", ".out.0123abcd.part")
-OTHERS = (
-    ".part-of-mine",
-    ".part-0123abcdef",
-    "part-0123abcd",
-    ".other.0123abcd.part",
-    ".out.part",
-    ".bashrc",
-)
+LEFT = (".part-0123abcd", ".part-0123abcd.nii.gz", ".part-0123abcd-89ef4567")
+OTHERS = (".part-of-mine", ".part-0123abcdef", "part-0123abcd", ".out.part", ".bashrc")
 
 
 def left(folder: Path, hours: float) -> set[str]:
@@ -331,27 +324,108 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_what_killed_runs_left_is_removed_when_nobody_has_written_to_it_for_a_day(tmp_path: Path) -> None:
+def write_whole_folder(path: Path) -> None:
+    with whole_folder(path):
+        pass
+
+
+def write_beside(path: Path) -> None:
+    with folder_beside(path.parent) as part:
+        (part / path.name).touch()
+        (part / path.name).replace(path)
+
+
+def write_file(path: Path) -> None:
+    write_text(path, "new")
+
+
+WRITERS = pytest.mark.parametrize("write", [write_file, write_beside, write_whole_folder])
+
+
+@WRITERS
+def test_what_killed_runs_left_is_removed_when_nobody_has_written_to_it_for_a_day(
+    tmp_path: Path, write: Callable[[Path], None]
+) -> None:
     every = left(tmp_path, 25)
     (tmp_path / LEFT[2] / "inner/half.nii").touch()  # somebody still writes to it
     with pytest.raises(KeyboardInterrupt), folder_beside(tmp_path):
         raise KeyboardInterrupt
     assert names(tmp_path) == every
-    with folder_beside(tmp_path):
-        pass
-    assert names(tmp_path) == every - {*LEFT[:2]}
-    with whole_folder(tmp_path / "out"):
-        pass
-    assert names(tmp_path) == every - {*LEFT[:2], LEFT[3]} | {"out"}
+    write(tmp_path / "out")
+    assert names(tmp_path) == every - {*LEFT[:2]} | {"out"}
 
 
-def test_what_others_write_now_is_left_alone(tmp_path: Path) -> None:
-    every = left(tmp_path, 23)
+@WRITERS
+def test_what_others_write_now_is_left_alone(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    every = left(tmp_path, 23)  # as on another machine: no part of this one has such a name
     with folder_beside(tmp_path, "scan"):
         pass
-    with whole_folder(tmp_path / "out"):
-        pass
+    write(tmp_path / "out")
     assert names(tmp_path) == every | {"out"}
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pseudohealthy.files import folder_beside, whole_folder, write_text, replace
+
+def half(part):
+    (part / "half.nii" if part.is_dir() else part).write_text("half")
+    sys.stdout.write("writing\\n"); sys.stdout.flush()
+    sys.stdin.read()
+
+out = Path(sys.argv[1])
+if sys.argv[2] == "file":
+    replace(out, half)
+else:
+    with (whole_folder(out) if sys.argv[2] == "folder" else folder_beside(out.parent)) as part:
+        half(part)
+"""
+
+
+@contextlib.contextmanager
+def writing(path: Path, kind: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has written half of something to `path`, or beside it."""
+    command = [sys.executable, "-c", KILLED, str(path), kind]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "writing\n"
+        yield other
+
+
+@WRITERS
+@pytest.mark.parametrize("kind", ["file", "folder", "beside"])
+def test_the_part_of_a_killed_run_is_removed_at_once_and_that_of_a_running_one_stays(
+    tmp_path: Path, write: Callable[[Path], None], kind: str
+) -> None:
+    with writing(tmp_path / "theirs", kind) as other:
+        (part,) = names(tmp_path)
+        write(tmp_path / "out")
+        assert names(tmp_path) == {part, "out"}
+        other.kill()
+    assert names(tmp_path) == {part, "out"}
+    write(tmp_path / "another")
+    assert names(tmp_path) == {"out", "another"}
+
+
+def test_where_there_are_no_locks_the_part_of_a_killed_run_stays_for_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    with writing(tmp_path / "theirs", "file") as other:
+        other.kill()
+    (part,) = names(tmp_path)
+    monkeypatch.setattr("pseudohealthy.files.fcntl.flock", unknown)
+    write_text(tmp_path / "out", "new")
+    assert names(tmp_path) == {part, "out"}
+
+
+def test_writers_side_by_side_take_nothing_from_each_other(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: write_json(tmp_path / f"{number % 3}.json", {}), range(300)))
+    assert names(tmp_path) == {"0.json", "1.json", "2.json"}
 
 
 def test_the_part_of_a_killed_run_on_the_same_thing_is_removed_at_once(tmp_path: Path) -> None:
@@ -394,3 +468,21 @@ def test_files_are_moved_together(tmp_path: Path) -> None:
         move_together(part, tmp_path, tmp_path / ".journal")
     texts = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert texts == {"a": "new", "b": "old", "t\udceate": "new"}
+
+
+def test_when_the_journal_is_removed_nothing_else_is_left_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a run that is killed then is complete, and the same command may refuse to do it again."""
+    unlink, seen = Path.unlink, dict[str, set[str]]()
+
+    def noting(path: Path, missing_ok: bool = False) -> None:
+        seen[path.name] = names(tmp_path)
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", noting)
+    with folder_beside(tmp_path) as part:
+        (part / "a").write_text("new")
+        move_together(part, tmp_path, tmp_path / ".journal")
+    assert seen[".journal"] == {"a", ".journal"}
+    assert names(tmp_path) == {"a"}

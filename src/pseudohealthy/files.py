@@ -26,15 +26,14 @@ if TYPE_CHECKING:  # not every command that writes a file needs them
 if sys.platform != "win32":
     import fcntl
 
-_PART = re.compile(
-    r"\.part-([0-9a-f]{8}-)?[0-9a-f]{8}(\..*)?", re.DOTALL
-)  # the name of what is not whole yet
+# The name of what is not whole yet: a mark, see `_mark`, a number of its own, and the file's ending
+_PART = re.compile(r"\.part-([0-9a-f]{8}-)?[0-9a-f]{8}(\..*)?", re.DOTALL)
 _ABANDONED = 24 * 3600.0  # seconds
 MEGABYTE = 2**20
 
 
 def replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file beside `path`, then put it in `path`'s place.
+    """Let `write` make a file beside `path`, then put it in `path`'s place, and remove what killed runs left.
 
     Raises:
         PseudohealthyError: it cannot be written (a full disk); `path` is as it was, nothing lies beside it.
@@ -42,6 +41,7 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
     with _beside(path) as part:
         write(part)
         part.replace(path)
+    remove_leftovers(path.parent)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -169,29 +169,28 @@ def make_folder(path: Path) -> None:
 def folder_beside(out: Path, name: str = "") -> Iterator[Path]:
     """An empty folder inside `out`, from which finished files are moved one by one; removed afterwards.
 
-    Once the block ends well, so are those that killed runs have left: the ones for `name`, and any file or
-    folder for a part that nobody has written to for a day.
+    Once the block ends well, so are those that killed runs have left, see `remove_leftovers`.
 
     Args:
         out: made if absent.
-        name: of what is written, which nobody else writes meanwhile (see `locked`); "": somebody may.
+        name: of what is written, which nobody else writes meanwhile (see `locked`), so that all parts for it
+            are left over; "": somebody may.
 
     Raises:
         PseudohealthyError: `out` cannot be made.
     """
     make_folder(out)
-    mark = f".part-{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}-" if name else ".part-"
-    part = out / f"{mark}{uuid4().hex[:8]}"
+    part = _part_in(out, name)
     try:
-        part.mkdir(mode=0o700)
-        yield part
-        remove_leftovers(out, mark=mark if name else "")
+        with _held(part, lambda: part.mkdir(mode=0o700)):
+            yield part
+        remove_leftovers(out, name)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
 def move_together(part: Path, out: Path, journal: Path) -> None:
-    """Move the files of the folder `part` into `out`, where they take the place of those of their names.
+    """Move the files of the folder `part` into `out`, in place of those of their names, and remove `part`.
 
     JSON comes last, as a report or summary that is there means that all else is.
     While they are moved, the file `journal` in `out` holds their names and digests. A run that is killed
@@ -203,6 +202,7 @@ def move_together(part: Path, out: Path, journal: Path) -> None:
     write_json(journal, {path.name: sha256_of(path) for path in paths})
     for path in paths:
         path.replace(out / path.name)
+    part.rmdir()  # first: once the journal is gone, no run may come that would remove it
     journal.unlink()
 
 
@@ -216,16 +216,30 @@ def unfinished(journal: Path) -> list[Path]:
     return [path for path, digest in paths.items() if path.is_file() and sha256_of(path) == digest]
 
 
-def remove_leftovers(folder: Path, name: re.Pattern[str] = _PART, mark: str = "") -> None:
-    """Remove the files and folders of parts that killed runs have left in `folder`.
+def remove_leftovers(folder: Path, name: str = "") -> None:
+    """Remove the files and folders for parts that killed runs have left in `folder`.
 
-    Of those with such a `name` the ones that begin with `mark`, which nobody writes to any more, if one is
-    given; and the ones that nobody has written to for a day.
+    Those are the ones made on this machine whose lock is free, those that nobody has written to for a day,
+    and all for `name`, if one is given, which nobody else writes.
     """
-    for path in folder.iterdir():
-        ours = name.fullmatch(path.name) and not path.is_symlink()
-        if ours and ((mark and path.name.startswith(mark)) or _is_abandoned(path)):
-            _remove(path)
+    with contextlib.suppress(OSError):  # a folder that must not be listed, or goes away just now
+        for path in list(folder.iterdir()):
+            if not _PART.fullmatch(path.name) or path.is_symlink():
+                continue
+            if (name and path.name.startswith(_mark(name))) or _is_abandoned(path):
+                _remove(path)
+            elif path.name.startswith(_mark()):
+                _remove_if_free(path)
+
+
+def _mark(name: str = "") -> str:
+    """What the names of parts for `name` begin with; of those for nothing in particular, on this machine."""
+    thing = name or f"/{platform.node()}"  # which is no name of a file
+    return f".part-{hashlib.sha256(os.fsencode(thing)).hexdigest()[:8]}-"
+
+
+def _part_in(folder: Path, name: str = "", ending: str = "") -> Path:
+    return folder / f"{_mark(name)}{uuid4().hex[:8]}{ending}"
 
 
 def _is_abandoned(path: Path) -> bool:
@@ -246,6 +260,50 @@ def _remove(path: Path) -> None:
 
 
 @contextlib.contextmanager
+def _held(part: Path, make: Callable[[], object]) -> Iterator[None]:
+    """Make a part, and lock it until the block ends: nobody takes it for one that a killed run has left.
+
+    Where the system has no such locks, those of killed runs are known by their age alone.
+    """
+    if sys.platform == "win32":
+        make()
+        yield
+        return
+    while True:
+        make()
+        with contextlib.suppress(FileNotFoundError):  # taken for one, before it was locked
+            handle = _open_to_lock(part)
+            with contextlib.suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            if _lies_at(part, handle):
+                break
+            os.close(handle)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _remove_if_free(path: Path) -> None:
+    """Remove a part unless it is locked, or there are no locks."""
+    if sys.platform == "win32":
+        return
+    with contextlib.suppress(OSError):
+        handle = _open_to_lock(path)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(path)
+        finally:
+            os.close(handle)
+
+
+def _open_to_lock(path: Path) -> int:
+    return os.open(
+        path, os.O_RDONLY if path.is_dir() else os.O_RDWR
+    )  # some file systems lock the latter alone
+
+
+@contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """An empty folder beside `path`, which takes its place once the block ends well; else it is removed.
 
@@ -254,13 +312,13 @@ def whole_folder(path: Path) -> Iterator[Path]:
     Raises:
         PseudohealthyError: it cannot be written (a full disk); `path` is as it was.
     """
-    part = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
+    part = _part_in(path.parent)
     absent = [folder for folder in path.parents if not folder.exists()]
     try:
-        part.mkdir(parents=True)
-        yield part
-        part.replace(path)
-        remove_leftovers(path.parent, re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.part"))
+        with _held(part, lambda: part.mkdir(parents=True)):
+            yield part
+            part.replace(path)
+        remove_leftovers(path.parent)
     except OSError as error:
         raise PseudohealthyError(f"{path}: cannot be written ({error})") from error
     finally:
@@ -350,11 +408,11 @@ def _wait(handle: int, work: str) -> None:
 
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    part = path.parent / f".part-{uuid4().hex[:8]}{path.suffix}"  # known before it is made: a signal may come
+    part = _part_in(path.parent, ending=path.suffix)  # known before it is made: a signal may come
     try:
-        part.touch(exist_ok=False)
-        part.chmod(0o644)
-        yield part
+        with _held(part, lambda: part.touch(exist_ok=False)):
+            part.chmod(0o644)
+            yield part
     except (OSError, RuntimeError) as error:  # torch and safetensors turn a full disk into a RuntimeError
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise PseudohealthyError(

@@ -69,6 +69,21 @@ def test_pictures_of_an_earlier_time_are_gone(tmp_path: Path) -> None:
     assert {path.name for path in pictures.iterdir()} == names
 
 
+def test_until_new_pictures_are_drawn_the_earlier_ones_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    pictures, step = tmp_path / "p", measured(tmp_path, Row("paired", "midl2019", seed=0))
+    draw_pictures(pictures, tmp_path, [step], slices())
+    before = {path.name: path.read_bytes() for path in pictures.iterdir()}
+    monkeypatch.setattr("pseudohealthy.experiment.publish.contact_sheet", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        draw_pictures(pictures, tmp_path, [step], slices())
+    assert {path.name: path.read_bytes() for path in pictures.iterdir()} == before
+
+
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results with pictures known and unknown, rendered where an earlier chart lay."""

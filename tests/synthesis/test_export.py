@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -290,4 +293,28 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     weights = saved(tmp_path / "weights")
     with full_disk(), pytest.raises(PseudohealthyError, match=r"model\.pt: cannot be written"):
         export(weights, tmp_path / "out", "monai")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert list(tmp_path.iterdir()) == [weights]
+
+
+@pytest.mark.parametrize("moves", range(3))
+def test_stopped_at_any_move_of_a_file_into_the_folder_it_can_be_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
+) -> None:
+    weights, out = saved(tmp_path / "weights"), tmp_path / "out"
+    export(weights, out, "monai")
+    whole = {path.relative_to(out) for path in out.rglob("*")}
+    shutil.rmtree(out)
+    numbers, move = count(), Path.replace
+
+    def stopping(path: Path, target: Path) -> Path:
+        if target in (out, out / target.name) and next(numbers) == moves:
+            raise KeyboardInterrupt
+        return move(path, target)
+
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        patch.setattr(Path, "replace", stopping)
+        export(weights, out, "monai")
+    if not out.exists():
+        export(weights, out, "monai")
+    assert {path.relative_to(out) for path in out.rglob("*")} == whole
+    assert {path.name for path in tmp_path.iterdir()} == {"weights", "out"}

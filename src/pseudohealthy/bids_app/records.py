@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pseudohealthy.bids_app.selection import Subject, session
 from pseudohealthy.data.layouts import stem
 from pseudohealthy.errors import InputError, PseudohealthyError, printable
-from pseudohealthy.files import locked, make_folder, remove_leftovers, write_json, write_tsv
+from pseudohealthy.files import locked, make_folder, write_json, write_tsv
 from pseudohealthy.json_files import read_json
 from pseudohealthy.synthesis.output_files import output_files, with_sidecars
 
@@ -122,8 +122,6 @@ class Record(BaseModel):
         path = _path(out, name)
         make_folder(path.parent)
         write_json(path, self.model_dump())
-        if self.image:
-            remove_leftovers(path.parent)
         if (old := _old_path(out, name)) != path and _is_of(_read(old), name):
             with contextlib.suppress(OSError):
                 old.unlink(missing_ok=True)
@@ -194,7 +192,6 @@ def write_status_table(out: Path, subjects: Sequence[Subject]) -> Path:
     with locked(out / LOGS / ".status.lock"):  # no other run's rows are read and then written too late
         table = pd.DataFrame([_row(out, name, record) for name, record in records(out, subjects).items()])
         write_tsv(path, table, float_format="%.1f")
-        remove_leftovers(out / LOGS)
     return path
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from pseudohealthy.experiment.config import Experiment
 from pseudohealthy.experiment.results import by_volume, curves, judge_curves, table1
 from pseudohealthy.experiment.steps import Step
 from pseudohealthy.experiment.weights import FOLDER, publish_weights
-from pseudohealthy.files import make_folder, read_tsv, write_json, write_text, write_tsv
+from pseudohealthy.files import folder_beside, make_folder, read_tsv, write_json, write_text, write_tsv
 from pseudohealthy.json_files import expect_parts, read_json
 from pseudohealthy.renamed import expect_new_names, keys_of
 from pseudohealthy.report.figures import contact_sheet
@@ -115,11 +116,10 @@ def render(folder: Path) -> None:
         "table1.tsv": table1_tsv,
     }.items():
         write_text(folder / name, make(results))
-    charts = folder / "charts"
-    _make_empty(charts)
-    distributions(charts / "distributions.png", volumes, invalid=bool(validity(results)))
-    identity_healthiness(charts / "identity_healthiness.png", results)
-    validation_curves(charts / "validation_curves.png", over_training)
+    with _pictures(folder / "charts") as charts:
+        distributions(charts / "distributions.png", volumes, invalid=bool(validity(results)))
+        identity_healthiness(charts / "identity_healthiness.png", results)
+        validation_curves(charts / "validation_curves.png", over_training)
     figures = {
         path.stem: (_caption(path.stem), path)
         for where in ("pictures", "charts")
@@ -157,7 +157,11 @@ def draw_pictures(folder: Path, out: Path, steps: Sequence[Step], slices: SliceS
     Raises:
         PseudohealthyError: the folder cannot be written to.
     """
-    _make_empty(folder)
+    with _pictures(folder) as drawn:
+        _draw_pictures(drawn, out, steps, slices)
+
+
+def _draw_pictures(folder: Path, out: Path, steps: Sequence[Step], slices: SliceSet) -> None:
     raw = _raw_stacks(out, steps)
     shown = slices.largest()
     inputs, names = slices.images[shown], slices.volumes[shown].tolist()
@@ -200,14 +204,23 @@ def _caption(name: str) -> str:
     return CAPTIONS[max(known, key=len)] if known else name
 
 
-def _make_empty(folder: Path) -> None:
-    """Make sure that a folder is there and holds no picture that an earlier, other experiment left."""
-    make_folder(folder)
-    try:
-        for old in folder.glob("*.png"):
-            old.unlink()
-    except OSError as error:
-        raise PseudohealthyError(f"{folder}: cannot be cleared of old pictures ({error.strerror})") from error
+@contextlib.contextmanager
+def _pictures(folder: Path) -> Iterator[Path]:
+    """An empty folder; the PNGs drawn in it then take the place of all that are in `folder`.
+
+    Raises:
+        PseudohealthyError: `folder` cannot be written to.
+    """
+    with folder_beside(folder) as part:
+        yield part
+        try:
+            names = {drawn.replace(folder / drawn.name).name for drawn in sorted(part.iterdir())}
+            for old in folder.glob("*.png"):
+                if old.name not in names:
+                    old.unlink()
+        except OSError as error:
+            reason = f"cannot be cleared of old pictures ({error.strerror})"
+            raise PseudohealthyError(f"{folder}: {reason}") from error
 
 
 def _moved(path: Path, inputs: NDArray[Any], stacks: Stacks, few: list[int], names: list[str]) -> None:

@@ -15,7 +15,7 @@ import torch
 from pseudohealthy import __version__
 from pseudohealthy.catalogue.methods import NETWORK_NAMES
 from pseudohealthy.errors import RESEARCH_USE, InputError, install_command
-from pseudohealthy.files import folder_beside, make_folder, replace, write_json, write_text
+from pseudohealthy.files import make_folder, replace, whole_folder, write_json, write_text
 from pseudohealthy.synthesis.backends import INPUTS, MULTIPLE, OUTPUT, to_onnx
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.training.checkpoint import save_state
@@ -71,7 +71,7 @@ def export(weights: Path, out: Path, form: Format) -> list[Path]:
 
     Args:
         weights: a weights folder.
-        out: made if absent; it must be empty.
+        out: made if absent; it must be empty. It appears whole or not at all.
         form: which of the two.
 
     Returns:
@@ -90,12 +90,10 @@ def export(weights: Path, out: Path, form: Format) -> list[Path]:
     model = Model.load(weights, "cpu")
     if form == "monai":
         _main_network(model)
-    with folder_beside(out) as part:
+    with whole_folder(out) as part:
         write(model, weights, part)
         if (weights / LICENCE).is_file():
             _write_bytes(part / LICENCE, (weights / LICENCE).read_bytes())
-        for path in sorted(part.iterdir()):
-            path.replace(out / path.name)
     return sorted(path for path in out.rglob("*") if path.is_file())
 
 
