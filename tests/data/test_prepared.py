@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -99,3 +100,11 @@ def test_a_manifest_without_its_arrays_is_refused(folder: Path) -> None:
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a prepared cohort"):
         Prepared.open(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", ["images.npy", "slices.tsv", "manifest.json"])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(InputError, match=r"expected a file, found a folder, pipe or device"):
+        Prepared.open(folder)

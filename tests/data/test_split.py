@@ -104,3 +104,9 @@ def test_an_own_split_wins_and_a_library_is_for_training() -> None:
 def test_shares_that_are_none_are_refused(shares: Any) -> None:
     with pytest.raises(InputError, match="split fractions"):
         with_splits(volumes(10), shares, seed=0)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 10**30])
+def test_a_seed_that_the_manifest_could_not_hold_is_refused(seed: int) -> None:
+    with pytest.raises(InputError, match=r"the split's seed is .*; expected 0 to 4294967295"):
+        with_splits(volumes(10), SHARES, seed=seed)

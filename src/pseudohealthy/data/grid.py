@@ -146,8 +146,8 @@ def _laid(
         pixels += _SIDE
         if pixels > LARGEST_SIDE:
             raise InputError(
-                f"a brain of {mm * (box[1] - box[0] + 1):.0f} mm, at {settings.spacing:g} mm a pixel; expected "
-                f"one within {LARGEST_SIDE} pixels, so check the voxel sizes and the brain's mask"
+                f"a brain of {mm * (box[1] - box[0] + 1):.0f} mm, at {settings.spacing:g} mm a pixel; "
+                f"expected one within {LARGEST_SIDE} pixels, so check the voxel sizes and the brain's mask"
             )
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pseudohealthy.config import Preprocessing
 from pseudohealthy.data.manifest import FILE, Manifest, read_manifest
 from pseudohealthy.errors import InputError
+from pseudohealthy.files import expect_file
 from pseudohealthy.settings_files import validated
 
 ARRAYS = {"images": np.float32, "masks": np.uint8, "truth": np.float32, "library": np.uint8}
@@ -95,6 +96,7 @@ class Prepared:
 def _array(folder: Path, name: str, shape: list[int]) -> NDArray[Any]:
     path = folder / f"{name}.npy"
     try:
+        expect_file(path)
         array = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be opened ({error}); prepare the cohort again") from error
@@ -106,6 +108,7 @@ def _array(folder: Path, name: str, shape: list[int]) -> NDArray[Any]:
 
 def _table(path: Path, rows: int) -> pd.DataFrame:
     try:
+        expect_file(path)
         table = pd.read_csv(path, sep="\t", dtype=COLUMNS, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); prepare the cohort again") from error

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pseudohealthy.files import expect_file
+
 # Every kind of volume is seen, so that a mask of another kind than NIfTI can be named
 VOLUMES = (".nii", ".nii.gz", ".mgz", ".mgh", ".nrrd", ".mha", ".mhd", ".img", ".mnc")
 POINTERS = (b"/annex/objects/", b"version https://git-lfs")  # what stands in place of a large file
@@ -65,6 +67,7 @@ def is_absent(path: Path) -> bool:
     try:
         if path.stat().st_size >= POINTER_BYTES:
             return False
+        expect_file(path)
         with path.open("rb") as content:
             return content.read(POINTER_BYTES).startswith(POINTERS)
     except OSError:
