@@ -320,6 +320,18 @@ def locked(path: Path, work: str = "") -> Iterator[None]:
         os.close(handle)
 
 
+@contextlib.contextmanager
+def folder_lock(out: Path) -> Iterator[None]:
+    """Be the only run that writes to the folder `out`, made if absent; another one says so and waits.
+
+    Raises:
+        PseudohealthyError: it cannot be made, or not be written to.
+    """
+    make_folder(out)
+    with locked(out / ".lock", str(out)):
+        yield
+
+
 def _lock(path: Path, work: str) -> int:
     """Open and lock the file that lies at `path`, not one that its last holder has removed meanwhile."""
     while True:

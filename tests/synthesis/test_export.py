@@ -291,3 +291,19 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     with full_disk(), pytest.raises(PseudohealthyError, match=r"model\.pt: cannot be written"):
         export(weights, tmp_path / "out", "monai")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_card_that_is_no_text_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    weights = saved(tmp_path / "weights")
+    (weights / "README.md").write_bytes(b"\xff\xfe")
+    with pytest.raises(
+        InputError, match=r"README\.md: cannot be read as a card \(byte 1 is not UTF-8 text\)"
+    ):
+        export(weights, tmp_path / "out", "monai")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_what_a_killed_run_left_is_nobody_s_file(tmp_path: Path) -> None:
+    (tmp_path / "out/.part-0a1b2c3d").mkdir(parents=True)
+    (tmp_path / "out/.lock").touch()
+    assert export(saved(tmp_path / "weights"), tmp_path / "out", "monai")

@@ -15,7 +15,16 @@ import torch
 from pseudohealthy import __version__
 from pseudohealthy.catalogue.methods import NETWORK_NAMES
 from pseudohealthy.errors import RESEARCH_USE, InputError, install_command
-from pseudohealthy.files import folder_beside, make_folder, replace, write_json, write_text
+from pseudohealthy.files import (
+    MEGABYTE,
+    folder_beside,
+    folder_lock,
+    make_folder,
+    read_text,
+    replace,
+    write_json,
+    write_text,
+)
 from pseudohealthy.synthesis.backends import INPUTS, MULTIPLE, OUTPUT, to_onnx
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.training.checkpoint import save_state
@@ -82,8 +91,7 @@ def export(weights: Path, out: Path, form: Format) -> list[Path]:
             bundle can be made.
         PseudohealthyError: the disk is full; nothing has been written then.
     """
-    if out.is_dir() and any(out.iterdir()):
-        raise InputError(f"{out}: is not empty; expected a new or an empty folder, so choose another")
+    _refuse_occupied(out)
     write = {"onnx": _write_onnx, "monai": _write_bundle}[form]
     if form == "onnx":
         _check_packages()
@@ -94,9 +102,17 @@ def export(weights: Path, out: Path, form: Format) -> list[Path]:
         write(model, weights, part)
         if (weights / LICENCE).is_file():
             _write_bytes(part / LICENCE, (weights / LICENCE).read_bytes())
-        for path in sorted(part.iterdir()):
-            path.replace(out / path.name)
+        with folder_lock(out):
+            _refuse_occupied(out)  # another run may have written there meanwhile
+            for path in sorted(part.iterdir()):
+                path.replace(out / path.name)
     return sorted(path for path in out.rglob("*") if path.is_file())
+
+
+def _refuse_occupied(out: Path) -> None:
+    """What is hidden is no file of anybody's but a run's that writes just now, or was killed."""
+    if out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
+        raise InputError(f"{out}: is not empty; expected a new or an empty folder, so choose another")
 
 
 def _check_packages() -> None:
@@ -174,7 +190,12 @@ def _slice_shape(model: Model) -> str:
 def _card(weights: Path) -> str:
     """The weights' own card, one heading lower."""
     path = weights / CARD
-    text = path.read_text(encoding="utf-8") if path.is_file() else card(read_config(weights))
+    try:
+        text = read_text(path, MEGABYTE) if path.is_file() else card(read_config(weights))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: cannot be read as a card ({error}); fetch it again or remove it"
+        ) from error
     return "\n" + "".join(
         f"#{line}" if line.startswith("#") else line for line in text.splitlines(keepends=True)
     )
