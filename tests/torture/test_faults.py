@@ -92,15 +92,16 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture(scope="module", autouse=True)
 def figures() -> Iterator[None]:
-    """Writes how many runs met which fault, where a folder for it is named."""
+    """Writes how many runs met which fault and kept the promise, where a folder for it is named."""
     yield
-    if folder := os.environ.get(RESULTS):
-        facts = {
-            "runs": sum(counted.values()),
-            "by_fault": dict(sorted(counted.items())),
-            "broken_promises": 0,
-        }
-        write_json(Path(folder) / "faults.json", {**facts, **provenance()})
+    if not (folder := os.environ.get(RESULTS)):
+        return
+    path, made_by = Path(folder) / "faults.json", provenance()
+    before = json.loads(path.read_text()) if path.exists() else {}
+    if before.get("commit") == made_by["commit"]:  # another part of the same campaign
+        counted.update(before["by_fault"])
+    facts = {"runs": sum(counted.values()), "by_fault": dict(sorted(counted.items()))}
+    write_json(path, {**facts, **made_by})
 
 
 def begun(name: str, given: Path, out: Path) -> None:
@@ -168,11 +169,9 @@ def reference(name: str, given: Path, place: Path) -> dict[str, bytes]:
 def full(name: str, given: Path, place: Path, sizes: list[float]) -> int:
     """The disk is full after these fractions of what a run writes; then there is room."""
     own_mounts()
-    met = 0
-    for number, fraction in enumerate(sizes):
-        here = disk(place / f"disk{number}", "200m")
-        whole = reference(name, given, here)
-        out = here / "out"
+    here = disk(place / "disk", "200m")
+    whole, out, met = reference(name, given, here), here / "out", 0
+    for fraction in sizes:
         begun(name, given, out)
         before = contents(here)
         used = shutil.disk_usage(here).used
@@ -184,14 +183,16 @@ def full(name: str, given: Path, place: Path, sizes: list[float]) -> int:
             check_failed(ended, code=(1,))
             check_whole(here, {f"out/{key}": value for key, value in whole.items()}, before)
         mount("-o", "remount,size=200m", here)
-        check_rerun(name, given, out, whole) if ended.code else None
+        if ended.code:
+            check_rerun(name, given, out, whole)
+        shutil.rmtree(out)
     return met
 
 
 @each()
 def test_a_full_disk(name: str, given: Path, place: Path, request: pytest.FixtureRequest) -> None:
     marked = request.node.get_closest_marker("torture") is not None
-    sizes = [0.0, 0.1, 0.3, 0.5, 0.7, 0.9] if marked or os.environ.get(RESULTS) else [0.3]
+    sizes = [0.0, 0.3, 0.6, 0.9] if marked or os.environ.get(RESULTS) else [0.3]
     met = alone(full, name, given, place, sizes)
     assert met
     counted["full disk"] += met
@@ -302,7 +303,7 @@ def test_a_share_that_vanishes_in_mid_run(
     name: str, given: Path, place: Path, request: pytest.FixtureRequest
 ) -> None:
     marked = request.node.get_closest_marker("torture") is not None
-    moments = [1, 2, 3, 5, 8, 13, 21] if marked or os.environ.get(RESULTS) else [3]
+    moments = [1, 3, 8, 21] if marked or os.environ.get(RESULTS) else [3]
     counted["vanished share"] += alone(vanished, name, given, place, moments)
 
 
