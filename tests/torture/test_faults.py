@@ -54,8 +54,9 @@ COMMANDS: dict[str, Callable[[Path, Path], list[Any]]] = {
 BIDS = ("participant", "group")
 QUICK = ("synthesize", "prepare")
 LONG = ("phantom", "prepare", "train", "synthesize", "evaluate", "export", "participant", "group")
-# Which files of a rerun may differ from those of a run that met nothing: they hold times and machines
-TIMED = ("report.json", "report.html", ".lock", "clock.json", "status.tsv", "summary.json", "state.pt")
+# Which files of a rerun may differ from those of a run that met nothing: they hold times and machines, or,
+# as torch writes them, the name of a temporary file
+TIMED = ("report.json", "report.html", ".lock", "clock.json", "status.tsv", "summary.json", ".pt")
 counted: Counter[str] = Counter()
 
 
