@@ -243,7 +243,7 @@ def test_a_folder_without_permission(name: str, given: Path, place: Path) -> Non
 def unreadable(given: Path, place: Path) -> list[Ended]:
     """Each input that a command reads is there, but may not be read."""
     own = shutil.copytree(given, place / "given", symlinks=True)
-    ended = []
+    ended: list[Ended] = []
     for name, path in (
         ("synthesize", own / IMAGE),
         ("synthesize", own / "weights/model.safetensors"),
