@@ -486,3 +486,15 @@ def test_when_the_journal_is_removed_nothing_else_is_left_to_do(
         move_together(part, tmp_path, tmp_path / ".journal")
     assert seen[".journal"] == {"a", ".journal"}
     assert names(tmp_path) == {"a"}
+
+
+@pytest.mark.parametrize("read", [read_tsv, sha256_of])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="expected a file, found a folder, pipe or device"):
+        read(tmp_path / "pipe")
+
+
+def test_a_journal_that_is_a_pipe_names_nothing(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "journal")
+    assert unfinished(tmp_path / "journal") == []

@@ -54,15 +54,20 @@ def write_text(path: Path, text: str) -> None:
     replace(path, lambda part: part.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
+def expect_file(path: Path) -> None:
+    """Raise an `OSError` unless this is a file: whoever opens a pipe waits, perhaps for ever."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("expected a file, found a folder, pipe or device")
+
+
 def read_text(path: Path, most: int) -> str:
     """Read a text file in UTF-8 of at most so many bytes, without waiting for a pipe or a device.
 
     Raises:
         ValueError: it is none; the message is the reason.
-        OSError: the system refuses to read it.
+        OSError: the system refuses to read it, or it is no file.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise ValueError("expected a file, found a folder, pipe or device")
+    expect_file(path)
     with path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
@@ -102,15 +107,20 @@ def read_tsv(path: Path, index: str | None = None, text: Iterable[str] = ()) -> 
         path: of the file.
         index: the column that becomes the index, as text; None: none does.
         text: other columns to be read as text.
+
+    Raises:
+        OSError: the system refuses to read it, or it is no file.
     """
     import pandas as pd  # noqa: PLC0415
 
+    expect_file(path)
     types = dict.fromkeys([*text, *([index] if index else [])], str)
     return pd.read_csv(path, sep="\t", index_col=index, dtype=types, keep_default_na=False, na_values=["n/a"])
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal; what the system refuses is an `OSError`."""
+    """SHA-256 of a file, in hexadecimal; what the system refuses, or is no file, is an `OSError`."""
+    expect_file(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -209,7 +219,7 @@ def move_together(part: Path, out: Path, journal: Path) -> None:
 def unfinished(journal: Path) -> list[Path]:
     """The files that a killed `move_together` had moved already, and that nobody has changed since."""
     try:
-        digests: dict[str, str] = json.loads(journal.read_text(encoding="utf-8"))
+        digests: dict[str, str] = json.loads(read_text(journal, MEGABYTE))
         paths = {journal.with_name(name): digest for name, digest in digests.items()}
     except (OSError, ValueError, AttributeError):  # there is none, or it is something else
         return []
@@ -366,6 +376,18 @@ def locked(path: Path, work: str = "") -> Iterator[None]:
         with contextlib.suppress(OSError):
             path.unlink()
         os.close(handle)
+
+
+@contextlib.contextmanager
+def folder_lock(out: Path) -> Iterator[None]:
+    """Be the only run that writes to the folder `out`, made if absent; another one says so and waits.
+
+    Raises:
+        PseudohealthyError: it cannot be made, or not be written to.
+    """
+    make_folder(out)
+    with locked(out / ".lock", str(out)):
+        yield
 
 
 def _lock(path: Path, work: str) -> int:

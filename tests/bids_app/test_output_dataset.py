@@ -74,6 +74,10 @@ def test_what_somebody_else_made_is_left_alone(raw: Path, tmp_path: Path) -> Non
     (out / "dataset_description.json").write_text("not JSON")
     with pytest.raises(InputError, match="unknown origin"):
         check_place(raw, out)
+    links = {"GeneratedBy": [{"Name": "pseudohealthy"}], "DatasetLinks": 5}
+    (out / "dataset_description.json").write_text(json.dumps(links))
+    with pytest.raises(InputError, match="was made of the data set None"):
+        check_place(raw, out)
 
 
 def test_outputs_of_two_data_sets_do_not_mix(raw: Path, tmp_path: Path) -> None:

@@ -301,6 +301,12 @@ def test_cover_grows_the_field_until_it_holds_the_brain(settings: Preprocessing,
         assert grid.to_stored(grid.to_canonical(image.data)).tobytes() == image.data.tobytes()
 
 
+def test_a_brain_that_no_slice_could_hold_is_refused_before_memory_is_taken_for_it() -> None:
+    wide = volume(np.ones((512, 512, 1)), np.diag([2.5, 2.5, 5, 1]))
+    with pytest.raises(InputError, match=r"a brain of 1280 mm, at 1 mm a pixel; expected one within 1024"):
+        laid(wide, cover=True)
+
+
 def test_cover_leaves_a_field_that_holds_the_brain() -> None:
     stack = np.zeros((2, 60, 60), dtype=np.float32)
     stack[:, 10:50, 20:40] = 1

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -228,3 +229,11 @@ def test_a_part_of_another_kind_is_refused_by_name(
     (tmp_path / MANIFEST).write_text(json.dumps({**whole, **change}))
     with pytest.raises(InputError, match=rf"manifest\.json: {message}; prepare the cohort again"):
         read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["images.npy", "slices.tsv", "manifest.json"])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(InputError, match=r"expected a file, found a folder, pipe or device"):
+        Prepared.open(folder)

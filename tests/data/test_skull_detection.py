@@ -164,6 +164,8 @@ def test_a_small_or_an_empty_image_shows_no_skull() -> None:
     small = volume(stripped()[::8, ::8, ::4])
     assert np.isnan(SkullEvidence.of(small).ring)
     assert not SkullEvidence.of(small).skull
+    wide = SkullEvidence.of(volume(stripped()[::8, ::8, ::4], np.diag([20.0, 20, 20, 1])))
+    assert np.isnan(wide.ring)  # its voxels are larger than the ring is thick
     below = SkullEvidence.of(volume(-stripped()))
     assert (below.skull, below.litres) == ("", 0)
 

@@ -218,3 +218,9 @@ def test_a_split_of_fraction_0_may_be_empty() -> None:
         split: totals_of(split, [record("train", 1, 1, 0), record("test", 1, 1, 0)]) for split in SPLITS
     }
     expect_enough(totals, (0.8, 0, 0.2), masks=True)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 10**30])
+def test_a_seed_that_the_manifest_could_not_hold_is_refused(seed: int) -> None:
+    with pytest.raises(InputError, match=r"the split's seed is .*; expected 0 to 4294967295"):
+        with_splits(volumes(10), SHARES, seed=seed)

@@ -362,6 +362,15 @@ def test_damaged_headers_are_named(tmp_path: Path, fields: dict[str, Any], words
     assert words in complaint(saved(tmp_path / "scan.nii.gz", noise(), **fields))
 
 
+def test_an_image_far_larger_than_a_head_is_refused(tmp_path: Path) -> None:
+    """Resampled to 1 mm, a slice of 512 voxels of 17 mm would have 75 million pixels."""
+    expected = r"12 x 1054 x 20 mm from side to side; expected a head, 1000 mm at most, so check the voxel"
+    with pytest.raises(InputError, match=expected):
+        read_volume(saved(tmp_path / "wide.nii", noise((6, 62, 5)), np.diag([2, 17, 4, 1])))
+    with pytest.raises(InputError, match=expected):
+        volume_from_array(noise((5, 62, 6)), (4.0, 17.0, 2.0))
+
+
 @pytest.mark.parametrize("size", [0.0, -1.0, np.nan])
 def test_voxel_sizes_that_are_none_are_named(tmp_path: Path, size: float) -> None:
     path = saved(tmp_path / "scan.nii", noise(), pixdim=[1, 1, size, 3, 1, 1, 1, 1])

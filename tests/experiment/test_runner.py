@@ -17,11 +17,12 @@ import pandas as pd
 import pytest
 
 from fixtures.cohorts import bids, participants
+from fixtures.drawn_cohort import drawn
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.experiment.config import Data, Experiment, read_experiment
 from pseudohealthy.experiment.publish import render
-from pseudohealthy.experiment.runner import describe_steps, prepared_cohort, reproduce
-from pseudohealthy.experiment.steps import DONE
+from pseudohealthy.experiment.runner import StepRunner, describe_steps, prepared_cohort, reproduce
+from pseudohealthy.experiment.steps import DONE, SELECTION, list_steps
 from pseudohealthy.synthesis.model import Model
 
 SMOKE = Path(__file__).resolve().parents[2] / "configs" / "smoke.yaml"
@@ -251,6 +252,19 @@ def test_data_that_is_missing_or_too_much_is_refused(tmp_path: Path, experiment:
     with pytest.raises(InputError, match="needs --data FOLDER"):
         reproduce(real, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("weights", ["/etc", "../../../weights", "snapshots/../../.."])
+def test_a_selection_names_no_weights_outside_its_run(
+    tmp_path: Path, experiment: Experiment, weights: str
+) -> None:
+    steps = list_steps(experiment, "key")
+    select = next(step for step in steps if step.kind == "select")
+    select.folder(tmp_path).mkdir(parents=True)
+    selection = {"weights": weights, "images": 1, "curve": []}
+    (select.folder(tmp_path) / SELECTION).write_text(json.dumps(selection))
+    with pytest.raises(InputError, match="expected the path of something inside"):
+        StepRunner(experiment, tmp_path, drawn(), steps, "cpu").selected(select)
 
 
 def without_times(value: Any) -> Any:

@@ -318,3 +318,13 @@ def test_stopped_at_any_move_of_a_file_into_the_folder_it_can_be_run_again(
         export(weights, out, "monai")
     assert {path.relative_to(out) for path in out.rglob("*")} == whole
     assert {path.name for path in tmp_path.iterdir()} == {"weights", "out"}
+
+
+def test_a_card_that_is_no_text_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    weights = saved(tmp_path / "weights")
+    (weights / "README.md").write_bytes(b"\xff\xfe")
+    with pytest.raises(
+        InputError, match=r"README\.md: cannot be read as a card \(byte 1 is not UTF-8 text\)"
+    ):
+        export(weights, tmp_path / "out", "monai")
+    assert list(tmp_path.iterdir()) == [weights]

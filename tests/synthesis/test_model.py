@@ -12,6 +12,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fixtures.cohorts import FITTING
@@ -202,6 +203,15 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     weights.unlink()
     with pytest.raises(InputError, match=r"no model\.safetensors there"):
         Model.load(tmp_path)
+
+
+def test_finite_weights_too_large_to_compute_with_are_refused(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "weights")
+    tensors = {name: 3e38 * tensor.sign() for name, tensor in load_file(folder / "model.safetensors").items()}
+    save_file(tensors, folder / "model.safetensors")
+    x = np.random.default_rng(0).random((1, 64, 48), dtype=np.float32)
+    with pytest.raises(InputError, match="the generator gives numbers that are NaN or infinite; its weights"):
+        Model.load(folder, "cpu").synthesize(x)
 
 
 @pytest.mark.parametrize("key", ["settings", "preprocessing", "images", "data", "averaged"])

@@ -14,6 +14,7 @@ from pseudohealthy.assessment.references import References, judge_quality, valid
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.evaluation.compare import compare_scores, read_scores
 from pseudohealthy.evaluation.score import refuse_existing_scores, write_scores
+from pseudohealthy.files import folder_lock
 from pseudohealthy.provenance import provenance
 from pseudohealthy.synthesis.model import Model
 
@@ -72,7 +73,9 @@ def evaluate(
     }
     if others is not None:
         summary["compared"] = compare_scores(assessment.table, others)
-    write_scores(out, assessment.table, summary)
+    with folder_lock(out):
+        refuse_existing_scores(out, overwrite=overwrite)  # another run may have written them meanwhile
+        write_scores(out, assessment.table, summary)
     return summary
 
 

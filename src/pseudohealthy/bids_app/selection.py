@@ -51,7 +51,7 @@ class Shard:
         Raises:
             InputError: it names none.
         """
-        if not (numbers := re.fullmatch(r"(\d+)/(\d+)", text.strip())):
+        if not (numbers := re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())):
             raise InputError(f"--shard {text}: expected I/N, such as 1/10 for the first of ten parts")
         return cls(int(numbers[1]), int(numbers[2]))
 

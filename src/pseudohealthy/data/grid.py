@@ -11,7 +11,7 @@ from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pseudohealthy.config import Preprocessing
+from pseudohealthy.config import LARGEST_SIDE, Preprocessing
 from pseudohealthy.data.volume import Volume
 from pseudohealthy.errors import InputError
 
@@ -79,6 +79,9 @@ class Grid:
             settings: the field, its spacing, and what it is laid around.
             brain: (I, J, K), in stored order; an empty one stands for the whole image.
             cover: the field grows by multiples of 16 pixels until it holds the whole brain.
+
+        Raises:
+            InputError: that field would be larger than any slice may be.
         """
         # Of each stored axis: the nearest of x, y, z as 0, 1, 2, and whether it grows as RAS+ does.
         nearest, direction = io_orientation(volume.affine).T
@@ -141,6 +144,11 @@ def _laid(
         if not cover or line.inverse().inside()[[box[0], box[1]]].all():
             return line
         pixels += _SIDE
+        if pixels > LARGEST_SIDE:
+            raise InputError(
+                f"a brain of {mm * (box[1] - box[0] + 1):.0f} mm, at {settings.spacing:g} mm a pixel; "
+                f"expected one within {LARGEST_SIDE} pixels, so check the voxel sizes and the brain's mask"
+            )
 
 
 def _sampled(

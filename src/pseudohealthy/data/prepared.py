@@ -22,7 +22,7 @@ from typing_extensions import TypedDict  # as pydantic asks before Python 3.12; 
 from pseudohealthy.config import Preprocessing, Split
 from pseudohealthy.data.layouts import CohortVolume, Group
 from pseudohealthy.errors import InputError
-from pseudohealthy.files import sha256_of, sha256_of_json
+from pseudohealthy.files import expect_file, sha256_of, sha256_of_json
 from pseudohealthy.json_files import read_json
 from pseudohealthy.settings_files import validated
 
@@ -245,6 +245,7 @@ def _sha256(path: Path) -> str:
 def _array(folder: Path, name: str, shape: list[int]) -> NDArray[Any]:
     path = folder / f"{name}.npy"
     try:
+        expect_file(path)
         array = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be opened ({error}); prepare the cohort again") from error
@@ -258,6 +259,7 @@ def _table(path: Path, rows: int) -> pd.DataFrame:
     import pandas as pd  # noqa: PLC0415
 
     try:
+        expect_file(path)
         table = pd.read_csv(path, sep="\t", dtype=COLUMNS, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); prepare the cohort again") from error

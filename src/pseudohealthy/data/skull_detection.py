@@ -186,7 +186,7 @@ def _darkest_ring(above: NDArray[Any], tissue: NDArray[np.bool_], mm: NDArray[np
     rings = [above[(depth > low) & (depth <= high)] for low, high in pairwise(RINGS_MM)]
     medians = [float(np.median(ring)) for ring in rings if ring.size]
     inside = float(np.median(deep)) if deep.size else 0.0
-    return min(medians) / inside if inside > 0 else float("nan")
+    return min(medians) / inside if medians and inside > 0 else float("nan")
 
 
 def _depth(tissue: NDArray[np.bool_], mm: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pseudohealthy.config import SPLITS, Split
+from pseudohealthy.config import LARGEST_SEED, SPLITS, Split
 from pseudohealthy.data.layouts import CohortVolume, Group, grouped, listed
 from pseudohealthy.data.prepared import LABELS, SplitTotals, VolumeRecord
 from pseudohealthy.errors import InputError
@@ -26,8 +26,10 @@ def with_splits(volumes: Sequence[CohortVolume], fractions: Fractions, seed: int
     each split gets its share of each kind; the volumes of one subject stay together.
 
     Raises:
-        InputError: fractions that are not three shares of 1.
+        InputError: fractions that are not three shares of 1, or a seed of more than 32 bits.
     """
+    if not 0 <= seed <= LARGEST_SEED:
+        raise InputError(f"the split's seed is {seed}; expected 0 to {LARGEST_SEED}")
     is_whole = len(fractions) == len(SPLITS) and math.isclose(sum(fractions), 1, abs_tol=1e-6)
     if not is_whole or min(fractions) < 0:
         raise InputError(f"split fractions {fractions}: expected shares of train, val and test that sum to 1")

@@ -26,6 +26,7 @@ _PLACE = (  # all of a header that says where voxels lie, and in which units
     *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"),
 )
 _VOXEL_MM = (0.02, 20.0)  # beyond this the header is in other units, and a field in mm makes no sense
+_MOST_MM = 1000.0  # of an image from side to side, since its slices are resampled to pixels of about 1 mm
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +106,7 @@ def volume_from_array(array: NDArray[Any], spacing: tuple[float, ...]) -> Volume
     affine = np.diag([*sizes, 1.0])
     affine[:3, 3] = -sizes * (np.array(stored.shape) - 1) / 2
     volume = Volume(stored, affine, None, data.T.shape, None)
+    _expect_a_head_s_size(volume)
     expect_axial(volume)
     return volume
 
@@ -194,6 +196,7 @@ def labels_from_image(image: Any) -> Volume:
 
 
 def _as_image(volume: Volume, name: Path | str) -> Volume:
+    _expect_a_head_s_size(volume)
     expect_axial(volume)
     if volume.data.min() == volume.data.max():
         raise InputError(
@@ -254,6 +257,15 @@ def expect_axial(volume: Volume) -> None:
             f"{volume.name}: holds {what} ({' x '.join(map(str, volume.data.shape))} voxels, "
             f"stored towards {''.join(nibabel.aff2axcodes(volume.affine))}); expected a volume or an axial "
             "slice"
+        )
+
+
+def _expect_a_head_s_size(volume: Volume) -> None:
+    sides = np.array(volume.spacing) * volume.data.shape
+    if sides.max() > _MOST_MM:
+        raise InputError(
+            f"{volume.name}: {' x '.join(f'{side:.0f}' for side in sides)} mm from side to side; expected a "
+            f"head, {_MOST_MM:g} mm at most, so check the voxel sizes"
         )
 
 

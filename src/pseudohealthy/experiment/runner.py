@@ -28,7 +28,7 @@ from pseudohealthy.experiment.parallel_steps import parallel_groups, run_paralle
 from pseudohealthy.experiment.publish import publish, refuse_others
 from pseudohealthy.experiment.steps import DONE, SELECTION, STAGES, Kind, Step, list_steps
 from pseudohealthy.experiment.weights import take_up_weights
-from pseudohealthy.files import inside, make_folder, write_arrays, write_json, write_tsv
+from pseudohealthy.files import folder_lock, inside, make_folder, write_arrays, write_json, write_tsv
 from pseudohealthy.phantom.dataset import make_phantoms
 from pseudohealthy.provenance import provenance
 from pseudohealthy.settings_files import validated
@@ -66,6 +66,15 @@ def reproduce(
     """
     folder = results or out / "results"
     refuse_others(folder, experiment)
+    with folder_lock(out):
+        _do_all(experiment, out, folder, folders=folders, device=device, jobs=jobs)
+    return folder
+
+
+def _do_all(
+    experiment: Experiment, out: Path, folder: Path, *, folders: Sequence[Path], device: str, jobs: int
+) -> None:
+    """The steps that are not done, and the results from all of them in `folder`."""
     say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print
     say(f"experiment {experiment.name}: preparing the cohort")
     prepared = prepared_cohort(experiment, out, folders, say)
@@ -84,7 +93,6 @@ def reproduce(
     say(printable(f"tables, figures and report: {folder}"))
     publish(experiment, out, steps, prepared, folder)
     say(RESEARCH_USE)
-    return folder
 
 
 def _run_stage(steps: Sequence[Step], runner: StepRunner, jobs: int, say: Callable[[str], object]) -> None:

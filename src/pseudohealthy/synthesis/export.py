@@ -15,7 +15,15 @@ import torch
 from pseudohealthy import __version__
 from pseudohealthy.catalogue.methods import NETWORK_NAMES
 from pseudohealthy.errors import RESEARCH_USE, InputError, install_command
-from pseudohealthy.files import make_folder, replace, whole_folder, write_json, write_text
+from pseudohealthy.files import (
+    MEGABYTE,
+    make_folder,
+    read_text,
+    replace,
+    whole_folder,
+    write_json,
+    write_text,
+)
 from pseudohealthy.synthesis.backends import INPUTS, MULTIPLE, OUTPUT, to_onnx
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.training.checkpoint import save_state
@@ -172,7 +180,12 @@ def _slice_shape(model: Model) -> str:
 def _card(weights: Path) -> str:
     """The weights' own card, one heading lower."""
     path = weights / CARD
-    text = path.read_text(encoding="utf-8") if path.is_file() else card(read_config(weights))
+    try:
+        text = read_text(path, MEGABYTE) if path.is_file() else card(read_config(weights))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: cannot be read as a card ({error}); fetch it again or remove it"
+        ) from error
     return "\n" + "".join(
         f"#{line}" if line.startswith("#") else line for line in text.splitlines(keepends=True)
     )

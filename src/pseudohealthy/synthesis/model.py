@@ -143,7 +143,13 @@ class Model:
             return np.concatenate([out[:, 0]] * len(arrays))
 
         # One array behind the other, so that tiles cut image and mask alike
-        return by_tiles(tile, np.concatenate(arrays), self.preprocessing.slice_shape)[: len(arrays[0])]
+        out = by_tiles(tile, np.concatenate(arrays), self.preprocessing.slice_shape)[: len(arrays[0])]
+        if not np.isfinite(out).all():
+            raise InputError(
+                f"the {NETWORK_NAMES[letter]} gives numbers that are NaN or infinite; its weights are "
+                "damaged or were trained too fast, so fetch them again, or train again"
+            )
+        return out
 
     def _compiled(self, letter: str, inputs: int, slices: int) -> backends.Run:
         """A network as a function of arrays of slices; compiled once."""

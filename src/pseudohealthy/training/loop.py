@@ -24,6 +24,7 @@ from pseudohealthy.catalogue.methods import METHODS
 from pseudohealthy.config import Settings, Training
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
+from pseudohealthy.files import folder_lock
 from pseudohealthy.methods.factory import build
 from pseudohealthy.processes import multiplies_bf16
 from pseudohealthy.sampling.batch import Batch
@@ -80,17 +81,25 @@ def train(
     folder, description = RunFolder(out, prepared), describe_run(prepared, settings, init, accelerator)
     folder.refuse_other_run(description)
     fabric.barrier()  # every process has looked into the folder before the first one writes
-    if fabric.is_global_zero:
+    with folder_lock(out) if fabric.is_global_zero else contextlib.nullcontext():
+        fabric.barrier()  # the first process may have waited for another run, whose state all go on from
+        folder.refuse_other_run(description)
+        _go_on(trainer, slices, folder, description)
+    return out / WEIGHTS
+
+
+def _go_on(trainer: Trainer, slices: BatchSampler, folder: RunFolder, description: dict[str, Any]) -> None:
+    """Do what is left of a run, from its saved state if it has one."""
+    if trainer.fabric.is_global_zero:
         folder.write_description(description)
     if (state := folder.saved_state()) is not None:
         trainer.restore(state)
-    if fabric.is_global_zero:
+    if trainer.fabric.is_global_zero:
         folder.drop_snapshots_after(trainer.images)
     with retain_freed_memory():
         _Loop(trainer, slices, folder).run()
-    if fabric.is_global_zero and METHODS[settings.method].can("synthesize"):
+    if trainer.fabric.is_global_zero and METHODS[trainer.settings.method].can("synthesize"):
         folder.describe_training_data()
-    return out / WEIGHTS
 
 
 def is_first_process() -> bool:

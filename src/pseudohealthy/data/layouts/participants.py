@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pseudohealthy.data.layouts.base import Group, grouped, listed, natural
 from pseudohealthy.data.layouts.groups import groups_of, is_known, plain, taken_for
 from pseudohealthy.errors import InputError
+from pseudohealthy.files import expect_file
 
 if TYPE_CHECKING:
     from pseudohealthy.config import Split
@@ -186,6 +187,7 @@ def _text(table: Path, notes: list[str]) -> str:
         InputError: no text.
     """
     try:
+        expect_file(table)
         content = table.read_bytes()
         if content.startswith((b"\xff\xfe", b"\xfe\xff")):
             text, note = content.decode("utf-16"), "is UTF-16, expected UTF-8; read so"
