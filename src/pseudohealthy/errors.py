@@ -11,6 +11,9 @@ RESEARCH_USE = (
 )
 
 
+LONGEST_LINE = 1000  # characters of a message; a damaged file may hold a name of a million
+
+
 class PseudohealthyError(Exception):
     """Something failed on the way (a full disk, say): one clear line, exit code 1."""
 
@@ -49,7 +52,15 @@ def printable(text: object) -> str:
 
 def message(error: object) -> str:
     """The text of an error or reason: one line, and below it one for each item of a list."""
-    return "\n  ".join(printable(line) for line in str(error).split("\n  "))
+    return "\n  ".join(shortened(printable(line)) for line in str(error).split("\n  "))
+
+
+def shortened(line: str) -> str:
+    """A line of at most about `LONGEST_LINE` characters: of a longer one the beginning and the end."""
+    if len(line) <= LONGEST_LINE:
+        return line
+    half = LONGEST_LINE // 2
+    return f"{line[:half]} ... ({len(line) - 2 * half} characters) ... {line[-half:]}"
 
 
 def escape_what_cannot_be_shown() -> None:
