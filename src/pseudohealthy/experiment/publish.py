@@ -235,5 +235,6 @@ def _sheet(
 
 
 def _stacks(step: Step, out: Path) -> Stacks:
-    with np.load(step.folder(out) / "pictures.npz", allow_pickle=False) as arrays:
+    path = step.folder(out) / "pictures.npz"
+    with step.reading(out), np.load(path, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}

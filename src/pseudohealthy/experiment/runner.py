@@ -208,7 +208,9 @@ class StepRunner:
     @cached_property
     def references(self) -> References:
         """What the judges detect in the test slices, and the AUROC by volume of coordinates alone."""
-        return References.read(next(step for step in self.steps if step.kind == "protocol").folder(self.out))
+        protocol = next(step for step in self.steps if step.kind == "protocol")
+        with protocol.reading(self.out):
+            return References.read(protocol.folder(self.out))
 
     def selected(self, selection: Step) -> Model:
         """The model whose weights a finished selection selected."""
