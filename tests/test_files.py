@@ -378,7 +378,7 @@ def test_a_link_is_none_of_ours(tmp_path: Path) -> None:
     assert names(tmp_path / "mine") == {"file"}
 
 
-@pytest.mark.parametrize("content", ["", "[1]", "3", "{", '{"../a": "b"}', '{"": "b"}', '{"a": 1}'])
+@pytest.mark.parametrize("content", ["", "[1]", "3", "{", '{"../a": "b"}', '{"": "b"}', '{"a": 1}', "[" * 100_000])
 def test_a_journal_that_is_none_names_nothing(tmp_path: Path, content: str) -> None:
     (tmp_path / "a").touch()
     (tmp_path / "journal").write_text(content)
@@ -394,3 +394,12 @@ def test_files_are_moved_together(tmp_path: Path) -> None:
         move_together(part, tmp_path, tmp_path / ".journal")
     texts = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert texts == {"a": "new", "b": "old", "t\udceate": "new"}
+
+
+def test_nobody_waits_for_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for read in (sha256_of, read_tsv):
+        with pytest.raises(ValueError, match="expected a file, found a folder, pipe or device"):
+            read(pipe)
+    assert unfinished(pipe) == []

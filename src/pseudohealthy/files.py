@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import uuid4
 
 from pseudohealthy.errors import InputError, PseudohealthyError, printable
@@ -61,16 +61,27 @@ def read_text(path: Path, most: int) -> str:
         ValueError: it is none; the message is the reason.
         OSError: the system refuses to read it.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise ValueError("expected a file, found a folder, pipe or device")
-    with path.open("rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise ValueError(f"larger than {most / MEGABYTE:g} MB, the most for such a file")
+    content = read_bytes(path, most)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"byte {error.start + 1} is not UTF-8 text") from error
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """Read a file of at most so many bytes, without waiting for a pipe or a device; raises as `read_text`."""
+    with open_file(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"larger than {most / MEGABYTE:g} MB, the most for such a file")
+    return content
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file to be read; what others would wait for, such as a pipe, is a `ValueError`."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("expected a file, found a folder, pipe or device")
+    return path.open("rb")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -106,12 +117,15 @@ def read_tsv(path: Path, index: str | None = None, text: Iterable[str] = ()) -> 
     import pandas as pd  # noqa: PLC0415
 
     types = dict.fromkeys([*text, *([index] if index else [])], str)
-    return pd.read_csv(path, sep="\t", index_col=index, dtype=types, keep_default_na=False, na_values=["n/a"])
+    with open_file(path) as file:
+        return pd.read_csv(
+            file, sep="\t", index_col=index, dtype=types, keep_default_na=False, na_values=["n/a"]
+        )
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal; what the system refuses is an `OSError`."""
-    with path.open("rb") as file:
+    """SHA-256 of a file, in hexadecimal; what the system refuses is an `OSError`, no file a `ValueError`."""
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -209,9 +223,9 @@ def move_together(part: Path, out: Path, journal: Path) -> None:
 def unfinished(journal: Path) -> list[Path]:
     """The files that a killed `move_together` had moved already, and that nobody has changed since."""
     try:
-        digests: dict[str, str] = json.loads(journal.read_text(encoding="utf-8"))
+        digests: dict[str, str] = json.loads(read_text(journal, MEGABYTE))
         paths = {journal.with_name(name): digest for name, digest in digests.items()}
-    except (OSError, ValueError, AttributeError):  # there is none, or it is something else
+    except (OSError, ValueError, AttributeError, RecursionError):  # there is none, or it is something else
         return []
     return [path for path, digest in paths.items() if path.is_file() and sha256_of(path) == digest]
 

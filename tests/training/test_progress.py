@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,9 @@ def test_metrics_that_are_no_text_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\n")
     with pytest.raises(InputError, match=r"cannot be read .*; delete it, the run goes on without it"):
         Metrics(path, {"images": 0})
+
+
+def test_a_pipe_in_the_place_of_metrics_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "metrics.jsonl")
+    with pytest.raises(InputError, match="expected a file, found a folder, pipe or device"):
+        Metrics(tmp_path / "metrics.jsonl", {"images": 0})

@@ -157,5 +157,5 @@ def _inside(path: Path, folder: Path) -> str:
 def _sha256(path: Path) -> str:
     try:
         return sha256_of(path)
-    except OSError:
+    except (OSError, ValueError):
         return ""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pseudohealthy.config import Preprocessing
 from pseudohealthy.data.manifest import FILE, Manifest, read_manifest
 from pseudohealthy.errors import InputError
+from pseudohealthy.files import open_file
 from pseudohealthy.settings_files import validated
 
 ARRAYS = {"images": np.float32, "masks": np.uint8, "truth": np.float32, "library": np.uint8}
@@ -95,8 +96,10 @@ class Prepared:
 def _array(folder: Path, name: str, shape: list[int]) -> NDArray[Any]:
     path = folder / f"{name}.npy"
     try:
-        array = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError) as error:
+        open_file(path).close()
+        with np.errstate(all="raise"):  # a shape beyond all measure
+            array = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError, ArithmeticError) as error:
         raise InputError(f"{path}: cannot be opened ({error}); prepare the cohort again") from error
     if list(array.shape) != shape or array.dtype != ARRAYS[name]:
         found, expected = f"{array.dtype} {list(array.shape)}", f"{np.dtype(ARRAYS[name])} {shape}"
@@ -106,7 +109,8 @@ def _array(folder: Path, name: str, shape: list[int]) -> NDArray[Any]:
 
 def _table(path: Path, rows: int) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, sep="\t", dtype=COLUMNS, keep_default_na=False)
+        with open_file(path) as file:
+            table = pd.read_csv(file, sep="\t", dtype=COLUMNS, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); prepare the cohort again") from error
     if list(table.columns) != list(COLUMNS) or len(table) != rows:

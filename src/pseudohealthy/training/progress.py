@@ -16,11 +16,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pseudohealthy.errors import InputError
-from pseudohealthy.files import replace
+from pseudohealthy.files import MEGABYTE, read_text, replace
 from pseudohealthy.json_files import parse_json
 from pseudohealthy.report.figures import panel
 
 QUIET_SECONDS = 60
+LARGEST = 1024 * MEGABYTE  # of the lines of metrics
 COUNTED = ("images", "warm_up_images")  # in a line of metrics; the second where there is a warm-up
 
 
@@ -109,8 +110,8 @@ class Metrics:
 def _whole_lines(path: Path) -> list[str]:
     """The lines of the file; the last one counts only if it was written to its end."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(path, LARGEST).splitlines(keepends=True) if path.exists() else []
+    except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: cannot be read ({error}); delete it, the run goes on without it"
         ) from error

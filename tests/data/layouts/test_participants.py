@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -186,3 +187,11 @@ def test_an_empty_column_of_groups_hides_no_other(tmp_path: Path) -> None:
 def test_groups_of_a_library_mean_nothing(tmp_path: Path) -> None:
     participants(tmp_path, "participant_id\tgroup\tdx", "sub-1\t1\tHC", "sub-2\t2\tMS")
     assert read_participants(tmp_path, TWO, with_groups=False).notes == ()
+
+
+def test_a_pipe_in_the_table_s_place_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "participants.tsv")
+    with pytest.raises(
+        InputError, match=r"cannot be read as a table \(expected a file, found a folder, pipe"
+    ):
+        read_participants(tmp_path, {"01"})

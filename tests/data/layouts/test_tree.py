@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,8 @@ def test_a_link_to_nothing_has_no_content(tmp_path: Path) -> None:
     (tmp_path / "live.nii").symlink_to("real.nii")
     names = ("dead.nii", "live.nii", "never.nii")
     assert [is_absent(tmp_path / name) for name in names] == [True, False, False]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.nii")
+    assert not is_absent(tmp_path / "x.nii")

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pseudohealthy.files import open_file
+
 # Every kind of volume is seen, so that a mask of another kind than NIfTI can be named
 VOLUMES = (".nii", ".nii.gz", ".mgz", ".mgh", ".nrrd", ".mha", ".mhd", ".img", ".mnc")
 POINTERS = (b"/annex/objects/", b"version https://git-lfs")  # what stands in place of a large file
@@ -65,9 +67,9 @@ def is_absent(path: Path) -> bool:
     try:
         if path.stat().st_size >= POINTER_BYTES:
             return False
-        with path.open("rb") as content:
+        with open_file(path) as content:
             return content.read(POINTER_BYTES).startswith(POINTERS)
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 
