@@ -378,7 +378,10 @@ def test_a_link_is_none_of_ours(tmp_path: Path) -> None:
     assert names(tmp_path / "mine") == {"file"}
 
 
-@pytest.mark.parametrize("content", ["", "[1]", "3", "{", '{"../a": "b"}', '{"": "b"}', '{"a": 1}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "content",
+    ["", "[1]", "3", "{", '{"../a": "b"}', '{"": "b"}', '{"a": 1}', "[" * 100_000, f'{{"{"a" * 300}": ""}}'],
+)
 def test_a_journal_that_is_none_names_nothing(tmp_path: Path, content: str) -> None:
     (tmp_path / "a").touch()
     (tmp_path / "journal").write_text(content)

@@ -225,9 +225,9 @@ def unfinished(journal: Path) -> list[Path]:
     try:
         digests: dict[str, str] = json.loads(read_text(journal, MEGABYTE))
         paths = {journal.with_name(name): digest for name, digest in digests.items()}
+        return [path for path, digest in paths.items() if path.is_file() and sha256_of(path) == digest]
     except (OSError, ValueError, AttributeError, RecursionError):  # there is none, or it is something else
         return []
-    return [path for path, digest in paths.items() if path.is_file() and sha256_of(path) == digest]
 
 
 def remove_leftovers(folder: Path, name: re.Pattern[str] = _PART, mark: str = "") -> None:
