@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 RESEARCH_USE = (
@@ -51,8 +52,12 @@ def printable(text: object) -> str:
 
 
 def message(error: object) -> str:
-    """The text of an error or reason: one line, and below it one for each item of a list."""
-    return "\n  ".join(shortened(printable(line)) for line in str(error).split("\n  "))
+    """The text of an error or reason: one line, and below it one for each item of a list.
+
+    Where objects lie in memory, which libraries tell, is left out: one input has one message.
+    """
+    text = re.sub(r" at 0x[0-9a-f]+", "", str(error))
+    return "\n  ".join(shortened(printable(line)) for line in text.split("\n  "))
 
 
 def shortened(line: str) -> str:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -99,3 +101,20 @@ def test_a_manifest_without_its_arrays_is_refused(folder: Path) -> None:
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a prepared cohort"):
         Prepared.open(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{" * 50,
+        "{'descr': '<f4', 'fortran_order': False, 'shape': f(), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 10**30), }",
+        "{'descr': '<f4', 'fortran_order': True, 'shape': (-1, 64, 48), }",
+    ],
+)
+def test_an_array_with_a_broken_header_is_named(prepared_folder: Path, tmp_path: Path, header: str) -> None:
+    shutil.copytree(prepared_folder, tmp_path / "prepared")
+    path = tmp_path / "prepared/images.npy"
+    path.write_bytes(b"\x93NUMPY\1\0" + struct.pack("<H", len(header) + 1) + header.encode() + b"\n")
+    with pytest.raises(InputError, match=r"images\.npy: .*prepare the cohort again"):
+        Prepared.open(tmp_path / "prepared")

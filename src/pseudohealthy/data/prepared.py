@@ -99,7 +99,7 @@ def _array(folder: Path, name: str, shape: list[int]) -> NDArray[Any]:
         open_file(path).close()
         with np.errstate(all="raise"):  # a shape beyond all measure
             array = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, ArithmeticError) as error:
+    except Exception as error:  # numpy reads the header as Python
         raise InputError(f"{path}: cannot be opened ({error}); prepare the cohort again") from error
     if list(array.shape) != shape or array.dtype != ARRAYS[name]:
         found, expected = f"{array.dtype} {list(array.shape)}", f"{np.dtype(ARRAYS[name])} {shape}"
