@@ -115,7 +115,8 @@ def _check_ours(out: Path, link: str) -> None:
             f"OUT_DIR {out}: holds a data set of {', '.join(map(str, names)) or 'unknown origin'}; "
             "expected an empty folder or one that this program made, so choose another"
         )
-    if (before := (description.get("DatasetLinks") or {}).get(RAW)) != link:
+    links = description.get("DatasetLinks")
+    if (before := links.get(RAW) if isinstance(links, dict) else None) != link:
         raise InputError(
             f"OUT_DIR {out}: was made of the data set {before}, not of {link}; choose another folder (if "
             f"the data set has moved, correct DatasetLinks in its {DESCRIPTION})"
