@@ -6,7 +6,6 @@ import json
 import os
 import random
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -74,13 +73,17 @@ def test_a_hundred_thousand_inputs(tmp_path_factory: pytest.TempPathFactory) -> 
     inputs = int(os.environ.get("PSEUDOHEALTHY_TORTURE_INPUTS", LONG))
     failures = tmp_path_factory.mktemp("failures")
     figures = judge({name: target.share for name, target in BY_NAME.items()}, inputs - inputs // 5, failures)
+    write(figures)
     if available():
         for name in GROUPS:
             figures[f"guided_{name}"] = guided(name, inputs // 5 // len(GROUPS), SEED, failures / name)
+        write(figures)
     else:
         print("no guided inputs: atheris is not installed (the extra `torture`)")
-    found: dict[str, Any] = summary(figures, SEED, ["make", "torture"])
+    everything_kept(figures)
+
+
+def write(figures: dict[str, Figures]) -> None:
     path = ROOT / "results/reliability/fuzzing.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=1) + "\n")
-    everything_kept(figures)
+    path.write_text(json.dumps(summary(figures, SEED, ["make", "torture"]), indent=1) + "\n")

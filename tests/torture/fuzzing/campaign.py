@@ -108,10 +108,16 @@ class _Process:
                     process.kill()
                 else:
                     self._take(line, figures)
-        if process.returncode > 0:
-            raise RuntimeError(f"{self.name} {self.number}: {log.read_text(errors='replace')[-2000:]}")
+        if process.returncode > 0:  # the worker's own error, not the reader's
+            last = log.read_text(errors="replace").strip().rpartition("\n")[2]
+            reason = f"the worker ended: {last[:200]}"
         if self.number >= 0:  # it ended in the middle of an input
             self._take_death(reason or f"killed by signal {-process.returncode}", figures)
+        elif reason and not self.name:
+            raise RuntimeError(reason)
+        elif reason:  # no sound files could be made
+            figures[self.name].defects.append({"complaint": reason, "repeat": " ".join(self.command)})
+            del self.left[self.name]
         else:
             self.left = {}
 
@@ -149,7 +155,8 @@ def _lines(process: subprocess.Popen[bytes], stream: IO[bytes]) -> Iterator[str 
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
                 yield line.decode()
-            began, used, limit = time.monotonic(), _processor_seconds(process.pid), float(MOST_SECONDS)
+            began, used = time.monotonic(), _processor_seconds(process.pid)
+            limit = float(START_SECONDS if lines and lines[-1].startswith(b"target") else MOST_SECONDS)
         elif _processor_seconds(process.pid) - used > limit or time.monotonic() - began > max(
             limit, LONGEST_WAIT
         ):
