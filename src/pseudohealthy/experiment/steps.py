@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
-from zipfile import BadZipFile
 
 from pseudohealthy.catalogue.methods import METHODS
 from pseudohealthy.catalogue.rows import CONTROLS, Row
@@ -95,7 +94,9 @@ class Step:
         """While files of its folder are read: what damaged ones raise becomes an `InputError`."""
         try:
             yield
-        except (AttributeError, LookupError, TypeError, ValueError, OSError, BadZipFile) as error:
+        except InputError:
+            raise
+        except Exception as error:  # of JSON, tables and arrays
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise InputError(f"{self.folder(out)}: damaged ({reason}); {self._remedy(out)}") from error
 
