@@ -13,8 +13,9 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from pseudohealthy.errors import InputError, PseudohealthyError, printable
@@ -77,7 +78,7 @@ def read_bytes(path: Path, most: int) -> bytes:
     return content
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path) -> BufferedReader:
     """Open a file to be read; what others would wait for, such as a pipe, is a `ValueError`."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError("expected a file, found a folder, pipe or device")

@@ -25,7 +25,7 @@ ODD_TEXTS = (
     *("a\0b", "a\nb", "a\tb", "\x1b[2J", "\u202e", "\ud800", "\udcff", "é", "日本", "٣", "=1+1", "{}", "%s"),
     *("paired", "judge", "train", "control", "a" * 300, "9" * 5000, "x" * 70_000),
 )
-ODD_VALUES = (
+ODD_VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 2, 3, 7, 255, 2**31, 2**53, 2**63 - 1, 2**63, -(2**63), 10**30),
     *(0.5, -0.0, 1.5, 1e-320, 1e308, float("nan"), float("inf"), float("-inf")),
     *([], {}, [[]], [None], {"": None}, {"a": {"b": 1}}, [1, "a", None], list(range(300))),
@@ -252,7 +252,7 @@ def nifti_changed(random: Random, content: bytes) -> bytes:
     """A NIfTI file, compressed or not, with fields of its header at odd or extreme values."""
     packed = content[:2] == b"\x1f\x8b"
     data = bytearray(gzip.decompress(content) if packed else content)
-    kind = nibabel.Nifti2Header if data[:4] in (b"\x1c\2\0\0", b"\0\0\2\x1c") else nibabel.Nifti1Header
+    kind = nibabel.Nifti2Header if bytes(data[:4]) in (b"\x1c\2\0\0", b"\0\0\2\x1c") else nibabel.Nifti1Header
     fields = np.ndarray((), dtype=kind.template_dtype, buffer=data[: kind.sizeof_hdr])
     for _ in range(random.choice((1, 1, 1, 2, 3, 5))):
         _change_field(random, fields, random.choice(kind.template_dtype.names))
