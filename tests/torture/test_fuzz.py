@@ -13,7 +13,7 @@ from torture.fuzzing.campaign import Figures, campaign, shares, summary
 from torture.fuzzing.guided import GROUPS, available, guided
 
 ROOT = Path(__file__).resolve().parents[2]
-SEED, SHORT, LONG = 20261128, 600, 100_000
+SEED, SHORT, LONG = 20261128, 300, 100_000
 CHEAP = (  # readers that need no network and no prepared cohort
     *("nifti_image", "nifti_mask", "settings", "experiment", "overrides", "participants", "cohort_names"),
     *("bids_names", "json", "bids_group", "steps", "scores", "weights_config", "metrics"),

@@ -53,8 +53,8 @@ def guided(name: str, inputs: int, seed: int, folder: Path) -> Figures:
     with tempfile.TemporaryDirectory(prefix="torture-", dir=IN_MEMORY) as place:
         words = [*command, place]
         done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-    counts = dict(zip(PLACES, map(int, _counts(folder)), strict=True))
-    figures = Figures(GROUPS[name], **counts)
+    given, accepted, refused = map(int, _counts(folder))
+    figures = Figures(GROUPS[name], given, refused, accepted)
     figures.seconds = round(time.monotonic() - began, 2)
     for path in sorted(folder.glob("*-*")):
         if path.name.startswith(("crash-", "timeout-", "oom-", "leak-")):
@@ -72,8 +72,9 @@ def guided(name: str, inputs: int, seed: int, folder: Path) -> Figures:
 
 def _counts(folder: Path) -> Any:
     path = folder / "counts"
-    mode = "r+" if path.exists() else "w+"
-    return np.memmap(path, np.int64, mode, shape=(len(PLACES),))
+    if not path.exists():
+        path.write_bytes(bytes(8 * len(PLACES)))
+    return np.memmap(path, np.int64, "r+", shape=(len(PLACES),))
 
 
 def _readers(place: Path) -> dict[str, tuple[Callable[[], object], str, list[bytes]]]:

@@ -83,13 +83,18 @@ class Target:
         """Change a sound folder; returns what makes it sound again."""
         if self.disturb is not None:
             self.disturb(random, folder)
-            return lambda: (_removed(folder), folder.mkdir(), self.build(folder))
+            return lambda: self._anew(folder)
         name = random.choice(list(self.changes))
         path = folder / name
         content = path.read_bytes()
         path.write_bytes(self.changes[name](random, content))
         (folder.parent / CHANGED).write_text(name)
         return lambda: path.write_bytes(content)
+
+    def _anew(self, folder: Folder) -> None:
+        _removed(folder)
+        folder.mkdir()
+        self.build(folder)
 
 
 def _changed(folder: Folder) -> Path:
@@ -278,7 +283,7 @@ def _rearrange(random: Random, path: bytes, new: bytes, other: bytes) -> None:
         os.symlink(random.choice((path, other, b"/nowhere", b"..", b".", b"/dev/zero")), new)
     elif kind == 3:
         (
-            shutil.copytree(path, new, symlinks=True)
+            shutil.copytree(os.fsdecode(path), os.fsdecode(new), symlinks=True)
             if os.path.isdir(path) and not os.path.islink(path)
             else shutil.copy(path, new, follow_symlinks=False)
         )

@@ -105,7 +105,7 @@ def outcome(read: Callable[[], object]) -> Outcome:
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("always")
-        warnings.showwarning = lambda message, kind, *_: text.write(f"{kind.__name__}: {message}\n")
+        warnings.showwarning = lambda message, kind, *_: print(f"{kind.__name__}: {message}", file=text)
         try:
             run("pseudohealthy", read)
         except SystemExit as end:

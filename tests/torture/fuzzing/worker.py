@@ -66,7 +66,11 @@ class Sandbox:
             what = "its input was changed"
         if what is None and memory > MOST_MEMORY_MB:
             what = f"{memory:.0f} MB of memory"
-        result = {"code": done.code, "seconds": round(seconds, 4), "memory_mb": round(memory, 1)}
+        result: dict[str, Any] = {
+            "code": done.code,
+            "seconds": round(seconds, 4),
+            "memory_mb": round(memory, 1),
+        }
         if what is not None:
             result |= {"complaint": what, "text": done.text, "trace": done.trace}
         self.undo = undo
