@@ -7,16 +7,19 @@ STAMP := $(VENV)/.installed
 # The tests' networks are so small that threads only wait for each other; files of tests run side by side instead.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --cov --cov-report=term
 
-.PHONY: demo test test-all lowest pythons lint bench docs reference results clean
+.PHONY: demo test test-all torture lowest pythons lint bench docs reference results clean
 
 demo: $(STAMP)  ## phantoms, a small model, one patient processed, scores beside the truth: a few minutes
 	$(BIN)/pseudohealthy demo --out demo
 
 test: $(STAMP) lint  ## what every change must pass: under 10 minutes
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not torture"
 
 test-all: $(STAMP)-skullstrip test lowest  ## and the long checks
-	$(PYTEST) -m slow
+	$(PYTEST) -m "slow and not torture"
+
+torture: $(STAMP)-torture  ## kills, faults and 100,000 damaged inputs: hours; PSEUDOHEALTHY_TORTURE_INPUTS sets how many
+	OMP_NUM_THREADS=1 $(BIN)/pytest -s -m torture
 
 lowest: $(STAMP)  ## what libraries do for the program, in the lowest versions that are allowed
 	$(BIN)/nox -s lowest
@@ -42,6 +45,10 @@ $(STAMP): pyproject.toml constraints.txt
 
 $(STAMP)-skullstrip: $(STAMP)  # 300 MB, for one of the long checks
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[skullstrip]'
+	touch $@
+
+$(STAMP)-torture: $(STAMP)  # Linux alone, and 35 MB
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[torture]'
 	touch $@
 
 results: $(STAMP)  ## docs/results.md, docs/reliability.md and the README's table, from the files under results/

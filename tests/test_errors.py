@@ -32,6 +32,21 @@ def test_a_list_of_files_keeps_its_lines() -> None:
     assert message(error) == "2 volumes:\n  a\\x1b\\n.nii: empty\n  b.nii: empty"
 
 
+def test_a_message_is_a_line_that_a_person_can_read() -> None:
+    shown = message(f"x.json: the name {'a' * 70_000} is not known; write it again")
+    assert len(shown) < 1100
+    assert shown.startswith("x.json: the name aaa")
+    assert shown.endswith("aaa is not known; write it again")
+    assert " characters) ... a" in shown
+    assert message("a" * 1000) == "a" * 1000
+
+
+def test_where_an_object_lies_in_memory_is_not_told() -> None:
+    assert message("a.npy: malformed node <ast.Call object at 0x7f295ee43a90>") == (
+        "a.npy: malformed node <ast.Call object>"
+    )
+
+
 def test_a_name_reads_alike_in_every_locale() -> None:
     code = "import os, sys; from pseudohealthy.errors import printable; "
     code += "sys.stdout.buffer.write(printable(os.fsdecode(b't\\xc3\\xaate')).encode())"

@@ -27,6 +27,7 @@ from pseudohealthy.json_files import LARGEST_JSON, read_json
         (b'{"a": 1e999}', "1e999 is not a finite number"),
         (b'{"a": ' + b"9" * 5000 + b"}", "a number of 5000 digits, expected one of 64 bits"),
         (b'{"a": 9223372036854775808}', "a number of 19 digits, expected one of 64 bits"),
+        (b'{"a": 1, "b": {"c": 1, "d": 2, "c": 1}}', 'the key "c" is there twice; remove one'),
         (b'{"a": "\xff"}', "byte 8 is not UTF-8 text"),
     ],
 )

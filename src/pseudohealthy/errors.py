@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 RESEARCH_USE = (
     "Research software. Generated images are not acquisitions and must not be used for diagnosis or "
     "treatment. Not a medical device."
 )
+
+
+LONGEST_LINE = 1000  # characters of a message; a damaged file may hold a name of a million
 
 
 class PseudohealthyError(Exception):
@@ -48,8 +52,20 @@ def printable(text: object) -> str:
 
 
 def message(error: object) -> str:
-    """The text of an error or reason: one line, and below it one for each item of a list."""
-    return "\n  ".join(printable(line) for line in str(error).split("\n  "))
+    """The text of an error or reason: one line, and below it one for each item of a list.
+
+    Where objects lie in memory, which libraries tell, is left out: one input has one message.
+    """
+    text = re.sub(r" at 0x[0-9a-f]+", "", str(error))
+    return "\n  ".join(shortened(printable(line)) for line in text.split("\n  "))
+
+
+def shortened(line: str) -> str:
+    """A line of at most about `LONGEST_LINE` characters: of a longer one the beginning and the end."""
+    if len(line) <= LONGEST_LINE:
+        return line
+    half = LONGEST_LINE // 2
+    return f"{line[:half]} ... ({len(line) - 2 * half} characters) ... {line[-half:]}"
 
 
 def escape_what_cannot_be_shown() -> None:

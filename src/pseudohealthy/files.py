@@ -13,6 +13,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -54,28 +55,34 @@ def write_text(path: Path, text: str) -> None:
     replace(path, lambda part: part.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
-def expect_file(path: Path) -> None:
-    """Raise an `OSError` unless this is a file: whoever opens a pipe waits, perhaps for ever."""
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError("expected a file, found a folder, pipe or device")
-
-
 def read_text(path: Path, most: int) -> str:
     """Read a text file in UTF-8 of at most so many bytes, without waiting for a pipe or a device.
 
     Raises:
         ValueError: it is none; the message is the reason.
-        OSError: the system refuses to read it, or it is no file.
+        OSError: the system refuses to read it.
     """
-    expect_file(path)
-    with path.open("rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise ValueError(f"larger than {most / MEGABYTE:g} MB, the most for such a file")
+    content = read_bytes(path, most)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"byte {error.start + 1} is not UTF-8 text") from error
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """Read a file of at most so many bytes, without waiting for a pipe or a device; raises as `read_text`."""
+    with open_file(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"larger than {most / MEGABYTE:g} MB, the most for such a file")
+    return content
+
+
+def open_file(path: Path) -> BufferedReader:
+    """Open a file to be read; what others would wait for, such as a pipe, is a `ValueError`."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("expected a file, found a folder, pipe or device")
+    return path.open("rb")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -109,19 +116,21 @@ def read_tsv(path: Path, index: str | None = None, text: Iterable[str] = ()) -> 
         text: other columns to be read as text.
 
     Raises:
-        OSError: the system refuses to read it, or it is no file.
+        OSError: the system refuses to read it.
+        ValueError: it is no file, or no table.
     """
     import pandas as pd  # noqa: PLC0415
 
-    expect_file(path)
     types = dict.fromkeys([*text, *([index] if index else [])], str)
-    return pd.read_csv(path, sep="\t", index_col=index, dtype=types, keep_default_na=False, na_values=["n/a"])
+    with open_file(path) as file:
+        return pd.read_csv(
+            file, sep="\t", index_col=index, dtype=types, keep_default_na=False, na_values=["n/a"]
+        )
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal; what the system refuses, or is no file, is an `OSError`."""
-    expect_file(path)
-    with path.open("rb") as file:
+    """SHA-256 of a file, in hexadecimal; what the system refuses is an `OSError`, no file a `ValueError`."""
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -221,9 +230,9 @@ def unfinished(journal: Path) -> list[Path]:
     try:
         digests: dict[str, str] = json.loads(read_text(journal, MEGABYTE))
         paths = {journal.with_name(name): digest for name, digest in digests.items()}
-    except (OSError, ValueError, AttributeError):  # there is none, or it is something else
+        return [path for path, digest in paths.items() if path.is_file() and sha256_of(path) == digest]
+    except (OSError, ValueError, AttributeError, RecursionError):  # there is none, or it is something else
         return []
-    return [path for path, digest in paths.items() if path.is_file() and sha256_of(path) == digest]
 
 
 def remove_leftovers(folder: Path, name: str = "") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from pseudohealthy.files import MEGABYTE, read_text
 LARGEST_JSON = 64 * MEGABYTE
 DEEPEST_JSON = 50  # levels of lists and mappings
 LARGEST_INTEGER = 2**63
+LONGEST_KEY = 80  # characters that a message shows
 TOO_DEEP = f"nested more than {DEEPEST_JSON} levels deep"
 JSON_NAMES: Mapping[type, str] = {
     dict: "a mapping",
@@ -43,8 +45,8 @@ def read_json(
         where: the path that a person gave, if not that of the file.
 
     Raises:
-        InputError: no such file, too large, not JSON, not a mapping, nested too deeply, or with a number that
-            is not finite or has more digits than 64 bits hold.
+        InputError: no such file, too large, not JSON, not a mapping, nested too deeply, with a key that is
+            there twice, or with a number that is not finite or has more digits than 64 bits hold.
     """
     try:
         values = parse_json(read_text(path, LARGEST_JSON))
@@ -82,7 +84,13 @@ def parse_json(text: str) -> dict[str, Any]:
         ValueError: it is none; the message is the reason, as for `read_json`.
     """
     try:
-        values = json.loads(text, parse_int=_integer, parse_float=_finite, parse_constant=_finite)
+        values = json.loads(
+            text,
+            object_pairs_hook=_mapping,
+            parse_int=_integer,
+            parse_float=_finite,
+            parse_constant=_finite,
+        )
     except RecursionError as error:
         raise ValueError(TOO_DEEP) from error
     except json.JSONDecodeError as error:
@@ -101,6 +109,14 @@ def _children(values: Any) -> Iterable[Any]:
     if isinstance(values, dict):
         return values.values()
     return values if isinstance(values, list) else ()
+
+
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {json.dumps(twice[:LONGEST_KEY])} is there twice; remove one")
+    return values
 
 
 def _integer(digits: str) -> int:

@@ -124,3 +124,12 @@ def test_describing_again_changes_nothing(raw: Path, tmp_path: Path) -> None:
 def test_a_full_disk_is_told(raw: Path, tmp_path: Path) -> None:
     with full_disk(10), pytest.raises(PseudohealthyError, match="cannot be written"):
         describe(raw, tmp_path / "out")
+
+
+@pytest.mark.parametrize("links", [[], "raw", None, {"raw": 3}])
+def test_links_that_are_none_are_of_another_data_set(raw: Path, tmp_path: Path, links: object) -> None:
+    out = tmp_path / "out"
+    facts = {"GeneratedBy": [{"Name": "pseudohealthy"}], "DatasetLinks": links}
+    (touch(out, "x") / "dataset_description.json").write_text(json.dumps(facts))
+    with pytest.raises(InputError, match="was made of the data set"):
+        check_place(raw, out)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -237,3 +239,20 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(folder: Path, name: str) ->
     os.mkfifo(folder / name)
     with pytest.raises(InputError, match=r"expected a file, found a folder, pipe or device"):
         Prepared.open(folder)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{" * 50,
+        "{'descr': '<f4', 'fortran_order': False, 'shape': f(), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 10**30), }",
+        "{'descr': '<f4', 'fortran_order': True, 'shape': (-1, 64, 48), }",
+    ],
+)
+def test_an_array_with_a_broken_header_is_named(prepared_folder: Path, tmp_path: Path, header: str) -> None:
+    shutil.copytree(prepared_folder, tmp_path / "prepared")
+    path = tmp_path / "prepared/images.npy"
+    path.write_bytes(b"\x93NUMPY\1\0" + struct.pack("<H", len(header) + 1) + header.encode() + b"\n")
+    with pytest.raises(InputError, match=r"images\.npy: .*prepare the cohort again"):
+        Prepared.open(tmp_path / "prepared")

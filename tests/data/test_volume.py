@@ -121,6 +121,12 @@ def complaint(path: Path) -> str:
     return message
 
 
+def test_a_volume_that_lies_kilometres_away_is_refused(tmp_path: Path) -> None:
+    far = OBLIQUE.copy()
+    far[1, 3] = -1e38
+    assert "its first voxel lies at (" in complaint(saved(tmp_path / "scan.nii", noise(), far))
+
+
 @pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz"])
 def test_data_affine_and_shape_are_those_of_the_file(tmp_path: Path, name: str) -> None:
     volume = read_volume(saved(tmp_path / name, noise()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.compare import compare_scores, read_scores
 from pseudohealthy.evaluation.score import write_scores
+from pseudohealthy.files import write_tsv
 
 
 def scores(identity: list[float], found: list[int], *, in_inputs: int = 90) -> pd.DataFrame:
@@ -114,4 +116,22 @@ def test_what_are_no_scores_is_refused(tmp_path: Path, content: str | None) -> N
     if content is not None:
         (tmp_path / "volumes.tsv").write_text(content)
     with pytest.raises(InputError, match=r"volumes\.tsv: cannot be read as scores .* that evaluate wrote"):
+        read_scores(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda table: table.drop(columns="identity"), "no column identity"),
+        (lambda table: table.drop(columns="found.first"), "no column found.judge"),
+        (lambda table: table.assign(lesion_voxels="many"), "the column lesion_voxels holds no numbers"),
+        (lambda table: pd.concat([table, table]), "a volume is there twice"),
+        (lambda table: table.rename(index={"01": None}), "a volume is there twice, or has no name"),
+    ],
+)
+def test_a_table_that_is_none_of_scores_is_refused(
+    tmp_path: Path, change: Callable[[pd.DataFrame], pd.DataFrame], complaint: str
+) -> None:
+    write_tsv(tmp_path / "volumes.tsv", change(scores([0.9, 0.8, 0.7], [10, 20, 30])))
+    with pytest.raises(InputError, match=f"cannot be read as scores \\(.*{complaint}"):
         read_scores(tmp_path)

@@ -184,3 +184,10 @@ def test_a_table_that_is_none_is_refused_in_one_line(tmp_path: Path, content: st
         render(tmp_path)
     assert f"table1.json: {complaint}" in str(failure.value)
     assert [path.name for path in tmp_path.iterdir()] == ["table1.json"]
+
+
+def test_results_with_values_of_another_kind_are_refused_in_one_line(tmp_path: Path) -> None:
+    folder = results(tmp_path / "r", valid=True)
+    (folder / "volumes.tsv").write_text("method\tmeasure\tvalue\npaired\tidentity\tmuch\n")
+    with pytest.raises(InputError, match=rf"{folder}: damaged results \(.+\); run the experiment again"):
+        render(folder)

@@ -6,13 +6,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import BadZipFile
 
 import pytest
 
 from fixtures.experiments import JUDGES, experiment
 from pseudohealthy.catalogue.rows import Row
 from pseudohealthy.errors import InputError
+from pseudohealthy.experiment.results import curves
 from pseudohealthy.experiment.steps import DONE, SELECTION, Step, list_steps
+from pseudohealthy.files import write_json
 
 
 def keys(steps: list[Step]) -> dict[str, str]:
@@ -166,3 +169,31 @@ def test_a_damaged_file_of_a_step_says_what_to_remove(tmp_path: Path, content: s
         step.read_json(tmp_path, SELECTION)
     (folder / DONE).write_text(content)
     assert not step.is_done(tmp_path)
+
+
+@pytest.mark.parametrize("error", [KeyError("images"), TypeError("not a mapping"), BadZipFile("no zip")])
+def test_what_damaged_files_of_a_step_raise_says_what_to_remove(tmp_path: Path, error: Exception) -> None:
+    step = list_steps(experiment(), "data")[0]
+    remedy = f"remove {step.folder(tmp_path)} and run the experiment again"
+    with (
+        pytest.raises(InputError, match=rf"damaged \({type(error).__name__}: .*\); {remedy}"),
+        step.reading(tmp_path),
+    ):
+        raise error
+
+
+@pytest.mark.parametrize("point", [{}, None, [1], {"images": 400}])
+def test_a_damaged_curve_of_a_finished_step_is_named(tmp_path: Path, point: object) -> None:
+    steps = list_steps(experiment(), "data")
+    select = next(step for step in steps if step.kind == "select")
+    write_json(_made(select.folder(tmp_path)) / SELECTION, {"weights": "a", "images": 1, "curve": [point]})
+    if point == {"images": 400}:
+        assert curves(tmp_path, [select])["chosen"].tolist() == [False]
+        return
+    with pytest.raises(InputError, match=f"damaged .*; remove {select.folder(tmp_path)} and run"):
+        curves(tmp_path, [select])
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder

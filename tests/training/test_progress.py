@@ -141,7 +141,7 @@ def test_metrics_that_are_no_text_are_refused(tmp_path: Path) -> None:
         Metrics(path, {"images": 0})
 
 
-def test_a_pipe_in_place_of_metrics_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_in_the_place_of_metrics_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "metrics.jsonl")
     with pytest.raises(InputError, match="expected a file, found a folder, pipe or device"):
         Metrics(tmp_path / "metrics.jsonl", {"images": 0})

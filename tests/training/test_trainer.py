@@ -254,6 +254,13 @@ def test_a_state_without_one_of_its_parts_says_what_to_delete(trainer: Trainer, 
             started(trainer.settings).restore(broken)
 
 
+def test_a_state_with_a_part_of_another_kind_says_what_to_delete(trainer: Trainer) -> None:
+    state = trainer.state()
+    for broken in ({**state, "images": float("inf")}, {**state, "pools": {"G": [3]}}):
+        with pytest.raises(InputError, match=r"does not fit this run \(.+\); delete state\.pt to start anew"):
+            trainer.restore(broken)
+
+
 def test_a_restored_state_steps_as_the_saved_one(trainer: Trainer, prepared: Prepared) -> None:
     slices = BatchSampler(prepared, "train", trainer.method.needs, trainer.training)
     trainer.step(slices.batch(0), 0)

@@ -12,7 +12,13 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
-from pseudohealthy.errors import PseudohealthyError, escape_what_cannot_be_shown, message, printable
+from pseudohealthy.errors import (
+    PseudohealthyError,
+    escape_what_cannot_be_shown,
+    message,
+    printable,
+    shortened,
+)
 
 INTERRUPTED, TERMINATED = 130, 128 + signal.SIGTERM  # typer's exit code after Ctrl-C, and that of SIGTERM
 
@@ -43,7 +49,7 @@ def say(text: str, *, err: bool = False) -> None:
     """Print one line, on standard error if `err`, with escapes for what a file's name may hold."""
     import typer  # which writes UTF-8 whatever the locale
 
-    typer.echo(printable(text), err=err)
+    typer.echo(shortened(printable(text)) if err else printable(text), err=err)
 
 
 @contextlib.contextmanager

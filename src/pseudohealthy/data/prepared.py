@@ -22,7 +22,7 @@ from typing_extensions import TypedDict  # as pydantic asks before Python 3.12; 
 from pseudohealthy.config import Preprocessing, Split
 from pseudohealthy.data.layouts import CohortVolume, Group
 from pseudohealthy.errors import InputError
-from pseudohealthy.files import expect_file, sha256_of, sha256_of_json
+from pseudohealthy.files import open_file, sha256_of, sha256_of_json
 from pseudohealthy.json_files import read_json
 from pseudohealthy.settings_files import validated
 
@@ -238,16 +238,17 @@ def _inside(path: Path, folder: Path) -> str:
 def _sha256(path: Path) -> str:
     try:
         return sha256_of(path)
-    except OSError:
+    except (OSError, ValueError):
         return ""
 
 
 def _array(folder: Path, name: str, shape: list[int]) -> NDArray[Any]:
     path = folder / f"{name}.npy"
     try:
-        expect_file(path)
-        array = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError) as error:
+        open_file(path).close()
+        with np.errstate(all="raise"):  # a shape beyond all measure
+            array = np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # numpy reads the header as Python
         raise InputError(f"{path}: cannot be opened ({error}); prepare the cohort again") from error
     if list(array.shape) != shape or array.dtype != ARRAYS[name]:
         found, expected = f"{array.dtype} {list(array.shape)}", f"{np.dtype(ARRAYS[name])} {shape}"
@@ -259,8 +260,8 @@ def _table(path: Path, rows: int) -> pd.DataFrame:
     import pandas as pd  # noqa: PLC0415
 
     try:
-        expect_file(path)
-        table = pd.read_csv(path, sep="\t", dtype=COLUMNS, keep_default_na=False)
+        with open_file(path) as file:
+            table = pd.read_csv(file, sep="\t", dtype=COLUMNS, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); prepare the cohort again") from error
     if list(table.columns) != list(COLUMNS) or len(table) != rows:

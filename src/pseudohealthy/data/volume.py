@@ -25,6 +25,7 @@ _PLACE = (  # all of a header that says where voxels lie, and in which units
     *("pixdim", "xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
     *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"),
 )
+_FARTHEST_MM = 1e6  # of the first voxel from the origin
 _VOXEL_MM = (0.02, 20.0)  # beyond this the header is in other units, and a field in mm makes no sense
 _MOST_MM = 1000.0  # of an image from side to side, since its slices are resampled to pixels of about 1 mm
 
@@ -243,6 +244,11 @@ def _sound_affine(path: Path | str, image: Any) -> NDArray[np.float64]:
         raise InputError(
             f"{path}: voxels of {_listed(axes)} mm; expected {_VOXEL_MM[0]:g} to {_VOXEL_MM[1]:g} mm, so "
             "check the header's units"
+        )
+    if np.abs(affine[:3, 3]).max() > _FARTHEST_MM:
+        raise InputError(
+            f"{path}: its first voxel lies at {_listed(affine[:3, 3])} mm; expected less than "
+            f"{_FARTHEST_MM:g} mm from the origin, so correct the header's sform or qform"
         )
     return affine
 

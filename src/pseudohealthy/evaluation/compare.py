@@ -24,17 +24,31 @@ def read_scores(folder: Path) -> pd.DataFrame:
     """The table by volume that an evaluation wrote.
 
     Raises:
-        InputError: there is none, or it is of version 0.1.
+        InputError: there is none, it is of version 0.1, or it lacks a column, holds one that is no numbers,
+            or a volume twice.
     """
     path = folder / "volumes.tsv"
     try:
         table = read_tsv(path, "volume")
         expect_new_names(path, table.columns)
+        _expect_columns(table)
         return table.dropna(subset=["slices"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path}: cannot be read as scores ({error}); expected a folder that evaluate wrote"
         ) from error
+
+
+def _expect_columns(table: pd.DataFrame) -> None:
+    """Raise a `ValueError` where a table is none of scores."""
+    judged = {"identity_normalised", _first(table, FOUND), _first(table, IN_INPUTS)}
+    needed = {"slices", "lesion_voxels", "identity", *(judged if "healthiness" in table else ())}
+    if missing := sorted(needed - set(table.columns)):
+        raise ValueError(f"no column {missing[0]}")
+    if no_numbers := [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]:
+        raise ValueError(f"the column {no_numbers[0]} holds no numbers")
+    if not table.index.is_unique or table.index.hasnans:
+        raise ValueError("a volume is there twice, or has no name")
 
 
 def compare_scores(scores: pd.DataFrame, others: pd.DataFrame) -> dict[str, Any]:
@@ -114,4 +128,4 @@ def _panel(table: pd.DataFrame) -> set[str]:
 
 def _first(table: pd.DataFrame, prefix: str) -> str:
     """The column of the paper's judge."""
-    return next(str(column) for column in table.columns if str(column).startswith(prefix))
+    return next((str(name) for name in table.columns if str(name).startswith(prefix)), f"{prefix}judge")

@@ -106,10 +106,21 @@ def render(folder: Path) -> None:
     """Make tables, charts and the report of a results folder again, from its files.
 
     Raises:
-        InputError: the folder holds no results, or those of version 0.1.
+        InputError: the folder holds no results, those of version 0.1, or damaged ones.
         PseudohealthyError: it cannot be written to.
     """
-    results, volumes, over_training = _read(folder)
+    try:
+        _render(folder, *_read(folder))
+    except (PseudohealthyError, OSError):
+        raise
+    except Exception as error:  # of values that are missing, or of another kind than an experiment writes
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"{folder}: damaged results ({reason}); run the experiment again") from error
+
+
+def _render(
+    folder: Path, results: Mapping[str, Any], volumes: pd.DataFrame, over_training: pd.DataFrame
+) -> None:
     for name, make in {
         "table1.md": table1_markdown,
         "table1.tex": table1_latex,
@@ -251,5 +262,6 @@ def _sheet(
 
 
 def _stacks(step: Step, out: Path) -> Stacks:
-    with np.load(step.folder(out) / "pictures.npz", allow_pickle=False) as arrays:
+    path = step.folder(out) / "pictures.npz"
+    with step.reading(out), np.load(path, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}

@@ -59,8 +59,9 @@ class MeasuredRow:
                 reliable.
         """
         row, table = _row(step), read_table(step, out)
-        assessment = Assessment(table, step.read_json(out, "numbers.json"), {})
-        summary = summary_of(assessment, reference_recall)
+        with step.reading(out):
+            assessment = Assessment(table, step.read_json(out, "numbers.json"), {})
+            summary = summary_of(assessment, reference_recall)
         facts = {**asdict(row), **_training(step, out), **dict.fromkeys(NOT_OF_EVERY_ROW), **strict(summary)}
         return cls(row, table, facts)
 
@@ -72,16 +73,22 @@ class MeasuredRow:
 
 def read_table(step: Step, out: Path) -> pd.DataFrame:
     """A finished measure's table: a row a volume, a column a measure."""
-    return read_tsv(step.folder(out) / "volumes.tsv", index="volume")
+    with step.reading(out):
+        return read_tsv(step.folder(out) / "volumes.tsv", index="volume")
 
 
 def table1(experiment: Experiment, out: Path, steps: Sequence[Step], prepared: Prepared) -> dict[str, Any]:
-    """The content of `table1.json`, from the files of the finished steps."""
-    judges = next(step for step in steps if step.kind == "protocol").read_json(out, "judges.json")
-    first = judges["judges"][experiment.first_judge]
-    rows = [
-        MeasuredRow.read(step, out, first["insertion_recall"]) for step in steps if step.kind == "measure"
-    ]
+    """The content of `table1.json`, from the files of the finished steps.
+
+    Raises:
+        InputError: one of them is damaged.
+    """
+    protocol = next(step for step in steps if step.kind == "protocol")
+    judges = protocol.read_json(out, "judges.json")
+    with protocol.reading(out):
+        first = judges["judges"][experiment.first_judge]
+        recall, healthy_slices = first["insertion_recall"], _of_healthy_slices(judges["judges"])
+    rows = [MeasuredRow.read(step, out, recall) for step in steps if step.kind == "measure"]
     tests, not_tested = _tests(experiment, rows, valid=judges["valid"])
     done = [_about(step, out) for step in steps]
     commits = sorted({str(step["commit"]) for step in done})
@@ -100,7 +107,7 @@ def table1(experiment: Experiment, out: Path, steps: Sequence[Step], prepared: P
         "judge": first,
         **judges,
         "held_out": experiment.held_out,
-        "healthy_slices": _of_healthy_slices(judges["judges"]),
+        "healthy_slices": healthy_slices,
         "choice_rule": RULE,
         "statistics": tests,
         "baselines": sorted({each.row.method for each in rows} & set(BASELINES)),
@@ -131,7 +138,8 @@ def curves(out: Path, steps: Sequence[Step]) -> pd.DataFrame:
         selection, settings = step.read_json(out, SELECTION), step.training.settings
         which = {"method": settings["method"], "preset": settings["preset"]}
         which["seed"] = settings["training"]["seed"]
-        lines += [{**which, **point} for point in _with_selected(selection)]
+        with step.reading(out):
+            lines += [{**which, **point} for point in _with_selected(selection)]
     return pd.DataFrame(lines, columns=CURVE)
 
 
@@ -141,7 +149,8 @@ def judge_curves(out: Path, steps: Sequence[Step]) -> pd.DataFrame:
     for step in steps:
         if step.kind == "judge":
             selection = step.read_json(out, f"run/{VALIDATION}")
-            lines += [{"judge": step.name, **point} for point in _with_selected(selection)]
+            with step.reading(out):
+                lines += [{"judge": step.name, **point} for point in _with_selected(selection)]
     return pd.DataFrame(lines, columns=JUDGE_CURVE)
 
 
@@ -187,11 +196,14 @@ def _training(step: Step, out: Path) -> dict[str, Any]:
     # the inpainter is a U-Net as the segmentor is
     width = "segmentor_width" if METHODS[row.method].can("inpaint") else "width"
     clock = selection.training.read_json(out, f"run/{CLOCK}")
+    done = selection.training.read_json(out, DONE)
+    with selection.training.reading(out):
+        device = done["device"]
     return {
         "images": selection.read_json(out, SELECTION)["images"],
         "images_in_all": clock["images"],
         "width": selection.training.settings["networks"][width],
-        "device": selection.training.read_json(out, DONE)["device"],
+        "device": device,
         "hours": round(clock["seconds"] / 3600, 4),
     }
 
@@ -237,4 +249,6 @@ def _tests(
 
 def _about(step: Step, out: Path) -> dict[str, Any]:
     done = step.read_json(out, DONE)
-    return {"kind": step.kind, "name": step.name, **{key: done[key] for key in ("key", "commit", "seconds")}}
+    with step.reading(out):
+        facts = {key: done[key] for key in ("key", "commit", "seconds")}
+    return {"kind": step.kind, "name": step.name, **facts}

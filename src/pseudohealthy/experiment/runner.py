@@ -66,22 +66,24 @@ def reproduce(
     """
     folder = results or out / "results"
     refuse_others(folder, experiment)
+    _expect_data(experiment, folders)
+    say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print
     with folder_lock(out):
-        _do_all(experiment, out, folder, folders=folders, device=device, jobs=jobs)
+        say(f"experiment {experiment.name}: preparing the cohort")
+        prepared = prepared_cohort(experiment, out, folders, say)
+        steps = list_steps(experiment, prepared.manifest["key"])
+        if from_weights is not None:
+            take_up_weights(out, steps, prepared, from_weights)
+        _do_all(StepRunner(experiment, out, prepared, steps, device), jobs, say)
+        say(printable(f"tables, figures and report: {folder}"))
+        publish(experiment, out, steps, prepared, folder)
+    say(RESEARCH_USE)
     return folder
 
 
-def _do_all(
-    experiment: Experiment, out: Path, folder: Path, *, folders: Sequence[Path], device: str, jobs: int
-) -> None:
-    """The steps that are not done, and the results from all of them in `folder`."""
-    say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print
-    say(f"experiment {experiment.name}: preparing the cohort")
-    prepared = prepared_cohort(experiment, out, folders, say)
-    steps = list_steps(experiment, prepared.manifest["key"])
-    runner = StepRunner(experiment, out, prepared, steps, device)
-    if from_weights is not None:
-        take_up_weights(out, steps, prepared, from_weights)
+def _do_all(runner: StepRunner, jobs: int, say: Callable[[str], object]) -> None:
+    """Do the steps that are not done."""
+    out, steps = runner.out, runner.steps
     if not all(step.is_done(out) for step in steps):
         runner.protocol_with({})  # a cohort that cannot be measured is refused before anything is trained
     for kinds in STAGES if jobs > 1 else ():
@@ -90,9 +92,6 @@ def _do_all(
         if not step.is_done(out):
             say(f"[{number}/{len(steps)}] {step.kind} {step.name}")
             runner.do(step)
-    say(printable(f"tables, figures and report: {folder}"))
-    publish(experiment, out, steps, prepared, folder)
-    say(RESEARCH_USE)
 
 
 def _run_stage(steps: Sequence[Step], runner: StepRunner, jobs: int, say: Callable[[str], object]) -> None:
@@ -104,6 +103,15 @@ def _run_stage(steps: Sequence[Step], runner: StepRunner, jobs: int, say: Callab
         run_parallel(tasks, StepGroups(runner.experiment, out, groups, runner.device), jobs, say)
 
 
+def _expect_data(experiment: Experiment, folders: Sequence[Path]) -> None:
+    made = experiment.data.phantom
+    if bool(folders) == (made is not None):
+        raise InputError(
+            f"experiment {experiment.name} "
+            + ("makes its own phantoms; give no --data" if made else "needs --data FOLDER, its cohort")
+        )
+
+
 def prepared_cohort(
     experiment: Experiment, out: Path, folders: Sequence[Path], say: Callable[[str], object]
 ) -> Prepared:
@@ -112,11 +120,6 @@ def prepared_cohort(
     `say` prints a line: what of the cohort was left out, interpreted or not understood.
     """
     data, made = experiment.data, experiment.data.phantom
-    if bool(folders) == (made is not None):
-        raise InputError(
-            f"experiment {experiment.name} "
-            + ("makes its own phantoms; give no --data" if made else "needs --data FOLDER, its cohort")
-        )
     if made is not None:
         folders = [make_phantoms(out / "data" / "phantoms", **made.model_dump(), splits=data.fractions)]
     cohort = read_cohort(folders, data.layout, data.controls)
@@ -221,7 +224,9 @@ class StepRunner:
     @cached_property
     def references(self) -> References:
         """What the judges detect in the test slices, and the AUROC by volume of coordinates alone."""
-        return References.read(next(step for step in self.steps if step.kind == "protocol").folder(self.out))
+        protocol = next(step for step in self.steps if step.kind == "protocol")
+        with protocol.reading(self.out):
+            return References.read(protocol.folder(self.out))
 
     def selected(self, selection: Step) -> Model:
         """The model whose weights a finished selection selected."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -83,11 +84,24 @@ class Step:
         Raises:
             InputError: it is damaged, or lacks a part.
         """
-        folder = self.folder(out)
-        remedy = f"remove {folder} and run the experiment again"
-        values = read_json(folder / name, remedy=remedy)
-        expect_parts(folder / name, values, PARTS.get(Path(name).name, {}), remedy)
+        path, remedy = self.folder(out) / name, self._remedy(out)
+        values = read_json(path, remedy=remedy)
+        expect_parts(path, values, PARTS.get(Path(name).name, {}), remedy)
         return values
+
+    @contextlib.contextmanager
+    def reading(self, out: Path) -> Iterator[None]:
+        """While files of its folder are read: what damaged ones raise becomes an `InputError`."""
+        try:
+            yield
+        except InputError:
+            raise
+        except Exception as error:  # of JSON, tables and arrays
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise InputError(f"{self.folder(out)}: damaged ({reason}); {self._remedy(out)}") from error
+
+    def _remedy(self, out: Path) -> str:
+        return f"remove {self.folder(out)} and run the experiment again"
 
     def is_done(self, out: Path) -> bool:
         """Whether its folder says that it is finished, with exactly these settings and inputs."""

@@ -20,7 +20,7 @@ from pseudohealthy.files import MEGABYTE, read_text, replace
 from pseudohealthy.json_files import parse_json
 from pseudohealthy.report.figures import panel
 
-LARGEST_METRICS = 1024 * MEGABYTE
+LARGEST = 1024 * MEGABYTE  # of the lines of metrics
 FIRST_LINE, NEXT_LINE = 10.0, 60.0  # without a terminal: seconds before the first line, and between lines
 COUNTED = ("images", "warm_up_images")  # in a line of metrics; the second where there is a warm-up
 
@@ -127,7 +127,7 @@ class Metrics:
 def _whole_lines(path: Path) -> list[str]:
     """The lines of the file; the last one counts only if it was written to its end."""
     try:
-        lines = read_text(path, LARGEST_METRICS).splitlines(keepends=True) if path.exists() else []
+        lines = read_text(path, LARGEST).splitlines(keepends=True) if path.exists() else []
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: cannot be read ({error}); delete it, the run goes on without it"

@@ -176,8 +176,8 @@ class Trainer:
             )
         try:
             self._take(state)
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
+        except Exception as error:  # whatever torch meets in parts that are of another kind
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise InputError(
                 f"the saved training state does not fit this run ({reason}); delete state.pt to start anew"
             ) from error
@@ -191,8 +191,8 @@ class Trainer:
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
         for name, fakes in state["pools"].items():
-            self._pool(name).restore([self.fabric.to_device(fake) for fake in fakes])
-        self.sums = {name: self.fabric.to_device(value) for name, value in state["sums"].items()}
+            self._pool(name).restore([self.fabric.to_device(fake.detach()) for fake in fakes])
+        self.sums = {name: self.fabric.to_device(value.detach()) for name, value in state["sums"].items()}
         self.steps = int(state["steps"])
 
     def _refuse_broken(self, losses: Mapping[str, float]) -> None:

@@ -189,7 +189,9 @@ def test_groups_of_a_library_mean_nothing(tmp_path: Path) -> None:
     assert read_participants(tmp_path, TWO, with_groups=False).notes == ()
 
 
-def test_a_pipe_in_its_place_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_in_the_table_s_place_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "participants.tsv")
-    with pytest.raises(InputError, match="cannot be read as a table"):
-        read_participants(tmp_path, TWO)
+    with pytest.raises(
+        InputError, match=r"cannot be read as a table \(expected a file, found a folder, pipe"
+    ):
+        read_participants(tmp_path, {"01"})

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from pseudohealthy.errors import InputError
-from pseudohealthy.files import expect_file
+from pseudohealthy.files import open_file
 
 if TYPE_CHECKING:  # the command line reads the names of layouts at its start
     from pseudohealthy.config import Split
@@ -136,10 +136,9 @@ def is_absent(path: Path) -> bool:
     try:
         if path.stat().st_size >= POINTER_BYTES:
             return False
-        expect_file(path)
-        with path.open("rb") as content:
+        with open_file(path) as content:
             return content.read(POINTER_BYTES).startswith(POINTERS)
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 

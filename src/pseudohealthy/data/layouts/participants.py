@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pseudohealthy.data.layouts.base import Group, grouped, listed, natural
 from pseudohealthy.data.layouts.groups import groups_of, is_known, plain, taken_for
 from pseudohealthy.errors import InputError
-from pseudohealthy.files import expect_file
+from pseudohealthy.files import MEGABYTE, read_bytes
 
 if TYPE_CHECKING:
     from pseudohealthy.config import Split
@@ -34,6 +34,7 @@ SPLIT_WORDS: Mapping[str, Split] = {
 # Columns under which others keep what stands in `group` and `split` here
 LIKE_GROUP = re.compile(r"(\w*_)?(groups?|diagnos[ie]s|diag|dx|cohort|condition|disease|status|case_control)")
 LIKE_SPLIT = re.compile(r"(\w*_)?(set|subset|partition|fold|splits?)|split_\w+")
+LARGEST = 64 * MEGABYTE
 MOST_WORDS = 8  # of a column that may be one of groups
 
 
@@ -187,14 +188,14 @@ def _text(table: Path, notes: list[str]) -> str:
         InputError: no text.
     """
     try:
-        expect_file(table)
-        content = table.read_bytes()
+        content = read_bytes(table, LARGEST)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{table}: cannot be read as a table ({error})") from error
+    try:
         if content.startswith((b"\xff\xfe", b"\xfe\xff")):
             text, note = content.decode("utf-16"), "is UTF-16, expected UTF-8; read so"
         else:
             text, note = content.decode("utf-8-sig"), ""
-    except OSError as error:
-        raise InputError(f"{table}: cannot be read as a table ({error})") from error
     except UnicodeDecodeError as error:
         if content.startswith((b"\xff\xfe", b"\xfe\xff")):
             raise InputError(f"{table}: cannot be read as a table ({error})") from error
