@@ -373,7 +373,7 @@ def _again(folder: Folder) -> None:
 
 
 def _made_again(folder: Folder, out: Folder) -> None:
-    from pseudohealthy.synthesis.naming import not_made_again, refuse_another_s, refuse_existing
+    from pseudohealthy.synthesis.output_files import not_made_again, refuse_another_s, refuse_existing
 
     shutil.copytree(folder / "before", out / "made")
     refuse_existing(out / "made", "x.nii.gz", overwrite=True)
