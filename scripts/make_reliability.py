@@ -11,8 +11,8 @@ from typing import Any
 from pseudohealthy.json_files import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE, RESULTS = ROOT / "docs/reliability.md", ROOT / "results/reliability/honest_output.json"
-BLOCK = re.compile(r"(<!-- honest output: ([\w ]+) -->\n).*?(<!-- /honest output -->)", re.DOTALL)
+PAGE, RESULTS = ROOT / "docs/reliability.md", ROOT / "results/reliability"
+BLOCK = re.compile(r"(<!-- measured: ([\w ]+) -->\n).*?(<!-- /measured -->)", re.DOTALL)
 PHANTOMS = {
     "phantoms_1_mm": "phantom controls, voxels of 1 mm",
     "phantoms_2_mm": "phantom controls, 2 mm",
@@ -112,25 +112,112 @@ def made(results: Results) -> str:
     )
 
 
-PARTS: Mapping[str, Callable[[Results], str]] = {
-    "without a lesion": without_lesion,
-    "head": head,
-    "contrasts": contrasts,
-    "real": real,
-    "no brain": no_brain,
-    "made": made,
+def inputs(results: Results) -> str:
+    """What became of damaged and odd inputs, by what reads them."""
+    rows = [
+        (
+            f"`{name}`",
+            *(f"{each[key]:,}" for key in ("inputs", "refused", "accepted", "failed")),
+            str(len(each["defects"])),
+            f"{each['slowest_seconds']:.1f}",
+            f"{each['peak_memory_mb']:.0f}",
+        )
+        for name, each in results["targets"].items()
+    ]
+    heads = ("what reads them", "inputs", "refused", "accepted", "failed on the way", "defects")
+    return _markdown((*heads, "slowest, s", "most memory, MB"), rows) + _made(results)
+
+
+def kills(results: Results) -> str:
+    """Of how many kills of each command the same command made good."""
+    rows = []
+    for name, each in results["commands"].items():
+        at_changes, at_random = each["at_changes"], each["at_random"]
+        counts = (f"{part['done']} of {part['planned']}" for part in (at_changes, at_random))
+        failed = len(at_changes["failed"]) + len(at_random["failed"])
+        rows.append((f"`{name}`", *counts, str(at_changes["killed"] + at_random["killed"]), str(failed)))
+    heads = (
+        "command",
+        "kills at a change of names",
+        "at a random moment",
+        "that came in time",
+        "not made good",
+    )
+    return _markdown(heads, rows) + _made(results)
+
+
+def same_output(results: Results) -> str:
+    """How far the outputs of other settings are from those of one thread and PyTorch."""
+    rows = [
+        (
+            setting
+            if each["backend"]["precision"] == "f32"
+            else f"{setting}, {each['backend']['precision']}",
+            *(["bit for bit"] * 3 if each["identical"] else _differences(each)),
+            _training(results["training"].get(setting)),
+        )
+        for setting, each in results["synthesis"].items()
+    ]
+    heads = ("setting", "healthy image, of the intensity range", "lesion probability", "voxels of the mask")
+    return _markdown((*heads, "weights after 3 steps of training"), rows) + _made(results)
+
+
+def _differences(each: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{each['healthy']:.1e}",
+        f"{each['probability']:.1e}",
+        f"{each['mask_voxels']} of {each['of_mask_voxels']}",
+    ]
+
+
+def _training(each: Mapping[str, Any] | None) -> str:
+    if each is None:
+        return ""
+    return "bit for bit" if each["identical"] else f"{each['weights']:.1e}"
+
+
+def _made(results: Results) -> str:
+    return f"\n\nMade at {results['commit'][:9]}, {results['machine']}."
+
+
+PARTS: Mapping[str, tuple[str, Callable[[Results], str]]] = {
+    "inputs": ("fuzzing", inputs),
+    "kills": ("kills", kills),
+    "same output": ("same_output", same_output),
+    "without a lesion": ("honest_output", without_lesion),
+    "head": ("honest_output", head),
+    "contrasts": ("honest_output", contrasts),
+    "real": ("honest_output", real),
+    "no brain": ("honest_output", no_brain),
+    "made": ("honest_output", made),
 }
 
 
-def filled(text: str, results: Results) -> str:
+def read_results() -> dict[str, Results]:
+    """The results of each campaign, by the name of its file."""
+    return {
+        name: read_json(RESULTS / f"{name}.json") for name in sorted({name for name, _ in PARTS.values()})
+    }
+
+
+def filled(text: str, results: Mapping[str, Results]) -> str:
     """The page with each part between its marks made again.
+
+    Args:
+        text: of the page.
+        results: as `read_results` gives them.
 
     Raises:
         ValueError: a part has no marks, or marks name no part.
     """
     if sorted(match[2] for match in BLOCK.finditer(text)) != sorted(PARTS):
-        raise ValueError(f"expected <!-- honest output: PART --> once for each of {', '.join(PARTS)}")
-    return BLOCK.sub(lambda match: f"{match[1]}{PARTS[match[2]](results)}\n{match[3]}", text)
+        raise ValueError(f"expected <!-- measured: PART --> once for each of {', '.join(PARTS)}")
+
+    def made_again(match: re.Match[str]) -> str:
+        name, make = PARTS[match[2]]
+        return f"{match[1]}{make(results[name])}\n{match[3]}"
+
+    return BLOCK.sub(made_again, text)
 
 
 def _three(values: Mapping[str, float], digits: int) -> str:
@@ -151,5 +238,5 @@ def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), read_json(RESULTS)), encoding="utf-8")
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), read_results()), encoding="utf-8")
     print(PAGE, file=sys.stderr)

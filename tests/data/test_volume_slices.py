@@ -279,6 +279,7 @@ def test_a_library_s_mask_without_orientation_is_reported(tmp_path: Path) -> Non
     assert [warning[:30] for warning in stack.facts["warnings"]] == ["its header tells no orientatio"]
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_the_real_cohort_has_the_slices_that_section_5_counts(real_data: Path) -> None:
     counts = {split: Counter[str]() for split in SPLITS}

@@ -195,15 +195,15 @@ def test_an_experiment_keeps_its_comments_and_its_layout(tmp_path: Path) -> None
 
 
 def test_scores_and_tables_have_the_names_of_today(tmp_path: Path) -> None:
-    columns = "volume\tslices\tidentity\tvoid\tobey.moved_dice\tflicker"
-    (tmp_path / "volumes.tsv").write_text(f"{columns}\nNA\t3\t0.5\tn/a\t0.25\t1.0\n")
+    columns = "volume\tslices\tlesion_voxels\tidentity\tvoid\tobey.moved_dice\tflicker"
+    (tmp_path / "volumes.tsv").write_text(f"{columns}\nNA\t3\t9\t0.5\tn/a\t0.25\t1.0\n")
     (tmp_path / "table1.tsv").write_text("method\tobey.left_without_mask.mean\nflicker\t0.1250\n")
     (tmp_path / "long.tsv").write_text("volume\tmeasure\tvalue\nflicker\tobey.stayed\t1e-05\n")
     with pytest.raises(InputError, match=r"volumes.tsv: .*, void is now unreliable; .*migrate_0_1.py"):
         read_scores(tmp_path)
     assert main([str(tmp_path)]) == 0
-    new = "volume\tslices\tidentity\tunreliable\tmask_control.moved_mask_dice\tthrough_plane_inconsistency"
-    assert (tmp_path / "volumes.tsv").read_text() == f"{new}\nNA\t3\t0.5\tn/a\t0.25\t1.0\n"
+    new = "volume\tslices\tlesion_voxels\tidentity\tunreliable\tmask_control.moved_mask_dice\tthrough_plane_inconsistency"
+    assert (tmp_path / "volumes.tsv").read_text() == f"{new}\nNA\t3\t9\t0.5\tn/a\t0.25\t1.0\n"
     assert read_scores(tmp_path).index.tolist() == ["NA"]
     table = "method\tmask_control.residual_without_mask.mean\nflicker\t0.1250\n"
     assert (tmp_path / "table1.tsv").read_text() == table
