@@ -202,7 +202,8 @@ def test_scores_and_tables_have_the_names_of_today(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"volumes.tsv: .*, void is now unreliable; .*migrate_0_1.py"):
         read_scores(tmp_path)
     assert main([str(tmp_path)]) == 0
-    new = "volume\tslices\tlesion_voxels\tidentity\tunreliable\tmask_control.moved_mask_dice\tthrough_plane_inconsistency"
+    new = "volume\tslices\tlesion_voxels\tidentity\tunreliable"
+    new += "\tmask_control.moved_mask_dice\tthrough_plane_inconsistency"
     assert (tmp_path / "volumes.tsv").read_text() == f"{new}\nNA\t3\t9\t0.5\tn/a\t0.25\t1.0\n"
     assert read_scores(tmp_path).index.tolist() == ["NA"]
     table = "method\tmask_control.residual_without_mask.mean\nflicker\t0.1250\n"
