@@ -40,6 +40,7 @@ def lowest(session: nox.Session) -> None:
     constraints = ("--constraint", "constraints.txt", "--constraint", "constraints-lowest.txt")
     tools = (
         "ancpbids",
+        "monai",
         "pytest",
         "pytest-xdist",
         "pytorch-msssim",
