@@ -36,6 +36,7 @@ from pseudohealthy.data.slice_selection import training_slices
 from pseudohealthy.data.volume import Volume, read_volume
 from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis.bundled_weights import bundled_weights
+from scripts.measure_safety import contrasts
 
 Array = NDArray[np.float32]
 
@@ -275,3 +276,11 @@ def other_contrasts() -> Iterator[Volume]:
 def test_other_contrasts_are_out_of_distribution() -> None:
     found = distances(other_contrasts())
     assert (found > limit()).all(), found
+
+
+@pytest.mark.parametrize("name", ["T1", "FLAIR"])
+def test_a_phantom_as_t1_is_out_of_distribution_by_its_cortex(name: str) -> None:
+    """Seeds beyond those that the limit was chosen on."""
+    images = [contrasts(number, 4.0)[name] for number in (20, 21, 22)]
+    found = distances(iter(images))
+    assert ((found > limit()) == (name == "T1")).all(), found

@@ -256,3 +256,13 @@ def test_an_array_with_a_broken_header_is_named(prepared_folder: Path, tmp_path:
     path.write_bytes(b"\x93NUMPY\1\0" + struct.pack("<H", len(header) + 1) + header.encode() + b"\n")
     with pytest.raises(InputError, match=r"images\.npy: .*prepare the cohort again"):
         Prepared.open(tmp_path / "prepared")
+
+
+@pytest.mark.parametrize("value", ["9" * 30, "1e300", "nan"])
+def test_a_table_with_numbers_that_no_row_can_have_is_named(folder: Path, value: str) -> None:
+    lines = (folder / "slices.tsv").read_text().splitlines()
+    cells = lines[1].split("\t")
+    cells[list(COLUMNS).index("lesion_voxels")] = value
+    (folder / "slices.tsv").write_text("\n".join([lines[0], "\t".join(cells), *lines[2:]]) + "\n")
+    with pytest.raises(InputError, match=r"slices\.tsv: cannot be read .*prepare the cohort again"):
+        Prepared.open(folder)

@@ -519,3 +519,9 @@ def test_real_volumes_are_read_and_written_back(real_data: Path, tmp_path: Path)
         for field in ("sform_code", "qform_code", "xyzt_units"):
             np.testing.assert_array_equal(again.header[field], image.header[field])
         np.testing.assert_array_equal(again.header["pixdim"][:4], image.header["pixdim"][:4])
+
+
+def test_a_qform_beyond_all_measure_is_none(tmp_path: Path) -> None:
+    fields = {"sform_code": 1, "qform_code": 1, "pixdim": [1, np.inf, 1, 1, 1, 1, 1, 1]}
+    fields |= {"quatern_b": 0, "quatern_c": 0, "quatern_d": 1}
+    assert read_volume(saved(tmp_path / "scan.nii", noise(), RIGID, **fields)).warnings == ()

@@ -359,6 +359,8 @@ def content(path: Path) -> object:
     """What a file holds, less what no two runs have in common; a digest where nothing is left out."""
     if path.name in LOGS:
         return "messages"
+    if any(part.startswith(".part-") for part in path.parts):  # half written
+        return sha256_of(path)
     readers: Mapping[str, Callable[[Path], object]] = {
         ".json": lambda path: without_varying(json.loads(path.read_text(encoding="utf-8"))),
         ".pt": lambda path: without_varying(plain(torch.load(path, weights_only=True))),
@@ -368,7 +370,7 @@ def content(path: Path) -> object:
     }
     try:
         return readers.get(path.suffix, sha256_of)(path)
-    except (ValueError, RuntimeError):  # half written
+    except (ValueError, RuntimeError, EOFError):  # half written
         return sha256_of(path)
 
 

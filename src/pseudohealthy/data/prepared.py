@@ -260,9 +260,9 @@ def _table(path: Path, rows: int) -> pd.DataFrame:
     import pandas as pd  # noqa: PLC0415
 
     try:
-        with open_file(path) as file:
+        with open_file(path) as file, np.errstate(all="raise"):  # numbers that no row can have
             table = pd.read_csv(file, sep="\t", dtype=COLUMNS, keep_default_na=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ArithmeticError) as error:
         raise InputError(f"{path}: cannot be read ({error}); prepare the cohort again") from error
     if list(table.columns) != list(COLUMNS) or len(table) != rows:
         raise InputError(f"{path}: expected {rows} rows of {', '.join(COLUMNS)}; prepare the cohort again")

@@ -302,7 +302,8 @@ def _doubts_of_place(header: Any, affine: NDArray[np.float64], shape: tuple[int,
 def _qform(header: Any) -> NDArray[np.float64] | None:
     """The qform's affine; None where none is set, or it is none."""
     try:
-        form = header.get_qform(coded=True)[0]
+        with np.errstate(all="ignore"):  # what comes of numbers beyond all measure is looked at below
+            form = header.get_qform(coded=True)[0]
     except (HeaderDataError, ValueError):
         return None
     return None if form is None or not np.isfinite(form).all() else np.asarray(form, dtype=np.float64)

@@ -195,3 +195,9 @@ def test_a_pipe_in_the_table_s_place_is_not_waited_for(tmp_path: Path) -> None:
         InputError, match=r"cannot be read as a table \(expected a file, found a folder, pipe"
     ):
         read_participants(tmp_path, {"01"})
+
+
+def test_a_name_of_more_digits_than_any_number_is_a_name(tmp_path: Path) -> None:
+    long = "7" * 5000
+    participants(tmp_path, "participant_id\tgroup", f"sub-{long}\tpatient")
+    assert read_participants(tmp_path, {long[:4500]}).listed == (long,)

@@ -146,3 +146,9 @@ def test_a_mask_may_be_missing_as_none_or_as_nan(tmp_path: Path, drawn: list[Any
     )
     first, second = ([text.get_text() for text in figure.axes[0].get_yticklabels()] for figure in drawn)
     assert first == second
+
+
+def test_a_name_that_the_font_lacks_is_drawn_without_a_warning(tmp_path: Path) -> None:
+    rows = [{**row("paired", identity=one_volume(0.5), healthiness=one_volume(0.25)), "method": "\0\u6f22"}]
+    identity_healthiness(tmp_path / "i.png", {"valid": True, "rows": rows})
+    assert (tmp_path / "i.png").is_file()

@@ -35,6 +35,7 @@ SPLIT_WORDS: Mapping[str, Split] = {
 LIKE_GROUP = re.compile(r"(\w*_)?(groups?|diagnos[ie]s|diag|dx|cohort|condition|disease|status|case_control)")
 LIKE_SPLIT = re.compile(r"(\w*_)?(set|subset|partition|fold|splits?)|split_\w+")
 LARGEST = 64 * MEGABYTE
+LONGEST_NUMBER = 18  # digits of a subject's name that a spreadsheet may have taken for a number
 MOST_WORDS = 8  # of a column that may be one of groups
 
 
@@ -206,13 +207,18 @@ def _text(table: Path, notes: list[str]) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def _is_number(name: str) -> bool:
+    """Whether a subject's name is a number that a spreadsheet may have shortened."""
+    return name.isdecimal() and len(name) <= LONGEST_NUMBER
+
+
 def _with_zeros(rows: Sequence[Row], subjects: set[str], notes: list[str]) -> list[Row]:
     """The rows; where a spreadsheet took `05` for the number 5, the subject is the only one it can be."""
     without = subjects - {row.subject for row in rows}
-    numbers = grouped((name for name in sorted(without) if name.isdecimal()), int)
+    numbers = grouped((name for name in sorted(without) if _is_number(name)), int)
     taken: dict[str, str] = {}
     for row in rows:
-        fitting = numbers.get(int(row.subject), []) if row.subject.isdecimal() else []
+        fitting = numbers.get(int(row.subject), []) if _is_number(row.subject) else []
         if row.subject not in subjects and len(fitting) == 1:
             taken[row.written] = fitting[0]
     if taken:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,15 @@ INVALID = " – INVALID"
 SHOWN = {"identity": "identity (MS-SSIM)", "healthiness": "healthiness"}  # axes
 
 
+@contextlib.contextmanager
+def _with_any_name() -> Iterator[None]:
+    """A character of a name that the font lacks is an empty box, not a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")
+        yield
+
+
+@_with_any_name()
 def distributions(path: Path, volumes: pd.DataFrame, *, invalid: bool = False) -> None:
     """Identity and healthiness of every volume by method, averaged over seeds; raw outputs.
 
@@ -53,6 +64,7 @@ def distributions(path: Path, volumes: pd.DataFrame, *, invalid: bool = False) -
     _save(figure, path)
 
 
+@_with_any_name()
 def identity_healthiness(path: Path, table1: Mapping[str, Any]) -> None:
     """Every method, blend and control as a numbered point: the best lies above on the right.
 
@@ -83,6 +95,7 @@ def identity_healthiness(path: Path, table1: Mapping[str, Any]) -> None:
     _save(figure, path)
 
 
+@_with_any_name()
 def validation_curves(path: Path, curves: pd.DataFrame) -> None:
     """Identity and healthiness on validation while training, and what a checkpoint is chosen by.
 
