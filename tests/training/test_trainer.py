@@ -256,7 +256,12 @@ def test_a_state_without_one_of_its_parts_says_what_to_delete(trainer: Trainer, 
 
 def test_a_state_with_a_part_of_another_kind_says_what_to_delete(trainer: Trainer) -> None:
     state = trainer.state()
-    for broken in ({**state, "images": float("inf")}, {**state, "pools": {"G": [3]}}):
+    complex_sums = {"sums": {"L_CC": torch.zeros((), dtype=torch.complex64)}}
+    for broken in (
+        {**state, "images": float("inf")},
+        {**state, "pools": {"G": [3]}},
+        {**state, **complex_sums},
+    ):
         with pytest.raises(InputError, match=r"does not fit this run \(.+\); delete state\.pt to start anew"):
             trainer.restore(broken)
 

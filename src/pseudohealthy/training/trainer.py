@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -175,7 +176,11 @@ class Trainer:
                 "start anew in another folder"
             )
         try:
-            self._take(state)
+            if _holds_complex(state):
+                raise TypeError("it holds complex numbers")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch's own, before it raises an error
+                self._take(state)
         except Exception as error:  # whatever torch meets in parts that are of another kind
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise InputError(
@@ -261,6 +266,16 @@ class Trainer:
 
     def _pool(self, name: str) -> FakePool:
         return self.pools.setdefault(name, FakePool(self.training.fake_pool_size))
+
+
+def _holds_complex(value: object) -> bool:
+    """Whether a tensor anywhere in it is complex; torch would take its real part."""
+    if isinstance(value, Tensor):
+        return value.is_complex()
+    parts = value.values() if isinstance(value, Mapping) else value
+    return (
+        isinstance(parts, Iterable) and not isinstance(parts, str | bytes) and any(map(_holds_complex, parts))
+    )
 
 
 def learning_rate(training: Training, fraction_done: float) -> float:
