@@ -231,7 +231,7 @@ def _cortex(x: Array, spacing: float) -> float:
     depth = _depth(x, spacing)
     ribbon, deep = (x[(depth > low) & (depth <= high)] for low, high in (RIBBON_MM, WHITE_MM))
     white = deep[deep > WHITE_LEVEL * np.median(x[x > 0])]
-    return float(np.percentile(ribbon, 75) / np.median(white)) if white.size else float("inf")
+    return float(np.percentile(ribbon, 75) / np.median(white)) if ribbon.size and white.size else float("inf")
 
 
 def _blurred(x: Array, brain: NDArray[np.bool_], deviation: float) -> Array:
