@@ -14,17 +14,15 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
+import numpy as np
 
 from pseudohealthy.catalogue.measures import MEASURES
-from pseudohealthy.config import Settings
-from pseudohealthy.methods.factory import build
 from pseudohealthy.report.table1.cells import cell, get_path
-from pseudohealthy.training.checkpoint import load_weights, save_weights
+from pseudohealthy.synthesis.model import Model
+from pseudohealthy.training.checkpoint import save_in_half_precision
 from pseudohealthy.training.weights import CARD, read_config
 
 WORDS = Path(__file__).parents[1] / "results" / "weights_card.md"
-NOT_CONFIG = ("format", "version", "research_use")  # written anew
 REPORTED = (
     *("identity", "identity_normalised", "healthiness", "balance", "texture", "segmentor_dice"),
     *("healthy_in.ms_ssim", "healthy_in.false_positive_voxels", "truth_transplant.inside.psnr"),
@@ -41,16 +39,10 @@ def bundle(weights: Path, out: Path, scores: Mapping[str, Path]) -> None:
         scores: folders of scores, or a `table1.json`, by what they are of.
     """
     config = read_config(weights)
-    networks = build(Settings.model_validate(config["settings"])).generators
-    load_weights(weights, networks)
-    x = torch.rand(2, 1, *config["preprocessing"]["slice_shape"], generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        full = networks["G"](x)
-        save_weights(
-            out, networks.half(), {key: value for key, value in config.items() if key not in NOT_CONFIG}
-        )
-        load_weights(out, networks.float())
-        lost = (networks["G"](x) - full).abs().max().item()
+    save_in_half_precision(weights, out)
+    x = np.random.default_rng(0).random((2, *config["preprocessing"]["slice_shape"]), dtype=np.float32)
+    full, half = (Model.load(folder, "cpu").synthesize(x) for folder in (weights, out))
+    lost = float(np.abs(half - full).max())
     shutil.copy(weights / "training_distribution.json", out)
     head, rest = (out / CARD).read_text(encoding="utf-8").split("## Preprocessing", 1)
     words = WORDS.read_text(encoding="utf-8").strip()

@@ -14,9 +14,16 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from fixtures.models import saved as saved_model
 from pseudohealthy.errors import RESEARCH_USE, InputError, PseudohealthyError
 from pseudohealthy.networks.generator import Generator
-from pseudohealthy.training.checkpoint import load_state, load_weights, save_state, save_weights
+from pseudohealthy.training.checkpoint import (
+    load_state,
+    load_weights,
+    save_in_half_precision,
+    save_state,
+    save_weights,
+)
 from pseudohealthy.training.weights import digest, read_config
 
 CONFIG = {
@@ -45,6 +52,15 @@ def test_weights_come_back_with_their_config(tmp_path: Path) -> None:
     assert RESEARCH_USE in card
     assert "68 training volumes" in card
     assert len(digest(tmp_path / "w")) == 64
+
+
+def test_in_half_precision_tensors_are_the_nearest_and_all_else_stays(tmp_path: Path) -> None:
+    weights = saved_model(tmp_path / "w")
+    save_in_half_precision(weights, tmp_path / "half")
+    full, half = (load_file(folder / "model.safetensors") for folder in (weights, tmp_path / "half"))
+    assert full.keys() == half.keys()
+    assert all(torch.equal(half[name], full[name].half()) for name in full)
+    assert read_config(tmp_path / "half") == read_config(weights)
 
 
 def test_a_folder_may_hold_more_networks_than_are_loaded(tmp_path: Path) -> None:

@@ -16,17 +16,15 @@ from pseudohealthy.errors import InputError
 from pseudohealthy.experiment.steps import DONE, PARTS, SELECTION, Kind, Step
 from pseudohealthy.files import flatten, inside, make_folder, replace, whole_folder, write_json
 from pseudohealthy.json_files import expect_parts, read_json
-from pseudohealthy.methods.factory import build
 from pseudohealthy.provenance import provenance
 from pseudohealthy.settings_files import validated
-from pseudohealthy.training.checkpoint import load_weights, save_weights
+from pseudohealthy.training.checkpoint import save_in_half_precision
 from pseudohealthy.training.run_folder import CLOCK, WEIGHTS
 from pseudohealthy.training.weights import CONFIG, digest, read_config
 
 FOLDER = "weights"  # of a results folder
 TRAINED: tuple[Kind, ...] = ("judge", "train")
 GIVEN = "the weights that were given"  # what selected weights without a curve
-NOT_CONFIG = ("format", "version", "research_use")  # of a config, written anew with the weights
 
 
 def publish_weights(out: Path, steps: Sequence[Step], folder: Path) -> None:
@@ -49,9 +47,12 @@ def publish_weights(out: Path, steps: Sequence[Step], folder: Path) -> None:
         else:
             about[name] = selected.read_json(out, SELECTION)
             weights = inside(run, about[name]["weights"])
-        _save_in_half_precision(weights, folder / step.kind / step.name)
+        published = folder / step.kind / step.name
+        save_in_half_precision(weights, published)
+        if (weights / TRAINING_DISTRIBUTION).is_file():
+            _copy(weights / TRAINING_DISTRIBUTION, published / TRAINING_DISTRIBUTION)
         for file, values in about.items():
-            write_json(folder / step.kind / step.name / file, values)
+            write_json(published / file, values)
 
 
 def take_up_weights(out: Path, steps: Sequence[Step], prepared: Prepared, folder: Path) -> None:
@@ -77,16 +78,6 @@ def take_up_weights(out: Path, steps: Sequence[Step], prepared: Prepared, folder
 def _selection(training: Step, steps: Sequence[Step]) -> Step | None:
     """The selection among a method's checkpoints; None for a judge, whose run holds its own."""
     return next((step for step in steps if step.kind == "select" and step.training is training), None)
-
-
-def _save_in_half_precision(weights: Path, out: Path) -> None:
-    config = read_config(weights)
-    networks = build(Settings.model_validate(config["settings"])).generators
-    load_weights(weights, networks)
-    values = {key: value for key, value in config.items() if key not in NOT_CONFIG}
-    save_weights(out, networks.half(), values)
-    if (weights / TRAINING_DISTRIBUTION).is_file():
-        _copy(weights / TRAINING_DISTRIBUTION, out / TRAINING_DISTRIBUTION)
 
 
 def _expect_weights_of(step: Step, prepared: Prepared, weights: Path) -> None:
@@ -128,18 +119,16 @@ def _differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
 
 
 def _lay(step: Step, weights: Path, out: Path) -> None:
-    folder = step.folder(out)
-    run = folder / "run"
-    with whole_folder(folder) as part:
-        inner = part / run.relative_to(folder)
-        target = inner / (BEST if step.kind == "judge" else WEIGHTS)
+    with whole_folder(step.folder(out)) as part:
+        run = part / "run"
+        target = run / (BEST if step.kind == "judge" else WEIGHTS)
         make_folder(target)
         for file in weights.iterdir():
             if file.is_file() and file.name not in PARTS:
                 _copy(file, target / file.name)
-        write_json(inner / CLOCK, read_json(weights / CLOCK))
+        write_json(run / CLOCK, read_json(weights / CLOCK))
         if step.kind == "judge":
-            write_json(inner / VALIDATION, _curve(weights, VALIDATION))
+            write_json(run / VALIDATION, _curve(weights, VALIDATION))
         write_json(part / DONE, _done(step, weights))
 
 

@@ -14,9 +14,14 @@ from safetensors.torch import save
 from torch import nn
 
 from pseudohealthy import __version__
+from pseudohealthy.config import Settings
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.files import make_folder, replace, write_json, write_text
-from pseudohealthy.training.weights import CARD, CONFIG, FORMAT, WEIGHTS, card
+from pseudohealthy.methods.factory import build
+from pseudohealthy.settings_files import validated
+from pseudohealthy.training.weights import CARD, CONFIG, FORMAT, WEIGHTS, card, read_config
+
+WRITTEN_ANEW = ("format", "version", "research_use")  # parts of a config that `save_weights` adds
 
 
 def save_weights(folder: Path, networks: nn.ModuleDict, config: Mapping[str, Any]) -> None:
@@ -37,6 +42,22 @@ def save_weights(folder: Path, networks: nn.ModuleDict, config: Mapping[str, Any
     replace(folder / WEIGHTS, lambda part: part.write_bytes(content))
     write_json(folder / CONFIG, config)
     write_text(folder / CARD, card(config))
+
+
+def save_in_half_precision(weights: Path, out: Path) -> None:
+    """Write a weights folder again, its tensors in half precision; what it says of its training stays.
+
+    Raises:
+        InputError: not a weights folder, or a damaged one.
+        PseudohealthyError: the disk is full or `out` cannot be written.
+    """
+    config = read_config(weights)
+    networks = build(
+        validated(Settings, config["settings"], str(weights / CONFIG), written=weights)
+    ).generators
+    load_weights(weights, networks)
+    about = {key: value for key, value in config.items() if key not in WRITTEN_ANEW}
+    save_weights(out, networks.half(), about)
 
 
 def load_weights(folder: Path, networks: nn.ModuleDict) -> None:
