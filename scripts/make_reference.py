@@ -26,7 +26,7 @@ from pydantic.fields import FieldInfo
 from pseudohealthy.cli import bids_app, main
 from pseudohealthy.config import Losses, Networks, Preprocessing, Settings, Training
 from pseudohealthy.experiment.config import Data, Experiment, Phantoms
-from pseudohealthy.presets import METHODS, PREPROCESSING, PRESETS, PRESETS_OF_METHODS
+from pseudohealthy.presets import OF_METHODS, PREPROCESSING, PRESETS, PRESETS_OF_METHODS
 from pseudohealthy.renamed import RESULTS, SETTINGS
 from pseudohealthy.synthesis.output_files import DESCRIPTIONS, output_files, sidecar_path
 
@@ -125,7 +125,7 @@ def presets_table() -> str:
     tables: dict[str, Mapping[str, Mapping[str, Any]]] = {
         **{f"preset `{name}`, preprocessing": {"": changes} for name, changes in PREPROCESSING.items()},
         **{f"preset `{name}`": changes for name, changes in PRESETS.items()},
-        **{f"method `{name}`": changes for name, changes in METHODS.items()},
+        **{f"method `{name}`": changes for name, changes in OF_METHODS.items()},
         **{f"preset `{one}`, method `{name}`": each for (one, name), each in PRESETS_OF_METHODS.items()},
     }
     rows = {

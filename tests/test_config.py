@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from pseudohealthy.config import MethodName, Preprocessing, PresetName, Settings, preprocessing, settings
 from pseudohealthy.errors import InputError
-from pseudohealthy.presets import METHODS, PREPROCESSING, PRESETS
+from pseudohealthy.presets import OF_METHODS, PREPROCESSING, PRESETS
 from pseudohealthy.settings_files import read_yaml, validated
 
 
@@ -108,7 +108,7 @@ def test_the_journal_versions_preset_is_that_of_section_3() -> None:
 
 
 def test_every_method_and_preset_has_its_place() -> None:
-    assert set(METHODS) <= set(get_args(MethodName))
+    assert set(OF_METHODS) <= set(get_args(MethodName))
     assert set(PRESETS) == set(PREPROCESSING) == set(get_args(PresetName))
     for method in get_args(MethodName):
         for preset in get_args(PresetName):

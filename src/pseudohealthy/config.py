@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pseudohealthy.catalogue import methods
-from pseudohealthy.presets import METHODS, PREPROCESSING, PRESETS, PRESETS_OF_METHODS
+from pseudohealthy.presets import OF_METHODS, PREPROCESSING, PRESETS, PRESETS_OF_METHODS
 from pseudohealthy.settings_files import assignments, merged, validated
 
 Split = Literal["train", "val", "test"]
@@ -320,7 +320,7 @@ def settings(
     named = {key: name for key, name in (("method", method), ("preset", preset)) if name is not None}
     given = {"method": "paired", "preset": "default", **(values or {}), **named}
     given = merged(given, assignments(overrides))
-    base = merged(_defaults(PRESETS, given["preset"]), _defaults(METHODS, given["method"]))
+    base = merged(_defaults(PRESETS, given["preset"]), _defaults(OF_METHODS, given["method"]))
     both = merged(base, _defaults(PRESETS_OF_METHODS, given["preset"], given["method"]))
     return validated(Settings, merged(both, given))
 

@@ -46,7 +46,7 @@ PRESETS: Table = {
     },
 }
 # What a method changes in every preset
-METHODS: Table = {
+OF_METHODS: Table = {
     "conditional_gan": {"losses": {"gan_image": 1.0}},
     # Zhu 2017, whose generators' least squares have no half (so 2), and whose recipe is its own.
     "cyclegan": {

@@ -86,13 +86,13 @@ class BatchSampler:
         table = prepared.slices[prepared.slices["split"] == split]
         table = with_labelled_fraction(table, training.labelled_fraction, self.streams.rng(LABELLED))
         ill = ["pathological"] if "lesion" in needs else ["pathological", "unlabelled"]
-        self.pathological = _labelled(table, ill, f"pathological {split}")
+        self.pathological = _with_label(table, ill, f"pathological {split}")
         if "healthy" in needs:
-            self.healthy = HealthySlices(_labelled(table, ["healthy"], f"healthy {split}"), neighbours)
+            self.healthy = HealthySlices(_with_label(table, ["healthy"], f"healthy {split}"), neighbours)
         if needs & {"lesion_free", "lesion_free_balanced"}:
             if "lesion_free_balanced" in needs:
-                _labelled(table, ["healthy"], f"healthy {split}")
-            free = _labelled(table, ["healthy", "edge"], f"healthy {split}")
+                _with_label(table, ["healthy"], f"healthy {split}")
+            free = _with_label(table, ["healthy", "edge"], f"healthy {split}")
             self.lesion_free = LesionFreeSlices(free["row"].to_numpy(), (free["label"] == "edge").to_numpy())
         if needs & {"library", "inpainting_masks", "synthetic"}:
             self.mask_library = MaskLibrary.of(prepared, table)
@@ -220,7 +220,7 @@ class BatchSampler:
         return augmentation(self.training.augment, self.training.batch_size, rng, part)
 
 
-def _labelled(table: pd.DataFrame, labels: list[str], name: str) -> pd.DataFrame:
+def _with_label(table: pd.DataFrame, labels: list[str], name: str) -> pd.DataFrame:
     """The slices that have one of the labels.
 
     Raises:
