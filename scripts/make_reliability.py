@@ -29,6 +29,14 @@ REAL = {
     "real_soop": "stroke, single slices",
     "real_volumes": "volumes of other scanners and diseases",
 }
+SETTINGS = {
+    "again": "the same command again",
+    "1 slice at once": "1 slice at a time (2 otherwise)",
+    "8 slices at once": "8 slices at a time",
+    "backend openvino": "OpenVINO",
+    "backend onnxruntime": "ONNX Runtime",
+    "lowest versions": "the lowest versions of libraries",
+}
 
 Results = Mapping[str, Any]
 
@@ -113,18 +121,21 @@ def made(results: Results) -> str:
 
 
 def inputs(results: Results) -> str:
-    """What became of damaged and odd inputs, by what reads them."""
-    rows = [
-        (
-            f"`{name}`",
-            *(f"{each[key]:,}" for key in ("inputs", "refused", "accepted", "failed")),
-            str(len(each["defects"])),
-            f"{each['slowest_seconds']:.1f}",
-            f"{each['peak_memory_mb']:.0f}",
+    """What became of damaged and odd inputs, by their kind."""
+    rows = []
+    for group in dict.fromkeys(each["group"] for each in results["targets"].values()):
+        of_group = [each for each in results["targets"].values() if each["group"] == group]
+        sums = (sum(each[key] for each in of_group) for key in ("inputs", "refused", "accepted", "failed"))
+        rows.append(
+            (
+                group,
+                *(f"{count:,}" for count in sums),
+                str(sum(len(each["defects"]) for each in of_group)),
+                f"{max(each['slowest_seconds'] for each in of_group):.1f}",
+                f"{max(each['peak_memory_mb'] for each in of_group):.0f}",
+            )
         )
-        for name, each in results["targets"].items()
-    ]
-    heads = ("what reads them", "inputs", "refused", "accepted", "failed on the way", "defects")
+    heads = ("kind", "inputs", "refused", "accepted", "failed on the way", "defects")
     return _markdown((*heads, "slowest, s", "most memory, MB"), rows) + _made(results)
 
 
@@ -150,9 +161,7 @@ def same_output(results: Results) -> str:
     """How far the outputs of other settings are from those of one thread and PyTorch."""
     rows = [
         (
-            setting
-            if each["backend"]["precision"] == "f32"
-            else f"{setting}, {each['backend']['precision']}",
+            f"{SETTINGS.get(setting, setting)}{_precision(each)}",
             *(["bit for bit"] * 3 if each["identical"] else _differences(each)),
             _training(results["training"].get(setting)),
         )
@@ -162,12 +171,14 @@ def same_output(results: Results) -> str:
     return _markdown((*heads, "weights after 3 steps of training"), rows) + _made(results)
 
 
+def _precision(each: Mapping[str, Any]) -> str:
+    precision = each["backend"]["precision"]
+    return "" if precision == "f32" else f" in {precision}"
+
+
 def _differences(each: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{each['healthy']:.1e}",
-        f"{each['probability']:.1e}",
-        f"{each['mask_voxels']} of {each['of_mask_voxels']}",
-    ]
+    voxels = f"{each['mask_voxels']} of {each['of_mask_voxels']}"
+    return [*(f"{each[key]:.1e}" if each[key] else "0" for key in ("healthy", "probability")), voxels]
 
 
 def _training(each: Mapping[str, Any] | None) -> str:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -28,6 +29,7 @@ from pseudohealthy.files import (
     move_together,
     nest,
     read_tsv,
+    remove_leftovers,
     replace,
     sha256_of,
     sha256_of_json,
@@ -424,8 +426,29 @@ def test_where_there_are_no_locks_the_part_of_a_killed_run_stays_for_a_day(
 
 def test_writers_side_by_side_take_nothing_from_each_other(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: write_json(tmp_path / f"{number % 3}.json", {}), range(300)))
+        list(pool.map(lambda number: write_json(tmp_path / f"{number % 3}.json", {}), range(1000)))
     assert names(tmp_path) == {"0.json", "1.json", "2.json"}
+
+
+def test_a_part_made_anew_under_the_name_of_one_left_behind_is_not_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where two runs remove one of the same name, and its writer has made it again in between."""
+    with folder_beside(tmp_path) as part:
+        left_behind = part.with_name(f"{part.name[:-8]}00000000.json")
+    left_behind.touch()
+    opened = os.open
+
+    def opened_then_made_anew(path: Path, *more: Any, **named: Any) -> int:
+        handle = opened(path, *more, **named)
+        if path == left_behind:
+            left_behind.unlink()
+            left_behind.write_text("another's")
+        return handle
+
+    monkeypatch.setattr(os, "open", opened_then_made_anew)
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == {left_behind.name}
 
 
 def test_the_part_of_a_killed_run_on_the_same_thing_is_removed_at_once(tmp_path: Path) -> None:

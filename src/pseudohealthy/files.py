@@ -311,7 +311,8 @@ def _remove_if_free(path: Path) -> None:
         handle = _open_to_lock(path)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove(path)
+            if _lies_at(path, handle):  # and not another of the same name, made since it was opened
+                _remove(path)
         finally:
             os.close(handle)
 
