@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from pseudohealthy.cli.main import EXITS
 from pseudohealthy.cli.program import main
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import RESEARCH_USE
+from pseudohealthy.synthesis.bundled_weights import bundled_weights
 from pseudohealthy.synthesis.lesion_caveat import NOT_MEASURED
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.output_files import output_files, sidecar_path
@@ -189,9 +191,12 @@ def test_the_whole_chain_from_phantoms_to_scores(run: Run, tmp_path: Path) -> No
     outside = given.get_fdata() == 0
     assert not output.get_fdata()[outside].any()
 
+    shutil.copy(bundled_weights() / "training_distribution.json", folder)  # figures that are no measures
     scored = run("evaluate", prepared, "-o", tmp_path / "scores", "--weights", folder, "--split", "test")
     assert (scored.code, scored.err) == (0, "")
-    assert {"identity", "truth_phantom.mae_ratio"} <= {line.split(":")[0] for line in scored.out.splitlines()}
+    measures = {line.split(":")[0] for line in scored.out.splitlines()}
+    assert {"identity", "truth_phantom.mae_ratio"} <= measures
+    assert not any(name.startswith("model.") for name in measures)
     assert pd.read_csv(tmp_path / "scores/volumes.tsv", sep="\t")["volume"].tolist() == ["P001"]
     assert json.loads((tmp_path / "scores/summary.json").read_text())["split"] == "test"
 

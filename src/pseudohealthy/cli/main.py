@@ -316,7 +316,7 @@ def evaluate(
     )
     settings = ProtocolSettings(split=split, resegmentation_steps=resegmentation_steps, device=device)
     summary = run(cohort, source, out, settings, judges=judges, compare=compare, overwrite=overwrite)
-    for line in summary_lines(summary):
+    for line in summary_lines({name: value for name, value in summary.items() if name != "model"}):
         say(line)
     if summary.get("valid") is False:
         reason = summary["invalid_reason"]
