@@ -137,8 +137,9 @@ class Losses(Frozen):
             healthy slice x_h with a synthetic lesion; not in the paper. 0: there are no synthetic lesions.
         gradient: of the difference between the spatial gradients of G(x_p) and x_h inside that lesion, for
             the tissue's texture; not in the paper.
-        lesion_crop_adversarial: of an adversarial loss (hinge) on squares of 64 pixels around that lesion,
-            where the discriminator D_l separates G(x_p) from x_h; not in the paper. 0: there is no D_l.
+        lesion_crop_adversarial: of an adversarial loss (hinge) on squares of 64 pixels around the lesion,
+            synthetic or (where x_p has its own mask) real. There the discriminator D_l, which is given the
+            lesion's mask, separates G(x_p) from x_h; not in the paper. 0: there is no D_l.
         residual_lesion: of `-log(1 - S(G(x_p)))`, with S frozen: S should find no lesion in G's image; not in
             the paper.
         cycle_noise: standard deviation of Gaussian noise added to x~_h before R, so that G cannot hide there

@@ -263,25 +263,46 @@ def test_gradients_under_a_synthetic_lesion_by_hand() -> None:
 
 
 @pytest.mark.parametrize("supervision", ["paired", "unpaired", "semi_supervised"])
-def test_a_discriminator_of_crops_sees_synthetic_lesions_and_the_healthy_slice_in_their_place(
+def test_a_discriminator_of_crops_sees_lesions_whose_place_is_known_and_healthy_slices_there(
     supervision: Supervision,
 ) -> None:
     assert "D_l" not in by_hand(supervision, Losses(synthetic_supervision=1)).discriminators
     method = by_hand(supervision, Losses(synthetic_supervision=1, lesion_crop_adversarial=5))
     method.discriminators["D_l"] = Affine(0.5, 0, 0.1)
     x = partly_synthetic()
+    assert x.x_p is not None
+    assert x.m_p is not None
+    assert x.x_h is not None
+    assert x.truth is not None
     terms = method.generator_terms(x)
     assert CROPS in method.unpooled
-    # crops of 64 pixels are the whole of these images: G halves, D_l halves again; the mean is over both
-    assert x.x_p is not None
-    assert x.truth is not None
-    fake, real = 0.25 * x.x_p[0] + 0.1, 0.5 * x.truth[0] + 0.1
-    assert terms.losses["L_Crop"].item() == pytest.approx(-fake.mean().item() / 2, rel=1e-5)
+    # The first image's lesion is synthetic, the second's real: the paired method alone knows its place
+    count = 2 if supervision == "paired" else 1
+    # Crops of 64 pixels are the whole of these images. G halves; D_l halves images and masks
+    truth, m_p = torch.cat([x.truth[:1], x.x_h[1:]])[:count], x.m_p[:count]
+    fake = 0.5 * torch.cat([0.5 * x.x_p[:count], m_p], 1) + 0.1
+    real = 0.5 * torch.cat([truth, m_p], 1) + 0.1
+    assert terms.losses["L_Crop"].item() == pytest.approx(-fake.mean().item() * count / 2, rel=1e-5)
     assert terms.weights["L_Crop"] == 5
     loss = method.discriminator_losses(x, detached(terms))["D_l"].item()
-    expected = ((1 - real).relu().mean() + (1 + fake).relu().mean()) / 2
+    expected = ((1 - real).relu().mean() + (1 + fake).relu().mean()) * count / 2
     assert loss == pytest.approx(expected.item(), rel=1e-5)
     assert set(method.fakes(x)) == set(terms.fakes)
+
+
+def test_masks_of_real_crops_end_where_the_brain_does() -> None:
+    method = by_hand("paired", Losses(synthetic_supervision=1, lesion_crop_adversarial=1))
+    x = partly_synthetic()
+    shown: list[Tensor] = []
+    method.discriminators["D_l"].register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]))
+    assert x.x_h is not None
+    assert x.m_p is not None
+    x.x_h[1, :, :16] = 0
+    method.discriminator_losses(x, detached(method.generator_terms(x)))
+    of_fakes, real, *_ = shown
+    assert torch.equal(of_fakes[1, 1], x.m_p[1, 0])
+    assert torch.equal(real[1, 1, 16:], x.m_p[1, 0, 16:])
+    assert not real[1, 1, :16].any()
 
 
 def test_a_discriminator_of_crops_teaches_g_and_learns_itself() -> None:
@@ -298,7 +319,7 @@ def test_a_discriminator_of_crops_teaches_g_and_learns_itself() -> None:
     for name, parameter in method.discriminators["D_l"].named_parameters():
         assert parameter.grad is not None
         # a constant added to all outputs changes no difference between them
-        assert parameter.grad.any() or name == "layers.6.bias", name
+        assert parameter.grad.any() or name == "output.bias", name
 
 
 def of_warm_up(size: int = 2) -> Batch:

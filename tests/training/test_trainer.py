@@ -158,11 +158,11 @@ def test_a_discriminator_of_crops_takes_steps_of_its_own_and_has_no_pool(prepare
     before = copy.deepcopy(trainer.method.discriminators["D_l"].state_dict())
     trainer.step(slices.batch(0), 0, [partial(slices.batch, 1)])
     after = trainer.method.discriminators["D_l"].state_dict()
-    assert not any(torch.equal(before[name], after[name]) for name in before if name.endswith("original"))
+    assert not any(torch.equal(before[name], after[name]) for name in before if name != "output.bias")
     assert set(trainer.pools) == {"G(x_p)", "R(x_h,0)"}
     assert {"D_l", "L_Crop"} <= set(trainer.losses())
     steps = [each["step"].item() for each in trainer.optimisers["D_l"].state.values()]
-    assert steps == [2] * 8
+    assert steps == [2] * len(before)
 
 
 def warmed_up(trainer: Trainer, prepared: Prepared, steps: int) -> None:

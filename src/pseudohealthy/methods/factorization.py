@@ -111,7 +111,8 @@ class Factorization(Method):
             "L_CC": image_p * l1(x_hat_p, x_p) + image_h * l1(x_hat_h, x_h) + mask_h * l1(m_hat_h, m_h),
             "L_GAN1": gan_p * generator_loss(D_x, x_tilde_h) + gan_h * generator_loss(D_x, x_tilde),
             **self._mask_losses(batch, x_tilde_h, m_tilde_p),
-            **self._synthetic_losses(batch, x_tilde_h, fakes),
+            **self._synthetic_losses(batch, x_tilde_h),
+            **self._crop_losses(batch, fakes),
             **self._residual_lesion_losses(x_tilde_h),
             **self._healthy_identity_losses(batch),
         }
@@ -128,9 +129,10 @@ class Factorization(Method):
             weight = 1 - self._own_mask_weight(batch)
             losses["D_m"] = discriminator_loss(self.discriminators["D_m"], real, [fake], weight)
         if CROPS in fakes:
-            real = lesion_crops(require(batch.truth), require(batch.m_p))
+            x, weight = _without_lesion(batch), self._own_mask_weight(batch)
+            real = lesion_crops(x, require(batch.m_p) * (x > 0))
             losses["D_l"] = self.hinge.discriminator_loss(
-                self.discriminators["D_l"], real, [fakes[CROPS]], _synthetic(batch)
+                self.discriminators["D_l"], real, [fakes[CROPS]], weight
             )
         return losses
 
@@ -145,7 +147,8 @@ class Factorization(Method):
         x_tilde_h = self.generators["G"](require(synthetic.x_p))
         fakes = self._crops(synthetic, x_tilde_h)
         losses = {
-            **self._synthetic_losses(synthetic, x_tilde_h, fakes),
+            **self._synthetic_losses(synthetic, x_tilde_h),
+            **self._crop_losses(synthetic, fakes),
             **self._segmentor_warm_up_losses(of_masks, synthetic.x_k),
         }
         return LossTerms(losses, self._weights(), fakes)
@@ -177,9 +180,7 @@ class Factorization(Method):
             losses["L_GAN2"] = self.adversarial.generator_loss(D_m, m, 1 - own)
         return losses
 
-    def _synthetic_losses(
-        self, batch: Batch, x_tilde_h: Tensor, fakes: Mapping[str, Tensor]
-    ) -> dict[str, Tensor]:
+    def _synthetic_losses(self, batch: Batch, x_tilde_h: Tensor) -> dict[str, Tensor]:
         """Losses of G's images of synthetic lesions against the healthy slices under them."""
         if batch.synthetic is None:
             return {}
@@ -188,9 +189,14 @@ class Factorization(Method):
         losses = {"L_Synthetic": l1(output, truth) + l1_inside(output, truth, m_p)}
         if self.losses.gradient:
             losses["L_Gradient"] = gradient_l1_inside(output, truth, m_p)
-        if "D_l" in self.discriminators:
-            losses["L_Crop"] = self.hinge.generator_loss(self.discriminators["D_l"], fakes[CROPS], weight)
         return losses
+
+    def _crop_losses(self, batch: Batch, fakes: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What D_l says of the crops of G's images."""
+        if CROPS not in fakes:
+            return {}
+        D_l, weight = self.discriminators["D_l"], self._own_mask_weight(batch)
+        return {"L_Crop": self.hinge.generator_loss(D_l, fakes[CROPS], weight)}
 
     def _crops(self, batch: Batch, x_tilde_h: Tensor) -> dict[str, Tensor]:
         """Crops of G's images for D_l; nothing where the method has no D_l."""
@@ -241,6 +247,13 @@ class Factorization(Method):
 
     def _for_discriminator(self, m: Tensor) -> Tensor:
         return discriminator_input(m, self.losses.mask_discriminator_input)
+
+
+def _without_lesion(batch: Batch) -> Tensor:
+    """`(N, 1, H, W)`: what D_l takes for real: the truth of a synthetic lesion, and x_h beside a real one."""
+    if batch.x_h is None:
+        return require(batch.truth)
+    return torch.where(_synthetic(batch) > 0, require(batch.truth), batch.x_h)
 
 
 def _synthetic(batch: Batch) -> Tensor:

@@ -66,4 +66,4 @@ def discriminators(networks: Networks, *symbols: str) -> nn.ModuleDict:
 
 def patch_discriminator(networks: Networks) -> PatchDiscriminator:
     """D_l, the discriminator of lesion crops."""
-    return PatchDiscriminator(networks.discriminator_width)
+    return PatchDiscriminator(networks.discriminator_width, norm=networks.norm)

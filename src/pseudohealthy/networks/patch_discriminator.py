@@ -5,37 +5,37 @@ from __future__ import annotations
 from itertools import pairwise
 
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
-from pseudohealthy.networks.blocks import activation, initialise
+from pseudohealthy.networks.blocks import ConvBlock, Norm, initialise
 
 KERNEL = 4
-STRIDES = (2, 2, 1, 1)  # a receptive field of 34 pixels
+STRIDES = (2, 2, 1)  # with the last convolution, of stride 1, a receptive field of 34 pixels
 
 
 class PatchDiscriminator(nn.Module):
-    """D_l: `(N, 1, H, W)` to a score per patch of 34 x 34 pixels, higher for real, unbounded.
+    """D_l: images and masks `(N, 2, H, W)` to scores of patches of 34 x 34 pixels, higher for real, unbounded.
 
-    The PatchGAN of Isola 2017 with two strided convolutions; spectral norm (Miyato 2018) in place of other
-    norms, so that every patch is judged by itself and the hinge loss needs no penalty.
+    The PatchGAN of Isola 2017 with two strided convolutions. The mask says which part of the image was made.
+    With spectral norm in place of the norms, and without the mask, it did not learn: it went on guessing.
 
     Args:
         width: channels of the first convolution.
+        norm: "instance" per channel, or "layer" over all axes.
     """
 
-    def __init__(self, width: int = 32) -> None:
+    def __init__(self, width: int = 32, *, norm: Norm = "instance") -> None:
         super().__init__()
-        widths = (1, width, 2 * width, 4 * width, 1)
-        layers: list[nn.Module] = []
-        for (inputs, outputs), stride in zip(pairwise(widths), STRIDES, strict=True):
-            layers += [nn.Conv2d(inputs, outputs, KERNEL, stride, padding=1), activation(leaky=True)]
-        self.layers = nn.Sequential(*layers[:-1])
+        widths = (2, width, 2 * width, 4 * width)
+        self.patches = nn.Sequential(
+            *(
+                ConvBlock(inputs, outputs, KERNEL, stride=stride, norm=norm, leaky=True)
+                for (inputs, outputs), stride in zip(pairwise(widths), STRIDES, strict=True)
+            )
+        )
+        self.output = nn.Conv2d(widths[-1], 1, KERNEL, padding=1)
         initialise(self)
-        for layer in self.layers:
-            if isinstance(layer, nn.Conv2d):
-                spectral_norm(layer)
 
     def forward(self, x: Tensor) -> Tensor:
         """The score of each patch of `x`, higher for a real one, `(N, 1, H/4 - 2, W/4 - 2)`."""
-        out: Tensor = self.layers(x).float()
+        out: Tensor = self.output(self.patches(x)).float()
         return out
