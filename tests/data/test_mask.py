@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from fixtures.brains import LPS, brain, lesion, reoriented, write
-from pseudohealthy.data.mask import in_brain, inside, mask_on, read_mask
+from pseudohealthy.data.mask import in_brain, marked_voxels, mask_on, read_mask
 from pseudohealthy.data.volume import Volume, labels_from_image, read_labels, read_volume
 from pseudohealthy.errors import InputError
 
@@ -26,7 +26,7 @@ def cut(
     path: Path, data: NDArray[Any], affine: NDArray[np.float64] = LPS
 ) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
     """What is inside the mask of a file, and the warnings."""
-    return inside(read_labels(write(path, data, affine)), "lesion")
+    return marked_voxels(read_labels(write(path, data, affine)), "lesion")
 
 
 def smooth(mask: NDArray[np.bool_], sd: float = 1.5) -> NDArray[np.float64]:
@@ -101,7 +101,7 @@ def test_labels_that_were_stored_with_a_scale_are_labels(tmp_path: Path) -> None
     nibabel.save(image, tmp_path / "seg.nii")
     mask = read_labels(tmp_path / "seg.nii")
     assert 0 < np.abs(mask.data - labels).max() < 0.01
-    np.testing.assert_array_equal(inside(mask, "lesion")[0], labels > 0)
+    np.testing.assert_array_equal(marked_voxels(mask, "lesion")[0], labels > 0)
 
 
 def test_rounding_errors_around_a_binary_mask_are_0(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_probabilities_stored_as_scaled_bytes(tmp_path: Path) -> None:
     image = nibabel.Nifti1Image(smooth(BLOB).astype(np.float32), LPS)
     image.set_data_dtype(np.uint8)
     nibabel.save(image, tmp_path / "probseg.nii.gz")
-    found, warnings = inside(read_labels(tmp_path / "probseg.nii.gz"), "brain")
+    found, warnings = marked_voxels(read_labels(tmp_path / "probseg.nii.gz"), "brain")
     assert np.count_nonzero(found != (smooth(BLOB) > 0.5)) < 0.02 * BLOB.sum()
     assert warnings[0].startswith("the brain mask probseg.nii.gz holds values between 0 and 1: cut at 0.5")
 
@@ -345,4 +345,4 @@ def test_real_images_are_no_masks_on_any_scale(real_data: Path) -> None:
         top = np.percentile(volume.data, 99.9)
         for data in (volume.data, volume.data / top, np.rint(np.clip(volume.data / top, 0, 1) * 255)):
             with pytest.raises(InputError, match="expected a mask"):
-                inside(Volume(data.astype(np.float32), volume.affine, None, data.shape, path), "brain")
+                marked_voxels(Volume(data.astype(np.float32), volume.affine, None, data.shape, path), "brain")

@@ -307,6 +307,14 @@ def test_steps_in_parallel_come_to_the_same(
     (log,) = tmp_path.glob("train/paired-*/log.txt")
     assert log.is_file()  # empty: a line comes each minute, and these take seconds
 
+    # Killed with one training left: what needs it must not begin in parallel before it is done
+    shutil.rmtree(log.parent)
+    for later in ("protocol", "select", "measure"):
+        shutil.rmtree(tmp_path / later)
+    reproduce(experiment, tmp_path, device="cpu", jobs=2)
+    again = json.loads((tmp_path / "results/table1.json").read_text(encoding="utf-8"))
+    assert without_times(again) == without_times(table1)
+
 
 def test_the_cohort_s_own_words_and_what_it_lacks(experiment: Experiment, tmp_path: Path) -> None:
     data, notes = bids(tmp_path / "data", 6), list[str]()

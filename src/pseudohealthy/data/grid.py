@@ -39,7 +39,7 @@ class AxisSampling:
         """The image's voxels along the field: voxel v lies at pixel `-start / step + v / step`."""
         return AxisSampling(-self.start / self.step, 1 / self.step, self.voxels, self.pixels)
 
-    def inside(self) -> NDArray[np.bool_]:
+    def on_image(self) -> NDArray[np.bool_]:
         """(pixels,): centres that lie on the image, whose first and last voxel reach half a voxel further."""
         at = self.start + self.step * np.arange(self.pixels)
         return (at >= -0.5) & (at <= self.voxels - 0.5)
@@ -91,7 +91,7 @@ class Grid:
         rows, columns = (
             _laid(brain, axis, volume.spacing[axes[axis]], settings, cover=cover) for axis in (1, 2)
         )
-        held = brain[:, rows.inverse().inside()][:, :, columns.inverse().inside()]
+        held = brain[:, rows.inverse().on_image()][:, :, columns.inverse().on_image()]
         outside = np.count_nonzero(brain) - np.count_nonzero(held)
         return cls(volume.data.shape, axes, flipped, rows, columns, int(outside))
 
@@ -141,7 +141,7 @@ def _laid(
     pixels = settings.slice_shape[axis - 1]
     while True:
         line = AxisSampling(middle - step * (pixels // 2), step, pixels, voxels)
-        if not cover or line.inverse().inside()[[box[0], box[1]]].all():
+        if not cover or line.inverse().on_image()[[box[0], box[1]]].all():
             return line
         pixels += _SIDE
         if pixels > LARGEST_SIDE:
@@ -175,7 +175,7 @@ def _sampled(
         order=order,
         mode="nearest",
     )
-    out *= rows.inside()[:, None] & columns.inside()
+    out *= rows.on_image()[:, None] & columns.on_image()
     return out
 
 

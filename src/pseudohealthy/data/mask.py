@@ -58,7 +58,7 @@ def read_mask(path: Path, like: Volume, *, what: str = "lesion", resample: bool 
     """The mask in a NIfTI file, on the grid of `like`; it may be empty.
 
     Args:
-        path: NIfTI file; see `inside` for the values that it may hold.
+        path: NIfTI file; see `marked_voxels` for the values that it may hold.
         like: the image that the mask belongs to.
         what: "lesion" or "brain", for warnings.
         resample: take a mask on another grid too, by the nearest of its voxels in mm. Axes in another order
@@ -79,7 +79,7 @@ def mask_on(mask: Volume, like: Volume, what: str) -> Mask:
     Raises:
         InputError: values that are no mask's.
     """
-    stored, cut = inside(mask, what)
+    stored, cut = marked_voxels(mask, what)
     called = _called(mask, what)
     # What the image's header leaves in doubt, too, is reported for the image
     doubts = (f"{called}: {doubt}" for doubt in mask.warnings if doubt not in like.warnings)
@@ -96,7 +96,7 @@ def mask_on(mask: Volume, like: Volume, what: str) -> Mask:
     return Mask(voxels, marked, tuple(mm.mean(axis=0).tolist()) if marked else None, called, warnings)
 
 
-def inside(mask: Volume, what: str) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+def marked_voxels(mask: Volume, what: str) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
     """Which voxels of a mask are inside, by what its values show it to be.
 
     - 0 and one value above it: above 0.

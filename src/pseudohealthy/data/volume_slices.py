@@ -15,7 +15,7 @@ from pseudohealthy.data.alignment import expect_in_order_of
 from pseudohealthy.data.grid import Grid
 from pseudohealthy.data.intensity import Intensity, saturated_share
 from pseudohealthy.data.layouts import CohortVolume
-from pseudohealthy.data.mask import in_brain, inside, read_mask
+from pseudohealthy.data.mask import in_brain, marked_voxels, read_mask
 from pseudohealthy.data.prepared import LABELS, Facts
 from pseudohealthy.data.skull_detection import SkullEvidence, brain_alone, stripped_brain, within
 from pseudohealthy.data.slice_selection import Rule, Selection
@@ -81,7 +81,7 @@ class VolumeSlices:
         """
         file = read_labels(cast(Path, volume.mask))
         expect_axial(file)
-        lesion, of_values = inside(file, "lesion")
+        lesion, of_values = marked_voxels(file, "lesion")
         if lesion.all() or not lesion.any():
             marked = "every" if lesion.any() else "no"
             raise InputError(f"{volume.mask}: marks {marked} voxel; expected a lesion, so leave the file out")

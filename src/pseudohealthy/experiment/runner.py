@@ -86,12 +86,14 @@ def _do_all(runner: StepRunner, jobs: int, say: Callable[[str], object]) -> None
     out, steps = runner.out, runner.steps
     if not all(step.is_done(out) for step in steps):
         runner.protocol_with({})  # a cohort that cannot be measured is refused before anything is trained
-    for kinds in STAGES if jobs > 1 else ():
-        _run_stage([step for step in steps if step.kind in kinds], runner, jobs, say)
-    for number, step in enumerate(steps, 1):
-        if not step.is_done(out):
-            say(f"[{number}/{len(steps)}] {step.kind} {step.name}")
-            runner.do(step)
+    for kinds in STAGES:
+        stage = [step for step in steps if step.kind in kinds]
+        if jobs > 1:
+            _run_stage(stage, runner, jobs, say)
+        for step in stage:
+            if not step.is_done(out):
+                say(f"[{steps.index(step) + 1}/{len(steps)}] {step.kind} {step.name}")
+                runner.do(step)
 
 
 def _run_stage(steps: Sequence[Step], runner: StepRunner, jobs: int, say: Callable[[str], object]) -> None:

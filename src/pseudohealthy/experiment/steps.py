@@ -129,7 +129,7 @@ def list_steps(experiment: Experiment, data_key: str) -> list[Step]:
     names = {"panel": [judge.name for judge in panel]}
     selections = [Step("select", training.name, names, (training, *panel)) for training in trainings]
     measures = _measures(selections, protocol, experiment.resegmentation_steps)
-    return [*judges, protocol, *trainings, *selections, *measures]
+    return [*judges, *trainings, protocol, *selections, *measures]
 
 
 def _deciding(values: Mapping[str, Any]) -> dict[str, Any]:

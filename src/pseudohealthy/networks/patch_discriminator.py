@@ -13,7 +13,7 @@ STRIDES = (2, 2, 1)  # with the last convolution, of stride 1, a receptive field
 
 
 class PatchDiscriminator(nn.Module):
-    """D_l: images and masks `(N, 2, H, W)` to scores of patches of 34 x 34 pixels, higher for real, unbounded.
+    """D_l: images and masks `(N, 2, H, W)` to scores of patches of 34 x 34 pixels, higher for real.
 
     The PatchGAN of Isola 2017 with two strided convolutions. The mask says which part of the image was made.
     With spectral norm in place of the norms, and without the mask, it did not learn: it went on guessing.
@@ -36,6 +36,6 @@ class PatchDiscriminator(nn.Module):
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The score of each patch of `x`, higher for a real one, `(N, 1, H/4 - 2, W/4 - 2)`."""
+        """The score of each patch of `x`, unbounded, `(N, 1, H/4 - 2, W/4 - 2)`."""
         out: Tensor = self.output(self.patches(x)).float()
         return out

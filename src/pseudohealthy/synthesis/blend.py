@@ -26,12 +26,12 @@ class Blend:
 
     Attributes:
         weight: of the healthy image, (I, J, K) in [0, 1].
-        mask: name of the lesion mask around which it fades; "the model's".
+        mask_name: of the lesion mask around which it fades; "the model's".
         warnings: about a user's mask.
     """
 
     weight: NDArray[np.float32]
-    mask: str
+    mask_name: str
     warnings: tuple[str, ...] = ()
 
     @classmethod

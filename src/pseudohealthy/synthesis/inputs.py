@@ -107,7 +107,7 @@ def on_grid(mask: Path | Volume, image: Volume, what: Literal["brain", "lesion"]
     """A mask on the grid of `image`; from another grid, by the nearest of its voxels in mm.
 
     Args:
-        mask: a NIfTI file or an opened volume; see `data.mask.inside` for the values that it may hold.
+        mask: a NIfTI file or an opened volume; see `data.mask.marked_voxels` for the values that it may hold.
         image: what it belongs to.
         what: whose mask it is. A lesion's may be empty, which says that there is no lesion.
 

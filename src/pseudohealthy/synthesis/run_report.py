@@ -181,7 +181,12 @@ def _blend_part(blend: Blend | None, volume: Volume) -> BlendPart:
         return {}
     touched = millilitres(blend.weight > 0, volume)
     return {
-        "blend": {"mask": blend.mask, "dilation_mm": DILATION_MM, "edge_mm": EDGE_MM, "touched_ml": touched}
+        "blend": {
+            "mask": blend.mask_name,
+            "dilation_mm": DILATION_MM,
+            "edge_mm": EDGE_MM,
+            "touched_ml": touched,
+        }
     }
 
 

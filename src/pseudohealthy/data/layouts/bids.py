@@ -27,7 +27,7 @@ from pseudohealthy.data.layouts.bids_files import (
     Key,
     Kind,
     fits,
-    inside,
+    from_root,
     key_of,
     kind_of,
     lesion_masks_alike,
@@ -137,7 +137,7 @@ def _left_out(folder: Path, tree: Tree, keys: Iterable[Key], people: Participant
 
 def _of_library(folder: Path, tree: Tree, masks: int) -> list[str]:
     """Lines for a folder of masks that has other images too, which may have been meant as the masks' own."""
-    others = [path for path in tree.volumes if kind_of(inside(path, folder)) == Kind.OTHER]
+    others = [path for path in tree.volumes if kind_of(from_root(path, folder)) == Kind.OTHER]
     if not others:
         return []
     library = f"no FLAIR image, so {count_of(masks, 'mask')} taken for a lesion-mask library without image"
@@ -155,7 +155,7 @@ def _images_alike(folder: Path, volumes: Iterable[Path]) -> tuple[str, ...]:
     """A line for files that say FLAIR in their name and are not where images are looked for."""
     named_so = (path for path in volumes if "flair" in path.name.lower() and "desc-" not in path.name)
     alike = [path for path in named_so if not fits(IMAGE, path, folder)]
-    alike = [path for path in alike if kind_of(inside(path, folder)) == Kind.OTHER]
+    alike = [path for path in alike if kind_of(from_root(path, folder)) == Kind.OTHER]
     if not alike:
         return ()
     files = f"{count_of(len(alike), 'file')} not read that may be FLAIR images: {within(folder, alike)}"

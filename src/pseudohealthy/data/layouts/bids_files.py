@@ -59,14 +59,14 @@ class Masks:
     notes: tuple[str, ...] = ()
 
 
-def inside(path: Path, folder: Path) -> Path:
+def from_root(path: Path, folder: Path) -> Path:
     """The path as seen from the data set's folder."""
     return Path(os.path.relpath(path, folder))
 
 
 def fits(pattern: re.Pattern[str], path: Path, folder: Path) -> bool:
     """Whether it is a NIfTI file whose place in the data set is the pattern's."""
-    return is_nifti(path) and pattern.fullmatch(inside(path, folder).as_posix()) is not None
+    return is_nifti(path) and pattern.fullmatch(from_root(path, folder).as_posix()) is not None
 
 
 def entities_of(path: Path) -> dict[str, str]:
@@ -84,7 +84,7 @@ def key_of(path: Path) -> Key:
 
 def owner_of(path: Path, folder: Path) -> str | None:
     """The subject in whose folder of the data set a file lies; None where it lies in none."""
-    first = inside(path, folder).parts[0]
+    first = from_root(path, folder).parts[0]
     return first.removeprefix("sub-") if first.startswith("sub-") else None
 
 
@@ -146,7 +146,7 @@ def unread(folder: Path, tree: Tree, volumes: Sequence[CohortVolume]) -> tuple[s
 def lesion_masks_alike(folder: Path, volumes: Iterable[Path]) -> tuple[str, ...]:
     """A line for those of the volumes that look like lesion masks."""
     others = (path for path in volumes if not fits(IMAGE, path, folder) and not fits(TRUTH, path, folder))
-    if not (alike := [path for path in others if _may_be_one(inside(path, folder))]):
+    if not (alike := [path for path in others if _may_be_one(from_root(path, folder))]):
         return ()
     files = count_of(len(alike), "file")
     return (f"{files} not read that may be lesion masks: {within(folder, alike)}; expected {EXPECTED}",)
@@ -164,7 +164,7 @@ def _by_session(folder: Path, volumes: Iterable[Path]) -> dict[Key, list[Path]]:
 
     Masks of white matter hyperintensities count where nothing in the data set is called a lesion.
     """
-    kinds = {path: kind_of(inside(path, folder)) for path in volumes if fits(PLACES, path, folder)}
+    kinds = {path: kind_of(from_root(path, folder)) for path in volumes if fits(PLACES, path, folder)}
     lesions = [path for path, kind in kinds.items() if kind < Kind.HYPERINTENSITIES]
     others = [path for path, kind in kinds.items() if kind == Kind.HYPERINTENSITIES]
     return {
@@ -214,7 +214,7 @@ def _with_sessions(
 
 def _otherwise(folder: Path, masks: Mapping[Key, list[Path]]) -> tuple[str, ...]:
     """A line for the masks that have another name than BIDS gives them, or lie beside the data set."""
-    odd = [inside(path, folder) for paths in masks.values() for path in paths]
+    odd = [from_root(path, folder) for paths in masks.values() for path in paths]
     odd = [path for path in odd if kind_of(path) != Kind.LESION or path.parts[0] == ".."]
     if not odd:
         return ()
