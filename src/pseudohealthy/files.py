@@ -5,31 +5,20 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import platform
-import re
 import shutil
 import stat
-import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
-from pseudohealthy.errors import InputError, PseudohealthyError, printable
+from pseudohealthy.errors import InputError, PseudohealthyError
+from pseudohealthy.partial_files import held, part_in, remove_leftovers
 
 if TYPE_CHECKING:  # not every command that writes a file needs them
     import pandas as pd
     from numpy.typing import NDArray
 
-if sys.platform != "win32":
-    import fcntl
-
-# The name of what is not whole yet: a mark, see `_mark`, a number of its own, and the file's ending
-_PART = re.compile(r"\.part-([0-9a-f]{8}-)?[0-9a-f]{8}(\..*)?", re.DOTALL)
-_ABANDONED = 24 * 3600.0  # seconds
 MEGABYTE = 2**20
 
 
@@ -192,16 +181,16 @@ def folder_beside(out: Path, name: str = "") -> Iterator[Path]:
 
     Args:
         out: made if absent.
-        name: of what is written, which nobody else writes meanwhile (see `locked`), so that all parts for it
+        name: of what is written, which nobody else writes meanwhile (see `locks`), so that all parts for it
             are left over; "": somebody may.
 
     Raises:
         PseudohealthyError: `out` cannot be made.
     """
     make_folder(out)
-    part = _part_in(out, name)
+    part = part_in(out, name)
     try:
-        with _held(part, lambda: part.mkdir(mode=0o700)):
+        with held(part, lambda: part.mkdir(mode=0o700)):
             yield part
         remove_leftovers(out, name)
     finally:
@@ -235,94 +224,6 @@ def unfinished(journal: Path) -> list[Path]:
         return []
 
 
-def remove_leftovers(folder: Path, name: str = "") -> None:
-    """Remove the files and folders for parts that killed runs have left in `folder`.
-
-    Those are the ones made on this machine whose lock is free, those that nobody has written to for a day,
-    and all for `name`, if one is given, which nobody else writes.
-    """
-    with contextlib.suppress(OSError):  # a folder that must not be listed, or goes away just now
-        for path in list(folder.iterdir()):
-            if not _PART.fullmatch(path.name) or path.is_symlink():
-                continue
-            if (name and path.name.startswith(_mark(name))) or _is_abandoned(path):
-                _remove(path)
-            elif path.name.startswith(_mark()):
-                _remove_if_free(path)
-
-
-def _mark(name: str = "") -> str:
-    """What the names of parts for `name` begin with; of those for nothing in particular, on this machine."""
-    thing = name or f"/{platform.node()}"  # which is no name of a file
-    return f".part-{hashlib.sha256(os.fsencode(thing)).hexdigest()[:8]}-"
-
-
-def _part_in(folder: Path, name: str = "", ending: str = "") -> Path:
-    return folder / f"{_mark(name)}{uuid4().hex[:8]}{ending}"
-
-
-def _is_abandoned(path: Path) -> bool:
-    """Whether nobody has written to a file, or to anything in a folder, for a day."""
-    try:
-        times = [each.lstat().st_mtime for each in (path, *path.rglob("*"))]
-    except OSError:  # it goes away just now
-        return False
-    return max(times) < time.time() - _ABANDONED
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink()
-
-
-@contextlib.contextmanager
-def _held(part: Path, make: Callable[[], object]) -> Iterator[None]:
-    """Make a part, and lock it until the block ends: nobody takes it for one that a killed run has left.
-
-    Where the system has no such locks, those of killed runs are known by their age alone.
-    """
-    if sys.platform == "win32":
-        make()
-        yield
-        return
-    while True:
-        make()
-        with contextlib.suppress(FileNotFoundError):  # taken for one, before it was locked
-            handle = _open_to_lock(part)
-            with contextlib.suppress(OSError):
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            if _lies_at(part, handle):
-                break
-            os.close(handle)
-    try:
-        yield
-    finally:
-        os.close(handle)
-
-
-def _remove_if_free(path: Path) -> None:
-    """Remove a part unless it is locked, or there are no locks."""
-    if sys.platform == "win32":
-        return
-    with contextlib.suppress(OSError):
-        handle = _open_to_lock(path)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _lies_at(path, handle):  # and not another of the same name, made since it was opened
-                _remove(path)
-        finally:
-            os.close(handle)
-
-
-def _open_to_lock(path: Path) -> int:
-    return os.open(
-        path, os.O_RDONLY if path.is_dir() else os.O_RDWR
-    )  # some file systems lock the latter alone
-
-
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """An empty folder beside `path`, which takes its place once the block ends well; else it is removed.
@@ -332,10 +233,10 @@ def whole_folder(path: Path) -> Iterator[Path]:
     Raises:
         PseudohealthyError: it cannot be written (a full disk); `path` is as it was.
     """
-    part = _part_in(path.parent)
+    part = part_in(path.parent)
     absent = [folder for folder in path.parents if not folder.exists()]
     try:
-        with _held(part, lambda: part.mkdir(parents=True)):
+        with held(part, lambda: part.mkdir(parents=True)):
             yield part
             part.replace(path)
         remove_leftovers(path.parent)
@@ -361,88 +262,10 @@ def inside(folder: Path, name: str) -> Path:
 
 
 @contextlib.contextmanager
-def locked(path: Path, work: str = "") -> Iterator[None]:
-    """Hold the lock that the file `path` stands for; another process that wants it waits.
-
-    The system takes the lock from a process that ends, however it ends, so a file that is left behind locks
-    nothing. Where the file system has no locks, nobody waits.
-
-    Args:
-        path: in a folder that is there; the file is removed at the end.
-        work: what is locked, in words, for a line on standard error of a process that waits; "": no line.
-
-    Raises:
-        PseudohealthyError: the file cannot be made.
-    """
-    try:
-        handle = _lock(path, work)
-    except OSError as error:
-        raise PseudohealthyError(
-            f"{path}: cannot be locked ({error.strerror}); choose a folder that can be written to"
-        ) from error
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            path.unlink()
-        os.close(handle)
-
-
-@contextlib.contextmanager
-def folder_lock(out: Path) -> Iterator[None]:
-    """Be the only run that writes to the folder `out`, made if absent; another one says so and waits.
-
-    Raises:
-        PseudohealthyError: it cannot be made, or not be written to.
-    """
-    make_folder(out)
-    with locked(out / ".lock", str(out)):
-        yield
-
-
-def _lock(path: Path, work: str) -> int:
-    """Open and lock the file that lies at `path`, not one that its last holder has removed meanwhile."""
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            _wait(handle, work)
-            if _lies_at(path, handle):
-                with contextlib.suppress(OSError):  # a full disk: the lock holds, and its holder has no name
-                    os.truncate(handle, 0)
-                    os.write(handle, f"{platform.node()}:{os.getpid()}".encode())
-                return handle
-        except BaseException:
-            os.close(handle)
-            raise
-        os.close(handle)
-
-
-def _lies_at(path: Path, handle: int) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _wait(handle: int, work: str) -> None:
-    if sys.platform == "win32":
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        if work:
-            holder = os.pread(handle, 200, 0).decode("utf-8", "replace") or "a moment ago"
-            print(printable(f"{work}: another run ({holder}) is at work on it; waiting"), file=sys.stderr)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    except OSError:
-        return  # no locks here, as on some network file systems
-
-
-@contextlib.contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    part = _part_in(path.parent, ending=path.suffix)  # known before it is made: a signal may come
+    part = part_in(path.parent, ending=path.suffix)  # known before it is made: a signal may come
     try:
-        with _held(part, lambda: part.touch(exist_ok=False)):
+        with held(part, lambda: part.touch(exist_ok=False)):
             part.chmod(0o644)
             yield part
     except (OSError, RuntimeError) as error:  # torch and safetensors turn a full disk into a RuntimeError

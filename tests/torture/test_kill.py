@@ -14,18 +14,10 @@ from pathlib import Path
 import pytest
 
 from torture.fork_server import ForkServer, Moment
-from torture.kills import (
-    COMMANDS,
-    SEED,
-    Campaign,
-    KilledWronglyError,
-    command_called,
-    differences,
-    half_written,
-    make_inputs,
-    measure,
-    tree,
-)
+from torture.kills.campaign import Campaign, KilledWronglyError
+from torture.kills.commands import COMMANDS, command_called, make_inputs
+from torture.kills.measure import SEED, measure
+from torture.kills.trees import differences, half_written, tree
 
 SHORT = {"prepare": (1, 2), "synthesize": (15, 1), "export monai": (4, 1)}  # each so many-th change, moments
 LONG_MOMENTS = 200

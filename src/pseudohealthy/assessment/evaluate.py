@@ -14,7 +14,7 @@ from pseudohealthy.assessment.references import References, judge_quality, valid
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.evaluation.compare import compare_scores, read_scores
 from pseudohealthy.evaluation.score import refuse_existing_scores, write_scores
-from pseudohealthy.files import folder_lock
+from pseudohealthy.locks import folder_lock
 from pseudohealthy.provenance import provenance
 from pseudohealthy.synthesis.model import Model
 

@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pseudohealthy.bids_app.selection import Subject, session
 from pseudohealthy.data.layouts import stem
 from pseudohealthy.errors import InputError, PseudohealthyError, printable
-from pseudohealthy.files import locked, make_folder, write_json, write_tsv
+from pseudohealthy.files import make_folder, write_json, write_tsv
 from pseudohealthy.json_files import read_json
+from pseudohealthy.locks import locked
 from pseudohealthy.synthesis.output_files import output_files, with_sidecars
 
 if TYPE_CHECKING:

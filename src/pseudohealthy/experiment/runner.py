@@ -28,7 +28,8 @@ from pseudohealthy.experiment.parallel_steps import parallel_groups, run_paralle
 from pseudohealthy.experiment.publish import publish, refuse_others
 from pseudohealthy.experiment.steps import DONE, SELECTION, STAGES, Kind, Step, list_steps
 from pseudohealthy.experiment.weights import take_up_weights
-from pseudohealthy.files import folder_lock, inside, make_folder, write_arrays, write_json, write_tsv
+from pseudohealthy.files import inside, make_folder, write_arrays, write_json, write_tsv
+from pseudohealthy.locks import folder_lock
 from pseudohealthy.phantom.dataset import make_phantoms
 from pseudohealthy.provenance import provenance
 from pseudohealthy.settings_files import validated

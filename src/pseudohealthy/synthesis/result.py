@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from pseudohealthy.data.nifti_file import nibabel_silent
 from pseudohealthy.data.volume import Volume, write_volume
 from pseudohealthy.errors import printable
-from pseudohealthy.files import folder_beside, locked, make_folder, move_together, replace, write_json
+from pseudohealthy.files import folder_beside, make_folder, move_together, replace, write_json
+from pseudohealthy.locks import locked
 from pseudohealthy.report.figures import panel
 from pseudohealthy.report.viewer.subject_page import viewer_html
 from pseudohealthy.synthesis.model import THRESHOLD

@@ -24,7 +24,7 @@ from pseudohealthy.catalogue.methods import METHODS
 from pseudohealthy.config import Settings, Training
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
-from pseudohealthy.files import folder_lock
+from pseudohealthy.locks import folder_lock
 from pseudohealthy.methods.factory import build
 from pseudohealthy.processes import multiplies_bf16
 from pseudohealthy.sampling.batch import Batch

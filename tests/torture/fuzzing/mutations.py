@@ -389,3 +389,10 @@ def array_changed(random: Random, content: bytes) -> bytes:
         )
     )
     return b"\x93NUMPY\1\0" + struct.pack("<H", len(header) + 1) + header + b"\n" + content[128:]
+
+
+JSON = any_of(json_changed, json_changed, json_changed, bytes_changed)
+YAML = any_of(yaml_changed, yaml_changed, yaml_changed, bytes_changed)
+TABLE = any_of(table_changed, table_changed, table_changed, bytes_changed)
+IMAGE = any_of(nifti_changed, nifti_changed, bytes_changed, voxels_changed)
+PACKED = any_of(nifti_changed, bytes_changed, gzip_rebuilt, voxels_changed)

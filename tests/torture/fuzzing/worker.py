@@ -17,6 +17,7 @@ from random import Random
 from typing import Any, TextIO
 
 from torture.fuzzing.targets import BY_NAME, Target
+from torture.fuzzing.targets.target import made
 from torture.fuzzing.verdict import (
     MOST_MEMORY_MB,
     Watch,
@@ -46,7 +47,7 @@ class Sandbox:
             target.build(self.folder)
             return
         if not sound.exists():
-            target.build(_made(sound))
+            target.build(made(sound))
         shutil.copytree(sound, self.folder, symlinks=True, dirs_exist_ok=True)
 
     def judge(self, seed: int, number: int, watch: Watch) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def work(parts: Sequence[tuple[str, range]], seed: int, root: Path, failures: Pa
 
     Writes `target NAME`, then `begin NUMBER` and `end {...}` for each input.
     """
-    os.chdir(_made(root / "cwd"))
+    os.chdir(made(root / "cwd"))
     watch = Watch(root / "out")
     for name, numbers in parts:
         print("target", name, file=said, flush=True)
@@ -106,7 +107,7 @@ def work(parts: Sequence[tuple[str, range]], seed: int, root: Path, failures: Pa
 def save(folder: Path, place: Path, result: dict[str, Any]) -> Path:
     """Copy an input that broke a promise, with what became of it."""
     shutil.rmtree(place, ignore_errors=True)
-    _made(place)
+    made(place)
     shutil.copytree(folder, place / "input", symlinks=True, ignore=_pipes, ignore_dangling_symlinks=True)
     (place / "result.json").write_text(json.dumps(result, indent=1))
     return place
@@ -121,11 +122,6 @@ def _pipes(place: str, names: list[str]) -> list[str]:
 def _is_pipe(place: str, name: str) -> bool:
     path = Path(place) / name
     return not (path.is_file() or path.is_dir() or path.is_symlink())
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def main() -> None:
