@@ -6,6 +6,8 @@ shows.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +34,7 @@ SLICES_ON_CPU = 2  # more no longer fit into a core's cache, and take longer
 OVERLAP = 32  # of tiles, in pixels, at least; of a tile smaller than two of them, half
 
 Slices = NDArray[np.float32]  # (N, H, W)
+BatchProgress = Callable[[int, int], object]  # called with batches done and batches in all
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,21 +90,21 @@ class Model:
         """Name, version and precision of what runs the networks on this many slices at once, for reports."""
         return backends.describe(backends.select(self.backend, self.device, slices))
 
-    def synthesize(self, x: Slices) -> Slices:
+    def synthesize(self, x: Slices, progress: BatchProgress | None = None) -> Slices:
         """The pseudo-healthy slices `(N, H, W)` in [0, 1]: G(x) in the paper.
 
         Raises:
             InputError: the weights hold no generator (a judge's).
         """
-        return self._apply("G", x)
+        return self._apply("G", x, progress=progress)
 
-    def segment(self, x: Slices) -> Slices:
+    def segment(self, x: Slices, progress: BatchProgress | None = None) -> Slices:
         """The probability of disease in slices `(N, H, W)`, in [0, 1]: S(x) in the paper.
 
         Raises:
             InputError: the weights hold no segmentor.
         """
-        return self._apply("S", x)
+        return self._apply("S", x, progress=progress)
 
     def reconstruct(self, x: Slices, m: NDArray[Any] | None) -> Slices:
         """Healthy slices `(N, H, W)` in [0, 1] with disease where `m` is above 0: R(x, m) in the paper.
@@ -122,7 +125,7 @@ class Model:
         m = _mask(m, x)
         return m * self._apply("I", x, m) + (1 - m) * x
 
-    def _apply(self, letter: str, *arrays: Slices) -> Slices:
+    def _apply(self, letter: str, *arrays: Slices, progress: BatchProgress | None = None) -> Slices:
         """A network's output for slices, or for slices and masks, in tiles."""
         if letter not in self.networks:
             missing, *present = (NETWORK_NAMES[each] for each in (letter, *self.networks))
@@ -133,6 +136,9 @@ class Model:
 
         run = self._compiled(letter, len(arrays), len(arrays[0]))
         at_once = SLICES_ON_CPU if self.device.type == "cpu" else SLICES_AT_ONCE
+        shape = self.preprocessing.slice_shape
+        tiles = math.prod(len(starts(*sides)) for sides in zip(arrays[0].shape[1:], shape, strict=True))
+        batches, count = tiles * math.ceil(len(arrays[0]) / at_once), itertools.count(1)
 
         def tile(together: Slices) -> Slices:
             parts = np.split(together[:, None], len(arrays))
@@ -140,10 +146,12 @@ class Model:
             for first in range(0, len(out), at_once):
                 part = slice(first, first + at_once)
                 out[part] = run(*(array[part] for array in parts))
+                if progress:
+                    progress(next(count), batches)
             return np.concatenate([out[:, 0]] * len(arrays))
 
         # One array behind the other, so that tiles cut image and mask alike
-        out = by_tiles(tile, np.concatenate(arrays), self.preprocessing.slice_shape)[: len(arrays[0])]
+        out = by_tiles(tile, np.concatenate(arrays), shape)[: len(arrays[0])]
         if not np.isfinite(out).all():
             raise InputError(
                 f"the {NETWORK_NAMES[letter]} gives numbers that are NaN or infinite; its weights are "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,10 +15,11 @@ from pseudohealthy.data.intensity import Intensity
 from pseudohealthy.data.slice_selection import processed_slices
 from pseudohealthy.data.volume import Volume
 from pseudohealthy.errors import InputError
-from pseudohealthy.synthesis.model import Model
+from pseudohealthy.synthesis.model import BatchProgress, Model
 from pseudohealthy.synthesis.skull_stripping import Brain
 
 Array = NDArray[np.float32]
+Progress = Callable[[int, int, str], object]  # called with steps done, steps in all and what is done now
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +47,10 @@ class SliceInference:
     seconds: float
 
     @classmethod
-    def of(cls, alone: Volume, model: Model) -> Self:
+    def of(cls, alone: Volume, model: Model, progress: Progress | None = None) -> Self:
         """The slices of a brain on a background of 0, processed where they hold enough of it.
+
+        `progress` is called after each batch of slices.
 
         Raises:
             InputError: there is no brain.
@@ -61,8 +65,9 @@ class SliceInference:
             raise InputError(f"{name}: no brain found; expected a skull-stripped image on a background of 0")
         began = time.perf_counter()
         x_tilde, m_tilde = x.copy(), np.zeros_like(x)
-        x_tilde[processed] = model.synthesize(x[processed])
-        m_tilde[processed] = model.segment(x[processed])
+        first, second = (_part(progress, before) for before in (0, 1))
+        x_tilde[processed] = model.synthesize(x[processed], first)
+        m_tilde[processed] = model.segment(x[processed], second)
         seconds = round(time.perf_counter() - began, 3)
         return cls(
             x, np.where(brain, x_tilde, x), m_tilde * brain, brain, processed, grid, intensity, seconds
@@ -83,3 +88,10 @@ class SliceInference:
         if weight is not None:
             columns["blend"] = self.x + self.grid.to_canonical(weight) * change
         return {**columns, "difference": change, "lesion probability": self.m_tilde}
+
+
+def _part(progress: Progress | None, before: int) -> BatchProgress | None:
+    """Progress of the generator (`before` 0) or of the segmentor (1), as that of both."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(before * total + done, 2 * total, "processing slices")

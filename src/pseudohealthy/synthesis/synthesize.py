@@ -16,7 +16,7 @@ from pseudohealthy.synthesis.model import THRESHOLD, Model
 from pseudohealthy.synthesis.result import Synthesis, as_given
 from pseudohealthy.synthesis.run_report import describe_run
 from pseudohealthy.synthesis.skull_stripping import find_brain
-from pseudohealthy.synthesis.slice_inference import SliceInference
+from pseudohealthy.synthesis.slice_inference import Progress, SliceInference
 
 
 def synthesize(
@@ -27,6 +27,7 @@ def synthesize(
     brain_mask: Source | None = None,
     blend: bool = False,
     lesion_mask: Source | None = None,
+    progress: Progress | None = None,
 ) -> Synthesis:
     """A volume or slice as if healthy, and where its disease is (section 5).
 
@@ -42,6 +43,7 @@ def synthesize(
         blend: make the blend too, in which only the lesion that the model finds is replaced.
         lesion_mask: the lesion for the blend, given and read likewise; an empty one says that there is none.
             Default: the model's.
+        progress: called with steps done, steps in all and what is done now.
 
     Raises:
         InputError: the source or a mask cannot be read, or the brain cannot be found.
@@ -54,8 +56,10 @@ def synthesize(
     volume, shape = image_volume(source, spacing)
     brain_mask, lesion_mask = (mask_source(mask, volume, shape) for mask in (brain_mask, lesion_mask))
     lesion = None if lesion_mask is None else on_grid(lesion_mask, volume, "lesion")
+    if progress:
+        progress(0, 1, "finding the brain")
     brain = find_brain(volume, brain_mask, model.device)
-    inference = SliceInference.of(brain.alone, model)
+    inference = SliceInference.of(brain.alone, model, progress)
     healthy, probability = inference.on_grid_of(volume, brain)
     mask = probability > THRESHOLD
     fading = Blend.of(mask, lesion, brain.alone) if blend else None

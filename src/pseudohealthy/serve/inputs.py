@@ -1,0 +1,49 @@
+"""The kinds of input that the page takes, how one is read, and the name that its files get."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pseudohealthy.errors import printable
+
+if TYPE_CHECKING:
+    from pseudohealthy.data.volume import Volume
+
+KINDS = {"NIfTI (.nii, .nii.gz)": (".nii", ".gz")}  # what a person reads, what the browser's dialogue offers
+MOST_CHARACTERS = 120  # of a name; the names of the outputs are longer
+
+
+def shown_name(given: str) -> str:
+    """A browser's name of a file as one line of text to be shown, at most `MOST_CHARACTERS` long."""
+    name = _visible(given)
+    cut = MOST_CHARACTERS // 2
+    return (name if len(name) <= MOST_CHARACTERS else f"{name[:cut]}…{name[-cut:]}") or "image"
+
+
+def stored_name(given: str) -> str:
+    """A name for files inside a job's own folder, made of letters, digits, dots, hyphens and underscores.
+
+    The names of BIDS stay what they are, so that what is made is named as `synthesize` names it. Of a long
+    name the end is kept, where its extension stands.
+    """
+    plain = re.sub(r"[^A-Za-z0-9._+-]+", "_", _visible(given))
+    return plain[-MOST_CHARACTERS:].lstrip("._-+") or "image"
+
+
+def _visible(given: str) -> str:
+    """Without characters that control something, such as the direction of writing."""
+    return printable("".join(each for each in given if unicodedata.category(each)[0] != "C").strip())
+
+
+def read_input(path: Path) -> Volume:
+    """The image in an uploaded file, whatever its kind.
+
+    Raises:
+        InputError: it cannot be used.
+    """
+    from pseudohealthy.data.volume import read_volume  # noqa: PLC0415  (the server's process reads no image)
+
+    return read_volume(path)

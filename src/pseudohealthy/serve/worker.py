@@ -1,0 +1,114 @@
+"""The process that does the work: requests and replies are lines of JSON on its standard input and output.
+
+It ends with the server: when its input ends, however the server did, it removes the private folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import shutil
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from pseudohealthy.errors import PseudohealthyError, message
+
+if TYPE_CHECKING:  # what takes seconds to import is imported once the server can end this process
+    from pseudohealthy.synthesis.model import Model
+
+Reply = Callable[..., None]
+READ, FOUND, PROCESSED = 0.05, 0.15, 0.85  # shares of the work that are done when a stage is
+REMOVALS = 3
+
+
+def main() -> None:
+    """Serve requests until standard input ends.
+
+    Its arguments are the server's private folder and a weights folder.
+    """
+    folder, weights = map(Path, sys.argv[1:])
+    requests: queue.Queue[dict[str, Any]] = queue.Queue()
+    replies = _private_output()
+    threading.Thread(target=_listen, args=(sys.stdin, requests, folder), daemon=True).start()
+
+    def reply(**values: Any) -> None:
+        replies.write(json.dumps(values) + "\n")
+        replies.flush()
+
+    model: Model | None = None
+    while True:
+        request = requests.get()
+        try:
+            reply(share=0.0, now="starting")
+            model = model or _model(weights)
+            reply(done=_work(request, model, reply))
+        except BrokenPipeError:  # the server has ended; `_listen` cleans up
+            threading.Event().wait()
+        except Exception as error:
+            reply(error=_line(error, Path(request["image"]).parent))
+
+
+def _private_output() -> IO[str]:
+    """Standard output for replies alone: what libraries print goes nowhere."""
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    return replies
+
+
+def _listen(lines: IO[str], requests: queue.Queue[dict[str, Any]], folder: Path) -> None:
+    for line in lines:
+        requests.put(json.loads(line))
+    for _ in range(REMOVALS):  # a file may be written meanwhile
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)
+
+
+def _model(weights: Path) -> Model:
+    from pseudohealthy.synthesis.model import Model  # noqa: PLC0415
+
+    return Model.load(weights, "auto", "auto")
+
+
+def _work(request: dict[str, Any], model: Model, reply: Reply) -> dict[str, Any]:
+    """Process one image, as the command `synthesize` does; returns what the page tells of it."""
+    from pseudohealthy.serve.inputs import read_input  # noqa: PLC0415
+    from pseudohealthy.synthesis.output_files import with_sidecars  # noqa: PLC0415
+    from pseudohealthy.synthesis.synthesize import synthesize  # noqa: PLC0415
+
+    def progress(done: int, total: int, now: str) -> None:
+        found = now == "finding the brain"
+        share = READ if found else FOUND + (PROCESSED - FOUND) * done / total
+        reply(share=share, now=now)
+
+    image, out = Path(request["image"]), Path(request["out"])
+    reply(share=0.0, now="reading the image")
+    result = synthesize(read_input(image), model, blend=request["blend"], progress=progress)
+    reply(share=PROCESSED, now="writing the files")
+    files = with_sidecars(result.save(out, image.name))
+    return {
+        "files": {kind: path.name for kind, path in files.items()},
+        "lesion_ml": result.report["lesion_ml"],
+        "caveat": result.report["lesion_caveat"],
+        "warnings": list(result.warnings),
+    }
+
+
+def _line(error: Exception, folder: Path) -> str:
+    """What the program says of an error, without the private folder in which the image lies."""
+    if isinstance(error, PseudohealthyError | OSError | ImportError):
+        return message(error).replace(f"{folder}{os.sep}", "")
+    if isinstance(error, MemoryError):
+        return "the memory is not enough for this image; close other programs and try again"
+    return message(f"an error of the program, please report it: {type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        main()
