@@ -38,7 +38,7 @@ from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.output_files import output_files, sidecar_path
 
 PROGRAM = [sys.executable, "-m", "pseudohealthy"]
-COMMANDS = ["demo", "phantom", "prepare", "train", "synthesize", "evaluate", "export", "info"]
+COMMANDS = ["demo", "phantom", "prepare", "train", "synthesize", "evaluate", "export", "serve", "info"]
 FIT = ["--set", "slice_shape=[64, 48]"]
 SHORT = [f"--set={group}.{key}={value}" for group, values in TINY.items() for key, value in values.items()]
 SHORT += ["--set", "training.images=4"]
@@ -108,7 +108,7 @@ def test_every_command_has_its_help(run: Run, command: str) -> None:
     shown = run(command, "--help")
     assert (shown.code, shown.err) == (0, "")
     assert f"pseudohealthy {command} [OPTIONS]" in plain(shown.out)
-    assert ("--out" in shown.out) == (command != "info")
+    assert ("--out" in shown.out) == (command not in ("serve", "info"))
 
 
 def test_the_version(run: Run) -> None:

@@ -398,3 +398,15 @@ def test_an_image_out_of_distribution_is_warned_of(tmp_path: Path, fresh: Model)
     assert measured["limit"] == 1.25
     assert measured["distance"] > 500
     assert "training_distribution" not in result.report["weights"]
+
+
+def test_progress_is_told_batch_by_batch_and_changes_nothing(tmp_path: Path, fresh: Model) -> None:
+    steps: list[tuple[int, int, str]] = []
+    file = flair(tmp_path / "x.nii.gz")
+    told = synthesize(file, fresh, progress=lambda *step: steps.append(step))
+    assert steps[0] == (0, 1, "finding the brain")
+    batches = steps[1:]
+    total = batches[0][1]
+    assert [done for done, _, _ in batches] == list(range(1, total + 1))
+    assert {(total, "processing slices")} == {(all_, now) for _, all_, now in batches}
+    assert np.array_equal(told.healthy, synthesize(file, fresh).healthy)

@@ -143,7 +143,8 @@ class _Handlers:
     async def download(self, request: Request) -> Response:
         """One of the files."""
         file = self._file(request, request.path_params["kind"])
-        return FileResponse(file, media_type="application/octet-stream", filename=file.name)
+        media_type = "image/png" if file.suffix == ".png" else "application/octet-stream"
+        return FileResponse(file, media_type=media_type, filename=file.name)
 
     async def archive(self, request: Request) -> Response:
         """All files, in a zip."""

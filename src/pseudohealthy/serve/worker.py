@@ -41,6 +41,8 @@ def main() -> None:
         replies.flush()
 
     model: Model | None = None
+    with contextlib.suppress(Exception):  # an error is told with the first image, which tries again
+        model = _model(weights)
     while True:
         request = requests.get()
         try:

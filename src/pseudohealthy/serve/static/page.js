@@ -5,10 +5,11 @@
 const byId = (id) => document.getElementById(id)
 const ACTIVE = { often: 700, seldom: 3000 } // ms between two questions
 const STATES = {
-  queued: 'Waiting', uploading: 'Uploading', waiting: 'Waiting', working: 'In work', done: 'Done', failed: 'Failed',
+  queued: 'Waiting', uploading: 'Uploading', waiting: 'Waiting', working: 'Working', done: 'Done', failed: 'Failed',
   cancelled: 'Cancelled',
 }
 const ENDED = ['done', 'failed', 'cancelled']
+const ENDED_PROGRAM = 'The program has ended, or does not answer. Start it again, and open the address that it prints.'
 
 const token = takenToken()
 const cards = new Map() // list items by the id of their job, or of their upload
@@ -49,6 +50,8 @@ function duration(seconds) {
   return `${(seconds / 3600).toFixed(1)} h`
 }
 
+const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`
+
 /** What one line says of a job that is neither done nor failed. */
 function describe(job) {
   const left = job.seconds_left == null ? '' : `, about ${duration(job.seconds_left)} left`
@@ -58,7 +61,7 @@ function describe(job) {
     case 'uploading': return `${size(job.bytes)}, ${Math.round(100 * job.share)} %`
     case 'waiting': return (job.place ? `${job.place} before it` : 'Next') + left
     case 'working': return `${now}, ${Math.round(100 * job.share)} %${left}`
-    case 'done': return `${job.seconds} s; lesion ${job.lesion_ml} ml`
+    case 'done': return `Lesion volume ${job.lesion_ml} ml; made in ${duration(job.seconds)}`
     default: return ''
   }
 }
@@ -90,7 +93,7 @@ function show(job) {
   part('.state').textContent = STATES[job.state]
   part('.what').textContent = describe(job)
   part('.error').textContent = job.error ?? ''
-  part('.caveat').textContent = job.caveat ? `Lesion volume: ${job.caveat}.` : ''
+  part('.caveat').textContent = job.caveat ? sentence(job.caveat) : ''
   part('.warnings').replaceChildren(...(job.warnings ?? []).map((text) => element('li', text)))
   const ended = ENDED.includes(job.state)
   const progress = part('progress')
@@ -98,16 +101,17 @@ function show(job) {
   progress.value = job.share
   for (const [name, shown] of Object.entries({
     '.what': describe(job), '.error': job.error, '.caveat': job.caveat, '.warnings': job.warnings?.length,
-    '.view': job.state === 'done', '.zip': job.state === 'done', '.files': job.state === 'done',
+    '.view': job.state === 'done', '.panel': job.state === 'done', '.zip': job.state === 'done', '.files': job.state === 'done',
     '.cancel': !ended, '.remove': ended,
   })) part(name).hidden = !shown
   if (before?.state === job.state) return
-  if (job.state === 'done') fillFiles(part('.files ul'), part('.zip'), job)
+  if (job.state === 'done') fillFiles(part('.files ul'), part('.zip'), part('.panel'), job)
   if (ended && before) byId('live').textContent = `${job.name}: ${STATES[job.state]}. ${job.error ?? ''}`
 }
 
-function fillFiles(list, zip, job) {
+function fillFiles(list, zip, panel, job) {
   zip.href = `/results/${job.id}/all.zip`
+  panel.src = `/results/${job.id}/panel`
   list.replaceChildren(...job.files.map((file) => {
     const link = element('a', file.name)
     link.href = `/results/${job.id}/${file.kind}`
@@ -239,7 +243,7 @@ async function refresh() {
     lost = false
   } catch (error) {
     lost = true
-    notice(error.refused ? `${error.message[0].toUpperCase()}${error.message.slice(1)}.` : 'The program has ended, or does not answer. Start it again, and open the address that it prints.')
+    notice(error.refused ? sentence(error.message) : ENDED_PROGRAM)
     if (error.refused) return
   }
   clearTimeout(timer)

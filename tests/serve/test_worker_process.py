@@ -1,0 +1,63 @@
+"""The process that works: it can be killed at any time, and the next image is processed all the same."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from fixtures.page_server import alive, gone, page_server
+
+
+def test_cancel_stops_the_work_at_once(tmp_path: Path, weights: Path, image: Path) -> None:
+    with page_server(tmp_path / "temporary", weights) as server:
+        first, second = (server.upload(image.name, image.read_bytes()).json["id"] for _ in range(2))
+        server.wait_for(first, "working")
+        assert server.job(second)["place"] == 0
+        worker = server.worker()
+        cancelled = server.ask("POST", f"/api/jobs/{first}/cancel")
+        assert (cancelled.status, cancelled.json["state"]) == (200, "cancelled")
+        assert not alive(worker)
+        assert not (server.folders()[0] / first).exists()
+        assert server.wait_for(second, "done", "failed")["state"] == "done"
+        assert server.worker() != worker
+        assert server.job(first)["state"] == "cancelled"
+        assert server.ask("POST", f"/api/jobs/{second}/cancel").json["state"] == "done"  # too late
+
+
+def test_one_that_waits_is_cancelled_without_a_word_to_the_others(
+    tmp_path: Path, weights: Path, image: Path
+) -> None:
+    with page_server(tmp_path / "temporary", weights) as server:
+        first, second = (server.upload(image.name, image.read_bytes()).json["id"] for _ in range(2))
+        worker = server.worker()
+        assert server.ask("DELETE", f"/api/jobs/{second}").status == 204
+        assert [job["id"] for job in server.jobs()] == [first]
+        assert server.wait_for(first, "done", "failed")["state"] == "done"
+        assert server.worker() == worker
+
+
+def test_a_worker_that_dies_is_told_and_replaced(tmp_path: Path, weights: Path, image: Path) -> None:
+    with page_server(tmp_path / "temporary", weights) as server:
+        first, second = (server.upload(image.name, image.read_bytes()).json["id"] for _ in range(2))
+        server.wait_for(first, "working")
+        worker = server.worker()
+        os.kill(worker, signal.SIGKILL)  # as the system does where memory is short
+        assert gone(worker)
+        failed = server.wait_for(first, "failed", "done")
+        assert failed["error"].startswith("the process that did the work has ended (exit code -9);")
+        assert server.wait_for(second, "done", "failed")["state"] == "done"
+
+
+def test_progress_is_told_and_grows(tmp_path: Path, weights: Path, image: Path) -> None:
+    with page_server(tmp_path / "temporary", weights) as server:
+        job = server.upload(image.name, image.read_bytes()).json
+        seen = [job]
+        while job["state"] not in ("done", "failed"):
+            job = server.job(job["id"])
+            seen.append(job)
+        shares = [each["share"] for each in seen]
+        assert shares == sorted(shares)
+        assert shares[-1] == 1
+        assert len(set(shares)) > 2
+        assert {each["now"] for each in seen} > {"starting", "processing slices"}
