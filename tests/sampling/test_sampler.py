@@ -331,7 +331,7 @@ def test_real_images_of_a_warm_up_come_with_their_own_masks(prepared: Prepared) 
 
 
 def test_a_warm_up_that_needs_real_lesions_too_has_its_fraction_of_synthetic_ones(prepared: Prepared) -> None:
-    needs = frozenset({"lesion", "healthy", "synthetic"})
+    needs: frozenset[Need] = frozenset({"lesion", "healthy", "synthetic"})
     batch = tensors(BatchSampler(prepared, "train", needs, PLAIN).for_warm_up(needs).batch(0))
     assert set(batch) == {"x_p", "m_p", "x_h", "synthetic", "truth"}
     assert batch["synthetic"].tolist() == [True, True, False, False]
