@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser, verify_net_in_out
 from numpy.typing import NDArray
 
 from fixtures.full_disk import full_disk
@@ -154,6 +153,8 @@ def bundle(tmp_path: Path) -> Path:
 
 def loaded(bundle: Path, definition: str, weights: str) -> torch.nn.Module:
     """A network as somebody with MONAI gets it."""
+    from monai.bundle import ConfigParser  # takes seconds, so not for workers that only collect tests
+
     parser = ConfigParser()
     parser.read_config(bundle / "configs/inference.json")
     parser.read_meta(bundle / "configs/metadata.json")
@@ -205,6 +206,8 @@ workflow.finalize()
 
 def test_the_metadata_is_true_of_the_network(bundle: Path) -> None:
     """MONAI's own check of shapes; its schema lies on a server, so its required keys stand here."""
+    from monai.bundle import verify_net_in_out
+
     verify_net_in_out(
         "network_def",
         meta_file=str(bundle / "configs/metadata.json"),
