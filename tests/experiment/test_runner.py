@@ -300,7 +300,7 @@ def test_steps_in_parallel_come_to_the_same(
     shutil.rmtree(log.parent)
     for later in ("protocol", "select", "measure"):
         shutil.rmtree(tmp_path / later)
-    reproduce(experiment, tmp_path, device="cpu", jobs=2)
+    reproduce(smoke, tmp_path, device="cpu", jobs=2)
     again = json.loads((tmp_path / "results/table1.json").read_text(encoding="utf-8"))
     assert without_times(again) == without_times(table1)
 
