@@ -50,6 +50,6 @@ from pseudohealthy.cli.main import app
 from pseudohealthy.synthesis.synthesize import synthesize
 assert read_if_dicom(Path(sys.argv[1]), None, writes=False) is None
 loaded = {name.removeprefix("pseudohealthy.dicom.") for name in sys.modules if "pseudohealthy.dicom." in name}
-sys.exit(bool({"highdicom", "dcm2niix"} & set(sys.modules) or loaded != {"extra", "series_report"}))
+sys.exit(bool({"highdicom", "dcm2niix"} & set(sys.modules) or loaded != {"extra", "folder", "series_report"}))
 """
     subprocess.run([sys.executable, "-c", code, image], check=True)

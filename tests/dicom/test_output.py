@@ -13,7 +13,9 @@ import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
 
+import pseudohealthy
 from fixtures.full_disk import full_disk
+from fixtures.models import saved
 from fixtures.scans import BIRTH, FRAME, ID, NAME, PLANES, STUDY, enhanced, flair, images, stack, write
 from pseudohealthy.dicom.derived_series import DESCRIPTION
 from pseudohealthy.dicom.output import expect_writable, write_dicom
@@ -233,6 +235,17 @@ def test_a_folder_of_an_earlier_run_is_replaced_whole(tmp_path: Path) -> None:
     made(scan, folder)
     assert len(list(folder.iterdir())) == 21
     assert not (folder / "healthy_0099.dcm").exists()
+
+
+def test_from_python_as_the_how_to_does(tmp_path: Path) -> None:
+    scan = read_scan(str(write(tmp_path / "study", flair())))
+    result = pseudohealthy.synthesize(scan.volume, saved(tmp_path / "weights"), device="cpu")
+    result.save(tmp_path / "healthy", scan.name)
+    folder = write_dicom(scan, result.healthy, result.mask, str(tmp_path / "healthy" / "dicom"))
+    assert len(list(folder.iterdir())) == 21
+    (folder / "mine").touch()
+    with pytest.raises(InputError, match="holds something that was not made here"):
+        write_dicom(scan, result.healthy, result.mask, folder)
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.valuerep import DA, TM
 
 from pseudohealthy import __version__
+from pseudohealthy.dicom.folder import healthy_name
 from pseudohealthy.dicom.headers import number, value
 from pseudohealthy.dicom.scale import Scale
 from pseudohealthy.dicom.slices import Slice
@@ -62,7 +64,7 @@ def derived_series(
 def write(folder: Path, images: Iterator[Dataset]) -> None:
     """Write the images of a series into a folder that is there."""
     for image in images:
-        image.save_as(folder / f"healthy_{int(image.InstanceNumber):04d}.dcm", enforce_file_format=True)
+        image.save_as(folder / healthy_name(int(image.InstanceNumber)), enforce_file_format=True)
 
 
 def series_number(source: Dataset, which: int) -> int:
@@ -107,11 +109,9 @@ class _DerivedImage(highdicom.SOPClass):
             transfer_syntax_uid=ExplicitVRLittleEndian,
             series_description=DESCRIPTION,
             content_qualification="RESEARCH",
-            series_date=now.date(),
-            series_time=now.time(),
-            content_date=now.date(),
-            content_time=now.time(),
         )
+        self.SeriesDate = self.ContentDate = DA(now.date())
+        self.SeriesTime = self.ContentTime = TM(now.time())
         if "SpecificCharacterSet" in header:
             self.SpecificCharacterSet = header.SpecificCharacterSet
         self.copy_patient_and_study_information(header)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pseudohealthy.dicom import derived_series
 from pseudohealthy.dicom.derived_series import complete, series_number
+from pseudohealthy.dicom.folder import LESION, expect_ours
 from pseudohealthy.dicom.headers import anonymous, silent, value
 from pseudohealthy.dicom.read import Scan
 from pseudohealthy.dicom.scale import Scale
@@ -19,7 +20,6 @@ from pseudohealthy.dicom.segmentation import lesion_segmentation
 from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.files import whole_folder
 
-LESION = "lesion.dcm"
 _NEEDED = ("StudyInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID")
 
 
@@ -42,7 +42,7 @@ def expect_writable(scan: Scan) -> None:
 
 
 def write_dicom(
-    scan: Scan, healthy: NDArray[np.float32], mask: NDArray[np.bool_], folder: Path, *, weights: str = ""
+    scan: Scan, healthy: NDArray[np.float32], mask: NDArray[np.bool_], out: str | Path, *, weights: str = ""
 ) -> Path:
     """Write the healthy image as a derived MR series and the lesion map as a segmentation.
 
@@ -52,15 +52,18 @@ def write_dicom(
         scan: what they were made of.
         healthy: (I, J, K), as the scan's volume.
         mask: (I, J, K), True in the lesion.
-        folder: a new one, or one of an earlier run, which is replaced.
+        out: the folder, a new one, or one of an earlier run, which is replaced.
         weights: what made them, in words.
 
     Returns:
         The folder.
 
     Raises:
+        InputError: the folder holds something else.
         PseudohealthyError: the disk is full, or a header holds what cannot be written.
     """
+    folder = Path(out)
+    expect_ours(folder)
     voxels, lesion = scan.order.slices(healthy), scan.order.slices(mask)
     source = scan.slices[0].header
     for each in scan.slices:

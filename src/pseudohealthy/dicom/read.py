@@ -53,12 +53,14 @@ class Scan:
 
 
 def read_scan(
-    path: Path, request: str | None = None, progress: Callable[[int, int, str], None] = lambda *_: None
+    source: str | Path,
+    request: str | None = None,
+    progress: Callable[[int, int, str], None] = lambda *_: None,
 ) -> Scan:
     """The series that is wanted of a folder, a zip archive or a file.
 
     Args:
-        path: of it.
+        source: its path.
         request: UID, number or a part of the description of the series; None: the one FLAIR.
         progress: is called with files read, files in all, and "".
 
@@ -66,6 +68,7 @@ def read_scan(
         InputError: there is no such series, or not one alone, or it is no whole volume.
         PseudohealthyError: the disk for temporary files is full.
     """
+    path = Path(source)
     with silent(), opened(path) as members:
         every = find_series(path, members, progress)
         label = reduce(anonymous, (each.header for each in every), str(path))

@@ -10,6 +10,7 @@ from typing import Any
 
 from pseudohealthy import files
 from pseudohealthy.data.layouts import stem
+from pseudohealthy.dicom.folder import expect_ours
 from pseudohealthy.errors import RESEARCH_USE, InputError, printable
 from pseudohealthy.json_files import read_json
 
@@ -21,7 +22,6 @@ DESCRIPTIONS = {
     "mask": "Disease: probability above 0.5.",
 }
 MAPS = ("probability", "mask")
-DICOM_FILES = re.compile(r"healthy_\d+\.dcm|lesion\.dcm")
 LONGEST = 255  # bytes of a name that file systems take
 
 
@@ -68,10 +68,7 @@ def refuse_existing_dicom(out: Path, name: str, *, overwrite: bool) -> None:
         InputError: it is there and must not be replaced, or it holds other files than those made here.
     """
     folder = dicom_folder(out, name)
-    if not folder.exists():
-        return
-    if not folder.is_dir() or any(not DICOM_FILES.fullmatch(path.name) for path in folder.iterdir()):
-        raise InputError(f"{folder}: holds something that was not made here; choose another folder")
+    expect_ours(folder)
     finished = output_files(out, name)["report"].exists()  # which is written after it
     files.refuse_existing([folder] if finished else [], overwrite=overwrite)
 
