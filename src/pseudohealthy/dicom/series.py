@@ -135,11 +135,16 @@ def choose(label: str, every: Sequence[Series], request: str | None = None) -> S
 
 
 def _requested(every: Sequence[Series], request: str) -> list[Series]:
-    """Those of this UID; else of this number; else with this in their description."""
+    """Those of this UID; else of this number; else with this in their description, left out ones last."""
+
+    def described(each: Series) -> bool:
+        return request.casefold() in each.description.casefold()
+
     tests: Iterable[Callable[[Series], bool]] = (
         lambda each: each.uid == request,
         lambda each: str(each.number) == request,
-        lambda each: request.casefold() in each.description.casefold(),
+        lambda each: described(each) and not left_out(each.header),
+        described,
     )
     return next((fitting for test in tests if (fitting := [each for each in every if test(each)])), [])
 
