@@ -60,6 +60,7 @@ def test_a_flair_is_one_by_its_times_or_its_name(found: Dataset) -> None:
         timed(180, 60, 5000, "STIR"),
         timed(None, 90, 5000, "COR STIR"),
         timed(None, 100, 6000, "AX T2 TSE"),
+        timed(None, 70, 4000, "t2_tirm_cor"),
         timed(None, None, None, "AX T2"),
         timed(900, 3, 2300, "MPRAGE"),
         timed(3000, 320, 7500, "sag DIR 3D"),

@@ -90,3 +90,14 @@ def test_short_names_are_found_as_words_alone() -> None:
     header.PatientName = "Ana^Li"
     assert anonymous("ana_FLAIR of Ana, Li", header) == "***_FLAIR of ***, Li"
     assert anonymous("anatomy", header) == "anatomy"
+
+
+def test_tables_that_are_none_and_frames_beyond_all_measure_are_damage(tmp_path: Path) -> None:
+    for given in ("1000000000", "-3"):
+        image = flair(NumberOfFrames=given)[0]
+        image.save_as(tmp_path / "image", enforce_file_format=True)
+        assert read_header(member((tmp_path / "image").read_bytes())) is None
+    header = Dataset()
+    with silent():
+        header.EchoTime, header.SeriesDescription = "1e400", ["1", "x"]
+    assert (numbers(header, "EchoTime"), numbers(header, "SeriesDescription")) == ((), ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import highdicom
 import numpy as np
@@ -12,12 +13,14 @@ import pydicom
 import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.uid import generate_uid
 
 import pseudohealthy
 from fixtures.full_disk import full_disk
 from fixtures.models import saved
 from fixtures.scans import BIRTH, FRAME, ID, NAME, PLANES, STUDY, enhanced, flair, images, stack, write
 from pseudohealthy.dicom.derived_series import DESCRIPTION
+from pseudohealthy.dicom.headers import silent
 from pseudohealthy.dicom.output import expect_writable, write_dicom
 from pseudohealthy.dicom.read import Scan, read_scan
 from pseudohealthy.errors import RESEARCH_USE, InputError, PseudohealthyError
@@ -48,8 +51,8 @@ def sound(folder: Path) -> None:
     if program is None:
         pytest.skip("dciodvfy is not installed (Debian package dicom3tools)")
     for path in folder.iterdir():
-        done = subprocess.run([program, str(path)], capture_output=True, text=True, check=False)
-        report = f"{done.stdout}{done.stderr}"
+        done = subprocess.run([program, str(path)], capture_output=True, check=False)
+        report = (done.stdout + done.stderr).decode("latin-1")
         assert "Segmentation" in report or "MRImage" in report
         assert "Error" not in report, report
         assert "Abort" not in report, report
@@ -209,11 +212,12 @@ def test_a_scale_that_changes_from_slice_to_slice_is_one_afterwards(tmp_path: Pa
 
 @pytest.mark.parametrize("keyword", ["FrameOfReferenceUID", "StudyInstanceUID"])
 def test_headers_that_lack_what_a_derived_series_shares_are_refused(tmp_path: Path, keyword: str) -> None:
-    series = flair()
-    del series[4][keyword]
-    scan = read_scan(write(tmp_path / "study", series))
-    with pytest.raises(InputError, match=f"--dicom: an image without {keyword}"):
-        expect_writable(scan)
+    for given in (None, generate_uid()):
+        series = flair()
+        setattr(series[4], keyword, given)
+        scan = read_scan(write(tmp_path / f"study {given}", series))
+        with pytest.raises(InputError, match=f"--dicom: an image without {keyword}, or of another"):
+            expect_writable(scan)
 
 
 def test_several_multi_frame_files_are_refused(tmp_path: Path) -> None:
@@ -257,13 +261,67 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     assert list(out.iterdir()) == []
 
 
-def test_a_header_that_cannot_be_written_is_told_without_the_patient(tmp_path: Path) -> None:
-    series = flair()
-    for image in series:
-        image.add_new("PatientSex", "CS", "F")
-    scan = read_scan(write(tmp_path / "study", series))
-    scan.slices[0].header.PatientSex = "OTTOLINE"
-    with pytest.raises(PseudohealthyError, match=r"cannot be made of the headers of the input") as refused:
+def test_a_header_that_cannot_be_written_is_refused_before_any_work_and_without_the_patient(
+    tmp_path: Path,
+) -> None:
+    scan = read_scan(write(tmp_path / "study", flair()))
+    expect_writable(scan)
+    for each in scan.slices:
+        each.header.SOPClassUID = "Ottoline"
+    line = "--dicom: no DICOM can be made of the headers of the input"
+    with pytest.raises(InputError, match=line) as refused:
+        expect_writable(scan)
+    assert "Ottoline" not in str(refused.value)
+    with pytest.raises(PseudohealthyError, match=line):
         made(scan, tmp_path / "dicom")
-    assert "OTTOLINE" not in str(refused.value)
     assert not (tmp_path / "dicom").exists()
+
+
+@pytest.mark.parametrize(
+    ("charset", "name"),
+    [
+        ("ISO_IR 192", "Müller^Jürgen"),
+        ("ISO_IR 144", "Иванов^Иван"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+    ],
+)
+def test_names_in_any_alphabet_are_those_of_the_source(tmp_path: Path, charset: str, name: str) -> None:
+    scan = read_scan(write(tmp_path / "study", flair(SpecificCharacterSet=charset, PatientName=name)))
+    expect_writable(scan)
+    _, _, folder = made(scan, tmp_path / "dicom")
+    assert {str(pydicom.dcmread(path).PatientName) for path in folder.iterdir()} == {name}
+    sound(folder)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "given", "expected"),
+    [
+        ("PatientSex", "UNKNOWN", ""),
+        ("PatientBirthDate", "ANON", ""),
+        ("StudyTime", "10:11:12", ""),
+        ("SliceThickness", None, "1"),
+        ("SliceThickness", "0", "1"),
+        ("SpacingBetweenSlices", "-1", "1"),
+    ],
+)
+def test_what_an_export_fills_with_what_cannot_be_is_mended(
+    tmp_path: Path, keyword: str, given: Any, expected: str
+) -> None:
+    with silent():
+        scan = read_scan(write(tmp_path / "study", flair(**{keyword: given})))
+    expect_writable(scan)
+    _, _, folder = made(scan, tmp_path / "dicom")
+    assert {str(image.get(keyword)) for image in healthy_images(folder)} == {expected}
+    sound(folder)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "given"), [("ManufacturerModelName", "x" * 100), ("AcquisitionDateTime", "garbage")]
+)
+def test_a_scanner_that_cannot_be_named_is_left_out(tmp_path: Path, keyword: str, given: Any) -> None:
+    with silent():
+        scan = read_scan(write(tmp_path / "study", flair(**{keyword: given})))
+    expect_writable(scan)
+    _, _, folder = made(scan, tmp_path / "dicom")
+    assert all("ContributingEquipmentSequence" not in image for image in healthy_images(folder))
+    sound(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tempfile
 from collections.abc import Callable
@@ -185,3 +186,20 @@ def test_names_in_other_alphabets_and_damaged_ones_are_read_in_silence(tmp_path:
     for path in study.iterdir():  # another alphabet's bytes under this one's name
         path.write_bytes(path.read_bytes().replace(b"ISO_IR 144", b"ISO_IR 192"))
     assert read_scan(study).report["number"] == 5
+
+
+def test_whatever_is_damaged_there_is_a_scan_or_one_line(tmp_path: Path) -> None:
+    study = write(tmp_path / "study", flair()[:4])
+    rng = np.random.default_rng(0)
+    place = sorted(study.iterdir())[1]
+    sound = place.read_bytes()
+    ends = []
+    for _ in range(120):
+        damaged = bytearray(sound)
+        for where in rng.integers(0, len(sound) - 64 * 48 * 2, rng.integers(1, 6)):
+            damaged[where] = rng.integers(256)
+        place.write_bytes(damaged)
+        with contextlib.suppress(InputError):
+            read_scan(study)
+            ends.append(place)
+    assert 0 < len(ends) < 120

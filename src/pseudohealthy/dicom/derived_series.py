@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import highdicom
@@ -16,8 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from pydicom.valuerep import DA, TM
 
 from pseudohealthy import __version__
-from pseudohealthy.dicom.folder import healthy_name
-from pseudohealthy.dicom.headers import number, value
+from pseudohealthy.dicom.headers import FUNCTIONAL_GROUPS, number, value
 from pseudohealthy.dicom.scale import Scale
 from pseudohealthy.dicom.slices import Slice
 from pseudohealthy.errors import RESEARCH_USE
@@ -25,6 +24,7 @@ from pseudohealthy.errors import RESEARCH_USE
 MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 PROGRAM = "pseudohealthy"
 DESCRIPTION = "PSEUDO-HEALTHY, NOT FOR DIAGNOSIS"
+SEXES = ("M", "F", "O")
 KIND = ["DERIVED", "SECONDARY", "OTHER"]
 _EMPTY = (  # which an MR image has, known or not
     *("PatientPosition", "PositionReferenceIndicator", "SliceThickness", "ScanOptions", "MRAcquisitionType"),
@@ -34,6 +34,10 @@ _COPIED = (
     *("FrameOfReferenceUID", "SliceLocation", "SpacingBetweenSlices", "FlipAngle"),
     *("MagneticFieldStrength", "ImagingFrequency", "AcquisitionNumber", "AcquisitionDate", "AcquisitionTime"),
     *("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"),
+)
+_PATIENT_AND_STUDY = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"),
+    *("StudyDate", "StudyTime", "ReferringPhysicianName"),
 )
 _PULSES = {"SPIN": ["SE"], "GRADIENT": ["GR"], "BOTH": ["SE", "GR"]}  # of an enhanced image
 
@@ -61,26 +65,29 @@ def derived_series(
         yield image
 
 
-def write(folder: Path, images: Iterator[Dataset]) -> None:
-    """Write the images of a series into a folder that is there."""
-    for image in images:
-        image.save_as(folder / healthy_name(int(image.InstanceNumber)), enforce_file_format=True)
-
-
 def series_number(source: Dataset, which: int) -> int:
     """A number for what is made of a series: of series 5 the first is 5001."""
     return 1000 * (int(number(source, "SeriesNumber") or 0) % 1_000_000) + which
 
 
-def complete(header: Dataset) -> None:
-    """Add, without a value, what every image has and an export may have left out."""
-    names = (
-        *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"),
-        *("StudyDate", "StudyTime", "ReferringPhysicianName"),
-    )
-    for name in names:
-        if name not in header:
-            setattr(header, name, "")
+def complete(sources: Sequence[Slice]) -> None:
+    """Mend in the headers what an export has left out, or filled with what cannot be, and DICOM must have."""
+    apart = f"{np.linalg.norm(sources[1].position - sources[0].position):.10g}"
+    for header in (each.header for each in sources):
+        for name in _PATIENT_AND_STUDY:
+            if name not in header:
+                setattr(header, name, "")
+        if str(header.PatientSex) not in SEXES:
+            header.PatientSex = ""
+        for name, kind in (("PatientBirthDate", DA), ("StudyDate", DA), ("StudyTime", TM)):
+            try:
+                kind(str(header[name].value or ""))
+            except ValueError:
+                setattr(header, name, "")
+        if FUNCTIONAL_GROUPS[0] not in header:
+            for name in ("SliceThickness", "SpacingBetweenSlices"):
+                if (number(header, name) or 0) <= 0:
+                    setattr(header, name, apart)
 
 
 def _instance_numbers(sources: Sequence[Slice]) -> list[int]:
@@ -115,7 +122,7 @@ class _DerivedImage(highdicom.SOPClass):
         if "SpecificCharacterSet" in header:
             self.SpecificCharacterSet = header.SpecificCharacterSet
         self.copy_patient_and_study_information(header)
-        if value(header, "Manufacturer"):
+        with contextlib.suppress(AttributeError, TypeError, ValueError):  # nothing that could be said of it
             scanner = highdicom.ContributingEquipment.for_image_acquisition(header)
             self.ContributingEquipmentSequence = [scanner]
 

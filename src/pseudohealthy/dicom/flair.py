@@ -8,16 +8,14 @@ from pydicom.dataset import Dataset
 
 from pseudohealthy.dicom.headers import number, numbers, value, words
 
-MR_IMAGES = {
-    "1.2.840.10008.5.1.4.1.1.4": "MR",
-    "1.2.840.10008.5.1.4.1.1.4.1": "enhanced MR",
-    "1.2.840.10008.5.1.4.1.1.4.4": "legacy converted enhanced MR",
-}
+MR_IMAGES = (  # one frame, enhanced, legacy converted enhanced
+    "1.2.840.10008.5.1.4.1.1.4",
+    "1.2.840.10008.5.1.4.1.1.4.1",
+    "1.2.840.10008.5.1.4.1.1.4.4",
+)
 # ms; 0.5 to 7 T, in 2-D and 3-D. T1-weighted FLAIR and STIR have shorter TI and TE.
 TI, TE, TR = (1200.0, 3500.0), (60.0, 1000.0), (3500.0, 30000.0)
-_NAMES = re.compile(
-    r"flair|(?<![a-z])fl?air|dark.?fl(uid)?(?![a-z])|tirm|tir2d|spc_?ir|space.?ir", re.IGNORECASE
-)
+_NAMES = re.compile(r"flair|dark.?fl(uid)?(?![a-z])|spc_?ir|space.?ir", re.IGNORECASE)
 _OTHERS = re.compile(
     r"t1.?(w.?)?flair|flair.?t1|(?<![a-z])(dir|psir|stir)(?![a-z])|double.?inv|locali[sz]er|scout|survey|"
     r"(?<![a-z])(mpr|mip|adc|subtraction|synthetic|pseudo.?healthy)(?![a-z])",
@@ -33,13 +31,18 @@ def left_out(header: Dataset) -> str:
     """Why images of this header are not looked at for a FLAIR, in a word or two; "" where they are."""
     kind = words(header, "ImageType")
     reasons = {
-        "no MR image": value(header, "SOPClassUID") not in MR_IMAGES,
+        "no MR image": not is_mr(header),
         "colour": (number(header, "SamplesPerPixel") or 1) > 1,
         "localiser": "LOCALIZER" in kind or bool(_LOCALISER.search(texts(header))),
         "phase": bool(_NOT_MAGNITUDE & {*kind[2:], *words(header, "ComplexImageComponent")}),
         "derived": kind[:1] == ("DERIVED",) or bool(_COMPUTED & set(kind)),
     }
     return next((reason for reason, true in reasons.items() if true), "")
+
+
+def is_mr(header: Dataset) -> bool:
+    """Whether it is an MR image's, of one frame or many."""
+    return str(value(header, "SOPClassUID")) in MR_IMAGES
 
 
 def is_flair(header: Dataset) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,8 @@ from pseudohealthy.dicom.extra import MAGIC, MAGIC_PLACE
 from pseudohealthy.dicom.sources import Member
 from pseudohealthy.errors import printable
 
+FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+MOST_FRAMES = 100_000
 MOST_BYTES = 2**28  # that a header takes, with the tables of thousands of frames
 LONGEST_TEXT = 60  # characters of a description that are shown
 SHORTEST, LONG = 3, 5  # characters of a name that could tell a person, and that is found within words
@@ -58,9 +61,20 @@ def read_header(member: Member, tags: Sequence[str] | None = None) -> Dataset | 
                 specific_tags=None if tags is None else list(tags),
             )
             header.walk(lambda *_: None)  # which decodes what is decoded when it is used
-            return header
+            return header if _is_sound(header) else None
     except Exception:  # of whatever kind: a damaged file lets many libraries raise
         return None
+
+
+def _is_sound(header: Dataset) -> bool:
+    """Whether its tables are tables, and as long as tables are."""
+    tables = [header[name].VR for name in FUNCTIONAL_GROUPS if name in header]
+    return all(kind == "SQ" for kind in tables) and 1 <= frame_count(header) <= MOST_FRAMES
+
+
+def frame_count(header: Dataset) -> int:
+    """How many images a file holds."""
+    return int(number(header, "NumberOfFrames") or 1)
 
 
 @contextlib.contextmanager
@@ -103,13 +117,14 @@ def _places(header: Dataset, frame: int) -> Iterator[Dataset]:
 
 
 def numbers(header: Dataset, keyword: str, frame: int = 0) -> tuple[float, ...]:
-    """The numbers of an attribute, as `value` finds it; empty where there are none."""
+    """The finite numbers of an attribute, as `value` finds it; empty where there are none."""
     found = value(header, keyword, frame)
     values = found if isinstance(found, list | tuple | MultiValue) else [found]
     try:
-        return tuple(float(each) for each in values)
-    except (TypeError, ValueError):
+        found_numbers = tuple(float(each) for each in values)
+    except (TypeError, ValueError, OverflowError):
         return ()
+    return found_numbers if all(map(math.isfinite, found_numbers)) else ()
 
 
 def number(header: Dataset, keyword: str, frame: int = 0) -> float | None:
@@ -138,6 +153,12 @@ def anonymous(text: str, header: Dataset) -> str:
         before, after = (r"(?<![^\W_])", r"(?![^\W_])") if len(each) < LONG else ("", "")
         text = re.sub(f"{before}{re.escape(each)}{after}", "***", text, flags=re.IGNORECASE)
     return text
+
+
+def anonymous_name(name: str, header: Dataset) -> str:
+    """As `anonymous`, but a name that is the pseudonym of an image without the patient's identity stays."""
+    removed = str(value(header, "PatientIdentityRemoved") or "").strip().upper() == "YES"
+    return name if removed else anonymous(name, header)
 
 
 def identifiers(header: Dataset) -> list[str]:

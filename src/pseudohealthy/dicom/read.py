@@ -18,7 +18,7 @@ from pydicom.uid import UID, ImplicitVRLittleEndian
 
 from pseudohealthy.data.volume import Volume
 from pseudohealthy.dicom.conversion import convert
-from pseudohealthy.dicom.headers import anonymous, number, read_header, silent, value
+from pseudohealthy.dicom.headers import anonymous_name, frame_count, number, read_header, silent
 from pseudohealthy.dicom.scale import Scale
 from pseudohealthy.dicom.series import Series, choose, find_series
 from pseudohealthy.dicom.series_report import SeriesReport
@@ -69,9 +69,9 @@ def read_scan(
         PseudohealthyError: the disk for temporary files is full.
     """
     path = Path(source)
-    with silent(), opened(path) as members:
+    with silent(), _in_one_line(path), opened(path) as members:
         every = find_series(path, members, progress)
-        label = reduce(anonymous, (each.header for each in every), str(path))
+        label = reduce(anonymous_name, (each.header for each in every), str(path))
         chosen = choose(label, every, request)
         name = _name(path, chosen.header)
         with _about(label, chosen):
@@ -128,7 +128,7 @@ def _whole_header(member: Member) -> Dataset:
 
 def _content(member: Member, one: Slice) -> bytes | int:
     """A digest of an image's pixels as they are stored; of one among several in a file, its number."""
-    if (number(one.header, "NumberOfFrames") or 1) > 1:
+    if frame_count(one.header) > 1:
         return one.frame
     with member.open() as file, silent():
         return hashlib.sha256(pydicom.dcmread(file, force=True).get("PixelData", b"")).digest()
@@ -142,8 +142,21 @@ def _name(path: Path, header: Dataset) -> str:
         if path.is_dir()
         else re.sub(r"(\.(zip|dcm|dicom|ima|nii|gz))+$", "", place.name, flags=re.I)
     )
-    removed = str(value(header, "PatientIdentityRemoved") or "").strip().upper() == "YES"
-    return name if name and (removed or anonymous(name, header) == name) else NEUTRAL
+    return name if name and anonymous_name(name, header) == name else NEUTRAL
+
+
+@contextlib.contextmanager
+def _in_one_line(path: Path) -> Iterator[None]:
+    """Whatever damaged headers let libraries raise becomes an `InputError`."""
+    try:
+        yield
+    except (PseudohealthyError, OSError):
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{path}: a damaged header ({type(error).__name__}); export the series again, or convert it and "
+            "give the NIfTI file"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -49,7 +49,10 @@ def lesion_segmentation(
         series_description=DESCRIPTION,
         content_qualification="RESEARCH",
         omit_empty_frames=bool(mask.any()),
+        specific_character_set=None,  # highdicom knows some of them alone
     )
+    if "SpecificCharacterSet" in sources[0].header:
+        segmentation.SpecificCharacterSet = sources[0].header.SpecificCharacterSet
     segmentation.ImageComments = RESEARCH_USE
     return segmentation
 

@@ -9,8 +9,16 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from pseudohealthy.dicom.flair import MR_IMAGES, is_flair, left_out
-from pseudohealthy.dicom.headers import PATIENT, number, read_header, shown, value
+from pseudohealthy.dicom.flair import is_flair, is_mr, left_out
+from pseudohealthy.dicom.headers import (
+    FUNCTIONAL_GROUPS,
+    PATIENT,
+    frame_count,
+    number,
+    read_header,
+    shown,
+    value,
+)
 from pseudohealthy.dicom.slices import LEAST
 from pseudohealthy.dicom.sources import Member
 from pseudohealthy.errors import InputError
@@ -21,7 +29,7 @@ TAGS = (
     *("SeriesNumber", "SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName"),
     *("ImageType", "ComplexImageComponent", "SamplesPerPixel", "NumberOfFrames", "Rows"),
     *("InversionTime", "EchoTime", "RepetitionTime", "ScanningSequence"),
-    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "PatientIdentityRemoved"),
+    *("PatientIdentityRemoved", *FUNCTIONAL_GROUPS),
     *PATIENT,
 )
 
@@ -100,7 +108,7 @@ def _series(uid: str, images: list[tuple[Member, Dataset]]) -> Series:
         shown(header, "SeriesDescription") or shown(header, "ProtocolName"),
         header,
         tuple(member for member, _ in images),
-        sum(int(number(each, "NumberOfFrames") or 1) for _, each in images),
+        sum(frame_count(each) for _, each in images),
     )
 
 
@@ -129,7 +137,7 @@ def choose(label: str, every: Sequence[Series], request: str | None = None) -> S
             f"its description) among\n  {listed}"
         )
     (chosen,) = fitting
-    if value(chosen.header, "SOPClassUID") not in MR_IMAGES:
+    if not is_mr(chosen.header):
         raise InputError(f"{label}: {chosen.name} holds no MR images; expected a FLAIR, so choose another")
     return chosen
 

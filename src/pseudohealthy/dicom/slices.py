@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from pseudohealthy.dicom.headers import number, numbers
+from pseudohealthy.dicom.headers import frame_count, numbers
 from pseudohealthy.errors import InputError
 
 LEAST = 3
@@ -64,7 +64,7 @@ def slices_of(headers: Iterable[Dataset]) -> list[Slice]:
     return [
         _slice(header, file, frame)
         for file, header in enumerate(headers)
-        for frame in range(int(number(header, "NumberOfFrames") or 1))
+        for frame in range(frame_count(header))
     ]
 
 
