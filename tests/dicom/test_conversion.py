@@ -96,9 +96,13 @@ def test_what_dcm2niix_makes_nothing_of_is_told_in_one_line(tmp_path: Path, temp
     with opened(write(tmp_path / "two", two)) as members, pytest.raises(InputError) as several:
         convert(members, Path("x"))
     assert str(several.value) == (
-        f"dcm2niix (exit code 0) made 2 volumes of its {len(two)} files; expected one, so export the series "
-        "again, or convert it and give the NIfTI file"
+        f"dcm2niix made 2 volumes of its {len(two)} files (exit code 0); expected one (exit code 0), so "
+        "export the series again, or convert it and give the NIfTI file"
     )
+    colours = write(tmp_path / "colours", flair(SamplesPerPixel=3))
+    with opened(colours) as members, pytest.raises(InputError) as coloured:
+        convert(members, Path("x"))
+    assert str(coloured.value).startswith("the volume made of it holds ")
     (tmp_path / "text").write_bytes(bytes(1000))
     with (
         opened(tmp_path / "text") as members,

@@ -169,6 +169,16 @@ def test_a_name_that_holds_the_patient_s_is_not_used(tmp_path: Path) -> None:
         assert not any(word.lower() in str(refused.value).lower() for word in (ID, *NAME.split("^")))
 
 
+def test_a_link_is_named_as_it_is_and_not_as_what_it_leads_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to(write(tmp_path / "secret", flair()))
+    scan = read_scan(tmp_path / "link")
+    assert (scan.name, scan.volume.path) == ("link", tmp_path / "link")
+    monkeypatch.chdir(tmp_path / "secret")
+    assert read_scan(".").name == "secret"
+
+
 def test_pseudonyms_of_what_has_no_names_any_more_are(tmp_path: Path) -> None:
     series = flair(PatientID="sub-0007", PatientName="sub-0007", PatientIdentityRemoved="YES")
     assert read_scan(write(tmp_path / "sub-0007", series)).name == "sub-0007"

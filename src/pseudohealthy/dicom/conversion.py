@@ -58,13 +58,16 @@ def convert(members: Sequence[Member], path: Path) -> tuple[Volume, Scale | None
             stderr=subprocess.DEVNULL,
         ).returncode
         made = sorted(nifti.glob("*.nii"))
-        if len(made) != 1:
+        if code or len(made) != 1:
+            count = f"{len(made) or 'no'} volume{'s' * (len(made) != 1)}"
             raise InputError(
-                f"dcm2niix (exit code {code}) made {len(made) or 'no'} volume{'s' * (len(made) != 1)} of its "
-                f"{len(members)} files; expected one, so export the series again, or convert it and give the "
-                "NIfTI file"
+                f"dcm2niix made {count} of its {len(members)} files (exit code {code}); expected one (exit "
+                "code 0), so export the series again, or convert it and give the NIfTI file"
             )
-        image = open_nifti(made[0])
+        try:
+            image = open_nifti(made[0])
+        except InputError as error:
+            raise InputError(str(error).replace(str(made[0]), "the volume made of it")) from error
     for field in TEXTS:
         image.header[field] = b""
     image.header.extensions.clear()

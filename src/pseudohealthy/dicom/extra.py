@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import zipfile
 from pathlib import Path
 
 from pseudohealthy.errors import InputError, install_command
 
 EXTRA = "dicom"
 PACKAGES = ("pydicom", "highdicom", "dcm2niix")
+ARCHIVES = (b"PK\3\4", b"PK\5\6")  # how a zip archive begins, and an empty one
 MAGIC, MAGIC_PLACE = b"DICM", 128
 
 
@@ -19,9 +19,15 @@ def is_dicom(path: Path) -> bool:
     with contextlib.suppress(OSError):
         if path.is_file():
             with path.open("rb") as file:
-                return file.read(132)[MAGIC_PLACE:] == MAGIC or zipfile.is_zipfile(path)
+                return file.read(132)[MAGIC_PLACE:] == MAGIC or is_archive(path)
         return path.is_dir()
     return False
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is a zip archive, sound or damaged."""
+    with path.open("rb") as file:
+        return file.read(4) in ARCHIVES
 
 
 def require_extra(path: Path) -> None:

@@ -76,7 +76,7 @@ def read_scan(
         name = _name(path, chosen.header)
         with _about(label, chosen):
             slices, files, notes = _stack(chosen)
-            volume, scale = convert(files, Path(name) if name == NEUTRAL else path.resolve().with_name(name))
+            volume, scale = convert(files, Path(name) if name == NEUTRAL else _place(path).with_name(name))
             order = VoxelOrder.between(slices, volume.affine, volume.data.shape)
             if order is None:
                 raise InputError(
@@ -134,9 +134,14 @@ def _content(member: Member, one: Slice) -> bytes | int:
         return hashlib.sha256(pydicom.dcmread(file, force=True).get("PixelData", b"")).digest()
 
 
+def _place(path: Path) -> Path:
+    """The path with a name at its end; a link's own, for what it leads to may be named after anybody."""
+    return path if path.name not in ("", "..") else path.resolve()
+
+
 def _name(path: Path, header: Dataset) -> str:
     """The name of a folder or file without its ending; "dicom" where the patient's name or id is in it."""
-    place = path.resolve()
+    place = _place(path)
     name = (
         place.name
         if path.is_dir()

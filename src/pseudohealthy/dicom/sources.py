@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from pseudohealthy.dicom.extra import is_archive
 from pseudohealthy.errors import InputError
 
 MOST_FILES = 200_000
@@ -48,7 +49,7 @@ def opened(path: Path) -> Iterator[list[Member]]:
     """
     if path.is_dir():
         yield _in_folder(path)
-    elif zipfile.is_zipfile(path):
+    elif is_archive(path):
         with _archive(path) as archive:
             yield _in_archive(path, archive)
     else:
