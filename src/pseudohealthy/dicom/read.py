@@ -71,6 +71,8 @@ def read_scan(
     path = Path(source)
     with silent(), _in_one_line(path), opened(path) as members:
         every = find_series(path, members, progress)
+        if len(members) == 1 and every[0].slices == 1:
+            raise InputError(f"{path}: one slice of a series; expected all of it, so give its folder")
         label = reduce(anonymous_name, (each.header for each in every), str(path))
         chosen = choose(label, every, request)
         name = _name(path, chosen.header)
