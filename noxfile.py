@@ -14,6 +14,7 @@ TOUCH_LIBRARIES = (
     "tests/bids_app/test_records.py",
     "tests/cli/test_program.py",
     "tests/data",
+    "tests/dicom",
     "tests/evaluation",
     "tests/methods",
     "tests/networks",
@@ -48,6 +49,6 @@ def lowest(session: nox.Session) -> None:
         "scikit-learn",
         "torchmetrics",
     )
-    session.install(*constraints, "--editable", ".[phantom,onnxruntime,openvino]", *tools)
+    session.install(*constraints, "--editable", ".[phantom,onnxruntime,openvino,dicom]", *tools)
     # Old libraries may warn of what has become of each other
     session.run(*QUICK, "-o", "filterwarnings=default", *(session.posargs or TOUCH_LIBRARIES), env=ONE_THREAD)

@@ -139,7 +139,8 @@ class Losses(Frozen):
             the tissue's texture; not in the paper.
         lesion_crop_adversarial: of an adversarial loss (hinge) on squares of 64 pixels around the lesion,
             synthetic or (where x_p has its own mask) real. There the discriminator D_l, which is given the
-            lesion's mask, separates G(x_p) from x_h; not in the paper. 0: there is no D_l.
+            lesion's mask, separates x_p with G(x_p) in the lesion's place from x_h; not in the paper.
+            0: there is no D_l.
         residual_lesion: of `-log(1 - S(G(x_p)))`, with S frozen: S should find no lesion in G's image; not in
             the paper.
         cycle_noise: standard deviation of Gaussian noise added to x~_h before R, so that G cannot hide there
@@ -183,8 +184,10 @@ class Training(Frozen):
         warm_up_images: images with a synthetic lesion in a warm-up before the two cycles, counted apart from
             `images`. In it the generator learns from these images alone, the segmentor from masks and from
             slices without a lesion, and no other network learns but the discriminator of lesion crops, where
-            there is one. The learning rate is constant in the warm-up; its schedule begins afterwards.
-            Methods without a segmentor and the judge have no warm-up.
+            there is one; then, in paired training, both learn from the same images, a fraction
+            `synthetic_fraction` of them with a synthetic lesion. The learning rate is constant in the
+            warm-up; its schedule begins afterwards. Methods without a segmentor have no warm-up, nor has the
+            judge.
         warm_up_fraction: fraction of `minutes` that the warm-up takes; where `minutes` decide, it replaces
             `warm_up_images`.
         batch_size: pathological images per step over all processes, and as many healthy ones.
@@ -196,6 +199,8 @@ class Training(Frozen):
         discriminator_steps: steps of each discriminator per step of the generators, each on its own batch.
         discriminator_steps_later: the same from `discriminator_epoch` on; None: no change.
         discriminator_epoch: passes over the pathological slices until then.
+        replay_steps: further steps of the discriminator of lesion crops, where there is one, per step of its
+            own, on crops of earlier steps: with none it does not keep up with the generator.
         ema: decay per step of the exponential moving average of the weights.
         augment: none, or left-right flips of image and mask alike, and gamma of the image; `deform` also
             rotates, scales, shifts and bends both, and adds shading and noise to the image.
@@ -225,6 +230,7 @@ class Training(Frozen):
     discriminator_steps: int = Field(1, gt=0, le=100)
     discriminator_steps_later: int | None = Field(None, gt=0, le=100)
     discriminator_epoch: int = Field(25, ge=0, le=MOST_EPOCHS)
+    replay_steps: int = Field(4, ge=0, le=100)
     ema: Decay = 0.999
     augment: Literal["none", "flip_gamma", "deform"] = "none"
     labelled_fraction: float = Field(1.0, ge=0, le=1)

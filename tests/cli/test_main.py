@@ -262,7 +262,7 @@ def broken(folder: Path) -> dict[str, tuple[Path, str]]:
         "NaN": (write(folder / "nan.nii", nan), "1 of 61440 voxels are NaN or infinite"),
         "4-D": (write(folder / "4d.nii", np.stack([brain()] * 2, 3)), "expected one 3-D volume"),
         "text": (text, "not NIfTI"),
-        "folder": (folder, "is a folder; expected a NIfTI file"),
+        "folder": (folder, "no DICOM images among"),
         "black": (write(folder / "black.nii", np.zeros(SHAPE, np.int16)), "every voxel is 0"),
     }
 

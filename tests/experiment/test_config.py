@@ -54,6 +54,7 @@ OTHERWISE: dict[str, dict[str, Any]] = {
         "warm_up_images": 2,
         "warm_up_fraction": 0.3,
         "synthetic_fraction": 0.7,
+        "replay_steps": 3,
     },
 }
 

@@ -18,6 +18,7 @@ import pytest
 
 from fixtures.cohorts import bids, participants
 from fixtures.drawn_cohort import drawn
+from fixtures.experiments import SMOKE
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.experiment.config import Data, Experiment, read_experiment
 from pseudohealthy.experiment.publish import render
@@ -25,27 +26,14 @@ from pseudohealthy.experiment.runner import StepRunner, describe_steps, prepared
 from pseudohealthy.experiment.steps import DONE, SELECTION, list_steps
 from pseudohealthy.synthesis.model import Model
 
-SMOKE = Path(__file__).resolve().parents[2] / "configs" / "smoke.yaml"
 PROGRAM = [sys.executable, "-m", "pseudohealthy.cli.main"]
 METHODS = ["conditional_gan", "cyclegan", "unpaired", "paired", "semi_supervised"]
 VARYING = ("hours", "seconds", "commit", "commits", "machine")
 
 
 @pytest.fixture(scope="module")
-def experiment() -> Experiment:
-    return read_experiment(SMOKE)
-
-
-@pytest.fixture(scope="module")
-def out(tmp_path_factory: pytest.TempPathFactory, experiment: Experiment) -> Path:
-    folder = tmp_path_factory.mktemp("smoke")
-    reproduce(experiment, folder, device="cpu")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def table1(out: Path) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads((out / "results/table1.json").read_text(encoding="utf-8"))
+def table1(finished: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads((finished / "results/table1.json").read_text(encoding="utf-8"))
     return values
 
 
@@ -57,14 +45,14 @@ def row(table1: dict[str, Any], method: str, output: str = "raw", mask: str | No
     return dict(only)
 
 
-def test_the_results_say_what_made_them(out: Path, table1: dict[str, Any], experiment: Experiment) -> None:
-    assert table1["config"] == experiment.model_dump(mode="json")
+def test_the_results_say_what_made_them(finished: Path, table1: dict[str, Any], smoke: Experiment) -> None:
+    assert table1["config"] == smoke.model_dump(mode="json")
     assert table1["split"] == {"train": 7, "val": 2, "test": 3}
     assert table1["research_use"] == RESEARCH_USE
     assert table1["choice_rule"]
     assert {step["kind"] for step in table1["steps"]} == {"judge", "protocol", "train", "select", "measure"}
     for step in table1["steps"]:
-        folder = out / step["kind"] / f"{step['name']}-{step['key'][:8]}"
+        folder = finished / step["kind"] / f"{step['name']}-{step['key'][:8]}"
         done = json.loads((folder / DONE).read_text(encoding="utf-8"))
         assert (done["key"], done["seconds"]) == (step["key"], step["seconds"])
     assert bool(table1["invalid_reason"]) is not table1["valid"]
@@ -83,9 +71,9 @@ def test_a_row_has_the_measures_that_its_method_can_have(table1: dict[str, Any])
     assert row(table1, "inpainter", mask="segmentor")["images"] == 24
 
 
-def test_means_are_those_of_the_values_of_all_volumes(out: Path, table1: dict[str, Any]) -> None:
+def test_means_are_those_of_the_values_of_all_volumes(finished: Path, table1: dict[str, Any]) -> None:
     """Every value is in `volumes.tsv`: one a row, volume and measure."""
-    values = pd.read_csv(out / "results/volumes.tsv", sep="\t", na_values=["n/a"], keep_default_na=False)
+    values = pd.read_csv(finished / "results/volumes.tsv", sep="\t", na_values=["n/a"], keep_default_na=False)
     compared = set()
     for each in table1["rows"]:
         own = values
@@ -108,22 +96,22 @@ def test_means_are_those_of_the_values_of_all_volumes(out: Path, table1: dict[st
 
 
 def test_healthiness_is_what_the_networks_on_disk_make_of_the_images_on_disk(
-    out: Path, table1: dict[str, Any]
+    finished: Path, table1: dict[str, Any]
 ) -> None:
     """Pooled: 1 - pixels that the first judge finds in G's images of the test / pixels of the lesions."""
-    slices = pd.read_csv(out / "prepared/slices.tsv", sep="\t")
+    slices = pd.read_csv(finished / "prepared/slices.tsv", sep="\t")
     rows = slices["row"][(slices["split"] == "test") & (slices["label"] == "pathological")].to_numpy()
-    images = np.load(out / "prepared/images.npy")[rows]
-    lesions = np.load(out / "prepared/masks.npy")[rows] > 0
-    (judge,) = out.glob("judge/first-*/run/best")
-    (selection,) = out.glob("select/paired-*/selection.json")
-    (run,) = out.glob("train/paired-*/run")
+    images = np.load(finished / "prepared/images.npy")[rows]
+    lesions = np.load(finished / "prepared/masks.npy")[rows] > 0
+    (judge,) = finished.glob("judge/first-*/run/best")
+    (selection,) = finished.glob("select/paired-*/selection.json")
+    (run,) = finished.glob("train/paired-*/run")
     weights = run / json.loads(selection.read_text(encoding="utf-8"))["weights"]
     processed = Model.load(weights, "cpu").synthesize(images)
     marked = Model.load(judge, "cpu").segment(processed) > 0.5
     pooled = row(table1, "paired")["healthiness"]["pooled"]
     assert pooled == pytest.approx(1 - marked.sum() / lesions.sum(), abs=1e-9)
-    (measured,) = out.glob("measure/paired-*-raw-*")
+    (measured,) = finished.glob("measure/paired-*-raw-*")
     with np.load(measured / "pictures.npz") as pictures:
         shown = pictures["healthy"]
     assert all(any(np.array_equal(image, own) for own in processed) for image in shown)
@@ -157,8 +145,8 @@ def test_the_held_out_judge_is_not_of_the_panel(table1: dict[str, Any]) -> None:
         assert each["healthiness"]["panel_mean"] == pytest.approx(sum(pooled) / 4)
 
 
-def test_the_checkpoint_is_the_best_on_validation(out: Path, table1: dict[str, Any]) -> None:
-    curves = pd.read_csv(out / "results/curves.tsv", sep="\t")
+def test_the_checkpoint_is_the_best_on_validation(finished: Path, table1: dict[str, Any]) -> None:
+    curves = pd.read_csv(finished / "results/curves.tsv", sep="\t")
     assert set(curves["method"]) == set(METHODS)
     for method, curve in curves.groupby("method"):
         assert curve["images"].tolist() == [12, 24]
@@ -167,14 +155,14 @@ def test_the_checkpoint_is_the_best_on_validation(out: Path, table1: dict[str, A
         assert row(table1, str(method))["images"] == images
 
 
-def test_pairs_of_synthetic_lesions_are_on_disk_and_of_two_subjects(out: Path) -> None:
-    pairs = pd.read_csv(out / "results/pairs.tsv", sep="\t")
+def test_pairs_of_synthetic_lesions_are_on_disk_and_of_two_subjects(finished: Path) -> None:
+    pairs = pd.read_csv(finished / "results/pairs.tsv", sep="\t")
     assert set(pairs["use"]) == {"truth", "check"}
     assert (pairs["donor_subject"] != pairs["recipient_subject"]).all()
 
 
-def test_tables_figures_and_report_can_be_made_again_from_the_files(out: Path, tmp_path: Path) -> None:
-    results = out / "results"
+def test_tables_figures_and_report_can_be_made_again_from_the_files(finished: Path, tmp_path: Path) -> None:
+    results = finished / "results"
     made = {path.relative_to(results) for path in results.rglob("*") if path.is_file()}
     assert {Path(f"pictures/{name}.png") for name in ("methods", "cycles", "all_volumes")} <= made
     for name in ("table1.json", "volumes.tsv", "curves.tsv"):
@@ -201,20 +189,21 @@ def files_of(out: Path) -> dict[Path, int]:
     }
 
 
-def test_what_is_done_is_not_done_again(out: Path, experiment: Experiment) -> None:
-    assert all(line.startswith("done") for line in describe_steps(experiment, out))
-    before, written = files_of(out), (out / "results/table1.json").read_bytes()
-    reproduce(experiment, out, device="cpu")
-    assert files_of(out) == before
-    assert (out / "results/table1.json").read_bytes() == written
+def test_what_is_done_is_not_done_again(finished: Path, smoke: Experiment, tmp_path: Path) -> None:
+    assert all(line.startswith("done") for line in describe_steps(smoke, finished))
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    before, written = files_of(copy), (copy / "results/table1.json").read_bytes()
+    assert before
+    reproduce(smoke, copy, device="cpu")
+    assert files_of(copy) == before
+    assert (copy / "results/table1.json").read_bytes() == written
 
 
 def test_interrupted_steps_are_done_again_alone_and_come_to_the_same(
-    out: Path, experiment: Experiment, table1: dict[str, Any], tmp_path: Path
+    finished: Path, smoke: Experiment, table1: dict[str, Any], tmp_path: Path
 ) -> None:
     """As a kill leaves them: without `done.json`, and what they had written half there or not at all."""
-    copy = tmp_path / "out"
-    shutil.copytree(out, copy)
+    copy = shutil.copytree(finished, tmp_path / "copy")
     interrupted = {
         "train/conditional_gan": ["run/state.pt", "run/clock.json", "run/weights/model.safetensors"],
         "select/conditional_gan": ["selection.json"],
@@ -229,7 +218,7 @@ def test_interrupted_steps_are_done_again_alone_and_come_to_the_same(
             (folder / name).unlink()
         folders.append(folder)
     before = files_of(copy)
-    reproduce(experiment, copy, device="cpu")
+    reproduce(smoke, copy, device="cpu")
     again = {path for path, time in files_of(copy).items() if before.get(path) != time}
     assert {folder for folder in folders if folder / DONE in again} == set(folders)
     assert all(any(path.is_relative_to(folder) for folder in folders) for path in again)
@@ -237,18 +226,18 @@ def test_interrupted_steps_are_done_again_alone_and_come_to_the_same(
     assert without_times(results) == without_times(table1)
 
 
-def test_another_setting_is_to_do_and_the_rest_stays_done(out: Path, experiment: Experiment) -> None:
+def test_another_setting_is_to_do_and_the_rest_stays_done(finished: Path, smoke: Experiment) -> None:
     changed = read_experiment(SMOKE, ["judges.other_seed.training.seed=9"])
-    to_do = [line for line in describe_steps(changed, out) if line.startswith("to do")]
+    to_do = [line for line in describe_steps(changed, finished) if line.startswith("to do")]
     assert any("judge other_seed" in line for line in to_do)
     assert not any("train " in line or "judge first" in line for line in to_do)
-    assert "24 images" in next(line for line in describe_steps(experiment, out) if "train paired" in line)
+    assert "24 images" in next(line for line in describe_steps(smoke, finished) if "train paired" in line)
 
 
-def test_data_that_is_missing_or_too_much_is_refused(tmp_path: Path, experiment: Experiment) -> None:
+def test_data_that_is_missing_or_too_much_is_refused(tmp_path: Path, smoke: Experiment) -> None:
     with pytest.raises(InputError, match="makes its own phantoms"):
-        reproduce(experiment, tmp_path, folders=[tmp_path])
-    real = experiment.model_copy(update={"data": experiment.data.model_copy(update={"phantom": None})})
+        reproduce(smoke, tmp_path, folders=[tmp_path])
+    real = smoke.model_copy(update={"data": smoke.data.model_copy(update={"phantom": None})})
     with pytest.raises(InputError, match="needs --data FOLDER"):
         reproduce(real, tmp_path)
     assert not list(tmp_path.iterdir())
@@ -256,15 +245,15 @@ def test_data_that_is_missing_or_too_much_is_refused(tmp_path: Path, experiment:
 
 @pytest.mark.parametrize("weights", ["/etc", "../../../weights", "snapshots/../../.."])
 def test_a_selection_names_no_weights_outside_its_run(
-    tmp_path: Path, experiment: Experiment, weights: str
+    tmp_path: Path, smoke: Experiment, weights: str
 ) -> None:
-    steps = list_steps(experiment, "key")
+    steps = list_steps(smoke, "key")
     select = next(step for step in steps if step.kind == "select")
     select.folder(tmp_path).mkdir(parents=True)
     selection = {"weights": weights, "images": 1, "curve": []}
     (select.folder(tmp_path) / SELECTION).write_text(json.dumps(selection))
     with pytest.raises(InputError, match="expected the path of something inside"):
-        StepRunner(experiment, tmp_path, drawn(), steps, "cpu").selected(select)
+        StepRunner(smoke, tmp_path, drawn(), steps, "cpu").selected(select)
 
 
 def without_times(value: Any) -> Any:
@@ -293,12 +282,12 @@ def test_killed_at_three_random_moments_it_gives_the_same_table(
 @pytest.mark.slow
 def test_steps_in_parallel_come_to_the_same(
     table1: dict[str, Any],
-    experiment: Experiment,
+    smoke: Experiment,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """One thread each, as here: threads share sums out differently."""
-    reproduce(experiment, tmp_path, device="cpu", jobs=2)
+    reproduce(smoke, tmp_path, device="cpu", jobs=2)
     again = json.loads((tmp_path / "results/table1.json").read_text(encoding="utf-8"))
     assert without_times(again) == without_times(table1)
     messages = capsys.readouterr().err
@@ -311,19 +300,19 @@ def test_steps_in_parallel_come_to_the_same(
     shutil.rmtree(log.parent)
     for later in ("protocol", "select", "measure"):
         shutil.rmtree(tmp_path / later)
-    reproduce(experiment, tmp_path, device="cpu", jobs=2)
+    reproduce(smoke, tmp_path, device="cpu", jobs=2)
     again = json.loads((tmp_path / "results/table1.json").read_text(encoding="utf-8"))
     assert without_times(again) == without_times(table1)
 
 
-def test_the_cohort_s_own_words_and_what_it_lacks(experiment: Experiment, tmp_path: Path) -> None:
+def test_the_cohort_s_own_words_and_what_it_lacks(smoke: Experiment, tmp_path: Path) -> None:
     data, notes = bids(tmp_path / "data", 6), list[str]()
     (data / "sub-06/anat/sub-06_FLAIR.nii.gz").rename(data / "sub-06/anat/sub-06_T1w.nii.gz")
     for number in (4, 5, 6):
         (data / f"derivatives/lesions/sub-0{number}/anat/sub-0{number}_label-lesion_mask.nii.gz").unlink()
     words = {1: "1", 2: "1", 3: "1", 4: "0", 5: "0"}
     participants(data, "participant_id\tgroup", *(f"{number:02d}\t{word}" for number, word in words.items()))
-    own = experiment.model_copy(update={"data": Data(controls=("0",))})
+    own = smoke.model_copy(update={"data": Data(controls=("0",))})
     prepared = prepared_cohort(own, tmp_path / "out", [data], notes.append)
     assert prepared.slices.groupby("group")["subject"].nunique().to_dict() == {"control": 2, "patient": 3}
     assert notes == [

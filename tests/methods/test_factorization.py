@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from scipy import ndimage
 from torch import Tensor, nn
 
 from pseudohealthy.config import Losses, Networks, settings
@@ -275,34 +276,35 @@ def test_a_discriminator_of_crops_sees_lesions_whose_place_is_known_and_healthy_
     assert x.x_h is not None
     assert x.truth is not None
     terms = method.generator_terms(x)
-    assert CROPS in method.unpooled
+    assert CROPS in method.unpooled & method.replayed
     # The first image's lesion is synthetic, the second's real: the paired method alone knows its place
     count = 2 if supervision == "paired" else 1
     # Crops of 64 pixels are the whole of these images. G halves; D_l halves images and masks
-    truth, m_p = torch.cat([x.truth[:1], x.x_h[1:]])[:count], x.m_p[:count]
-    fake = 0.5 * torch.cat([0.5 * x.x_p[:count], m_p], 1) + 0.1
-    real = 0.5 * torch.cat([truth, m_p], 1) + 0.1
+    x_p, m_p, real = x.x_p[:count], x.m_p[:count], torch.cat([x.truth[:1], x.x_h[1:]])[:count]
+    near = torch.from_numpy(ndimage.grey_dilation(m_p.numpy(), (1, 1, 7, 7)))
+    fake = 0.5 * torch.cat([near * 0.5 * x_p + (1 - near) * x_p, m_p], 1) + 0.1
+    real = 0.5 * torch.cat([real, m_p], 1) + 0.1
     assert terms.losses["L_Crop"].item() == pytest.approx(-fake.mean().item() * count / 2, rel=1e-5)
     assert terms.weights["L_Crop"] == 5
-    loss = method.discriminator_losses(x, detached(terms))["D_l"].item()
+    loss = method.discriminator_losses(x, {CROPS: terms.fakes[CROPS].detach()})
     expected = ((1 - real).relu().mean() + (1 + fake).relu().mean()) * count / 2
-    assert loss == pytest.approx(expected.item(), rel=1e-5)
+    assert loss == {"D_l": pytest.approx(expected.item(), rel=1e-5)}
     assert set(method.fakes(x)) == set(terms.fakes)
 
 
 def test_masks_of_real_crops_end_where_the_brain_does() -> None:
-    method = by_hand("paired", Losses(synthetic_supervision=1, lesion_crop_adversarial=1))
-    x = partly_synthetic()
-    shown: list[Tensor] = []
-    method.discriminators["D_l"].register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]))
+    method, x = (
+        by_hand("paired", Losses(synthetic_supervision=1, lesion_crop_adversarial=1)),
+        partly_synthetic(),
+    )
     assert x.x_h is not None
     assert x.m_p is not None
     x.x_h[1, :, :16] = 0
-    method.discriminator_losses(x, detached(method.generator_terms(x)))
-    of_fakes, real, *_ = shown
-    assert torch.equal(of_fakes[1, 1], x.m_p[1, 0])
-    assert torch.equal(real[1, 1, 16:], x.m_p[1, 0, 16:])
-    assert not real[1, 1, :16].any()
+    crops = method.fakes(x)[CROPS]
+    assert torch.equal(crops[:, 1:2], x.m_p)
+    assert torch.equal(crops[1, 3, 16:], x.m_p[1, 0, 16:])
+    assert not crops[1, 3, :16].any()
+    assert torch.equal(crops[1, 2:3], x.x_h[1])
 
 
 def test_a_discriminator_of_crops_teaches_g_and_learns_itself() -> None:
@@ -351,6 +353,22 @@ def test_a_warm_up_by_hand(supervision: Supervision) -> None:
     expected = soft_dice(0.2 * taught.x_p, taught.m_p, weight=weight)  # S gives a fifth
     assert terms.losses["L_Seg"].item() == pytest.approx(expected.item())
     assert not terms.fakes
+
+
+def test_in_a_paired_warm_up_with_a_discriminator_of_crops_g_and_s_learn_from_the_same_images() -> None:
+    """Half of them have a synthetic lesion; what G does to a real one is judged by D_l."""
+    losses = Losses(synthetic_supervision=7, lesion_crop_adversarial=2, identity_outside_lesion=3)
+    method, x = by_hand("paired", losses), partly_synthetic()
+    assert method.warm_up_needs == (method.needs,)
+    assert method.needs >= {"lesion", "healthy", "synthetic"}
+    terms = method.warm_up_terms(x)
+    assert set(terms.losses) == {"L_Synthetic", "L_Crop", "L_Seg", "L_IdentityOutside"}
+    full = method.generator_terms(x)
+    for name, loss in terms.losses.items():
+        assert loss.item() == pytest.approx(full.losses[name].item()), name
+    assert torch.equal(terms.fakes[CROPS], full.fakes[CROPS])
+    without = by_hand("paired", Losses(synthetic_supervision=7, identity_outside_lesion=3))
+    assert "L_IdentityOutside" not in without.warm_up_terms(of_warm_up(), x).losses
 
 
 def test_in_a_warm_up_r_and_the_paper_s_discriminators_do_not_run() -> None:

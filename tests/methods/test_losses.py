@@ -83,15 +83,15 @@ def test_a_lesion_is_in_the_middle_of_its_square() -> None:
     m[1, 0, 9:12, 9:12] = 1
     both = torch.cat([x, m], 1)
     expected = torch.stack([both[0, :, 16:24, 11:19], both[1, :, 6:14, 6:14]])
-    assert torch.equal(lesion_crops(x, m, side=8), expected)
+    assert torch.equal(lesion_crops(both, m, side=8), expected)
 
 
 def test_a_square_stays_within_the_image_and_is_no_larger_than_it() -> None:
     x, m = numbered(40, 30), torch.zeros(1, 1, 40, 30)
     m[..., 39, 0] = 1
-    assert torch.equal(lesion_crops(x, m, side=8)[:, :1], x[..., 32:, :8])
-    assert torch.equal(lesion_crops(x, m, side=32)[:, :1], x[..., 8:, :])
-    assert lesion_crops(x, torch.zeros_like(m), side=8).shape == (1, 2, 8, 8)
+    assert torch.equal(lesion_crops(x, m, side=8), x[..., 32:, :8])
+    assert torch.equal(lesion_crops(x, m, side=32), x[..., 8:, :])
+    assert lesion_crops(x, torch.zeros_like(m), side=8).shape == (1, 1, 8, 8)
 
 
 def test_the_gradient_goes_to_the_square_alone() -> None:

@@ -330,6 +330,13 @@ def test_real_images_of_a_warm_up_come_with_their_own_masks(prepared: Prepared) 
     assert np.array_equal(batch["m_p"][:, 0].numpy(), prepared.masks[rows_of(prepared, batch["x_p"])])
 
 
+def test_a_warm_up_that_needs_real_lesions_too_has_its_fraction_of_synthetic_ones(prepared: Prepared) -> None:
+    needs: frozenset[Need] = frozenset({"lesion", "healthy", "synthetic"})
+    batch = tensors(BatchSampler(prepared, "train", needs, PLAIN).for_warm_up(needs).batch(0))
+    assert set(batch) == {"x_p", "m_p", "x_h", "synthetic", "truth"}
+    assert batch["synthetic"].tolist() == [True, True, False, False]
+
+
 def test_a_synthetic_lesion_its_mask_and_its_truth_are_augmented_alike(prepared: Prepared) -> None:
     for step in range(8):
         batch = with_synthetic(prepared, step, "flip_gamma")

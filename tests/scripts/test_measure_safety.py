@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,9 +27,9 @@ from scripts.measure_safety import (
 )
 
 
-def model(folder: Path, *, finds: bool = False) -> Model:
+def model(folder: Path, *, finds: bool = False, **preprocessing: Any) -> Model:
     """A copier that knows the figures of the bundled weights' training data."""
-    weights = saved(folder, copying=True, finds=finds)
+    weights = saved(folder, copying=True, finds=finds, **preprocessing)
     shutil.copy(bundled_weights() / FILE, weights)
     return Model.load(weights, "cpu")
 
@@ -44,15 +45,13 @@ def test_a_summary_by_hand() -> None:
     assert summary(values, best="high") == {"median": 50, "p5": 5, "worst": 0}
 
 
-def test_a_copier_that_marks_nothing_is_honest_and_one_that_marks_all_is_not(
-    tmp_path: Path, copying: Model
-) -> None:
-    nothing = measure_phantoms(copying, 2, 6.0)
+def test_a_copier_that_marks_nothing_is_honest_and_one_that_marks_all_is_not(tmp_path: Path) -> None:
+    nothing = measure_phantoms(model(tmp_path / "nothing", spacing=4.0), 2, 6.0)
     assert nothing["number"] == 2
     assert nothing["each_marked_ml"] == [0, 0]
     assert nothing["mae"] == {"median": 0, "p95": 0, "worst": 0}
     assert nothing["ms_ssim"] == {"median": 1, "p5": 1, "worst": 1}
-    everything = measure_phantoms(model(tmp_path, finds=True), 1, 6.0)
+    everything = measure_phantoms(model(tmp_path / "everything", finds=True, spacing=4.0), 1, 6.0)
     assert everything["marked_percent"]["worst"] > 90
     beside = beside_weights(
         "abc", {"phantoms_2_mm": {"measured": everything}, "slices": {"measured": {"clean": nothing}}}

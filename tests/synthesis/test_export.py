@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser, verify_net_in_out
 from numpy.typing import NDArray
 
 from fixtures.full_disk import full_disk
@@ -102,11 +101,10 @@ def test_a_file_says_what_it_is(onnx_files: Path) -> None:
 @pytest.mark.parametrize(
     "network",
     [
-        Generator(4, norm="layer", output_mode="gated", long_skips=True),
-        Generator(4, mirrored_input=True),
+        Generator(4, norm="layer", output_mode="gated", long_skips=True, mirrored_input=True),
         Segmentor(4, residual="concatenate"),
     ],
-    ids=["generator", "mirrored", "segmentor"],
+    ids=["generator", "segmentor"],
 )
 def test_every_flavour_of_a_network_exports(network: torch.nn.Module, tmp_path: Path) -> None:
     path, content = tmp_path / "network.onnx", to_onnx(network.eval(), 1).SerializeToString()
@@ -155,6 +153,8 @@ def bundle(tmp_path: Path) -> Path:
 
 def loaded(bundle: Path, definition: str, weights: str) -> torch.nn.Module:
     """A network as somebody with MONAI gets it."""
+    from monai.bundle import ConfigParser  # takes seconds, so not for workers that only collect tests
+
     parser = ConfigParser()
     parser.read_config(bundle / "configs/inference.json")
     parser.read_meta(bundle / "configs/metadata.json")
@@ -206,6 +206,8 @@ workflow.finalize()
 
 def test_the_metadata_is_true_of_the_network(bundle: Path) -> None:
     """MONAI's own check of shapes; its schema lies on a server, so its required keys stand here."""
+    from monai.bundle import verify_net_in_out
+
     verify_net_in_out(
         "network_def",
         meta_file=str(bundle / "configs/metadata.json"),

@@ -34,3 +34,22 @@ def test_a_pool_of_size_0_passes_its_input_on() -> None:
     rng = np.random.default_rng(0)
     assert pool.exchange(fakes(4, 5), rng).flatten().tolist() == [4, 5]
     assert pool.state() == []
+
+
+def test_images_are_stored_while_there_is_room_and_then_in_the_place_of_others() -> None:
+    pool, rng = FakePool(3), np.random.default_rng(0)
+    pool.store(fakes(1, 2), rng)
+    pool.store(fakes(3, 4), rng)
+    stored = [fake.item() for fake in pool.state()]
+    assert len(stored) == 3
+    assert 4 in stored
+    assert set(stored) < {1, 2, 3, 4}
+
+
+def test_any_stored_image_is_drawn_and_they_stay() -> None:
+    pool, rng = FakePool(9), np.random.default_rng(0)
+    pool.store(fakes(1, 2, 3), rng)
+    drawn = pool.draw(60, rng)
+    assert drawn.shape == (60, 1, 1, 1)
+    assert set(drawn.flatten().tolist()) == {1, 2, 3}
+    assert len(pool.stored) == 3

@@ -15,6 +15,7 @@ from fixtures.models import tiny
 from pseudohealthy.config import MethodName, PresetName, Settings
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError, PseudohealthyError
+from pseudohealthy.methods.factorization import CROPS
 from pseudohealthy.methods.factory import build
 from pseudohealthy.sampling.sampler import BatchSampler
 from pseudohealthy.training.trainer import Trainer, discriminator_steps, learning_rate
@@ -152,17 +153,20 @@ def test_the_learning_rate_falls_over_the_second_half_by_images_or_by_time() -> 
     assert by_time.done
 
 
-def test_a_discriminator_of_crops_takes_steps_of_its_own_and_has_no_pool(prepared: Prepared) -> None:
-    trainer = started(tiny("paired", "losses.lesion_crop_adversarial=0.5", "training.fake_pool_size=3"))
+def test_a_discriminator_of_crops_takes_further_steps_on_earlier_crops(prepared: Prepared) -> None:
+    options = ("losses.lesion_crop_adversarial=0.5", "training.fake_pool_size=3", "training.replay_steps=5")
+    trainer = started(tiny("paired", *options))
     slices = BatchSampler(prepared, "train", trainer.method.needs, trainer.training)
     before = copy.deepcopy(trainer.method.discriminators["D_l"].state_dict())
     trainer.step(slices.batch(0), 0, [partial(slices.batch, 1)])
     after = trainer.method.discriminators["D_l"].state_dict()
     assert not any(torch.equal(before[name], after[name]) for name in before if name != "output.bias")
-    assert set(trainer.pools) == {"G(x_p)", "R(x_h,0)"}
+    assert set(trainer.pools) == {"G(x_p)", "R(x_h,0)", CROPS}
+    assert [len(pool.stored) for pool in trainer.pools.values()] == [3, 3, 4]
     assert {"D_l", "L_Crop"} <= set(trainer.losses())
     steps = [each["step"].item() for each in trainer.optimisers["D_l"].state.values()]
-    assert steps == [2] * len(before)
+    assert steps == [2 * (1 + 5)] * len(before)
+    assert {each["step"].item() for each in trainer.optimisers["D_x"].state.values()} == {2}
 
 
 def warmed_up(trainer: Trainer, prepared: Prepared, steps: int) -> None:

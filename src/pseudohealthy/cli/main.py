@@ -186,7 +186,12 @@ def _use_of(method: MethodName, weights: Path, prepared: Path) -> str:
 
 @app.command()
 def synthesize(
-    image: Annotated[Path, typer.Argument(help="NIfTI volume or slice: FLAIR, with or without its skull.")],
+    image: Annotated[
+        Path,
+        typer.Argument(
+            help="FLAIR, with or without its skull: NIfTI volume or slice; or a folder or zip of DICOM files."
+        ),
+    ],
     out: Folder,
     weights: Annotated[
         Path | None, typer.Option(help="Weights folder; default: those in the package.")
@@ -203,6 +208,16 @@ def synthesize(
     lesion_mask: Annotated[
         Path | None, typer.Option(help="NIfTI mask of the lesion, for --blend. Default: the model's.")
     ] = None,
+    series: Annotated[
+        str | None,
+        typer.Option(
+            help="Of DICOM: number, UID or a part of the description of the series. Default: the one FLAIR."
+        ),
+    ] = None,
+    dicom: Annotated[
+        bool,
+        typer.Option("--dicom", help="Also the image as a DICOM series of the patient, and the lesion map."),
+    ] = False,
     keep_header_text: KeepHeaderTextOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -210,25 +225,49 @@ def synthesize(
 
     Beside them come a page to look at (HTML, works offline), a panel (PNG) and a report of what made them
     (JSON). A head with its skull is stripped first, which needs `pip install '.[skullstrip]'` in a clone, or
-    `--brain-mask`.
+    `--brain-mask`. DICOM, as a scanner exports it, needs the extra `dicom`.
 
     Example: `pseudohealthy synthesize sub-01_FLAIR.nii.gz -o healthy/ --blend`
+
+    Example: `pseudohealthy synthesize export.zip -o healthy/ --dicom`
     """
+    import dataclasses
+    import shutil
+
+    from pseudohealthy.cli.dicom import read_if_dicom, report_series, write_series
     from pseudohealthy.data.volume import read_volume
     from pseudohealthy.synthesis.bundled_weights import bundled_weights
     from pseudohealthy.synthesis.model import Model
-    from pseudohealthy.synthesis.output_files import not_made_again, refuse_another_s, refuse_existing
+    from pseudohealthy.synthesis.output_files import (
+        dicom_folder,
+        not_made_again,
+        refuse_another_s,
+        refuse_existing,
+        refuse_existing_dicom,
+    )
     from pseudohealthy.synthesis.synthesize import synthesize as run
 
+    scan = read_if_dicom(image, series, writes=dicom)
+    name = scan.name if scan else image.name
     inputs = (image, brain_mask, lesion_mask)
-    refuse_existing(out, image.name, overwrite=overwrite, inputs=inputs)
-    refuse_another_s(out, image.name)
-    volume = read_volume(image)
+    refuse_existing(out, name, overwrite=overwrite, inputs=inputs)
+    refuse_existing_dicom(out, name, overwrite=overwrite)
+    refuse_another_s(out, name)
+    volume = scan.volume if scan else read_volume(image)
     model = Model.load(weights or bundled_weights(), device, backend)
     result = run(volume, model, brain_mask=brain_mask, blend=blend, lesion_mask=lesion_mask)
-    old = not_made_again(out, image.name, blend=blend)
-    files = result.save(out, image.name, overwrite=overwrite, keep_header_text=keep_header_text)
-    for kind, path in files.items():
+    old = not_made_again(out, name, blend=blend)
+    folder = dicom_folder(out, name)
+    if scan:
+        result = dataclasses.replace(result, report={**result.report, "dicom": scan.report})
+        report_series(scan)
+    if scan and dicom:
+        write_series(scan, result, folder)
+    elif folder.exists():
+        old.append(folder)
+        shutil.rmtree(folder)
+    files = result.save(out, name, overwrite=overwrite, keep_header_text=keep_header_text)
+    for kind, path in {**files, **({"dicom": folder} if dicom else {})}.items():
         say(f"{kind}: {path}")
     for path in old:
         say(f"removed: {path}, which an earlier run had made")

@@ -46,6 +46,8 @@ class Method(nn.Module, ABC):
             batch is of synthetic lesions where it needs "synthetic".
         unpooled: names of the fakes that bypass the pool of earlier ones: `discriminator_losses` weighs each
             of them by something of its own image.
+        replayed: names of the fakes that hold all that their discriminator's loss needs, the real images too:
+            it takes further steps on earlier ones.
         averaged: whether snapshots are of the weights averaged over steps, not of the raw ones.
     """
 
@@ -54,6 +56,7 @@ class Method(nn.Module, ABC):
     discriminators: nn.ModuleDict
     warm_up_needs: tuple[frozenset[Need], ...] = ()
     unpooled: frozenset[str] = frozenset()
+    replayed: frozenset[str] = frozenset()
     averaged: bool = False
 
     @abstractmethod

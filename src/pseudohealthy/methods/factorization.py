@@ -28,7 +28,8 @@ from pseudohealthy.networks.segmentor import Segmentor
 from pseudohealthy.sampling.batch import Batch, Need
 
 Supervision = Literal["paired", "unpaired", "semi_supervised"]
-CROPS = "crops of G(x_p)"  # D_l's fakes
+CROPS = "crops of G(x_p)"  # D_l's fakes, and what is real in their place; see `_crops`
+REACH = 3  # pixels beyond the mask, to which a lesion's soft edge reaches
 NEEDS: Mapping[Supervision, frozenset[Need]] = {
     "paired": frozenset({"healthy", "lesion"}),
     "unpaired": frozenset({"healthy", "library"}),
@@ -73,11 +74,13 @@ class Factorization(Method):
         self.discriminators = factory.discriminators(networks, *symbols)
         if losses.lesion_crop_adversarial:
             self.discriminators["D_l"] = factory.patch_discriminator(networks)
-            self.unpooled |= {CROPS}  # each is compared with the healthy slice in its own place
+            self.unpooled |= {CROPS}
+            self.replayed = frozenset({CROPS})
         if losses.synthetic_supervision:
             of_synthetic: frozenset[Need] = frozenset({"synthetic"})
             of_synthetic |= {"lesion_free"} if losses.healthy_identity else set()
-            self.warm_up_needs = (of_synthetic, *OWN_MASKS[supervision])
+            of_both = supervision == "paired" and losses.lesion_crop_adversarial
+            self.warm_up_needs = (self.needs,) if of_both else (of_synthetic, *OWN_MASKS[supervision])
 
     def fakes(self, batch: Batch) -> dict[str, Tensor]:
         """G(x_p) and R(x_h, 0) for D_x; S(x_p) for D_m and crops of G(x_p) for D_l, where it has them."""
@@ -112,7 +115,7 @@ class Factorization(Method):
             "L_GAN1": gan_p * generator_loss(D_x, x_tilde_h) + gan_h * generator_loss(D_x, x_tilde),
             **self._mask_losses(batch, x_tilde_h, m_tilde_p),
             **self._synthetic_losses(batch, x_tilde_h),
-            **self._crop_losses(batch, fakes),
+            **self._crop_losses(fakes),
             **self._residual_lesion_losses(x_tilde_h),
             **self._healthy_identity_losses(batch),
         }
@@ -129,10 +132,9 @@ class Factorization(Method):
             weight = 1 - self._own_mask_weight(batch)
             losses["D_m"] = discriminator_loss(self.discriminators["D_m"], real, [fake], weight)
         if CROPS in fakes:
-            x, weight = _without_lesion(batch), self._own_mask_weight(batch)
-            real = lesion_crops(x, require(batch.m_p) * (x > 0))
+            fake, real = fakes[CROPS].split(2, 1)
             losses["D_l"] = self.hinge.discriminator_loss(
-                self.discriminators["D_l"], real, [fakes[CROPS]], weight
+                self.discriminators["D_l"], real, [fake], _has_mask(fake)
             )
         return losses
 
@@ -141,16 +143,19 @@ class Factorization(Method):
 
         Args:
             batches: first images with a synthetic lesion, for G, and slices without a lesion, for S; then,
-                but not for an unpaired method, real images with their masks, for S.
+                but not for an unpaired method, real images with their masks, for S. Or, for a paired method
+                with a D_l, one batch of both kinds, for both.
         """
-        synthetic, of_masks = batches[0], batches[-1]
-        x_tilde_h = self.generators["G"](require(synthetic.x_p))
-        fakes = self._crops(synthetic, x_tilde_h)
+        for_g, for_s = batches[0], batches[-1]
+        x_tilde_h = self.generators["G"](require(for_g.x_p))
+        fakes = self._crops(for_g, x_tilde_h)
         losses = {
-            **self._synthetic_losses(synthetic, x_tilde_h),
-            **self._crop_losses(synthetic, fakes),
-            **self._segmentor_warm_up_losses(of_masks, synthetic.x_k),
+            **self._synthetic_losses(for_g, x_tilde_h),
+            **self._crop_losses(fakes),
+            **self._segmentor_warm_up_losses(for_s, for_g.x_k),
         }
+        if for_g is for_s and self.losses.identity_outside_lesion:
+            losses |= self._identity_outside_lesion(for_g, x_tilde_h)
         return LossTerms(losses, self._weights(), fakes)
 
     def _segmentor_warm_up_losses(self, batch: Batch, x_k: Tensor | None) -> dict[str, Tensor]:
@@ -173,12 +178,16 @@ class Factorization(Method):
             m_p = require(batch.m_p)
             losses["L_Seg"] = soft_dice(m_tilde_p, m_p, self.losses.dice, own)
             if self.losses.identity_outside_lesion:
-                outside = own * (1 - m_p)
-                losses["L_IdentityOutside"] = l1(outside * x_tilde_h, outside * require(batch.x_p))
+                losses |= self._identity_outside_lesion(batch, x_tilde_h)
         if "D_m" in self.discriminators:
             D_m, m = self.discriminators["D_m"], self._for_discriminator(m_tilde_p)
             losses["L_GAN2"] = self.adversarial.generator_loss(D_m, m, 1 - own)
         return losses
+
+    def _identity_outside_lesion(self, batch: Batch, x_tilde_h: Tensor) -> dict[str, Tensor]:
+        """The change that G makes outside the lesion, where its place is known."""
+        outside = self._own_mask_weight(batch) * (1 - require(batch.m_p))
+        return {"L_IdentityOutside": l1(outside * x_tilde_h, outside * require(batch.x_p))}
 
     def _synthetic_losses(self, batch: Batch, x_tilde_h: Tensor) -> dict[str, Tensor]:
         """Losses of G's images of synthetic lesions against the healthy slices under them."""
@@ -191,18 +200,26 @@ class Factorization(Method):
             losses["L_Gradient"] = gradient_l1_inside(output, truth, m_p)
         return losses
 
-    def _crop_losses(self, batch: Batch, fakes: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _crop_losses(self, fakes: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What D_l says of the crops of G's images."""
         if CROPS not in fakes:
             return {}
-        D_l, weight = self.discriminators["D_l"], self._own_mask_weight(batch)
-        return {"L_Crop": self.hinge.generator_loss(D_l, fakes[CROPS], weight)}
+        fake, _ = fakes[CROPS].split(2, 1)
+        return {"L_Crop": self.hinge.generator_loss(self.discriminators["D_l"], fake, _has_mask(fake))}
 
     def _crops(self, batch: Batch, x_tilde_h: Tensor) -> dict[str, Tensor]:
-        """Crops of G's images for D_l; nothing where the method has no D_l."""
+        """Crops for D_l `(N, 4, H, W)`; nothing where the method has no D_l.
+
+        The first two channels are the fake and its mask: x_p with G(x_p) in the lesion's place, for what G
+        does elsewhere is judged by other losses. The others are what is real, and the mask as far as that
+        is brain. Masks are black where the lesion's place is not known.
+        """
         if "D_l" not in self.discriminators:
             return {}
-        return {CROPS: lesion_crops(x_tilde_h, require(batch.m_p))}
+        m_p, real = self._own_mask_weight(batch) * require(batch.m_p), _without_lesion(batch)
+        near = F.max_pool2d(m_p, 2 * REACH + 1, stride=1, padding=REACH)
+        fake = near * x_tilde_h + (1 - near) * require(batch.x_p)
+        return {CROPS: lesion_crops(torch.cat([fake, m_p, real, m_p * (real > 0)], 1), m_p)}
 
     def _residual_lesion_losses(self, x_tilde_h: Tensor) -> dict[str, Tensor]:
         """The lesion that S, frozen, finds in G's image."""
@@ -254,6 +271,11 @@ def _without_lesion(batch: Batch) -> Tensor:
     if batch.x_h is None:
         return require(batch.truth)
     return torch.where(_synthetic(batch) > 0, require(batch.truth), batch.x_h)
+
+
+def _has_mask(crops: Tensor) -> Tensor:
+    """`(N, 1, 1, 1)`: 1 for crops `(N, 2, H, W)` around a lesion whose place is known, 0 for any other."""
+    return (crops[:, 1:].amax((1, 2, 3), keepdim=True) > 0).to(crops.dtype)
 
 
 def _synthetic(batch: Batch) -> Tensor:

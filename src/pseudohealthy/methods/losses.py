@@ -91,20 +91,14 @@ def discriminator_input(m: Tensor, form: Literal["soft", "noise", "straight_thro
 
 
 def lesion_crops(x: Tensor, m: Tensor, side: int = CROP_SIDE) -> Tensor:
-    """Squares of images and of their masks around the centre of each mask, `(N, 2, side, side)`.
+    """Squares of images `(N, C, H, W)` around the centre of each one's mask, `(N, C, side, side)`.
 
-    They lie within the image, and are as large as the image where that is smaller. The mask alone decides the
-    place; an empty mask gives a corner.
-
-    Args:
-        x: images `(N, 1, H, W)`.
-        m: their masks `(N, 1, H, W)`.
-        side: in pixels.
+    They lie within the image, and are as large as the image where that is smaller. The mask `(N, 1, H, W)`
+    alone decides the place; an empty one gives a corner.
     """
     rows, columns = _window(m.sum((1, 3)), side), _window(m.sum((1, 2)), side)
     images = torch.arange(len(x), device=x.device)[:, None, None]
-    square = (images, slice(None), rows[:, :, None], columns[:, None, :])
-    return torch.cat([x, m], 1)[square].movedim(-1, 1)
+    return x[images, :, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
 
 
 def noise_like(x: Tensor) -> Tensor:

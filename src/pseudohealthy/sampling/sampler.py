@@ -113,12 +113,14 @@ class BatchSampler:
         """The same slices in another order, of which a warm-up's batches are drawn.
 
         Args:
-            needs: of those that the slices were opened with; with "synthetic", all of x_p have a synthetic
-                lesion.
+            needs: of those that the slices were opened with; with "synthetic" and without "lesion", all of
+                x_p have a synthetic lesion.
         """
         other = copy.copy(self)
         other.streams = replace(self.streams, reader=(WARM_UP,))
-        other.needs, other.synthetic_fraction = needs, 1.0
+        other.needs = needs
+        if "lesion" not in needs:
+            other.synthetic_fraction = 1.0
         return other
 
     def batch(self, step: int, part: slice = slice(None)) -> Batch:

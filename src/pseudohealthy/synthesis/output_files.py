@@ -10,6 +10,7 @@ from typing import Any
 
 from pseudohealthy import files
 from pseudohealthy.data.layouts import stem
+from pseudohealthy.dicom.folder import expect_ours
 from pseudohealthy.errors import RESEARCH_USE, InputError, printable
 from pseudohealthy.json_files import read_json
 
@@ -48,6 +49,28 @@ def output_files(out: Path, name: str, *, blend: bool = False) -> dict[str, Path
         "report": out / f"{begin}_desc-pseudohealthy_report.json",
         "page": out / f"{begin}_desc-pseudohealthy_report.html",
     }
+
+
+def dicom_folder(out: Path, name: str) -> Path:
+    """Where the DICOM files lie that are made of an input of this name."""
+    return out / f"{output_stem(name)}_desc-pseudohealthy_dicom"
+
+
+def refuse_existing_dicom(out: Path, name: str, *, overwrite: bool) -> None:
+    """See to it that the folder of DICOM files may be written, or removed where none are made.
+
+    Args:
+        out: where it lies.
+        name: the input's.
+        overwrite: whether it may be replaced; what was written before a run was killed always may.
+
+    Raises:
+        InputError: it is there and must not be replaced, or it holds other files than those made here.
+    """
+    folder = dicom_folder(out, name)
+    expect_ours(folder)
+    finished = output_files(out, name)["report"].exists()  # which is written after it
+    files.refuse_existing([folder] if finished else [], overwrite=overwrite)
 
 
 def sidecar_path(image: Path) -> Path:

@@ -15,6 +15,7 @@ from pseudohealthy.config import Preprocessing
 from pseudohealthy.data.out_of_distribution import Comparison, Reference, compare
 from pseudohealthy.data.slice_selection import training_slices
 from pseudohealthy.data.volume import Volume
+from pseudohealthy.dicom.series_report import SeriesReport
 from pseudohealthy.errors import RESEARCH_USE, printable
 from pseudohealthy.synthesis.blend import DILATION_MM, EDGE_MM, Blend
 from pseudohealthy.synthesis.lesion_caveat import lesion_caveat
@@ -68,10 +69,11 @@ class BlendReport(TypedDict):
     touched_ml: float
 
 
-class BlendPart(TypedDict, total=False):
-    """Of a run with a blend."""
+class OptionalPart(TypedDict, total=False):
+    """Of a run with a blend, and of an input that came as DICOM."""
 
     blend: BlendReport
+    dicom: SeriesReport
 
 
 class Seconds(TypedDict):
@@ -81,7 +83,7 @@ class Seconds(TypedDict):
     all: float
 
 
-class RunReport(ThroughPlane, BlendPart):
+class RunReport(ThroughPlane, OptionalPart):
     """The run report, as `Synthesis.report` holds it and the JSON file beside the images.
 
     Attributes:
@@ -101,6 +103,7 @@ class RunReport(ThroughPlane, BlendPart):
         anomaly: how much the networks changed.
         out_of_distribution: how far the input is from the training data; or why that is not known.
         blend: where one was requested.
+        dicom: which series it was, where the input came as DICOM.
         warnings: what a person should know before using the images.
         seconds: of the run.
         research_use: what the images must not be used for.
@@ -176,7 +179,7 @@ def describe_run(
     }
 
 
-def _blend_part(blend: Blend | None, volume: Volume) -> BlendPart:
+def _blend_part(blend: Blend | None, volume: Volume) -> OptionalPart:
     if blend is None:
         return {}
     touched = millilitres(blend.weight > 0, volume)

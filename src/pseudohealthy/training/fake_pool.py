@@ -33,6 +33,18 @@ class FakePool:
                 chosen.append(fake)
         return torch.stack(chosen)
 
+    def store(self, fakes: Tensor, rng: np.random.Generator) -> None:
+        """Store new images `(N, C, H, W)`; where the pool is full, in the place of any."""
+        for fake in fakes:
+            if len(self.stored) < self.size:
+                self.stored.append(fake.clone())
+            else:
+                self.stored[int(rng.integers(self.size))] = fake.clone()
+
+    def draw(self, count: int, rng: np.random.Generator) -> Tensor:
+        """`count` stored images, each of them any, `(count, C, H, W)`."""
+        return torch.stack([self.stored[int(place)] for place in rng.integers(len(self.stored), size=count)])
+
     def state(self) -> list[Tensor]:
         """The stored images, as `restore` takes them."""
         return self.stored

@@ -21,6 +21,8 @@ from pseudohealthy.training.fake_pool import FakePool
 FORMAT = 1  # of the state
 POOL_STREAM = 100
 WARM_UP_STREAM = 200
+REPLAY_STREAM = 300
+REPLAYED = 200  # images from which further steps draw
 
 
 class Trainer:
@@ -234,6 +236,23 @@ class Trainer:
         for name, loss in losses.items():
             self._optimizer_step(name, loss, rate)
         self._add_losses({name: loss / of for name, loss in losses.items()})
+        replayed = {name: fake for name, fake in inputs.items() if name in self.method.replayed}
+        self._replay_steps(batch, replayed, number, rate)
+
+    def _replay_steps(
+        self, batch: Batch, fakes: Mapping[str, Tensor], number: tuple[int, ...], rate: float
+    ) -> None:
+        """Further steps of the discriminators of these fakes, on earlier ones; every process has them all."""
+        rng = np.random.default_rng([self.training.seed, REPLAY_STREAM, *number])
+        for name, fake in fakes.items():
+            self._pool(name).store(_gathered(self.fabric, fake), rng)
+        for _ in range(self.training.replay_steps if fakes else 0):
+            size = self.training.batch_size
+            earlier = {name: self._pool(name).draw(size, rng)[self.part] for name in fakes}
+            with self.fabric.autocast():
+                losses = self.method.discriminator_losses(batch, earlier)
+            for name, loss in losses.items():
+                self._optimizer_step(name, loss, rate)
 
     def _add_losses(self, losses: Mapping[str, Tensor]) -> None:
         """Add the losses of a step to the sums for the log."""
@@ -265,7 +284,8 @@ class Trainer:
         return inputs
 
     def _pool(self, name: str) -> FakePool:
-        return self.pools.setdefault(name, FakePool(self.training.fake_pool_size))
+        size = REPLAYED if name in self.method.replayed else self.training.fake_pool_size
+        return self.pools.setdefault(name, FakePool(size))
 
 
 def _holds_complex(value: object) -> bool:

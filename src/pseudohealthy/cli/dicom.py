@@ -1,0 +1,61 @@
+"""DICOM for `synthesize`: the series read before the work, and files written after it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pseudohealthy.cli.program import progress_bar, say
+from pseudohealthy.dicom.extra import is_dicom, require_extra
+from pseudohealthy.errors import InputError
+
+if TYPE_CHECKING:
+    from pseudohealthy.dicom.read import Scan
+    from pseudohealthy.synthesis.result import Synthesis
+
+
+def read_if_dicom(image: Path, series: str | None, *, writes: bool) -> Scan | None:
+    """The series of a folder, an archive or a DICOM file; None where the image is something else.
+
+    Args:
+        image: what was given.
+        series: which of the series; None: the one FLAIR.
+        writes: whether DICOM is to be written too.
+
+    Raises:
+        InputError: the extra is not installed; there is no such series; or an option is for DICOM alone.
+    """
+    if not is_dicom(image):
+        option = "--series" if series is not None else "--dicom" if writes else None
+        if option:
+            raise InputError(
+                f"{option}: {image} is no DICOM; expected a folder, a zip archive or a DICOM file"
+            )
+        return None
+    require_extra(image)
+    from pseudohealthy.dicom.output import expect_writable
+    from pseudohealthy.dicom.read import read_scan
+
+    with progress_bar("headers") as progress:
+        scan = read_scan(image, series, progress)
+    if writes:
+        expect_writable(scan)
+    return scan
+
+
+def report_series(scan: Scan) -> None:
+    """Say which series was taken, and what was left out."""
+    chosen = scan.report
+    number = "without number" if chosen["number"] is None else chosen["number"]
+    say(f"series: {number}, {chosen['description'] or 'no description'}, {chosen['slices']} slices")
+    for note in scan.notes:
+        say(f"note: {note}", err=True)
+
+
+def write_series(scan: Scan, result: Synthesis, folder: Path) -> None:
+    """Write what was made as DICOM of the scan's patient."""
+    from pseudohealthy.dicom.output import write_dicom
+
+    weights = result.report["weights"]
+    made_by = f"{weights.get('method')}, weights {str(weights.get('sha256'))[:12]}"
+    write_dicom(scan, result.healthy, result.mask, folder, weights=made_by)

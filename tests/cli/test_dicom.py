@@ -1,0 +1,189 @@
+"""`synthesize` on what a scanner exports: files, lines, and no trace of the patient but in DICOM itself."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import importlib.util
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+
+from fixtures.brains import brain, write
+from fixtures.models import saved
+from fixtures.scans import PLANTED, exported, flair, other_series, zipped
+from fixtures.scans import write as write_series
+from pseudohealthy.cli.program import main
+from pseudohealthy.synthesis.output_files import dicom_folder, output_files, with_sidecars
+
+Run = Callable[..., tuple[object, str, str]]
+SHOWN = re.compile("|".join(PLANTED), re.IGNORECASE)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return saved(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], weights: Path) -> Run:
+    """`synthesize` with these arguments."""
+
+    def entered(*arguments: object) -> tuple[object, str, str]:
+        words = ["pseudohealthy", "synthesize", *map(str, arguments), "--weights", str(weights)]
+        monkeypatch.setattr(sys, "argv", [*words, "--device", "cpu"])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return (end.value.code, *capsys.readouterr())
+
+    return entered
+
+
+def told(path: Path) -> str:
+    """All that a file holds, unpacked, as text."""
+    content = path.read_bytes()
+    if path.suffix == ".gz":
+        content = gzip.decompress(content)
+    packed = re.findall(rb"H4sI[A-Za-z0-9+/=]+", content)  # volumes within a page
+    return b"".join([content, *(gzip.decompress(base64.b64decode(each)) for each in packed)]).decode(
+        "latin-1"
+    )
+
+
+@pytest.mark.parametrize("form", ["folder", "archive"])
+def test_a_study_gives_its_files_without_a_trace_of_the_patient(run: Run, tmp_path: Path, form: str) -> None:
+    study = exported(tmp_path / "export", flair(SeriesDescription="AX FLAIR Ottoline"))
+    for path in sorted(study.rglob("SE0*")):
+        path.rename(path.with_name(f"{path.name} Quackenbush"))
+    given = study if form == "folder" else zipped(study, tmp_path / "packed.zip")
+    out = tmp_path / "out"
+    code, said, warned = run(given, "-o", out, "--dicom", "--keep-header-text")
+    assert (code, warned) == (0, "")
+    assert said.splitlines()[0] == "series: 5, AX FLAIR ***, 20 slices"
+    files = with_sidecars(output_files(out, given.stem))
+    folder = dicom_folder(out, given.stem)
+    assert f"dicom: {folder}" in said
+    assert sorted(out.iterdir()) == sorted([*files.values(), folder])
+    everything = [said, *(told(path) for path in files.values())]
+    everything += [str(path.relative_to(out)) for path in out.rglob("*")]
+    assert len(told(files["page"])) > files["page"].stat().st_size  # which was unpacked
+    assert [SHOWN.findall(each) for each in everything if SHOWN.search(each)] == []
+    assert all(pydicom.dcmread(path).PatientID == PLANTED[2] for path in folder.iterdir())
+    report = json.loads(files["report"].read_text(encoding="utf-8"))
+    assert report["input"] == given.stem
+    assert (report["dicom"]["number"], report["dicom"]["description"]) == (5, "AX FLAIR ***")
+
+
+def test_the_image_is_that_of_the_converted_volume(run: Run, tmp_path: Path) -> None:
+    study, out = exported(tmp_path / "study"), tmp_path / "out"
+    assert run(study, "-o", out, "--dicom", "--blend")[0] == 0
+    healthy = nib.load(output_files(out, "study")["healthy"])
+    written = [pydicom.dcmread(path) for path in sorted(dicom_folder(out, "study").glob("healthy_*"))]
+    voxels = np.asarray(healthy.dataobj)[:, ::-1].transpose(2, 1, 0)
+    np.testing.assert_allclose(np.stack([image.pixel_array for image in written]), voxels, atol=0.501)
+    expected = np.diag([-1.0, 1, 1, 1])
+    expected[:3, 3] = (-3.25, -45.5, 40.125)
+    np.testing.assert_allclose(healthy.affine, expected)
+
+
+def test_without_a_flair_the_series_are_listed_before_any_work(run: Run, tmp_path: Path) -> None:
+    study = write_series(tmp_path / "study", other_series())
+    code, said, warned = run(study, "-o", tmp_path / "out")
+    lines = warned.splitlines()
+    assert (code, said) == (2, "")
+    assert lines[0].startswith(
+        f"pseudohealthy: {study}: no FLAIR series; expected one, so choose with --series"
+    )
+    assert lines[1] == "  1: localizer FLAIR (3 slices, localiser)"
+    assert len(lines) == 8
+    assert not (tmp_path / "out").exists()
+    code, said, _ = run(study, "-o", tmp_path / "out", "--series", "MPR")
+    assert (code, said.splitlines()[0]) == (0, "series: 6, AX T2 FLAIR MPR, 20 slices")
+    assert not dicom_folder(tmp_path / "out", "study").exists()
+
+
+def test_options_for_dicom_are_refused_for_other_files(run: Run, tmp_path: Path) -> None:
+    image = write(tmp_path / "scan.nii.gz", brain())
+    for option in (["--dicom"], ["--series", "5"]):
+        code, said, warned = run(image, "-o", tmp_path / "out", *option)
+        assert (code, said) == (2, "")
+        assert warned == (
+            f"pseudohealthy: {option[0]}: {image} is no DICOM; expected a folder, a zip archive or a DICOM "
+            "file\n"
+        )
+
+
+def test_without_the_extra_a_folder_is_refused_with_its_command(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "dcm2niix" else find(name))
+    code, said, warned = run(tmp_path, "-o", tmp_path / "out")
+    assert (code, said) == (2, "")
+    assert "dcm2niix is needed and not installed; pip install '.[dicom]'" in warned
+    assert len(warned.splitlines()) == 1
+
+
+def test_earlier_dicom_is_replaced_where_that_is_allowed(run: Run, tmp_path: Path) -> None:
+    study, out = write_series(tmp_path / "study", flair()), tmp_path / "out"
+    folder = dicom_folder(out, "study")
+    assert run(study, "-o", out, "--dicom")[0] == 0
+    code, _, warned = run(study, "-o", out, "--dicom")
+    assert (code, "exists already" in warned) == (2, True)
+    for path in (*output_files(out, "study").values(), *out.glob("*.json")):
+        path.unlink(missing_ok=True)
+    assert run(study, "-o", out, "--dicom")[0] == 0  # as a run leaves it that is killed before its report
+    assert run(study, "-o", out, "--dicom", "--overwrite")[0] == 0
+    code, said, _ = run(study, "-o", out, "--overwrite")
+    assert code == 0
+    assert f"removed: {folder}, which an earlier run had made" in said
+    assert not folder.exists()
+
+
+def test_what_was_not_made_here_is_never_removed(run: Run, tmp_path: Path) -> None:
+    study, out = write_series(tmp_path / "study", flair()), tmp_path / "out"
+    folder = dicom_folder(out, "study")
+    folder.mkdir(parents=True)
+    (folder / "notes.txt").touch()
+    for option in ([], ["--dicom"], ["--overwrite"]):
+        code, _, warned = run(study, "-o", out, *option)
+        assert (code, "holds something that was not made here" in warned) == (2, True)
+    assert (folder / "notes.txt").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM")
+def test_a_terminated_conversion_leaves_nothing(tmp_path: Path, weights: Path) -> None:
+    study, temporary = write_series(tmp_path / "study", flair()[:5]), tmp_path / "temporary"
+    temporary.mkdir()
+    slow = tmp_path / "slow"
+    slow.write_text(f"#!/bin/sh\ntouch {tmp_path}/begun\nexec sleep 60\n", encoding="utf-8")
+    slow.chmod(0o755)
+    code = f"""
+import sys, tempfile
+import dcm2niix
+dcm2niix.bin, tempfile.tempdir = {str(slow)!r}, {str(temporary)!r}
+from pseudohealthy.cli.program import main
+main()
+"""
+    words = ["synthesize", study, "-o", tmp_path / "out", "--weights", weights]
+    command = [sys.executable, "-c", code, *map(str, words)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "begun").exists() and process.poll() is None:
+            time.sleep(0.05)
+        assert list(temporary.iterdir())
+        process.send_signal(signal.SIGTERM)
+        _, warned = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert warned == "pseudohealthy: interrupted; the same command goes on where it was\n"
+    assert list(temporary.iterdir()) == []
+    assert not (tmp_path / "out").exists()
