@@ -157,6 +157,20 @@ def kills(results: Results) -> str:
     return _markdown(heads, rows) + _made(results)
 
 
+def soak(results: Results) -> str:
+    """What many volumes in one process and a lost worker cost."""
+    one, dask = results["one_process"], results["dask"]
+    same = "the same files as without" if dask["identical"] else "other files than without"
+    rows = [
+        ("volumes in one process", str(one["volumes"])),
+        ("memory after 100 of them, MB", f"{one['mb_after_100']:.0f}"),
+        ("memory at the end, MB", f"{one['mb_at_the_end']:.0f}"),
+        ("open files, all the way", ", ".join(map(str, one["descriptors"]))),
+        ("a Dask worker killed while it processes a data set", f"{dask['images']} images, {same}"),
+    ]
+    return _markdown(("what", "measured"), rows) + _made(results)
+
+
 def same_output(results: Results) -> str:
     """How far the outputs of other settings are from those of one thread and PyTorch."""
     rows = [
@@ -194,6 +208,7 @@ def _made(results: Results) -> str:
 PARTS: Mapping[str, tuple[str, Callable[[Results], str]]] = {
     "inputs": ("fuzzing", inputs),
     "kills": ("kills", kills),
+    "soak": ("soak", soak),
     "same output": ("same_output", same_output),
     "without a lesion": ("honest_output", without_lesion),
     "head": ("honest_output", head),
