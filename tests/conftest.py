@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,13 @@ from pseudohealthy.data.prepared import Prepared
 
 ROOT = Path(__file__).resolve().parents[1]
 SPLITS = ((1, "train"), (2, "train"), (3, "val"), (4, "test"))
+
+
+# In the background (`nohup`, `&` in a script) tests would ignore these signals, and so would all they start
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
