@@ -4,10 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# The tests' networks are so small that threads only wait for each other; files of tests run side by side instead,
-# one more than there are cores, since some wait for programs that they started.
-WORKERS = $$($(BIN)/python -c 'import os; print(min(4, os.cpu_count() + 1))')
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term
+# The tests' networks are so small that threads only wait for each other; files of tests run side by side instead.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --cov --cov-report=term
 
 .PHONY: demo test test-all torture lowest pythons lint bench docs reference results clean
 

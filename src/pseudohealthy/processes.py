@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -105,6 +106,7 @@ def _run_task(do: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         pass
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    gc.collect()  # a context that was interrupted while it was entered ends when its generator goes
     os._exit(128 + signal.SIGTERM)  # all is cleaned up; the pool would return the exception as a result
 
 

@@ -113,16 +113,21 @@ class JobQueue:
                 if "done" in reply:
                     job.finish("done", share=1.0, now="", result=reply["done"])
                 elif "error" in reply:
-                    job.finish("failed", error=reply["error"])
+                    await self._fail(job, reply["error"])
                 else:
                     job.share, job.now = reply["share"], reply["now"]
         except PseudohealthyError as error:
             if job.state == "working":
-                job.finish("failed", error=str(error))
-        if job.state != "done":
-            if job.state == "cancelled":
-                await worker.kill()
+                await self._fail(job, str(error))
+        if job.state == "cancelled":
+            await worker.kill()
             await _removed(job.folder)
+
+    async def _fail(self, job: Job, error: str) -> None:
+        """Its files go before anybody is told."""
+        await _removed(job.folder)
+        if job.state == "working":  # and not cancelled meanwhile
+            job.finish("failed", error=error)
 
 
 async def _removed(folder: Path) -> None:
