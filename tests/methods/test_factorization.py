@@ -369,6 +369,7 @@ def test_in_a_paired_warm_up_with_a_discriminator_of_crops_g_and_s_learn_from_th
     assert torch.equal(terms.fakes[CROPS], full.fakes[CROPS])
     without = by_hand("paired", Losses(synthetic_supervision=7, identity_outside_lesion=3))
     assert "L_IdentityOutside" not in without.warm_up_terms(of_warm_up(), x).losses
+    assert "L_IdentityOutside" not in by_hand("unpaired", losses).warm_up_terms(of_warm_up()).losses
 
 
 def test_in_a_warm_up_r_and_the_paper_s_discriminators_do_not_run() -> None:

@@ -154,7 +154,8 @@ class Factorization(Method):
             **self._crop_losses(fakes),
             **self._segmentor_warm_up_losses(for_s, for_g.x_k),
         }
-        if for_g is for_s and self.losses.identity_outside_lesion:
+        real_too = "lesion" in self.warm_up_needs[0]
+        if real_too and self.losses.identity_outside_lesion:
             losses |= self._identity_outside_lesion(for_g, x_tilde_h)
         return LossTerms(losses, self._weights(), fakes)
 

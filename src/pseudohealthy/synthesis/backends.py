@@ -34,8 +34,8 @@ PACKAGES: Mapping[Name, tuple[str, ...]] = {
     "onnxruntime": ("onnxruntime", "onnx", "onnxscript"),
     "torch": ("torch",),
 }
-# Slices from which a conversion saves more time than it takes (2 and 7 s for generator and segmentor),
-# measured with the bundled weights (width 16) on one core; wider networks repay it sooner.
+# Slices from which a conversion saves more time than it takes, measured with the bundled weights (width 16)
+# on one core, when that for ONNX Runtime took longer than it does now; wider networks repay it sooner.
 WORTH: Mapping[Name, int] = {"openvino": 64, "onnxruntime": 512, "torch": 0}
 INPUTS, OUTPUT = ("x", "m"), "y"
 MULTIPLE = 16  # of rows and columns: the segmentor halves them four times
