@@ -25,6 +25,7 @@ def synthesize(
     brain_mask: Source | None = None,
     blend: bool = False,
     lesion_mask: Source | None = None,
+    uncertainty: bool = False,
 ) -> Synthesis:
     """A volume or slice as if healthy, and where its disease is; as the command of the same name.
 
@@ -42,6 +43,8 @@ def synthesize(
             that lie as the image's do.
         blend: also make `blended`, in which only the lesion is replaced.
         lesion_mask: above 0 in the lesion, for the blend, given likewise; None: the model's.
+        uncertainty: also make `uncertainty`, how far `healthy` may be off, and intervals of the lesion's
+            volume in the report; three times the time.
 
     Returns:
         `healthy`, `probability`, `mask` and `difference` on the image's own grid, `warnings` and a `report`;
@@ -61,5 +64,11 @@ def synthesize(
 
     model = Model.load(Path(weights) if weights is not None else bundled_weights(), device, backend)
     return synthesize_volume(
-        image, model, spacing=spacing, brain_mask=brain_mask, blend=blend, lesion_mask=lesion_mask
+        image,
+        model,
+        spacing=spacing,
+        brain_mask=brain_mask,
+        blend=blend,
+        lesion_mask=lesion_mask,
+        uncertainty=uncertainty,
     )

@@ -31,6 +31,11 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "Description": "volume of the lesion mask; read lesion_caveat before using it",
         "Units": "mL",
     },
+    "lesion_ml_95_low": {
+        "Description": "least volume of the lesion in its 95 % interval; n/a without --uncertainty",
+        "Units": "mL",
+    },
+    "lesion_ml_95_high": {"Description": "greatest volume in that interval", "Units": "mL"},
     "lesion_caveat": {"Description": "what the weights mark where there is no lesion"},
     "brain_ml": {"Description": "volume of the brain in the image", "Units": "mL"},
     "lesion_percent": {"Description": "lesion volume, of the brain's", "Units": "percent"},
@@ -123,11 +128,14 @@ def _row(record: Record, report: Mapping[str, Any]) -> dict[str, Any]:
     lesion, brain = _number(report.get("lesion_ml")), _number(report.get("brain_ml"))
     anomaly = report.get("anomaly")
     scores = anomaly if isinstance(anomaly, Mapping) else {}
+    low, high = _interval(report)
     return {
         "participant_id": record.subject,
         "session_id": session(record.name),
         "image": record.image,
         "lesion_ml": lesion,
+        "lesion_ml_95_low": low,
+        "lesion_ml_95_high": high,
         "lesion_caveat": str(report.get("lesion_caveat", NOT_MEASURED)),
         "brain_ml": brain,
         "lesion_percent": round(100 * lesion / brain, 3) if brain else np.nan,
@@ -149,6 +157,15 @@ def _report(out: Path, record: Record) -> dict[str, Any]:
     if not (isinstance(warnings, list) and all(isinstance(each, str) for each in warnings)):
         raise InputError(f"{path}: warnings are no list of texts; {remedy}")
     return report
+
+
+def _interval(report: Mapping[str, Any]) -> tuple[float, float]:
+    """The 95 % interval of the lesion's volume; NaN where the report has none."""
+    uncertainty = report.get("uncertainty")
+    ends = uncertainty.get("lesion_ml_95") if isinstance(uncertainty, Mapping) else None
+    if not isinstance(ends, list) or len(ends) != 2:
+        return np.nan, np.nan
+    return _number(ends[0]), _number(ends[1])
 
 
 def _number(value: Any) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis.bundled_weights import describe_weights
+from pseudohealthy.synthesis.calibration import expect_calibrated
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from pseudohealthy.synthesis.backends import Choice
@@ -24,6 +25,7 @@ class Job:
         device: "cpu", "cuda" or "auto".
         backend: what runs the networks, as `Model.load` takes it.
         blend: also make the image in which only the lesion is replaced.
+        uncertainty: also estimate the uncertainty of the healthy image and of the lesion's volume.
         overwrite: process finished images again.
         keep_header_text: let the outputs hold the texts and extensions of the inputs' headers.
         brain_masks: derivatives with a brain mask for each image; None: the brain is detected.
@@ -37,6 +39,7 @@ class Job:
     device: str = "auto"
     backend: Choice = "auto"
     blend: bool = False
+    uncertainty: bool = False
     overwrite: bool = False
     keep_header_text: bool = False
     brain_masks: Path | None = None
@@ -47,8 +50,9 @@ class Job:
         """The job with the digest of its weights and absolute paths, so that other machines can do it.
 
         Raises:
-            InputError: `weights` is not a weights folder, there is no folder of masks, or lesion masks are
-                given without the blend that they are for.
+            InputError: `weights` is not a weights folder, or not calibrated where the uncertainty is
+                requested; there is no folder of masks, or lesion masks are given without the blend that they
+                are for.
         """
         for option, folder in (("--brain-masks", self.brain_masks), ("--lesion-masks", self.lesion_masks)):
             if folder is not None and not folder.is_dir():
@@ -57,7 +61,9 @@ class Job:
             raise InputError(
                 "--lesion-masks without the blend that they are for; add --blend, or leave it out"
             )
-        sha256 = describe_weights(self.weights)["sha256"]
+        weights = describe_weights(self.weights)
+        if self.uncertainty:
+            expect_calibrated(weights)
         return replace(
             self,
             bids=self.bids.resolve(),
@@ -65,5 +71,5 @@ class Job:
             weights=self.weights.resolve(),
             brain_masks=self.brain_masks and self.brain_masks.resolve(),
             lesion_masks=self.lesion_masks and self.lesion_masks.resolve(),
-            sha256=sha256,
+            sha256=weights["sha256"],
         )

@@ -18,6 +18,7 @@ DESCRIPTIONS = {
     "desc-pseudohealthy": "the image as if healthy; of masks and probabilities: where the disease is",
     "desc-blend": "the input, of which only the lesion was replaced by the image as if healthy",
     "desc-difference": "the image as if healthy minus the input",
+    "desc-uncertainty": "half-width of the 68 % interval around the image as if healthy",
 }
 NOT_BIDS = ("/logs", "/group_*", "*_panel.png", "*_report.json", "*_report.html")
 README = f"""# Images as if healthy
@@ -29,6 +30,8 @@ Of each image:
   units
 - `*_desc-blend_FLAIR.nii.gz` (only with `--blend`): the input, of which only the lesion was replaced
 - `*_desc-difference_FLAIR.nii.gz`: as if healthy, minus the input
+- `*_desc-uncertainty_FLAIR.nii.gz` (only with `--uncertainty`): how far the image as if healthy may be off,
+  in the input's units
 - `*_label-lesion_desc-pseudohealthy_probseg.nii.gz`, `_mask.nii.gz`: where the disease is
 - `*_report.html`: a page to look at it; `*_panel.png`: a few slices; `*_report.json`: how it was made
 

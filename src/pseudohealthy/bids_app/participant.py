@@ -100,7 +100,7 @@ def _process_image(subject: Subject, image: str, job: Job) -> Record:
             status="done",
             warnings=warnings,
             made_from=fingerprint,
-            files=outputs_of(printable(image), blend=job.blend),
+            files=outputs_of(printable(image), blend=job.blend, uncertainty=job.uncertainty),
             seconds=round(time.perf_counter() - began, 3),
             machine=machine(),
         )
@@ -125,6 +125,7 @@ def _fingerprint(image: str, masks: Mapping[str, Path], job: Job) -> InputFinger
         input=_sha256(job.bids / image),
         weights=job.sha256,
         blend=job.blend,
+        uncertainty=job.uncertainty,
         header_text=job.keep_header_text,
         **{kind: _sha256(path) for kind, path in masks.items()},
     )
@@ -149,7 +150,12 @@ def _write_outputs(image: str, masks: Mapping[str, Path], job: Job) -> tuple[str
     refuse_existing(folder, place.name, overwrite=True, inputs=masks.values())
     brain, lesion = masks.get("brain_mask"), masks.get("lesion_mask")
     result = synthesize(
-        job.bids / image, load_model(job), brain_mask=brain, lesion_mask=lesion, blend=job.blend
+        job.bids / image,
+        load_model(job),
+        brain_mask=brain,
+        lesion_mask=lesion,
+        blend=job.blend,
+        uncertainty=job.uncertainty,
     )
     for old in (image, *([as_name(clash.name)] if clash else [])):
         remove_record(job.out, old)  # a run that is killed while it saves must leave none that says "done"

@@ -31,7 +31,7 @@ LONGEST = 200  # bytes of an image's name; the record of a longer one is named b
 
 
 class InputFingerprint(BaseModel):
-    """What decides whether finished outputs are the requested ones: SHA-256 of the inputs, and two options.
+    """What decides whether finished outputs are the requested ones: SHA-256 of the inputs, and options.
 
     Earlier versions, which do not say so, kept the text of the header.
     """
@@ -41,6 +41,7 @@ class InputFingerprint(BaseModel):
     input: str
     weights: str
     blend: bool
+    uncertainty: bool = False
     brain_mask: str | None = None
     lesion_mask: str | None = None
     header_text: bool = True
@@ -51,6 +52,7 @@ class InputFingerprint(BaseModel):
             "input": "another input",
             "weights": "other weights",
             "blend": f"{'' if other.blend else 'no '}--blend",
+            "uncertainty": f"{'' if other.uncertainty else 'no '}--uncertainty",
             "brain_mask": "another brain mask" if self.brain_mask else "a brain mask",
             "header_text": f"{'' if other.header_text else 'no '}--keep-header-text",
             "lesion_mask": "another lesion mask" if self.lesion_mask else "a lesion mask",
@@ -99,7 +101,8 @@ class Record(BaseModel):
         """Whether it names no other files than its image's own, and all of them where it is done."""
         if self.image is None or self.made_from is None or self.status == "failed":
             return self.status not in ("done", "skipped") and not self.files
-        return self.files == outputs_of(self.image, blend=self.made_from.blend)
+        made = self.made_from
+        return self.files == outputs_of(self.image, blend=made.blend, uncertainty=made.uncertainty)
 
     def is_complete(self, out: Path) -> bool:
         """Whether it is done and all its files are there."""
@@ -136,10 +139,10 @@ def as_name(text: str) -> str:
     return os.fsdecode(text.encode("utf-8"))
 
 
-def outputs_of(image: str, *, blend: bool) -> dict[str, str]:
+def outputs_of(image: str, *, blend: bool, uncertainty: bool = False) -> dict[str, str]:
     """Paths inside OUT_DIR of all that is made of an image, sidecars too, by what they are."""
     place = Path(image)
-    files = with_sidecars(output_files(place.parent, place.name, blend=blend))
+    files = with_sidecars(output_files(place.parent, place.name, blend=blend, uncertainty=uncertainty))
     return {kind: path.as_posix() for kind, path in files.items()}
 
 

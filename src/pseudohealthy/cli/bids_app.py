@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pseudohealthy import __version__
-from pseudohealthy.cli.options import BackendOption, DeviceOption, KeepHeaderTextOption
+from pseudohealthy.cli.options import (
+    BackendOption,
+    DeviceOption,
+    KeepHeaderTextOption,
+    UncertaintyOption,
+)
 from pseudohealthy.cli.program import bids_main, progress_bar, say
 from pseudohealthy.errors import RESEARCH_USE, InputError
 
@@ -83,6 +88,7 @@ def run(
     blend: Annotated[
         bool, typer.Option("--blend", help="Make the image in which only the lesion changes, too.")
     ] = False,
+    uncertainty: UncertaintyOption = False,
     brain_masks: Annotated[
         Path | None,
         typer.Option(
@@ -146,6 +152,7 @@ def run(
         device=device,
         backend=backend,
         blend=blend,
+        uncertainty=uncertainty,
         overwrite=overwrite,
         keep_header_text=keep_header_text,
         brain_masks=brain_masks,

@@ -21,6 +21,7 @@ from pseudohealthy.cli.options import (
     Preset,
     PresetOption,
     SetOption,
+    UncertaintyOption,
     words_of,
 )
 from pseudohealthy.cli.program import main, progress_bar, say
@@ -208,6 +209,7 @@ def synthesize(
     lesion_mask: Annotated[
         Path | None, typer.Option(help="NIfTI mask of the lesion, for --blend. Default: the model's.")
     ] = None,
+    uncertainty: UncertaintyOption = False,
     series: Annotated[
         str | None,
         typer.Option(
@@ -255,8 +257,10 @@ def synthesize(
     refuse_another_s(out, name)
     volume = scan.volume if scan else read_volume(image)
     model = Model.load(weights or bundled_weights(), device, backend)
-    result = run(volume, model, brain_mask=brain_mask, blend=blend, lesion_mask=lesion_mask)
-    old = not_made_again(out, name, blend=blend)
+    result = run(
+        volume, model, brain_mask=brain_mask, blend=blend, lesion_mask=lesion_mask, uncertainty=uncertainty
+    )
+    old = not_made_again(out, name, blend=blend, uncertainty=uncertainty)
     folder = dicom_folder(out, name)
     if scan:
         result = dataclasses.replace(result, report={**result.report, "dicom": scan.report})
@@ -277,6 +281,9 @@ def synthesize(
     say(f"skull: {report['skull']}")
     where = f"{report['device']} ({report['backend']['name']})"
     say(f"lesion: {report['lesion_ml']} ml; {report['seconds']['all']} s on {where}")
+    if "uncertainty" in report:
+        narrow, wide = report["uncertainty"]["lesion_ml_68"], report["uncertainty"]["lesion_ml_95"]
+        say(f"lesion: 68 % {narrow[0]} to {narrow[1]} ml; 95 % {wide[0]} to {wide[1]} ml")
     say(f"caveat: {report['lesion_caveat']}")
     typer.echo(RESEARCH_USE)
 

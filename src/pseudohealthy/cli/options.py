@@ -44,6 +44,14 @@ KeepHeaderTextOption = Annotated[
         "Default: its grid and units alone.",
     ),
 ]
+UncertaintyOption = Annotated[
+    bool,
+    typer.Option(
+        "--uncertainty",
+        help="Also a map of how far the healthy image may be off, and intervals of the lesion's volume; "
+        "takes three times as long.",
+    ),
+]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
 
 

@@ -15,6 +15,8 @@ from pseudohealthy.report.table1.cells import is_measured, text
 
 HEADS: Mapping[str, str] = {
     "lesion_ml": "lesion, ml",
+    "lesion_ml_95_low": "lesion, ml: 95 % from",
+    "lesion_ml_95_high": "lesion, ml: to",
     "brain_ml": "brain, ml",
     "lesion_percent": "lesion, % of brain",
     "anomaly_mean": "anomaly, mean",

@@ -8,6 +8,7 @@ from typing import Any
 from pseudohealthy.data.out_of_distribution import Reference
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.provenance import installed_versions
+from pseudohealthy.synthesis.calibration import Calibration
 from pseudohealthy.synthesis.lesion_caveat import LesionFree
 from pseudohealthy.training.weights import CONFIG, digest, read_config
 
@@ -34,15 +35,15 @@ def describe_installation(weights: Path | None = None) -> dict[str, Any]:
 def describe_weights(folder: Path) -> dict[str, Any]:
     """Method, preset, images, data and SHA-256 of a weights folder, for reports.
 
-    With them, where the folder has them, `training_distribution`, the figures of the training data, and
-    `lesion_free`, what the weights mark where there is no lesion.
+    With them, where the folder has them, `training_distribution`, the figures of the training data,
+    `lesion_free`, what the weights mark where there is no lesion, and `uncertainty`, their calibration.
 
     Raises:
         InputError: not a weights folder.
     """
     config = read_config(folder)
     reference, sha256 = Reference.read(folder), digest(folder)
-    measured = LesionFree.read(folder, sha256)
+    measured, calibration = LesionFree.read(folder, sha256), Calibration.read(folder, sha256)
     try:
         return {
             "method": config["settings"]["method"],
@@ -53,6 +54,7 @@ def describe_weights(folder: Path) -> dict[str, Any]:
             "sha256": sha256,
             **({} if reference is None else {"training_distribution": reference.model_dump(mode="json")}),
             **({} if measured is None else {"lesion_free": measured.model_dump(mode="json")}),
+            **({} if calibration is None else {"uncertainty": calibration.model_dump(mode="json")}),
         }
     except (KeyError, TypeError) as error:
         raise InputError(

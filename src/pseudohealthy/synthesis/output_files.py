@@ -13,14 +13,22 @@ from pseudohealthy.data.layouts import stem
 from pseudohealthy.dicom.folder import expect_ours
 from pseudohealthy.errors import RESEARCH_USE, InputError, printable
 from pseudohealthy.json_files import read_json
+from pseudohealthy.synthesis.calibration import NEAR_MM, NEAR_PROBABILITY
 
 DESCRIPTIONS = {
     "healthy": "The input as if healthy, in its intensity units; outside the brain it is the input.",
     "blended": "The input, of which only the lesion and a few mm around it were replaced, as if healthy.",
     "difference": "The image as if healthy minus the input, in the input's intensity units.",
+    "uncertainty": "Half-width of the 68 % interval around the image as if healthy, in the input's intensity "
+    "units.",
     "probability": "Probability of disease, 0 to 1.",
     "mask": "Disease: probability above 0.5.",
 }
+ZONES = (
+    f"lesion: in the lesion mask; near: at most {NEAR_MM:g} mm, in its slice, from a probability of disease "
+    f"above {NEAR_PROBABILITY:g}; elsewhere: all other brain. In a zone the half-width of the 95 % interval "
+    "is RatioTo95 times this one."
+)
 MAPS = ("probability", "mask")
 LONGEST = 255  # bytes of a name that file systems take
 
@@ -34,7 +42,7 @@ def output_stem(name: str) -> str:
     return "_".join(part for part in begin.split("_") if not re.fullmatch(r"desc-[^_]*", part)) or begin
 
 
-def output_files(out: Path, name: str, *, blend: bool = False) -> dict[str, Path]:
+def output_files(out: Path, name: str, *, blend: bool = False, uncertainty: bool = False) -> dict[str, Path]:
     """The files that `Synthesis.save` writes for an input of this name, by what they are."""
     begin = output_stem(name)
     # An input in another space stays there
@@ -43,6 +51,7 @@ def output_files(out: Path, name: str, *, blend: bool = False) -> dict[str, Path
         "healthy": out / f"{begin}_desc-pseudohealthy_FLAIR.nii.gz",
         **({"blended": out / f"{begin}_desc-blend_FLAIR.nii.gz"} if blend else {}),
         "difference": out / f"{begin}_desc-difference_FLAIR.nii.gz",
+        **({"uncertainty": out / f"{begin}_desc-uncertainty_FLAIR.nii.gz"} if uncertainty else {}),
         "probability": out / f"{begin}{placed}_label-lesion_desc-pseudohealthy_probseg.nii.gz",
         "mask": out / f"{begin}{placed}_label-lesion_desc-pseudohealthy_mask.nii.gz",
         "panel": out / f"{begin}_desc-pseudohealthy_panel.png",
@@ -84,12 +93,15 @@ def with_sidecars(files: Mapping[str, Path]) -> dict[str, Path]:
     return {**files, **sidecars}
 
 
-def sidecar(kind: str, sources: Mapping[str, str], *, stripped: bool) -> dict[str, Any]:
+def sidecar(
+    kind: str, sources: Mapping[str, str], ratios: Mapping[str, float] | None = None, *, stripped: bool
+) -> dict[str, Any]:
     """What an image's sidecar says.
 
     Args:
         kind: as in `DESCRIPTIONS`.
         sources: BIDS URIs or file names of `image`, `brain_mask` and `lesion_mask`, those that were used.
+        ratios: of the uncertainty, by how much the 95 % interval is wider, by zone of the lesion map.
         stripped: whether the input came without its skull; voxels outside the brain are the input's.
     """
     used = ["image", "brain_mask", *(["lesion_mask"] if kind == "blended" else [])]
@@ -99,14 +111,15 @@ def sidecar(kind: str, sources: Mapping[str, str], *, stripped: bool) -> dict[st
     }
     if kind in MAPS:
         return {**facts, "Type": "Lesion", "SpatialReference": sources["image"]}
+    if kind == "uncertainty":
+        facts |= {"IntervalLevel": 0.68, "RatioTo95": dict(ratios or {}), "Zones": ZONES}
     return {**facts, "SkullStripped": stripped}
 
 
-def not_made_again(out: Path, name: str, *, blend: bool) -> list[Path]:
+def not_made_again(out: Path, name: str, *, blend: bool, uncertainty: bool = False) -> list[Path]:
     """Files of an earlier run on an input of this name that a run without them would leave beside its own."""
-    if blend:
-        return []
-    made, every = (with_sidecars(output_files(out, name, blend=each)) for each in (False, True))
+    made = with_sidecars(output_files(out, name, blend=blend, uncertainty=uncertainty))
+    every = with_sidecars(output_files(out, name, blend=True, uncertainty=True))
     return [path for kind, path in every.items() if kind not in made and path.exists()]
 
 
@@ -116,7 +129,7 @@ def journal(out: Path, name: str) -> Path:
 
 
 def refuse_existing(out: Path, name: str, *, overwrite: bool, inputs: Iterable[Path | None] = ()) -> None:
-    """See to it that an image's files, with or without the blend, may be written.
+    """See to it that an image's files, with all that may be requested, may be written.
 
     Args:
         out: their folder.
@@ -127,7 +140,7 @@ def refuse_existing(out: Path, name: str, *, overwrite: bool, inputs: Iterable[P
     Raises:
         InputError: a file, or a sidecar, is there and must not be replaced, or a name would be too long.
     """
-    every = with_sidecars(output_files(out, name, blend=True)).values()
+    every = with_sidecars(output_files(out, name, blend=True, uncertainty=True)).values()
     longest = max((os.fsencode(path.name) for path in every), key=len)
     if len(longest) > LONGEST:
         raise InputError(

@@ -18,7 +18,7 @@ from pseudohealthy.errors import printable
 from pseudohealthy.files import folder_beside, make_folder, move_together, replace, write_json
 from pseudohealthy.locks import locked
 from pseudohealthy.report.figures import panel
-from pseudohealthy.report.viewer.subject_page import viewer_html
+from pseudohealthy.report.viewer.subject_page import Kind, viewer_html
 from pseudohealthy.synthesis.model import THRESHOLD
 from pseudohealthy.synthesis.output_files import (
     DESCRIPTIONS,
@@ -54,6 +54,8 @@ class Synthesis:
         probability: of disease, in [0, 1].
         mask: probability above 1/2, inside the brain.
         difference: healthy minus input, in the input's intensity units.
+        uncertainty: half-width of the 68 % interval around `healthy`, in the input's intensity units; 0
+            outside the brain and in slices not processed. None where it was not requested.
         report: how the images were made and what was measured; its keys are those of `RunReport`.
         warnings: what a person should know before using the images.
         slices: canonical slices `(Z, H, W)` for the panel, by the name of their column.
@@ -68,6 +70,7 @@ class Synthesis:
     probability: Array
     mask: NDArray[np.bool_]
     difference: Array
+    uncertainty: Array | None
     report: RunReport
     warnings: tuple[str, ...]
     slices: dict[str, Array]
@@ -91,8 +94,8 @@ class Synthesis:
             out: made if absent.
             name: the input's, such as `sub-01_FLAIR.nii.gz`; the files are named after it as BIDS
                 derivatives are.
-            overwrite: replace files of the same names, and remove the blend of an earlier run where none is
-                made now.
+            overwrite: replace files of the same names, and remove the blend and the uncertainty of an
+                earlier run where none is made now.
             keep_header_text: let the volumes hold the texts and extensions of the input's header, in which
                 there may be names and dates; else they have its grid and units alone.
             sources: BIDS URIs of `image`, `brain_mask` and `lesion_mask` for the sidecars; default: the names
@@ -107,8 +110,9 @@ class Synthesis:
             InputError: a file is there already, or is the input, or a name would be too long.
             PseudohealthyError: the disk is full; none of the files has been written then.
         """
-        out, blend = Path(out), self.blended is not None
-        files = output_files(out, name, blend=blend)
+        out = Path(out)
+        requested = {"blend": self.blended is not None, "uncertainty": self.uncertainty is not None}
+        files = output_files(out, name, **requested)
         refuse_existing(out, name, overwrite=overwrite, inputs=(self.volume.path,))
         named = {**self.inputs, "image": self.inputs.get("image", printable(name)), **(sources or {})}
         make_folder(out)
@@ -117,7 +121,7 @@ class Synthesis:
             refuse_existing(out, name, overwrite=overwrite)  # another run may have written them meanwhile
             made = {kind: part / path.name for kind, path in files.items()}
             self._write(made, title, name, named, keep_header_text=keep_header_text)
-            for old in not_made_again(out, name, blend=blend):
+            for old in not_made_again(out, name, **requested):
                 old.unlink()
             move_together(part, out, journal(out, name))
         return files
@@ -133,6 +137,7 @@ class Synthesis:
     ) -> None:
         heading = printable(title or name)
         stripped = self.report["skull"] == "absent"
+        ratios = self.report["uncertainty"]["ratio_95"] if "uncertainty" in self.report else {}
 
         def write(kind: str) -> None:
             write_volume(
@@ -142,7 +147,7 @@ class Synthesis:
                 mask=kind == "mask",
                 keep_header_text=keep_header_text,
             )
-            write_json(sidecar_path(files[kind]), sidecar(kind, sources, stripped=stripped))
+            write_json(sidecar_path(files[kind]), sidecar(kind, sources, ratios, stripped=stripped))
 
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # gzip leaves the other threads free
             list(pool.map(write, [kind for kind in DESCRIPTIONS if kind in files]))
@@ -155,18 +160,15 @@ class Synthesis:
         image = self.input_file or files["page"].with_name("input.nii.gz")
         if self.input_file is None:
             write_volume(image, self.volume.data, self.volume)
-        viewer_html(
-            files["page"],
-            title,
-            {
-                "input": image,
-                "healthy": files["healthy"],
-                "difference": files["difference"],
-                "probability": files["probability"],
-            },
-            self.report,
-            files["panel"],
-        )
+        volumes: dict[Kind, Path] = {
+            "input": image,
+            "healthy": files["healthy"],
+            "difference": files["difference"],
+            "probability": files["probability"],
+        }
+        if "uncertainty" in files:
+            volumes["uncertainty"] = files["uncertainty"]
+        viewer_html(files["page"], title, volumes, self.report, files["panel"])
         if self.input_file is None:
             image.unlink()
 

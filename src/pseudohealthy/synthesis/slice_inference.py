@@ -65,9 +65,7 @@ class SliceInference:
             raise InputError(f"{name}: no brain found; expected a skull-stripped image on a background of 0")
         began = time.perf_counter()
         x_tilde, m_tilde = x.copy(), np.zeros_like(x)
-        first, second = (_part(progress, before) for before in (0, 1))
-        x_tilde[processed] = model.synthesize(x[processed], first)
-        m_tilde[processed] = model.segment(x[processed], second)
+        x_tilde[processed], m_tilde[processed] = through_networks(x[processed], model, progress)
         seconds = round(time.perf_counter() - began, 3)
         return cls(
             x, np.where(brain, x_tilde, x), m_tilde * brain, brain, processed, grid, intensity, seconds
@@ -78,8 +76,12 @@ class SliceInference:
         inside = brain.alone.brain
         change = np.where(inside, self.grid.to_stored(self.x_tilde - self.x), 0)
         restored = self.intensity.restored(brain.alone.data, change) + np.float32(brain.background)
-        probability = np.clip(self.grid.to_stored(self.m_tilde), 0, 1) * inside
+        probability = self.probability_on_grid(self.m_tilde, inside)
         return np.where(change == 0, volume.data, restored), probability
+
+    def probability_on_grid(self, m_tilde: Array, inside: NDArray[np.bool_]) -> Array:
+        """A probability `(Z, H, W)` on the volume's grid, `(I, J, K)`; 0 where not `inside` the brain."""
+        return np.clip(self.grid.to_stored(m_tilde), 0, 1) * inside
 
     def pictures(self, weight: Array | None) -> dict[str, Array]:
         """The columns of the panel; the blend is one of them where its weight `(I, J, K)` is given."""
@@ -88,6 +90,12 @@ class SliceInference:
         if weight is not None:
             columns["blend"] = self.x + self.grid.to_canonical(weight) * change
         return {**columns, "difference": change, "lesion probability": self.m_tilde}
+
+
+def through_networks(x: Array, model: Model, progress: Progress | None = None) -> tuple[Array, Array]:
+    """Slices `(N, H, W)` in [0, 1] as if healthy, and their probability of disease."""
+    first, second = (_part(progress, before) for before in (0, 1))
+    return model.synthesize(x, first), model.segment(x, second)
 
 
 def _part(progress: Progress | None, before: int) -> BatchProgress | None:

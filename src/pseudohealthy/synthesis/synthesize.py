@@ -1,4 +1,4 @@
-"""One volume in, its images out on the same grid: healthy image, difference, lesion, and the blend."""
+"""One volume in, its images out on the same grid: healthy image, difference, lesion; blend, uncertainty."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from pseudohealthy.data.nifti_file import opens_by_name
 from pseudohealthy.data.volume import Volume
 from pseudohealthy.errors import InputError, printable
 from pseudohealthy.synthesis.blend import Blend, blended
+from pseudohealthy.synthesis.calibration import expect_calibrated
 from pseudohealthy.synthesis.inputs import Source, image_volume, mask_source, on_grid
 from pseudohealthy.synthesis.model import THRESHOLD, Model
 from pseudohealthy.synthesis.result import Synthesis, as_given
 from pseudohealthy.synthesis.run_report import describe_run
 from pseudohealthy.synthesis.skull_stripping import find_brain
 from pseudohealthy.synthesis.slice_inference import Progress, SliceInference
+from pseudohealthy.synthesis.uncertainty import Uncertainty, run_progress
 
 
 def synthesize(
@@ -27,6 +29,7 @@ def synthesize(
     brain_mask: Source | None = None,
     blend: bool = False,
     lesion_mask: Source | None = None,
+    uncertainty: bool = False,
     progress: Progress | None = None,
 ) -> Synthesis:
     """A volume or slice as if healthy, and where its disease is (section 5).
@@ -43,27 +46,36 @@ def synthesize(
         blend: make the blend too, in which only the lesion that the model finds is replaced.
         lesion_mask: the lesion for the blend, given and read likewise; an empty one says that there is none.
             Default: the model's.
+        uncertainty: estimate how far the healthy image and the lesion's volume may be off, too, from two
+            further runs of the networks.
         progress: called with steps done, steps in all and what is done now.
 
     Raises:
-        InputError: the source or a mask cannot be read, or the brain cannot be found.
+        InputError: the source or a mask cannot be read, the brain cannot be found, or the uncertainty was
+            requested of weights that are not calibrated.
     """
     began = time.perf_counter()
     if lesion_mask is not None and not blend:
         raise InputError(
             "a lesion mask without the blend that it is for; add --blend (blend=True), or leave it out"
         )
+    calibration = expect_calibrated(model.provenance) if uncertainty else None
     volume, shape = image_volume(source, spacing)
     brain_mask, lesion_mask = (mask_source(mask, volume, shape) for mask in (brain_mask, lesion_mask))
     lesion = None if lesion_mask is None else on_grid(lesion_mask, volume, "lesion")
     if progress:
         progress(0, 1, "finding the brain")
     brain = find_brain(volume, brain_mask, model.device)
-    inference = SliceInference.of(brain.alone, model, progress)
+    inference = SliceInference.of(brain.alone, model, run_progress(progress, 0) if calibration else progress)
     healthy, probability = inference.on_grid_of(volume, brain)
     mask = probability > THRESHOLD
     fading = Blend.of(mask, lesion, brain.alone) if blend else None
-    report = describe_run(brain, model, inference, mask, fading, began=began)
+    unsure = None
+    if calibration:
+        unsure = Uncertainty.of(inference, brain.alone, model, calibration, mask, progress=progress)
+    report = describe_run(
+        brain, model, inference, mask, fading, began=began, uncertainty=unsure.report if unsure else None
+    )
     return Synthesis(
         volume,
         healthy=as_given(healthy, shape),
@@ -71,6 +83,7 @@ def synthesize(
         probability=as_given(probability, shape),
         mask=as_given(mask, shape),
         difference=as_given(healthy - volume.data, shape),
+        uncertainty=as_given(unsure.half_width, shape) if unsure else None,
         report=report,
         warnings=tuple(report["warnings"]),
         slices=inference.pictures(fading.weight if fading else None),

@@ -1,4 +1,4 @@
-"""One subject's page: four linked views that work offline, numbers, and a mosaic for print."""
+"""One subject's page: four or five linked views that work offline, numbers, and a mosaic for print."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pseudohealthy.files import flatten
 from pseudohealthy.report.page import write_page
 from pseudohealthy.report.viewer.nifti_embed import Embedded
 
-Kind = Literal["input", "healthy", "difference", "probability"]
+Kind = Literal["input", "healthy", "difference", "probability", "uncertainty"]
 
 FOLDER = Path(__file__).parent
-KINDS: tuple[Kind, ...] = ("input", "healthy", "difference", "probability")
+KINDS: tuple[Kind, ...] = ("input", "healthy", "difference", "probability")  # of every page
 # parts of its largest value to which a volume is rounded; the second where a page would be large otherwise
-LEVELS: dict[Kind, int] = {"difference": 1000, "probability": 1000}
+LEVELS: dict[Kind, int] = {"difference": 1000, "probability": 1000, "uncertainty": 1000}
 LARGE_LEVELS: dict[Kind, int] = {**LEVELS, "input": 32767, "healthy": 32767}
 LARGE = 50_000_000  # characters of all volumes
 LESION = 0.5  # probability above which a voxel counts, as in the lesion volume
@@ -45,15 +45,15 @@ def viewer_html(
 ) -> None:
     """Write one HTML file that holds a viewer (NiiVue) and the volumes, and needs neither network nor server.
 
-    Input and healthy image are in it as stored, difference and probability rounded to 1/1000 of their largest
-    value. A skull-stripped volume of 240 x 240 x 155 voxels takes 10 to 20 MB. Of a whole head with noise all
+    Input and healthy image are in it as stored, the other volumes rounded to 1/1000 of their largest value.
+    A skull-stripped volume of 240 x 240 x 155 voxels takes 10 to 20 MB. Of a whole head with noise all
     around (`LARGE`) input and healthy image are rounded too, if of more than 16 bits, to 1/32767 of their
     largest value, and the page takes about 50 MB. It says what was rounded to what.
 
     Args:
         path: of the HTML file.
         title: such as the input's name.
-        volumes: NIfTI files on one grid.
+        volumes: NIfTI files on one grid, of each of `KINDS`; "uncertainty" where there is one.
         report: of the run. `lesion_ml`, `brain_ml`, `anomaly` (parts of the intensity range),
             `through_plane_inconsistency` and `brightness_inconsistency` (over the input's) become the table
             of numbers, with `lesion_caveat` beside it, `warnings` (a sequence) stand at the top, all others
@@ -85,14 +85,9 @@ def viewer_html(
 
 def _embedded(volumes: Mapping[Kind, Path]) -> dict[Kind, Embedded]:
     def of(levels: Mapping[Kind, int]) -> dict[Kind, Embedded]:
-        with ThreadPoolExecutor(len(KINDS)) as pool:  # gzip leaves the other threads free
-            return dict(
-                zip(
-                    KINDS,
-                    pool.map(lambda kind: Embedded.of(volumes[kind], levels.get(kind)), KINDS),
-                    strict=True,
-                )
-            )
+        with ThreadPoolExecutor(len(volumes)) as pool:  # gzip leaves the other threads free
+            made = pool.map(lambda kind: Embedded.of(volumes[kind], levels.get(kind)), volumes)
+            return dict(zip(volumes, made, strict=True))
 
     embedded = of(LEVELS)
     if sum(len(each.text) for each in embedded.values()) <= LARGE:
@@ -102,8 +97,7 @@ def _embedded(volumes: Mapping[Kind, Path]) -> dict[Kind, Embedded]:
 
 def _check_grids(volumes: Mapping[Kind, Path], embedded: Mapping[Kind, Embedded]) -> None:
     first = embedded["input"]
-    for kind in KINDS:
-        other = embedded[kind]
+    for kind, other in embedded.items():
         if other.data.shape != first.data.shape or not np.allclose(other.affine, first.affine, atol=1e-3):
             raise InputError(
                 f"{volumes[kind]}: not on the grid of {volumes['input']}; expected the volumes of one run"
@@ -111,14 +105,16 @@ def _check_grids(volumes: Mapping[Kind, Path], embedded: Mapping[Kind, Embedded]
 
 
 def _settings(embedded: Mapping[Kind, Embedded]) -> dict[str, Any]:
-    """How the views begin: the grey window, the largest difference in colour, the cross-hairs in mm."""
+    """How the views begin: the grey window, where the colours end, the cross-hairs in mm."""
     x, probability = embedded["input"].data, embedded["probability"].data
     bright, changes = x[x > 0], np.abs(embedded["difference"].data)
     affine = embedded["input"].affine
+    half_widths = embedded["uncertainty"].data if "uncertainty" in embedded else np.zeros(0)
     voxel = _middle(probability > LESION if (probability > LESION).any() else x > 0)
     return {
         "window": [min(0.0, _percentile(x, 0.5)), _percentile(bright, 99.5) or 1.0],
         "largest": _percentile(changes[changes > 0], 99.5) or 1.0,
+        "widest": _percentile(half_widths[half_widths > 0], 99.5) or 1.0,
         "start": (affine[:3, :3] @ voxel + affine[:3, 3]).tolist(),
         "to_voxel": np.linalg.inv(affine)[:3].tolist(),
     }
@@ -143,6 +139,10 @@ def _numbers(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     lesion, brain = report.get("lesion_ml"), report.get("brain_ml")
     percent = f"{100 * lesion / brain:.2f} % of the brain" if lesion is not None and brain else "–"
     rows = [("Lesion: probability above 0.5", "–" if lesion is None else f"{lesion:.2f} ml", percent)]
+    intervals: Mapping[str, Any] = report.get("uncertainty") or {}
+    for level in ("68", "95") if intervals else ():
+        least, greatest = intervals[f"lesion_ml_{level}"]
+        rows.append((f"Lesion: {level} % interval", f"{least:.2f} to {greatest:.2f} ml", "–"))
     if brain is not None:
         rows.append(("Brain", f"{brain:.1f} ml", "100 %"))
     anomaly = report.get("anomaly")

@@ -1,5 +1,6 @@
 'use strict'
-// Four linked views of one subject: input fading into healthy, healthy, difference, lesion probability.
+// Linked views of one subject: input fading into healthy, healthy, difference, lesion probability, and the
+// uncertainty of the healthy image where the page has it.
 // Everything comes from the page itself: the volumes are its script elements `volume-...`, in base64.
 
 const PLANES = { axial: 0, coronal: 1, sagittal: 2, all: 3 }
@@ -17,10 +18,12 @@ const MAPS = {
     [0, 84, 39, 143, 0], [12, 84, 39, 143, 0], [13, 84, 39, 143, 255], [127, 158, 110, 220, 255],
     [128, 255, 127, 0, 255], [255, 255, 240, 90, 255],
   ],
+  uncertainty: [[0, 0, 0, 0, 255], [85, 87, 16, 110, 255], [170, 229, 92, 48, 255], [255, 252, 255, 164, 255]],
 }
 
 const byId = (id) => document.getElementById(id)
 const views = { input: null, healthy: null, difference: null, probability: null } // NiiVue by name
+if (byId('view-uncertainty')) views.uncertainty = null
 const images = {} // volumes by kind
 
 /** A volume of the page, shown between two values in the colours of a map. */
@@ -58,7 +61,7 @@ async function attached(name) {
 }
 
 /** The volumes, and which of them are in which view: a later one lies over an earlier one. */
-async function fill({ window: grey, largest }) {
+async function fill({ window: grey, largest, widest }) {
   for (const [name, colours] of Object.entries(MAPS)) niivue.cmapper.addColormap(`page-${name}`, corners(colours))
   images.input = await opened('input', 'page-grey', grey)
   images.healthy = await opened('healthy', 'page-grey', grey)
@@ -69,6 +72,10 @@ async function fill({ window: grey, largest }) {
     healthy: [images.healthy],
     difference: [images.difference, twin(images.input, 0.25)], // faint, to see where one is
     probability: [images.input, twin(images.probability, 0.6)],
+  }
+  if ('uncertainty' in views) {
+    images.uncertainty = await opened('uncertainty', 'page-uncertainty', [0, widest])
+    layers.uncertainty = [images.uncertainty, twin(images.input, 0.25)]
   }
   for (const [name, volumes] of Object.entries(layers)) volumes.forEach((volume) => views[name].addVolume(volume))
 }
@@ -86,7 +93,7 @@ function gradient(colours) {
 
 const everyView = (change) => Object.values(views).forEach(change)
 
-/** Where the cross-hairs are, and the four values there. */
+/** Where the cross-hairs are, and the values there. */
 function showValues(mm, toVoxel) {
   const [x, y, z] = mm
   const voxel = toVoxel.map(([i, j, k, shift]) => Math.round(i * x + j * y + k * z + shift)) // as stored, from 0

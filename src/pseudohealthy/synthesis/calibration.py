@@ -1,0 +1,105 @@
+"""How the uncertainty of weights follows from their runs on changed inputs: factors beside the weights.
+
+They are measured by `scripts/calibrate_uncertainty.py`. docs/howto/uncertainty.md says how, and how well the
+intervals hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field
+
+from pseudohealthy.config import Frozen
+from pseudohealthy.errors import InputError
+from pseudohealthy.files import write_json
+from pseudohealthy.json_files import read_json
+from pseudohealthy.settings_files import validated
+
+FILE, FORMAT = "uncertainty.json", 1
+ZONES = ("elsewhere", "near", "lesion")  # of the lesion map
+NEAR_MM, NEAR_PROBABILITY = 10.0, 0.1  # a voxel is near a lesion so far, in its slice, from so probable a one
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Zone(Frozen):
+    """Half-widths in one zone of the lesion map, for images in [0, 1].
+
+    Attributes:
+        constant: of the 68 % interval, where the runs agree.
+        factor: of the 68 % interval, for each unit of the runs' spread.
+        ratio_95: by which the 95 % interval is wider.
+    """
+
+    constant: float = Field(gt=0, le=1)
+    factor: float = Field(ge=0)
+    ratio_95: float = Field(ge=1)
+
+
+class Thresholds(Frozen):
+    """Of the runs' mean probability: the lesion's volume above `high` and above `low` are an interval."""
+
+    low: Probability
+    high: Probability
+
+
+class Calibration(Frozen):
+    """What makes intervals of the runs on changed inputs.
+
+    Attributes:
+        format: of the file.
+        sha256: of the weights that were calibrated.
+        lesion: the zone that the segmentor marks.
+        near: the zone around it, see `uncertainty.zones_of`.
+        elsewhere: all other brain.
+        volume_68: thresholds for the 68 % interval of the lesion's volume.
+        volume_95: thresholds for the 95 % interval.
+    """
+
+    format: int
+    sha256: str
+    lesion: Zone
+    near: Zone
+    elsewhere: Zone
+    volume_68: Thresholds
+    volume_95: Thresholds
+
+    @classmethod
+    def read(cls, folder: Path, sha256: str) -> Self | None:
+        """The calibration of the weights in `folder`; None where there is none, or one of other weights.
+
+        Raises:
+            InputError: the file cannot be read or is no such calibration.
+        """
+        path = folder / FILE
+        if not path.exists():
+            return None
+        measured = validated(cls, read_json(path, remedy="remove it, or calibrate again"), str(path))
+        if measured.format != FORMAT:
+            raise InputError(f"{path}: of another version; remove it, or calibrate again")
+        return measured if measured.sha256 == sha256 else None
+
+    def write(self, folder: Path) -> None:
+        """Put it beside the weights in a folder."""
+        write_json(folder / FILE, self.model_dump(mode="json"))
+
+
+def expect_calibrated(weights: Mapping[str, Any]) -> Calibration:
+    """The calibration of weights.
+
+    Args:
+        weights: their description, as `describe_weights` gives it.
+
+    Raises:
+        InputError: they have none.
+    """
+    values = weights.get("uncertainty")
+    if values is None:
+        raise InputError(
+            f"uncertainty: these weights are not calibrated (no {FILE} of theirs beside them); use those in "
+            "the package, leave out --uncertainty, or calibrate them with scripts/calibrate_uncertainty.py"
+        )
+    return Calibration.model_validate(values)
