@@ -78,8 +78,22 @@ def test_a_report_that_tells_less_leaves_gaps(tmp_path: Path) -> None:
     made(raw, out, 1, lesion_ml=0.0)
     files = write_group(raw, out, select(raw))
     row = files["table"].read_text().splitlines()[1].split("\t")
-    assert row[3:10] == ["0.0", NOT_MEASURED, "n/a", "n/a", "n/a", "n/a", "n/a"]
+    assert row[3:12] == ["0.0", "n/a", "n/a", NOT_MEASURED, "n/a", "n/a", "n/a", "n/a", "n/a"]
+    assert "95 %" not in files["page"].read_text()
     assert "No outliers and no warnings" in files["page"].read_text()
+
+
+def test_intervals_of_lesion_volumes_are_in_the_table_and_on_the_page(study: tuple[Path, Path]) -> None:
+    raw, out = study
+    made(raw, out, 7, lesion_ml=3.0, uncertainty={"lesion_ml_95": [1.25, 8.5]})
+    made(raw, out, 8, lesion_ml=3.0, uncertainty={"lesion_ml_95": "much"})
+    files = write_group(raw, out, select(raw))
+    table = pd.read_csv(files["table"], sep="\t", na_values="n/a").set_index("participant_id")
+    assert table.loc["sub-7", ["lesion_ml_95_low", "lesion_ml_95_high"]].tolist() == [1.25, 8.5]
+    assert table["lesion_ml_95_low"].notna().sum() == table["lesion_ml_95_high"].notna().sum() == 1
+    page = files["page"].read_text()
+    assert "95 % from" in page
+    assert "8.5" in page
 
 
 def test_who_is_not_processed_is_on_the_page(study: tuple[Path, Path]) -> None:

@@ -20,7 +20,7 @@ from scipy.ndimage import distance_transform_edt
 from fixtures.brains import brain, write
 from fixtures.cohorts import STUDY_SLICES, image, study
 from fixtures.full_disk import full_disk
-from fixtures.models import saved
+from fixtures.models import calibrated, saved
 from pseudohealthy.bids_app import participant
 from pseudohealthy.bids_app.executors import run_serial
 from pseudohealthy.bids_app.job import Job
@@ -94,6 +94,22 @@ def test_other_products_are_another_thing(job: Job) -> None:
     (without,) = process_subject(only(job), replace(job, overwrite=True))
     assert set(done.files) - set(without.files) == {"blended", "blended_sidecar"}
     assert not list(job.out.glob("sub-01/anat/*blend*"))
+
+
+def test_an_uncertainty_is_another_product_that_needs_calibrated_weights(job: Job, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="these weights are not calibrated"):
+        replace(job, uncertainty=True).checked()
+    ready = replace(job, uncertainty=True, weights=calibrated(saved(tmp_path / "calibrated"))).checked()
+    (done,) = process_subject(only(ready), ready)
+    assert {"uncertainty", "uncertainty_sidecar"} <= set(done.files)
+    assert done.is_complete(ready.out)
+    report = json.loads((ready.out / done.files["report"]).read_text())
+    assert report["uncertainty"]["runs"] == 3
+    (refused,) = process_subject(only(ready), replace(ready, uncertainty=False))
+    assert "finished, but with --uncertainty; give --overwrite" in refused.reason
+    (without,) = process_subject(only(ready), replace(ready, uncertainty=False, overwrite=True))
+    assert set(done.files) - set(without.files) == {"uncertainty", "uncertainty_sidecar"}
+    assert not list(ready.out.glob("sub-01/anat/*uncertainty*"))
 
 
 def test_texts_of_the_header_are_kept_on_request_and_never_unnoticed(job: Job) -> None:

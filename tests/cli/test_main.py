@@ -26,7 +26,7 @@ from scipy import ndimage
 from fixtures.brains import LPS, SHAPE, brain, head, lesion, write
 from fixtures.cohorts import bids, participants
 from fixtures.full_disk import full_disk
-from fixtures.models import TINY, saved
+from fixtures.models import TINY, calibrated, saved
 from pseudohealthy import __version__
 from pseudohealthy.cli.main import EXITS
 from pseudohealthy.cli.program import main
@@ -318,6 +318,20 @@ def test_no_blend_of_an_earlier_run_is_left_without_a_word(
         assert f"removed: {path}, which an earlier run had made\n" in result.out
         assert not path.exists()
     assert "removed" not in run(*command, "--overwrite").out
+
+
+def test_the_uncertainty_of_calibrated_weights_alone(
+    run: Run, image: Path, weights: Path, tmp_path: Path
+) -> None:
+    command = ["synthesize", image, "-o", tmp_path / "out", "--uncertainty", "--weights"]
+    refused(run(*command, weights), "these weights are not calibrated", "leave out --uncertainty")
+    assert not (tmp_path / "out").exists()
+    made = run(*command, calibrated(saved(tmp_path / "calibrated")))
+    assert made.code == 0
+    assert f"uncertainty: {tmp_path / 'out'}/sub-01_desc-uncertainty_FLAIR.nii.gz\n" in made.out
+    report = json.loads((tmp_path / "out/sub-01_desc-pseudohealthy_report.json").read_text())
+    (low, high), (least, most) = (report["uncertainty"][f"lesion_ml_{level}"] for level in ("68", "95"))
+    assert f"lesion: 68 % {low} to {high} ml; 95 % {least} to {most} ml\n" in made.out
 
 
 def test_what_an_image_is_made_of_is_never_replaced(

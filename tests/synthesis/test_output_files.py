@@ -53,24 +53,23 @@ def test_files_are_named_as_bids_derivatives(name: str, stem: str) -> None:
         "report": f"out/{stem}_desc-pseudohealthy_report.json",
         "page": f"out/{stem}_desc-pseudohealthy_report.html",
     }
-    more = set(output_files(Path("out"), name, blend=True).values()) - set(
+    more = set(output_files(Path("out"), name, blend=True, uncertainty=True).values()) - set(
         output_files(Path("out"), name).values()
     )
-    assert more == {Path(f"out/{stem}_desc-blend_FLAIR.nii.gz")}
+    assert more == {Path(f"out/{stem}_desc-{which}_FLAIR.nii.gz") for which in ("blend", "uncertainty")}
 
 
 @pytest.mark.parametrize("name", ["sub-01_space-T1w_desc-a_FLAIR.nii.gz", "sub-01_space-MNI_res-2_FLAIR.nii"])
 def test_no_entity_is_there_twice(name: str) -> None:
-    for path in output_files(Path(), name, blend=True).values():
+    for path in output_files(Path(), name, blend=True, uncertainty=True).values():
         entities = [part.partition("-")[0] for part in path.name.split("_")[:-1]]
         assert sorted(entities) == sorted(set(entities)), path.name
     assert "_space-orig" not in output_files(Path(), name)["mask"].name
 
 
 def test_a_sidecar_for_every_volume() -> None:
-    files = output_files(Path("out"), "scan.nii", blend=True)
-    more = set(with_sidecars(files)) - set(files)
-    assert more == {f"{kind}_sidecar" for kind in ("healthy", "blended", "difference", "probability", "mask")}
+    files = output_files(Path("out"), "scan.nii", blend=True, uncertainty=True)
+    assert set(with_sidecars(files)) - set(files) == {f"{kind}_sidecar" for kind in DESCRIPTIONS}
 
 
 @pytest.mark.parametrize("kind", DESCRIPTIONS)
@@ -85,6 +84,14 @@ def test_every_image_has_what_bids_asks_for(kind: str) -> None:
     else:
         assert facts["SkullStripped"] is True
         assert sidecar(kind, SOURCES, stripped=False)["SkullStripped"] is False
+
+
+def test_the_sidecar_of_the_uncertainty_says_how_to_get_95_percent() -> None:
+    ratios = {"lesion": 2.0, "near": 3.0, "elsewhere": 4.0}
+    facts = sidecar("uncertainty", SOURCES, ratios, stripped=True)
+    assert (facts["IntervalLevel"], facts["RatioTo95"]) == (0.68, ratios)
+    assert all(f"{zone}:" in facts["Zones"] for zone in ratios)
+    assert "RatioTo95" not in sidecar("healthy", SOURCES, ratios, stripped=True)
 
 
 def test_only_what_was_used_is_a_source() -> None:
@@ -102,6 +109,10 @@ def test_what_a_run_without_a_blend_would_leave(tmp_path: Path) -> None:
     assert not_made_again(tmp_path, "a_FLAIR.nii.gz", blend=False) == [blend, sidecar_path(blend)]
     assert not_made_again(tmp_path, "a_FLAIR.nii.gz", blend=True) == []
     assert not_made_again(tmp_path, "c_FLAIR.nii.gz", blend=False) == []
+    uncertainty = output_files(tmp_path, "c_FLAIR.nii", uncertainty=True)["uncertainty"]
+    touch(tmp_path, uncertainty.name)
+    assert not_made_again(tmp_path, "c_FLAIR.nii.gz", blend=True) == [uncertainty]
+    assert not_made_again(tmp_path, "c_FLAIR.nii.gz", blend=True, uncertainty=True) == []
 
 
 def test_files_that_are_there_are_refused_with_and_without_blend(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from fixtures.brains import flair
-from fixtures.models import saved
+from fixtures.models import calibrated, saved
 from pseudohealthy import __version__
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.files import sha256_of
@@ -89,6 +89,29 @@ def test_a_run_without_a_blend_leaves_none_of_an_earlier_run(tmp_path: Path, fre
     first["blended"].touch()
     with pytest.raises(InputError, match=r"desc-blend_FLAIR\.nii\.gz: exists already"):
         without.save(tmp_path / "out", image.name)
+
+
+def test_the_uncertainty_is_a_file_in_the_inputs_units_and_a_view_of_the_page(
+    tmp_path: Path, folder: Path
+) -> None:
+    model = Model.load(calibrated(saved(folder / "calibrated")), "cpu")
+    image = flair(tmp_path / "scan_FLAIR.nii", "RAS")
+    result = synthesize(image, model, uncertainty=True)
+    files = result.save(tmp_path / "out", image.name)
+    assert files["uncertainty"].name == "scan_desc-uncertainty_FLAIR.nii.gz"
+    written, given = nib.load(files["uncertainty"]), nib.load(image)
+    assert written.get_data_dtype() == np.float32
+    np.testing.assert_array_equal(written.affine, given.affine)
+    np.testing.assert_array_equal(written.get_fdata(dtype=np.float32), result.uncertainty)
+    facts = json.loads(sidecar_path(files["uncertainty"]).read_text())
+    assert facts["RatioTo95"] == {"elsewhere": 2.5, "near": 3.5, "lesion": 4.5}
+    page = files["page"].read_text(encoding="utf-8")
+    assert 'id="volume-uncertainty"' in page
+    low, high = result.report["uncertainty"]["lesion_ml_95"]
+    assert f"<td>{low:.2f} to {high:.2f} ml</td>" in page
+    synthesize(image, model).save(tmp_path / "out", image.name, overwrite=True)
+    assert not list((tmp_path / "out").glob("*desc-uncertainty*"))
+    assert 'id="volume-uncertainty"' not in files["page"].read_text(encoding="utf-8")
 
 
 def test_an_input_in_the_place_of_an_output_is_not_replaced(tmp_path: Path, fresh: Model) -> None:

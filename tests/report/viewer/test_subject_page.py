@@ -151,6 +151,25 @@ def test_the_views_start_in_the_lesion(parsed: Parsed) -> None:
     np.testing.assert_allclose(settings["to_voxel"] @ np.array([*settings["start"], 1]), voxel[:3], atol=1e-4)
 
 
+def test_an_uncertainty_is_a_fifth_view_with_its_value_and_its_intervals(
+    tmp_path: Path, parsed: Parsed
+) -> None:
+    data = {**arrays(), "uncertainty": np.where(arrays()["input"] > 0, 40, 0).astype(np.float32)}
+    report = {"lesion_ml": 2.6, "uncertainty": {"lesion_ml_68": (2, 3.25), "lesion_ml_95": (1, 9.5)}}
+    viewer_html(tmp_path / "p.html", "unsure", stored(tmp_path, data), report)
+    unsure = Parsed((tmp_path / "p.html").read_text(encoding="utf-8"))
+    back = in_page(unsure, "uncertainty").get_fdata()
+    np.testing.assert_allclose(back, data["uncertainty"], rtol=0, atol=0.021)
+    assert json.loads(unsure.texts["settings"])["widest"] == 40
+    for page, there in ((unsure, True), (parsed, False)):
+        ids = {value for _, name, value in page.attributes if name == "id"}
+        assert ({"view-uncertainty", "value-uncertainty", "volume-uncertainty"} <= ids) == there
+    cells = unsure.everything["td"]
+    assert "2.00 to 3.25 ml" in cells
+    assert "1.00 to 9.50 ml" in cells
+    assert "to 9.50 ml" not in parsed.everything["td"]
+
+
 def test_without_lesion_numbers_or_mosaic_there_is_a_page_too(tmp_path: Path) -> None:
     data = arrays()
     data["probability"] = np.zeros(SHAPE, dtype=np.float32)

@@ -32,7 +32,7 @@ _THROUGH_PLANE = {
 }
 _NOT_PROVENANCE = (
     *("lesion_ml", "lesion_caveat", "brain_ml", "anomaly", *_THROUGH_PLANE),
-    *("warnings", "research_use", "files"),
+    *("uncertainty", "warnings", "research_use", "files"),
 )
 
 
