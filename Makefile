@@ -51,9 +51,10 @@ $(STAMP)-torture: $(STAMP)  # Linux alone, and 35 MB
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[torture]'
 	touch $@
 
-results: $(STAMP)  ## docs/results.md, docs/reliability.md and the README's table, from the files under results/
+results: $(STAMP)  ## the measured parts of the documents and the README's table, from the files under results/
 	$(BIN)/python -m scripts.make_results
 	$(BIN)/python -m scripts.make_reliability
+	$(BIN)/python -m scripts.make_uncertainty
 
 reference: $(STAMP)  ## the tables of docs/reference and CHANGELOG.md, from the code
 	$(BIN)/python scripts/make_reference.py

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pseudohealthy.json_files import read_json
+from scripts.measured_blocks import made_at, markdown, refilled
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, RESULTS = ROOT / "docs/reliability.md", ROOT / "results/reliability"
-BLOCK = re.compile(r"(<!-- measured: ([\w ]+) -->\n).*?(<!-- /measured -->)", re.DOTALL)
 PHANTOMS = {
     "phantoms_1_mm": "phantom controls, voxels of 1 mm",
     "phantoms_2_mm": "phantom controls, 2 mm",
@@ -54,7 +54,7 @@ def without_lesion(results: Results) -> str:
         "MS-SSIM: median, 5 %, worst",
     )
     measures = {"marked_ml": 1, "marked_percent": 1, "mae": 3, "ms_ssim": 3}
-    return _markdown(
+    return markdown(
         heads,
         [
             (what, str(each["number"]), *(_three(each[key], digits) for key, digits in measures.items()))
@@ -76,7 +76,7 @@ def head(results: Results) -> str:
 
 def contrasts(results: Results) -> str:
     """Of how many phantoms in each contrast the program warns, or which it refuses."""
-    return _markdown(
+    return markdown(
         ("phantoms without a lesion as", "how many", "warned of", "should be"),
         [
             (name, str(each["images"]), str(_noticed(each)), "0" if name == "FLAIR" else str(each["images"]))
@@ -94,14 +94,14 @@ def real(results: Results) -> str:
             f"{_share(before[form])} before, **{_share(now[form])}** now" for form in ("FLAIR", "inverted")
         )
         rows.append((words, str(now["FLAIR"]["images"]), *shares))
-    return _markdown(
+    return markdown(
         ("real images", "how many", "FLAIR warned of (false)", "inverted warned of or refused (right)"), rows
     )
 
 
 def no_brain(results: Results) -> str:
     """What the program answers to images that hold no brain."""
-    return _markdown(
+    return markdown(
         ("image", "answer", "what it says"),
         [
             (what, each["answer"], f"`{each['message']}`" if each["message"] else "")
@@ -136,7 +136,7 @@ def inputs(results: Results) -> str:
             )
         )
     heads = ("kind", "inputs", "refused", "accepted", "failed on the way", "defects")
-    return _markdown((*heads, "slowest, s", "most memory, MB"), rows) + _made(results)
+    return markdown((*heads, "slowest, s", "most memory, MB"), rows) + made_at(results)
 
 
 def kills(results: Results) -> str:
@@ -154,7 +154,7 @@ def kills(results: Results) -> str:
         "that came in time",
         "not made good",
     )
-    return _markdown(heads, rows) + _made(results)
+    return markdown(heads, rows) + made_at(results)
 
 
 def soak(results: Results) -> str:
@@ -168,7 +168,7 @@ def soak(results: Results) -> str:
         ("open files, all the way", ", ".join(map(str, one["descriptors"]))),
         ("a Dask worker killed while it processes a data set", f"{dask['images']} images, {same}"),
     ]
-    return _markdown(("what", "measured"), rows) + _made(results)
+    return markdown(("what", "measured"), rows) + made_at(results)
 
 
 def same_output(results: Results) -> str:
@@ -182,7 +182,7 @@ def same_output(results: Results) -> str:
         for setting, each in results["synthesis"].items()
     ]
     heads = ("setting", "healthy image, of the intensity range", "lesion probability", "voxels of the mask")
-    return _markdown((*heads, "weights after 3 steps of training"), rows) + _made(results)
+    return markdown((*heads, "weights after 3 steps of training"), rows) + made_at(results)
 
 
 def _precision(each: Mapping[str, Any]) -> str:
@@ -199,10 +199,6 @@ def _training(each: Mapping[str, Any] | None) -> str:
     if each is None:
         return ""
     return "bit for bit" if each["identical"] else f"{each['weights']:.1e}"
-
-
-def _made(results: Results) -> str:
-    return f"\n\nMade at {results['commit'][:9]}, {results['machine']}."
 
 
 PARTS: Mapping[str, tuple[str, Callable[[Results], str]]] = {
@@ -236,14 +232,7 @@ def filled(text: str, results: Mapping[str, Results]) -> str:
     Raises:
         ValueError: a part has no marks, or marks name no part.
     """
-    if sorted(match[2] for match in BLOCK.finditer(text)) != sorted(PARTS):
-        raise ValueError(f"expected <!-- measured: PART --> once for each of {', '.join(PARTS)}")
-
-    def made_again(match: re.Match[str]) -> str:
-        name, make = PARTS[match[2]]
-        return f"{match[1]}{make(results[name])}\n{match[3]}"
-
-    return BLOCK.sub(made_again, text)
+    return refilled(text, {part: partial(make, results[name]) for part, (name, make) in PARTS.items()})
 
 
 def _three(values: Mapping[str, float], digits: int) -> str:
@@ -256,11 +245,6 @@ def _noticed(counts: Mapping[str, int]) -> int:
 
 def _share(counts: Mapping[str, int]) -> str:
     return f"{100 * _noticed(counts) / counts['images']:.0f} %"
-
-
-def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ import pytest
 
 from pseudohealthy.synthesis.bundled_weights import bundled_weights, describe_weights
 from pseudohealthy.synthesis.lesion_caveat import LesionFree, lesion_caveat
-from scripts.make_reliability import BLOCK, PAGE, PARTS, SLICES, filled, head, read_results
+from scripts.make_reliability import PAGE, PARTS, SLICES, filled, head, read_results
 from scripts.measure_safety import VOLUMES, beside_weights
+from scripts.measured_blocks import BLOCK
 
 TEXT = PAGE.read_text(encoding="utf-8")
 

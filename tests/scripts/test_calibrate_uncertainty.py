@@ -1,0 +1,115 @@
+"""Calibration and coverage, against what is worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fixtures.drawn_cohort import drawn
+from fixtures.models import bright, copied, ruled
+from pseudohealthy.synthesis.calibration import FORMAT, Calibration, Thresholds, Zone
+from scripts.calibrate_uncertainty import (
+    LesionVolume,
+    Outcome,
+    calibrated,
+    covered,
+    fit_thresholds,
+    fit_zone,
+    image_coverage,
+    lesion_volumes,
+    pinball,
+    transplants,
+    true_threshold,
+    volume_coverage,
+    volumes_of,
+)
+
+
+def volume(truth: int, *probabilities: float) -> LesionVolume:
+    return LesionVolume(truth, np.array(probabilities), np.array(probabilities))
+
+
+def test_coverage_by_hand() -> None:
+    error = np.array([[[0.1, 0.2, 0.3, 0.4]], [[0.5, 0.1, 0.1, 0.1]], [[0.0, 0.0, 0.0, 0.0]]])
+    width = np.full_like(error, 0.2)
+    place = np.array([[[1, 1, 1, 0]], [[1, 1, 0, 0]], [[0, 0, 0, 0]]]) > 0
+    one = covered(error, width, place, np.array(["a", "b", "c"]))
+    np.testing.assert_allclose(one, [2 / 3, 1 / 2])  # "c" has no such voxel
+    together = covered(error, width, place, np.array(["a", "a", "c"]))
+    np.testing.assert_allclose(together, [3 / 5])
+
+
+def test_the_quantile_loss_by_hand() -> None:
+    assert pinball(np.array([1.0, -1.0]), 0.75) == pytest.approx((0.75 + 0.25) / 2)
+
+
+def test_a_zone_of_known_errors_is_found_again() -> None:
+    """Errors normal with a standard deviation in proportion to the spread: 68.3 % are within it."""
+    rng = np.random.default_rng(0)
+    spread = rng.uniform(0.01, 0.1, 40_000)
+    zone = fit_zone(np.abs(rng.normal(0, 2 * spread)), spread)
+    assert zone.factor == pytest.approx(2, rel=0.15)
+    assert zone.constant < 0.01
+    assert zone.ratio_95 == pytest.approx(1.96, rel=0.03)
+
+
+def test_where_the_spread_says_nothing_a_constant_is_left() -> None:
+    rng = np.random.default_rng(0)
+    zone = fit_zone(np.abs(rng.normal(0, 0.1, 40_000)), rng.uniform(0.001, 0.002, 40_000))
+    assert zone.constant + zone.factor * 0.0015 == pytest.approx(0.1, rel=0.03)
+
+
+def test_the_threshold_that_would_have_been_right() -> None:
+    assert true_threshold(volume(2, 0.9, 0.1, 0.7, 0.4)) == 0.4  # above it lie two
+    assert true_threshold(volume(4, 0.9, 0.1, 0.7, 0.4)) == 0
+
+
+def test_thresholds_reach_outwards_to_cover_what_they_promise() -> None:
+    each = [volume(1, 1.0, nth / 100) for nth in range(11)]
+    assert fit_thresholds(each, 0.68) == Thresholds(low=0.01, high=0.09)
+    assert fit_thresholds(each, 0.95) == Thresholds(low=0.0, high=0.1)
+
+
+def test_volumes_that_are_covered_are_counted() -> None:
+    zone = Zone(constant=0.1, factor=0, ratio_95=2)
+    calibration = Calibration(
+        format=FORMAT,
+        sha256="any",
+        lesion=zone,
+        near=zone,
+        elsewhere=zone,
+        volume_68=Thresholds(low=0.5, high=0.6),
+        volume_95=Thresholds(low=0.2, high=0.8),
+    )
+    probabilities = (0.9, 0.7, 0.55, 0.3)  # above 0.5: three; 68 %: 2 to 3; 95 %: 1 to 4
+    found = volume_coverage([volume(truth, *probabilities) for truth in (1, 2, 3, 4)], calibration)
+    assert found["patients"] == 4
+    assert (found["68"]["mean"], found["95"]["mean"]) == (0.5, 1.0)
+    assert (found["68"]["least"], found["95"]["greatest"]) == (pytest.approx(2 / 3), pytest.approx(4 / 3))
+
+
+def test_lesions_are_counted_by_patient_in_the_brain() -> None:
+    masks = np.array([[[1, 1]], [[1, 0]], [[0, 0]]]) > 0
+    brains = np.array([[[1, 0]], [[1, 1]], [[1, 1]]]) > 0
+    flat = np.arange(6, dtype=float).reshape(3, 1, 2)
+    first, *others = lesion_volumes(np.array(["a", "a", "b"]), masks, brains, flat, 2 * flat)
+    assert not others  # "b" has no lesion
+    assert (first.truth, first.plain.tolist(), first.mean.tolist()) == (2, [0, 2, 3], [0, 4, 6])
+
+
+def test_a_generator_that_leaves_the_lesion_is_as_wrong_as_the_lesion_is_bright() -> None:
+    """From transplanted lesions to factors and to what they cover, with networks whose output is known."""
+    slices = transplants(drawn(), "val", seed=0)
+    outcome = Outcome.of(slices, ruled(G=copied, S=bright(0.6)))
+    np.testing.assert_allclose(outcome.error, np.abs(slices.images - slices.required("truth")), atol=1e-6)
+    assert outcome.spread.max() < 1e-6
+    places = outcome.places
+    np.testing.assert_array_equal(places["inside"], places["marked"] | places["missed"])
+    assert not (places["rim"] & places["inside"]).any()
+    calibration = calibrated([outcome], {"transplanted": volumes_of(outcome)}, "any")
+    assert calibration.elsewhere.constant == pytest.approx(1e-4)  # nothing is wrong there
+    assert calibration.lesion.constant > 0.1
+    shown = image_coverage(outcome, calibration)
+    assert shown["outside"]["68"]["mean"] == 1
+    assert shown["marked"]["68"]["mean"] == pytest.approx(0.68, abs=0.05)
+    assert shown["marked"]["95"]["mean"] == pytest.approx(0.95, abs=0.05)
