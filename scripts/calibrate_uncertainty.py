@@ -2,11 +2,13 @@
 
     python -m scripts.calibrate_uncertainty PREPARED [--weights FOLDER]
     python -m scripts.calibrate_uncertainty PREPARED [--weights FOLDER] --split test
+    python -m scripts.calibrate_uncertainty PREPARED --weights RUN/weights --averaged RUN/weights_ema
 
 PREPARED is the cohort that the weights were trained on. The healthy image is calibrated on lesions of other
 patients put into healthy slices, whose truth is known; the lesion's volume on those, and on patients' own
 lesions as they were drawn. The calibration goes beside the weights (`uncertainty.json`), what is covered to
-`results/uncertainty.json`.
+`results/uncertainty.json`. With `--averaged` nothing is calibrated: averaged weights are compared with the
+copies as one of the runs.
 """
 
 from __future__ import annotations
@@ -20,10 +22,10 @@ from typing import Any, Self, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 
 from pseudohealthy.config import Split
 from pseudohealthy.data.prepared import Label, Prepared
-from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.insertion import insert, plan_insertions
 from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.evaluation.statistics import interval
@@ -293,36 +295,61 @@ def measure(prepared: Prepared, model: Model, split: Split, weights: Path) -> di
         "slices": sum(len(each.slices) for each in outcomes),
         "image": image_coverage(outcomes[0], calibration),
         "volume": {kind: volume_coverage(each, calibration) for kind, each in volumes.items()},
+        "seeds": SEEDS[split],
+        "runs": RUNS,
+        "calibration": calibration.model_dump(mode="json"),
     }
 
 
+def compare_averaged(prepared: Prepared, raw: Model, averaged: Model) -> dict[str, dict[str, float]]:
+    """How the spread of two further runs follows the error of the raw weights' image, by place.
+
+    Returns:
+        Spearman's correlation over voxels of validation transplants: of two changed copies, as the program
+        has them, and of each with the averaged weights in place of the other.
+    """
+    slices = transplants(prepared, "val", SEEDS["val"][0])
+    x, brain = slices.images, slices.brains
+    plain = raw.synthesize(x)
+    runs = [change.undone(raw.synthesize(change.changed(x))) for change in CHANGES]
+    squares = [(each - plain) ** 2 for each in (*runs, averaged.synthesize(x))]
+    error = np.abs(plain - slices.required("truth"))
+    pairs = {"both copies": (0, 1), "the first and averaged": (0, 2), "the second and averaged": (1, 2)}
+    return {
+        place: {name: _correlation(squares[a] + squares[b], error, where) for name, (a, b) in pairs.items()}
+        for place, where in regions(slices.masks > 0, brain, slices.spacing).items()
+    }
+
+
+def _correlation(spread: Array, error: Array, where: Array) -> float:
+    drawn = np.random.default_rng(0).choice(np.flatnonzero(where), 10 * SAMPLE)
+    return float(spearmanr(spread.ravel()[drawn], error.ravel()[drawn])[0])
+
+
 def main() -> None:
-    """The split that is wanted; the other stays as it is in the file."""
+    """The part that is wanted; the others stay as they are in the file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("prepared", type=Path)
     parser.add_argument("--weights", type=Path, default=bundled_weights())
     parser.add_argument("--split", choices=("val", "test"), default="val", help="read test once")
+    parser.add_argument("--averaged", type=Path, help="averaged weights of the same training")
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     made_by = provenance()  # before anything is written
     model = Model.load(arguments.weights, "cpu")
     prepared = Prepared.open(arguments.prepared)
-    measured = measure(prepared, model, arguments.split, arguments.weights)
-    calibration = Calibration.read(arguments.weights, model.provenance["sha256"])
-    if calibration is None:
-        raise InputError(f"{arguments.weights}: not calibrated; run this with --split val first")
+    config = {"cohort": prepared.manifest["key"], "weights": model.provenance["sha256"]}
+    if arguments.averaged:
+        other = Model.load(arguments.averaged, "cpu")
+        config["averaged"] = other.provenance["sha256"]
+        name, part = "averaged", {"correlation": compare_averaged(prepared, model, other)}
+    else:
+        name = arguments.split
+        part = measure(prepared, model, arguments.split, arguments.weights)
     before = read_json(arguments.out) if arguments.out.exists() else {}
-    part = {
-        **measured,
-        "seeds": SEEDS[arguments.split],
-        "runs": RUNS,
-        "calibration": calibration.model_dump(mode="json"),
-        "config": {"cohort": prepared.manifest["key"], "weights": model.provenance["sha256"]},
-        **made_by,
-    }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(arguments.out, {**before, arguments.split: part})
+    write_json(arguments.out, {**before, name: {**part, "config": config, **made_by}})
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ def command_help(command: Any) -> str:
 
 def image_table() -> str:
     """The files that are made of one image."""
-    files = output_files(Path(), IMAGE, blend=True)
+    files = output_files(Path(), IMAGE, blend=True, uncertainty=True)
     rows = [(f"`{path.name}`", {**DESCRIPTIONS, **FILES}[kind]) for kind, path in files.items()]
     sidecars = [f"`{sidecar_path(path).name}`" for kind, path in files.items() if kind in DESCRIPTIONS]
     return table(("file", "what"), [*rows, (", ".join(sidecars), "BIDS sidecars.")])

@@ -57,9 +57,18 @@ def lesion_volume(results: Results) -> str:
     return markdown(heads, rows)
 
 
+def averaged_weights(results: Results) -> str:
+    """How runs on changed copies and averaged weights follow the error, by place."""
+    found = results["averaged"]["correlation"]
+    heads = ("place", *found["inside"])
+    rows = [(place, *(f"{value:.2f}" for value in each.values())) for place, each in found.items()]
+    return markdown(heads, rows) + made_at(results["averaged"])
+
+
 PARTS: Mapping[str, Callable[[Results], str]] = {
     "healthy image": healthy_image,
     "lesion volume": lesion_volume,
+    "averaged weights": averaged_weights,
 }
 
 

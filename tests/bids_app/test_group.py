@@ -89,7 +89,7 @@ def test_intervals_of_lesion_volumes_are_in_the_table_and_on_the_page(study: tup
     made(raw, out, 8, lesion_ml=3.0, uncertainty={"lesion_ml_95": "much"})
     files = write_group(raw, out, select(raw))
     table = pd.read_csv(files["table"], sep="\t", na_values="n/a").set_index("participant_id")
-    assert table.loc["sub-7", ["lesion_ml_95_low", "lesion_ml_95_high"]].tolist() == [1.25, 8.5]
+    assert (table["lesion_ml_95_low"]["sub-7"], table["lesion_ml_95_high"]["sub-7"]) == (1.25, 8.5)
     assert table["lesion_ml_95_low"].notna().sum() == table["lesion_ml_95_high"].notna().sum() == 1
     page = files["page"].read_text()
     assert "95 % from" in page

@@ -93,7 +93,10 @@ def test_defaults_and_limits_of_settings_are_those_of_the_models() -> None:
 
 
 def test_every_file_is_named() -> None:
-    of_image = [path.name for path in output_files(Path(), "sub-01_FLAIR.nii.gz", blend=True).values()]
+    of_image = [
+        path.name
+        for path in output_files(Path(), "sub-01_FLAIR.nii.gz", blend=True, uncertainty=True).values()
+    ]
     of_run = (
         run_folder.SETTINGS,
         run_folder.STATE,
