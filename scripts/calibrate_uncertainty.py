@@ -36,9 +36,11 @@ from pseudohealthy.provenance import provenance
 from pseudohealthy.synthesis.bundled_weights import bundled_weights
 from pseudohealthy.synthesis.calibration import (
     FORMAT,
+    POSSIBLE,
+    SURE,
     ZONES,
     Calibration,
-    Thresholds,
+    VolumeFactors,
     Zone,
     expect_calibrated,
 )
@@ -110,6 +112,15 @@ class LesionVolume:
     truth: int
     plain: Array
     mean: Array
+
+    @property
+    def measured(self) -> int:
+        """Pixels that the plain run marks."""
+        return int((self.plain > THRESHOLD).sum())
+
+    def above(self, probability: float) -> int:
+        """Pixels whose mean probability is above this one."""
+        return int((self.mean > probability).sum())
 
 
 def transplants(prepared: Prepared, split: Split, seed: int) -> SliceSet:
@@ -191,16 +202,14 @@ def _sampled(outcomes: Sequence[Outcome], zone: int) -> tuple[Array, Array]:
     return np.concatenate(errors), np.concatenate(spreads)
 
 
-def true_threshold(volume: LesionVolume) -> float:
-    """The mean probability above which as many pixels lie as the lesion really has."""
-    return float(np.sort(volume.mean)[-volume.truth - 1]) if volume.truth < len(volume.mean) else 0.0
-
-
-def fit_thresholds(volumes: Sequence[LesionVolume], level: float) -> Thresholds:
-    """Thresholds between which those lie that would have been right in so many of the volumes."""
-    each, tail = np.array([true_threshold(volume) for volume in volumes]), (1 - level) / 2
-    low = np.quantile(each, tail, method="lower")
-    return Thresholds(low=float(low), high=float(np.quantile(each, 1 - tail, method="higher")))
+def fit_factors(volumes: Sequence[LesionVolume], level: float) -> VolumeFactors:
+    """Factors that would have been right in so many of the volumes, as many off on either side."""
+    tail = (1 - level) / 2
+    sure, possible = (
+        [each.truth / max(each.above(probability), 1) for each in volumes] for probability in (SURE, POSSIBLE)
+    )
+    low = np.quantile(sure, tail, method="lower")
+    return VolumeFactors(low=float(low), high=float(np.quantile(possible, 1 - tail, method="higher")))
 
 
 def covered(error: Array, width: Array, place: Array, subjects: Array) -> Array:
@@ -244,21 +253,18 @@ def volume_coverage(volumes: Sequence[LesionVolume], calibration: Calibration) -
     """What the intervals of the lesion's volume cover, and their ends over the measured volume."""
     result: dict[str, Any] = {"patients": len(volumes)}
     for level in LEVELS:
-        thresholds: Thresholds = getattr(calibration, f"volume_{level}")
-        ends = np.array([_ends(volume, thresholds) for volume in volumes])
-        truth, measured = np.array(
-            [(each.truth, max((each.plain > THRESHOLD).sum(), 1)) for each in volumes]
-        ).T
+        factors: VolumeFactors = getattr(calibration, f"volume_{level}")
+        ends = np.array([_ends(volume, factors) for volume in volumes])
+        truth, measured = np.array([(each.truth, max(each.measured, 1)) for each in volumes]).T
         inside = (ends[:, 0] <= truth) & (truth <= ends[:, 1])
         least, greatest = np.median(ends / measured[:, None], axis=0)
         result[level] = {**interval(inside), "least": float(least), "greatest": float(greatest)}
     return result
 
 
-def _ends(volume: LesionVolume, thresholds: Thresholds) -> tuple[int, int]:
-    measured = int((volume.plain > THRESHOLD).sum())
-    least, greatest = (int((volume.mean > each).sum()) for each in (thresholds.high, thresholds.low))
-    return min(least, measured), max(greatest, measured)
+def _ends(volume: LesionVolume, factors: VolumeFactors) -> tuple[float, float]:
+    least, greatest = factors.low * volume.above(SURE), factors.high * volume.above(POSSIBLE)
+    return min(least, volume.measured), min(max(greatest, volume.measured), len(volume.mean))
 
 
 def volumes_of(outcome: Outcome) -> list[LesionVolume]:
@@ -276,8 +282,8 @@ def calibrated(
         format=FORMAT,
         sha256=sha256,
         **fit_zones(outcomes),
-        volume_68=fit_thresholds(together, LEVELS["68"]),
-        volume_95=fit_thresholds(together, LEVELS["95"]),
+        volume_68=fit_factors(together, LEVELS["68"]),
+        volume_95=fit_factors(together, LEVELS["95"]),
     )
 
 

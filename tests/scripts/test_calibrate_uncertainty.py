@@ -7,19 +7,18 @@ import pytest
 
 from fixtures.drawn_cohort import drawn
 from fixtures.models import bright, copied, ruled
-from pseudohealthy.synthesis.calibration import FORMAT, Calibration, Thresholds, Zone
+from pseudohealthy.synthesis.calibration import FORMAT, Calibration, VolumeFactors, Zone
 from scripts.calibrate_uncertainty import (
     LesionVolume,
     Outcome,
     calibrated,
     covered,
-    fit_thresholds,
+    fit_factors,
     fit_zone,
     image_coverage,
     lesion_volumes,
     pinball,
     transplants,
-    true_threshold,
     volume_coverage,
     volumes_of,
 )
@@ -59,15 +58,12 @@ def test_where_the_spread_says_nothing_a_constant_is_left() -> None:
     assert zone.constant + zone.factor * 0.0015 == pytest.approx(0.1, rel=0.03)
 
 
-def test_the_threshold_that_would_have_been_right() -> None:
-    assert true_threshold(volume(2, 0.9, 0.1, 0.7, 0.4)) == 0.4  # above it lie two
-    assert true_threshold(volume(4, 0.9, 0.1, 0.7, 0.4)) == 0
-
-
-def test_thresholds_reach_outwards_to_cover_what_they_promise() -> None:
-    each = [volume(1, 1.0, nth / 100) for nth in range(11)]
-    assert fit_thresholds(each, 0.68) == Thresholds(low=0.01, high=0.09)
-    assert fit_thresholds(each, 0.95) == Thresholds(low=0.0, high=0.1)
+def test_factors_reach_outwards_to_cover_what_they_promise() -> None:
+    """Of eleven volumes of 1 to 11 with one pixel that is sure and two that are possible."""
+    each = [volume(truth, 0.95, 0.3, *[0.0] * 20) for truth in range(1, 12)]
+    assert fit_factors(each, 0.68) == VolumeFactors(low=2, high=5)
+    assert fit_factors(each, 0.95) == VolumeFactors(low=1, high=5.5)
+    assert fit_factors([volume(3, 0.0, 0.0, 0.0)], 0.68) == VolumeFactors(low=3, high=3)  # nothing is found
 
 
 def test_volumes_that_are_covered_are_counted() -> None:
@@ -78,14 +74,14 @@ def test_volumes_that_are_covered_are_counted() -> None:
         lesion=zone,
         near=zone,
         elsewhere=zone,
-        volume_68=Thresholds(low=0.5, high=0.6),
-        volume_95=Thresholds(low=0.2, high=0.8),
+        volume_68=VolumeFactors(low=1, high=1),
+        volume_95=VolumeFactors(low=0.5, high=2),
     )
-    probabilities = (0.9, 0.7, 0.55, 0.3)  # above 0.5: three; 68 %: 2 to 3; 95 %: 1 to 4
-    found = volume_coverage([volume(truth, *probabilities) for truth in (1, 2, 3, 4)], calibration)
+    probabilities = (0.95, 0.95, 0.7, 0.3, 0.0)  # measured 3, sure 2, possible 4; 68 %: 2 to 4; 95 %: 1 to 5
+    found = volume_coverage([volume(truth, *probabilities) for truth in (1, 2, 3, 5)], calibration)
     assert found["patients"] == 4
     assert (found["68"]["mean"], found["95"]["mean"]) == (0.5, 1.0)
-    assert (found["68"]["least"], found["95"]["greatest"]) == (pytest.approx(2 / 3), pytest.approx(4 / 3))
+    assert (found["68"]["least"], found["95"]["greatest"]) == (pytest.approx(2 / 3), pytest.approx(5 / 3))
 
 
 def test_lesions_are_counted_by_patient_in_the_brain() -> None:

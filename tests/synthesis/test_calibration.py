@@ -32,7 +32,7 @@ def test_a_calibration_of_other_weights_is_not_of_these(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"format": 2}, "of another version; remove it, or calibrate again"),
-        ({"volume_68": {"low": 0.5, "high": 1.5}}, "volume_68.high"),
+        ({"volume_68": {"low": -0.5, "high": 1.5}}, "volume_68.low"),
         ({"near": {"constant": 0, "factor": 1, "ratio_95": 2}}, "near.constant"),
         ({"elsewhere": {"constant": 0.1, "factor": 1, "ratio_95": 0.5}}, "elsewhere.ratio_95"),
     ],

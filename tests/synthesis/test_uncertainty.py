@@ -15,7 +15,7 @@ from fixtures.models import bright, calibrated, copied, ruled, saved
 from pseudohealthy.data.volume import volume_from_array
 from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis.bundled_weights import bundled_weights
-from pseudohealthy.synthesis.calibration import ZONES, Thresholds, expect_calibrated
+from pseudohealthy.synthesis.calibration import ZONES, VolumeFactors, expect_calibrated
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.result import Synthesis
 from pseudohealthy.synthesis.synthesize import synthesize
@@ -117,14 +117,18 @@ def test_half_widths_by_hand(small: Model) -> None:
     np.testing.assert_allclose(widths, [0.01, 0.02 + 2 * 0.1, 0.03 + 3 * 0.1], rtol=1e-6)
 
 
-def test_volume_intervals_hold_the_volume() -> None:
-    volume = volume_from_array(np.arange(1.0, 13).reshape(1, 3, 4), (10, 10, 10))  # voxels of 1 ml
-    probability = np.linspace(0.05, 0.6, 12, dtype=np.float32).reshape(4, 3, 1)
-    mask = probability > 0.5
-    measured = float(np.count_nonzero(mask))
-    assert volume_interval(probability, mask, Thresholds(low=0.3, high=0.55), volume) == (1.0, 6.0)
-    assert volume_interval(probability, mask, Thresholds(low=0.55, high=0.58), volume) == (1.0, measured)
-    assert volume_interval(probability, mask, Thresholds(low=0.0, high=0.1), volume) == (measured, 12.0)
+def test_volume_intervals_by_hand_hold_the_volume() -> None:
+    volume = volume_from_array(np.arange(1.0, 13).reshape(1, 3, 4), (10, 10, 10))  # 12 voxels of 1 ml
+    probability = np.linspace(0, 1, 12, dtype=np.float32).reshape(4, 3, 1)  # sure: 2 ml; possible: 10 ml
+    mask = probability > 0.5  # 6 ml
+    for factors, ends in (
+        ((0.5, 0.75), (1.0, 7.5)),
+        ((4, 0.75), (6.0, 7.5)),
+        ((0.5, 0.1), (1.0, 6.0)),
+        ((0, 5), (0.0, 12.0)),  # the brain has no more
+    ):
+        low, high = factors
+        assert volume_interval(probability, mask, VolumeFactors(low=low, high=high), volume) == ends
 
 
 def test_a_map_has_the_inputs_grid_and_is_0_where_nothing_is_made(unsure: Synthesis) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 from pydantic import Field
 
@@ -21,8 +21,7 @@ from pseudohealthy.settings_files import validated
 FILE, FORMAT = "uncertainty.json", 1
 ZONES = ("elsewhere", "near", "lesion")  # of the lesion map
 NEAR_MM, NEAR_PROBABILITY = 10.0, 0.1  # a voxel is near a lesion so far, in its slice, from so probable a one
-
-Probability = Annotated[float, Field(ge=0, le=1)]
+SURE, POSSIBLE = 0.9, 0.1  # probabilities of disease, in the mean of the runs, for the lesion's volume
 
 
 class Zone(Frozen):
@@ -39,11 +38,16 @@ class Zone(Frozen):
     ratio_95: float = Field(ge=1)
 
 
-class Thresholds(Frozen):
-    """Of the runs' mean probability: the lesion's volume above `high` and above `low` are an interval."""
+class VolumeFactors(Frozen):
+    """Of the interval of the lesion's volume.
 
-    low: Probability
-    high: Probability
+    Attributes:
+        low: of the volume that is sure in the mean of the runs, above a probability of `SURE`.
+        high: of the volume that is possible, above `POSSIBLE`.
+    """
+
+    low: float = Field(ge=0)
+    high: float = Field(ge=0)
 
 
 class Calibration(Frozen):
@@ -55,8 +59,8 @@ class Calibration(Frozen):
         lesion: the zone that the segmentor marks.
         near: the zone around it, see `uncertainty.zones_of`.
         elsewhere: all other brain.
-        volume_68: thresholds for the 68 % interval of the lesion's volume.
-        volume_95: thresholds for the 95 % interval.
+        volume_68: factors for the 68 % interval of the lesion's volume.
+        volume_95: factors for the 95 % interval.
     """
 
     format: int
@@ -64,8 +68,8 @@ class Calibration(Frozen):
     lesion: Zone
     near: Zone
     elsewhere: Zone
-    volume_68: Thresholds
-    volume_95: Thresholds
+    volume_68: VolumeFactors
+    volume_95: VolumeFactors
 
     @classmethod
     def read(cls, folder: Path, sha256: str) -> Self | None:

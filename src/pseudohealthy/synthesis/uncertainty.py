@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from pseudohealthy.data.volume import Volume
-from pseudohealthy.synthesis.calibration import NEAR_MM, NEAR_PROBABILITY, ZONES, Calibration, Thresholds
+from pseudohealthy.synthesis.calibration import (
+    NEAR_MM,
+    NEAR_PROBABILITY,
+    POSSIBLE,
+    SURE,
+    ZONES,
+    Calibration,
+    VolumeFactors,
+)
 from pseudohealthy.synthesis.model import THRESHOLD, Model
 from pseudohealthy.synthesis.run_report import UncertaintyReport, millilitres
 from pseudohealthy.synthesis.slice_inference import Progress, SliceInference, through_networks
@@ -179,19 +187,20 @@ def half_width(spread: Array, zones: NDArray[np.intp], calibration: Calibration)
 
 
 def volume_interval(
-    probability: Array, mask: Mask, thresholds: Thresholds, volume: Volume
+    probability: Array, mask: Mask, factors: VolumeFactors, volume: Volume
 ) -> tuple[float, float]:
     """The least and the greatest volume of the lesion, in ml, between which the mask's always lies.
 
     Args:
         probability: mean of the runs, `(I, J, K)`.
         mask: the lesion in the plain run.
-        thresholds: of the probability.
+        factors: of the sure and of the possible volume.
         volume: whose voxels they are.
     """
-    least, greatest = (millilitres(probability > each, volume) for each in (thresholds.high, thresholds.low))
-    measured = millilitres(mask, volume)
-    return min(least, measured), max(greatest, measured)
+    measured, brain = millilitres(mask, volume), millilitres(volume.brain, volume)
+    least = factors.low * millilitres(probability > SURE, volume)
+    greatest = factors.high * millilitres(probability > POSSIBLE, volume)
+    return round(min(least, measured), 3), round(min(max(greatest, measured), brain), 3)
 
 
 def run_progress(progress: Progress | None, run: int) -> Progress | None:
