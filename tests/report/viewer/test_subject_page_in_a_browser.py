@@ -31,11 +31,12 @@ from fixtures.page_visits import (
     mouse,
     opened,
     press,
+    stored,
     text,
     toy_page,
     view,
 )
-from pseudohealthy.report.viewer.subject_page import KINDS, Kind
+from pseudohealthy.report.viewer.subject_page import KINDS, Kind, viewer_html
 
 
 @pytest.fixture(scope="module")
@@ -298,6 +299,21 @@ def test_without_webgl_the_mosaic_and_a_line_are_shown(page: Path, tmp_path: Pat
         assert "WebGL 2" in text(tab, "state")
         assert (np.abs(tab.pixels(".mosaic img") - (255, 165, 0)).max(axis=2) <= 2).mean() > 0.9
         assert tab.value("getComputedStyle(document.querySelector('.viewer')).display") == "none"
+
+
+@pytest.mark.slow
+def test_an_uncertainty_is_a_view_like_the_others(tmp_path: Path) -> None:
+    wide = np.where(arrays()["probability"] > 0.5, 90.0, 15.0) * (arrays()["input"] > 0)
+    data: Arrays = {**arrays(), "uncertainty": wide.astype(np.float32)}
+    viewer_html(tmp_path / "p.html", "unsure", stored(tmp_path, data), {})
+    with opened(tmp_path / "p.html", tmp_path / "profile") as tab:
+        check_drawn(tab)
+        click(tab, "cross")
+        red, _, blue = np.moveaxis(view(tab, "uncertainty"), 2, 0)
+        assert (red - blue).max() > 60  # the lesion, where it is widest
+        click(tab, "cross")
+        check_values(tab, data)
+        check_quiet(tab)
 
 
 @pytest.mark.slow
