@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE, RESULTS = ROOT / "docs/howto/uncertainty.md", ROOT / "results/uncertainty.json"
 PLACES = {
     "inside": "inside the lesion",
-    "marked": "– of that, what the segmentor marks",
-    "missed": "– of that, what it misses",
+    "marked": "– what the segmentor marks",
+    "missed": "– what it misses",
     "rim": "rim, to 5 mm around it",
     "outside": "outside, the other brain",
     "all": "the whole brain",
@@ -33,6 +33,9 @@ def healthy_image(results: Results) -> str:
     for place, words in PLACES.items():
         each = results["test"]["image"][place]
         cells = [cell for level in ("68", "95") for cell in (_covered(each[level]), _share(each[level]))]
+        share = each["voxels"] / results["test"]["image"]["inside"]["voxels"]
+        if place in ("marked", "missed"):
+            words += f", {100 * share:.0f} % of it"
         rows.append((words, *cells, f"{100 * each['error']:.1f}"))
     test = results["test"]
     below = f"{test['slices']} slices of {test['patients']} test patients. Half-width and error: % of the "
