@@ -21,6 +21,7 @@ PLACES = {
     "outside": "outside, the other brain",
     "all": "the whole brain",
 }
+PARTS_INSIDE = ("marked", "missed")
 KINDS = {"transplanted": "transplanted lesions", "own": "patients' own lesions, as drawn"}
 
 Results = Mapping[str, Any]
@@ -30,13 +31,12 @@ def healthy_image(results: Results) -> str:
     """What the intervals of the healthy image cover in test patients, by place."""
     heads = ("place", "68 %: covered", "half-width", "95 %: covered", "half-width", "mean error")
     rows = []
+    inside = results["test"]["image"]["inside"]["voxels"]
     for place, words in PLACES.items():
         each = results["test"]["image"][place]
         cells = [cell for level in ("68", "95") for cell in (_covered(each[level]), _share(each[level]))]
-        share = each["voxels"] / results["test"]["image"]["inside"]["voxels"]
-        if place in ("marked", "missed"):
-            words += f", {100 * share:.0f} % of it"
-        rows.append((words, *cells, f"{100 * each['error']:.1f}"))
+        share = f", {100 * each['voxels'] / inside:.0f} % of it" if place in PARTS_INSIDE else ""
+        rows.append((words + share, *cells, f"{100 * each['error']:.1f}"))
     test = results["test"]
     below = f"{test['slices']} slices of {test['patients']} test patients. Half-width and error: % of the "
     return f"{markdown(heads, rows)}\n\n{below}intensity range.{made_at(test)}"
