@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pseudohealthy import __version__
-from pseudohealthy.cli.options import BackendOption, DeviceOption, KeepHeaderTextOption
+from pseudohealthy.cli.options import (
+    BackendOption,
+    DeviceOption,
+    KeepHeaderTextOption,
+    path_argument,
+    path_option,
+)
 from pseudohealthy.cli.program import bids_main, progress_bar, say
 from pseudohealthy.errors import RESEARCH_USE, InputError
 
@@ -58,11 +64,11 @@ def _version(show: bool) -> None:
 @app.command(help=HELP, no_args_is_help=True)
 def run(
     bids_dir: Annotated[
-        Path, typer.Argument(metavar="BIDS_DIR", help="The data set; nothing is written into it.")
+        Path, path_argument(metavar="BIDS_DIR", help="The data set; nothing is written into it.")
     ],
     out_dir: Annotated[
         Path,
-        typer.Argument(
+        path_argument(
             metavar="OUT_DIR", help="Where derivatives go: outside BIDS_DIR, or BIDS_DIR/derivatives/NAME."
         ),
     ],
@@ -76,7 +82,7 @@ def run(
         list[str] | None, typer.Option(help="Only these sessions, with or without `ses-`.")
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Weights folder; default: those in the package.")
+        Path | None, path_option(help="Weights folder; default: those in the package.")
     ] = None,
     device: DeviceOption = "auto",
     backend: BackendOption = "auto",
@@ -85,7 +91,7 @@ def run(
     ] = False,
     brain_masks: Annotated[
         Path | None,
-        typer.Option(
+        path_option(
             metavar="DIR",
             help="BIDS derivatives with the brain masks: DIR/sub-01/anat/sub-01_desc-brain_mask.nii.gz. "
             "Default: the brain is detected; a skull is stripped where the extra `skullstrip` is installed.",
@@ -93,7 +99,7 @@ def run(
     ] = None,
     lesion_masks: Annotated[
         Path | None,
-        typer.Option(
+        path_option(
             metavar="DIR",
             help="With --blend: BIDS derivatives with the lesion masks, "
             "DIR/sub-01/anat/sub-01_label-lesion_mask.nii.gz. Default: what the model marks.",
