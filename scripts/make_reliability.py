@@ -157,6 +157,12 @@ def kills(results: Results) -> str:
     return _markdown(heads, rows) + _made(results)
 
 
+def faults(results: Results) -> str:
+    """How many runs met each fault of the machine, all of them as promised."""
+    rows = [(fault, str(runs)) for fault, runs in results["by_fault"].items()]
+    return _markdown(("fault", "runs that met it"), [*rows, ("all", str(results["runs"]))]) + _made(results)
+
+
 def soak(results: Results) -> str:
     """What many volumes in one process and a lost worker cost."""
     one, dask = results["one_process"], results["dask"]
@@ -208,6 +214,7 @@ def _made(results: Results) -> str:
 PARTS: Mapping[str, tuple[str, Callable[[Results], str]]] = {
     "inputs": ("fuzzing", inputs),
     "kills": ("kills", kills),
+    "faults": ("faults", faults),
     "soak": ("soak", soak),
     "same output": ("same_output", same_output),
     "without a lesion": ("honest_output", without_lesion),
