@@ -236,7 +236,7 @@ def synthesize(
     import dataclasses
     import shutil
 
-    from pseudohealthy.cli.dicom import read_if_dicom, report_series, write_series
+    from pseudohealthy.cli.dicom import read_if_dicom, report_series
     from pseudohealthy.data.volume import read_volume
     from pseudohealthy.synthesis.bundled_weights import bundled_weights
     from pseudohealthy.synthesis.model import Model
@@ -264,7 +264,9 @@ def synthesize(
         result = dataclasses.replace(result, report={**result.report, "dicom": scan.report})
         report_series(scan)
     if scan and dicom:
-        write_series(scan, result, folder)
+        from pseudohealthy.dicom.output import write_dicom  # which needs the extra
+
+        write_dicom(scan, result.healthy, result.mask, folder, weights=result.report["weights"])
     elif folder.exists():
         old.append(folder)
         shutil.rmtree(folder)
