@@ -99,9 +99,10 @@ class Tissue:
 
     def side_of(self, centre: NDArray[np.intp], box: tuple[slice, ...]) -> Mask:
         """Of the voxels in a box, those on the same side of the midline as the centre."""
-        voxels = np.stack(np.mgrid[box], axis=-1)
-        left: Mask = _x_of(voxels, self.affine) < self.midline
-        return left == (_x_of(centre, self.affine) < self.midline)
+        voxels = np.moveaxis(np.mgrid[box], 0, -1)
+        left = bool(_x_of(centre, self.affine) < self.midline)
+        same: Mask = (_x_of(voxels, self.affine) < self.midline) == left
+        return same
 
 
 def drawn_mask(tissue: Tissue, rng: np.random.Generator, volume_ml: float | None = None) -> Mask:
@@ -132,9 +133,7 @@ def drawn_mask(tissue: Tissue, rng: np.random.Generator, volume_ml: float | None
     )
 
 
-def _grown(
-    tissue: Tissue, centre: NDArray[np.intp], voxels: int, rng: np.random.Generator
-) -> Mask | None:
+def _grown(tissue: Tissue, centre: NDArray[np.intp], voxels: int, rng: np.random.Generator) -> Mask | None:
     """About so many voxels of tissue around a centre; None where they do not hang together there."""
     if tissue.inside.shape[2] == 1:
         radius = math.sqrt(voxels * math.prod(tissue.spacing[:2]) / math.pi)
@@ -193,7 +192,9 @@ def _waves(shape: tuple[int, ...], scales: list[float], rng: np.random.Generator
     return np.asarray(field / max(float(field.std()), 1e-12))
 
 
-def placed_mask(tissue: Tissue, given: Mask, affine: NDArray[np.float64], rng: np.random.Generator) -> Mask | None:
+def placed_mask(
+    tissue: Tissue, given: Mask, affine: NDArray[np.float64], rng: np.random.Generator
+) -> Mask | None:
     """The shape of another image's mask, (I, J, K), at a random place; what is not in the tissue is cut off.
 
     It keeps its size in mm and its orientation, or is mirrored from left to right.
@@ -225,7 +226,9 @@ def placed_mask(tissue: Tissue, given: Mask, affine: NDArray[np.float64], rng: n
     return mask
 
 
-def _shape_on(tissue: Tissue, given: Mask, affine: NDArray[np.float64], *, mirrored: bool) -> NDArray[np.intp]:
+def _shape_on(
+    tissue: Tissue, given: Mask, affine: NDArray[np.float64], *, mirrored: bool
+) -> NDArray[np.intp]:
     """(N, 3): the marked voxels of a mask as steps from its middle, on the tissue's grid."""
     given = np.pad(given, 1)  # so that what touches the border, and a single slice, have an edge
     marked = np.argwhere(given)
@@ -247,7 +250,8 @@ def _shape_on(tissue: Tissue, given: Mask, affine: NDArray[np.float64], *, mirro
         output_shape=tuple(2 * reach + 1),
         order=1,
     )
-    return np.argwhere(sampled >= 0.5) - reach
+    points: NDArray[np.intp] = np.argwhere(sampled >= 0.5) - reach
+    return points
 
 
 def _large_slices(brain: Mask, affine: NDArray[np.float64]) -> Mask:
@@ -270,6 +274,6 @@ def _blurred(
 
 
 def _x_of(voxels: NDArray[np.intp], affine: NDArray[np.float64]) -> NDArray[np.float64]:
-    """x in mm (RAS+) of voxels (..., 3)."""
+    """Of voxels (..., 3): x in mm (RAS+)."""
     x: NDArray[np.float64] = voxels @ affine[0, :3] + affine[0, 3]
     return x

@@ -24,7 +24,7 @@ from pseudohealthy.synthesis.blend import blended, soft_mask
 from pseudohealthy.synthesis.inputs import Source, image_volume, mask_source, on_grid
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.result import as_given
-from pseudohealthy.synthesis.run_report import NOT_REPORTED, millilitres
+from pseudohealthy.synthesis.run_report import NOT_REPORTED, millilitres, out_of_distribution
 from pseudohealthy.synthesis.skull_stripping import Brain, find_brain
 
 MARGIN_MM = 3.0  # around the mask: a Gaussian of 1 mm, cut at three of its standard deviations
@@ -96,12 +96,14 @@ class Recipient:
         brain: its brain, and how it was found.
         model: whose reconstructor makes the lesions.
         given_shape: of an array given as the image; None for a file or image.
+        warnings: about the image and its brain.
     """
 
     volume: Volume
     brain: Brain
     model: Model
     given_shape: tuple[int, ...] | None
+    warnings: tuple[str, ...]
 
     @classmethod
     def of(
@@ -121,7 +123,8 @@ class Recipient:
         expect_reconstructor(model)
         volume, shape = image_volume(source, spacing)
         brain = find_brain(volume, mask_source(brain_mask, volume, shape), model.device)
-        return cls(volume, brain, model, shape)
+        warnings = (*brain.alone.warnings, *brain.warnings, *_unlike_training_data(brain.alone, model))
+        return cls(volume, brain, model, shape, warnings)
 
     def own_mask(self, lesion: Source) -> tuple[Mask, str, tuple[str, ...]]:
         """A user's lesion mask on the image's grid, what it is called, and its warnings.
@@ -166,7 +169,7 @@ class Recipient:
         if level is None:
             level = float(tissue_level(self.model).median)
         after = self._after(inside, level)
-        warnings = (*alone.warnings, *self.brain.warnings, *warnings, *_cut(mask, inside))
+        warnings = (*self.warnings, *warnings, *_cut(mask, inside))
         before = self.volume.data[inside].astype(np.float64) - self.brain.background
         ratio = (after[inside].astype(np.float64) - self.brain.background).mean() / before.mean()
         report: TransplantationReport = {
@@ -278,6 +281,15 @@ def with_grain(made: Array, x: Array, m: Array) -> Array:
 def _detail(x: Array) -> Array:
     blurred: Array = ndimage.gaussian_filter(x, (0, GRAIN_PIXELS, GRAIN_PIXELS))
     return x - blurred
+
+
+def _unlike_training_data(alone: Volume, model: Model) -> tuple[str, ...]:
+    """A warning where the image is none of those that the weights were trained on, such as no FLAIR."""
+    settings = model.preprocessing
+    grid = Grid.of(alone, settings, alone.brain, cover=True)
+    x = grid.to_canonical(Intensity.of(alone.data, settings, name=alone.name).normalised(alone.data))
+    brain = grid.to_canonical(alone.brain, order=0) > 0
+    return out_of_distribution(x, brain, settings, model.provenance.get("training_distribution"))[1]
 
 
 def _cut(mask: Mask, inside: Mask) -> tuple[str, ...]:
