@@ -115,17 +115,15 @@ def _many(work: Transplanter, outputs: Sequence[Output], out: Path) -> int:
     people = participants_of(output.image for output in outputs)
     pending = work.pending(outputs)
     describe(out)
-    done = [output for output in outputs if output not in pending]
-    failed = 0
+    write_participants(out, people.values())  # first: an interrupted run leaves a data set with its split
+    done = failed = 0
     with progress_bar("lesions") as progress:
         for nth, result in enumerate(_each(work, pending), 1):
             progress(nth, len(pending), result.output.begin)
             _report(result)
             failed += result.error is not None
-            done += [] if result.error else [result.output]
-    write_participants(out, {people[output.image] for output in done})
-    skipped = len(outputs) - len(pending)
-    counts = f"{len(done) - skipped} made, {skipped} there already"
+            done += result.error is None
+    counts = f"{done} made, {len(outputs) - len(pending)} there already"
     say(f"{counts}{f', {failed} failed' if failed else ''}. Next: pseudohealthy prepare {out} -o PREPARED")
     return failed
 

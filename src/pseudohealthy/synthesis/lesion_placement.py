@@ -19,7 +19,7 @@ from pseudohealthy.data.slice_selection import training_slices
 from pseudohealthy.data.volume import Volume
 from pseudohealthy.errors import InputError
 
-# Of the true lesions of LGG's patients (with estimated voxel sizes) 4 % are smaller and 40 % are larger
+# Of the lesions of LGG's 110 patients (with estimated voxel sizes) 1 % are smaller and 40 % are larger
 VOLUMES_ML = (10.0, 100.0)  # of a drawn shape, log-uniform
 LARGEST_SHARE = 0.1  # of the tissue: a small brain, or a single slice, gets smaller lesions
 SURFACE_MM = 3.0  # between a lesion and the brain's surface
@@ -69,7 +69,7 @@ class Tissue:
         if boxes := ndimage.find_objects(brain.astype(np.uint8)):
             box = boxes[0]
             near, level = brain[box], FLUID_LEVEL * np.median(alone.data[brain])
-            deep = ndimage.distance_transform_edt(near, sampling=alone.spacing) > SURFACE_MM
+            deep = _depth(near, alone.spacing) > SURFACE_MM
             deep &= _large_slices(near, alone.affine)
             fluid, cleft = (
                 _blurred(alone.data[box], near, mm, alone.spacing) <= level
@@ -97,12 +97,9 @@ class Tissue:
         """(N, 3), the indices of the solid ones, among which a lesion's centre is drawn."""
         return np.argwhere(self.solid)
 
-    def side_of(self, centre: NDArray[np.intp], box: tuple[slice, ...]) -> Mask:
-        """Of the voxels in a box, those on the same side of the midline as the centre."""
-        voxels = np.moveaxis(np.mgrid[box], 0, -1)
-        left = bool(_x_of(centre, self.affine) < self.midline)
-        same: Mask = (_x_of(voxels, self.affine) < self.midline) == left
-        return same
+    def is_left(self, voxels: NDArray[np.intp]) -> Mask:
+        """Of voxels (..., 3), whether they lie on the left of the midline."""
+        return np.asarray(_x_of(voxels, self.affine) < self.midline)
 
 
 def drawn_mask(tissue: Tissue, rng: np.random.Generator, volume_ml: float | None = None) -> Mask:
@@ -140,10 +137,13 @@ def _grown(tissue: Tissue, centre: NDArray[np.intp], voxels: int, rng: np.random
     else:
         radius = (voxels * math.prod(tissue.spacing) * 3 / (4 * math.pi)) ** (1 / 3)
     reach = [math.ceil(REACH * radius / mm) for mm in tissue.spacing]
-    box = tuple(slice(max(c - r, 0), c + r + 1) for c, r in zip(centre, reach, strict=True))
+    box = tuple(
+        slice(max(c - r, 0), min(c + r + 1, n))
+        for c, r, n in zip(centre, reach, tissue.inside.shape, strict=True)
+    )
     at = tuple(int(c - side.start) for c, side in zip(centre, box, strict=True))
-    side = tissue.side_of(centre, box)
-    inside, solid = tissue.inside[box] & side, tissue.solid[box] & side
+    same_side = tissue.is_left(np.moveaxis(np.mgrid[box], 0, -1)) == tissue.is_left(centre)
+    inside, solid = tissue.inside[box] & same_side, tissue.solid[box] & same_side
     field = _distance(inside.shape, at, tissue, rng) / radius
     for scale, size in ROUGHNESS:
         field += size * _waves(inside.shape, [scale * radius / mm for mm in tissue.spacing], rng)
@@ -195,7 +195,9 @@ def _waves(shape: tuple[int, ...], scales: list[float], rng: np.random.Generator
 def placed_mask(
     tissue: Tissue, given: Mask, affine: NDArray[np.float64], rng: np.random.Generator
 ) -> Mask | None:
-    """The shape of another image's mask, (I, J, K), at a random place; what is not in the tissue is cut off.
+    """The shape of another image's mask, (I, J, K), at a random place.
+
+    What is not in the tissue, or lies beyond the midline, is cut off.
 
     It keeps its size in mm and its orientation, or is mirrored from left to right.
 
@@ -210,10 +212,12 @@ def placed_mask(
     """
     points = _shape_on(tissue, given, affine, mirrored=bool(rng.integers(2)))
     places, best, best_share = tissue.voxels(), None, 0.0
-    for _ in range(ATTEMPTS if len(points) else 0):
-        moved = points + places[rng.integers(len(places))]
+    fits = 0 < LEAST_INSIDE * len(points) <= np.count_nonzero(tissue.inside)
+    for _ in range(ATTEMPTS if fits else 0):
+        centre = places[rng.integers(len(places))]
+        moved = points + centre
         there = ((moved >= 0) & (moved < tissue.inside.shape)).all(axis=1)
-        moved = moved[there]
+        moved = moved[there & (tissue.is_left(moved) == tissue.is_left(centre))]
         moved = moved[tissue.inside[tuple(moved.T)]]
         if len(moved) > best_share * len(points):
             best, best_share = moved, len(moved) / len(points)
@@ -252,6 +256,14 @@ def _shape_on(
     )
     points: NDArray[np.intp] = np.argwhere(sampled >= 0.5) - reach
     return points
+
+
+def _depth(brain: Mask, spacing: tuple[float, ...]) -> NDArray[np.float64]:
+    """Of a brain (I, J, K), or one slice of it, that reaches the array's ends: mm to what is outside."""
+    beyond = [int(n > 1) for n in brain.shape]
+    padded = np.pad(brain, [(n, n) for n in beyond])
+    depth: NDArray[np.float64] = ndimage.distance_transform_edt(padded, sampling=spacing)
+    return depth[tuple(slice(n, n + size) for n, size in zip(beyond, brain.shape, strict=True))]
 
 
 def _large_slices(brain: Mask, affine: NDArray[np.float64]) -> Mask:
