@@ -274,8 +274,9 @@ def with_grain(made: Array, x: Array, m: Array) -> Array:
     fine = _detail(x)
     noise = 1.4826 * float(np.median(np.abs(fine[x > 0])))  # a robust standard deviation
     grain = np.clip(fine, -GRAIN_LIMIT * noise, GRAIN_LIMIT * noise)
-    left = float(_detail(made)[lesion].std()) / max(float(grain[lesion].std()), 1e-6)
-    return made + np.float32(max(1 - left, 0)) * grain * (x > 0)
+    # how much of it shows in what was made, whose own edges do not go with it
+    left = float(np.dot(_detail(made)[lesion], grain[lesion]) / max(np.sum(grain[lesion] ** 2), 1e-12))
+    return made + np.float32(np.clip(1 - left, 0, 1)) * grain * (x > 0)
 
 
 def _detail(x: Array) -> Array:
