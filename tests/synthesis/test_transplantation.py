@@ -62,7 +62,7 @@ def test_the_lesion_is_as_bright_as_a_glioma_and_just_where_the_mask_is(
     made: Transplantation, control: Volume, mask: NDArray[np.bool_]
 ) -> None:
     assert np.array_equal(made.mask, mask)
-    inside = ndimage.binary_erosion(mask, np.ones((3, 3, 1)))
+    inside = ndimage.binary_erosion(mask, box((3, 3, 1)))
     ratio = made.image[inside] / control.data[inside]
     assert 1.2 < np.median(ratio) < 2.2
     assert (ratio > 1.05).mean() > 0.95
@@ -132,7 +132,7 @@ def test_slices_without_the_mask_are_not_sent_through_the_network() -> None:
 def test_a_rule_s_lesion_has_the_rule_s_brightness_and_the_image_s_noise() -> None:
     model, volume = ruled(R=lesioned), _volume()
     made = Recipient.of(volume, model).transplanted(LESION, "mine")
-    inside = ndimage.binary_erosion(LESION, np.ones((3, 3, 1)))
+    inside = ndimage.binary_erosion(LESION, box((3, 3, 1)))
     tissue = np.median(volume.data[volume.data > 0])
     assert np.median(made.image[inside]) == pytest.approx(0.9 * tissue / LEVEL.median, rel=0.03)
     assert made.image[inside].std() == pytest.approx(volume.data[inside].std(), rel=0.3)
@@ -151,7 +151,7 @@ def test_an_array_takes_a_mask_that_lies_as_it_does() -> None:
     array, lesion = (each.transpose(2, 1, 0) for each in (brain().astype(np.float32), LESION))
     made = transplant(array, ruled(R=lesioned), lesion, spacing=(1, 1, 1))
     assert made.image.shape == made.mask.shape == array.shape
-    assert np.array_equal(made.mask, lesion & (array > 0))
+    assert np.array_equal(made.mask, (lesion > 0) & (array > 0))
     assert (made.image[made.mask] > array[made.mask]).mean() > 0.95
 
 

@@ -37,7 +37,7 @@ def test_what_is_done_is_not_pending(model: Model, output: Output) -> None:
 
 @pytest.mark.parametrize(
     ("choice", "word"),
-    [(LesionChoice(seed=1), "another seed"), (LesionChoice(volume_ml=0.4), "another volume_ml")],
+    [(LesionChoice(seed=1), "another seed"), (LesionChoice(volume_ml=0.4), "another volume;")],
 )
 def test_what_was_made_otherwise_is_refused(
     model: Model, output: Output, choice: LesionChoice, word: str

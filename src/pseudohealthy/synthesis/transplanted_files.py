@@ -150,7 +150,8 @@ class Output:
         except (InputError, KeyError, TypeError, AttributeError):
             before, other = None, []
         if before is None or other or len(there) < len(self.every):
-            why = f"was made with another {', '.join(other)}" if other else "exists already"
+            named = (name.removesuffix("_ml").replace("_", " ") for name in other)
+            why = f"was made with another {', '.join(named)}" if other else "exists already"
             raise InputError(f"{there[0]}: {why}; nothing is replaced, so choose another folder")
         return True
 
