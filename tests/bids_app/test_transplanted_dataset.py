@@ -50,8 +50,9 @@ def test_names_that_cannot_be_told_apart() -> None:
         planned([Path("--.nii")], Path(), 1)
 
 
-def test_subjects_are_added_and_keep_the_split_of_their_own_data_set(tmp_path: Path) -> None:
-    image = write(tmp_path / "study" / "sub-02" / "anat" / "sub-02_FLAIR.nii.gz", brain())
+@pytest.mark.parametrize("place", [".", "derivatives/healthy"])
+def test_subjects_are_added_and_keep_the_split_of_their_own_data_set(tmp_path: Path, place: str) -> None:
+    image = write(tmp_path / "study" / place / "sub-02" / "anat" / "sub-02_FLAIR.nii.gz", brain())
     alone = write(tmp_path / "sub-01_FLAIR.nii.gz", brain())
     out = tmp_path / "out"
     describe(out)
@@ -66,11 +67,22 @@ def test_subjects_are_added_and_keep_the_split_of_their_own_data_set(tmp_path: P
 
 def test_a_data_set_is_added_to_and_nothing_else_is(tmp_path: Path) -> None:
     for folder in (tmp_path / "new", tmp_path):
-        check_place(folder)
+        check_place(folder, bids=True)
     (tmp_path / "made").mkdir()
     describe(tmp_path / "made")
-    check_place(tmp_path / "made")
+    check_place(tmp_path / "made", bids=True)
     assert RESEARCH_USE in (tmp_path / "made" / "README.md").read_text()
     write(tmp_path / "else" / "sub-01_FLAIR.nii.gz", brain()[: SHAPE[0] // 2])
+    check_place(tmp_path / "else", bids=False)
     with pytest.raises(InputError, match="holds something else"):
-        check_place(tmp_path / "else")
+        check_place(tmp_path / "else", bids=True)
+
+
+@pytest.mark.parametrize("bids", [True, False])
+@pytest.mark.parametrize("session", ["", "ses-1/"])
+def test_masks_do_not_come_between_those_of_a_data_set(tmp_path: Path, session: str, bids: bool) -> None:
+    write(tmp_path / "study" / f"sub-01/{session}anat/sub-01_FLAIR.nii.gz", brain())
+    check_place(tmp_path / "made", bids=bids)
+    for inside in ("derivatives/made", "made", "sub-01/anat"):
+        with pytest.raises(InputError, match=r"lies inside the data set .*study, where the masks"):
+            check_place(tmp_path / "study" / inside, bids=bids)

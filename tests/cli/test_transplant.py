@@ -246,6 +246,7 @@ def test_refusals_are_one_line_and_leave_nothing(run: Run, tmp_path: Path, image
         ([image, "--masks", tmp_path / "twin"], "expected a mask"),
         ([image, "--volume", 500], "no place for a lesion of 500 ml"),
         ([image, "--volume", 0], "expected more than 0"),
+        ([image, "--volume", "inf"], "expected more than 0"),
         ([image, "--volume", 5, "--lesion", black], "--volume is for drawn shapes"),
         ([tmp_path / "absent.nii.gz"], "no such file"),
         ([image, "--weights", judge], "method judge, which has no reconstructor that takes a mask"),

@@ -18,6 +18,7 @@ from pseudohealthy.synthesis.output_files import output_stem
 from pseudohealthy.synthesis.transplanted_files import Output
 
 NAME = "Healthy images with transplanted lesions"
+DERIVED = 3  # folders above a subject's: the data set, or DATA_SET/derivatives/NAME
 README = f"""# {NAME}
 
 Made by pseudohealthy {__version__}. Of each subject:
@@ -56,9 +57,24 @@ def planned(images: Sequence[Path], out: Path, count: int) -> list[Output]:
     return outputs
 
 
-def check_place(out: Path) -> None:
-    """Raise an `InputError` where `out` holds anything else than such a data set."""
-    if not out.exists() or not any(not path.name.startswith(".") for path in out.iterdir()):
+def check_place(out: Path, *, bids: bool) -> None:
+    """See to it that no data set is mixed with another.
+
+    Args:
+        out: where files are to go.
+        bids: whether they are to be a data set.
+
+    Raises:
+        InputError: `out` lies inside a data set, whose readers would take the masks for those of its own
+            scans; or a data set is to go where something else is.
+    """
+    around = next((folder for folder in out.absolute().parents if _is_data_set(folder)), None)
+    if around is not None:
+        raise InputError(
+            f"--out {out}: lies inside the data set {around}, where the masks would be taken for its own "
+            "scans'; choose a folder outside"
+        )
+    if not bids or not out.exists() or all(path.name.startswith(".") for path in out.iterdir()):
         return
     try:
         ours = read_json(out / DESCRIPTION).get("Name") == NAME
@@ -118,6 +134,11 @@ def write_participants(out: Path, people: Iterable[tuple[str, str]]) -> None:
         write_tsv(table, every if (every[SPLIT] != "n/a").any() else every.drop(columns=SPLIT))
 
 
+def _is_data_set(folder: Path) -> bool:
+    patterns = (DESCRIPTION, "sub-*/anat", "sub-*/ses-*/anat")
+    return any(next(folder.glob(pattern), None) for pattern in patterns)
+
+
 def _subject(image: Path) -> str:
     """The label of the subject, of letters and digits."""
     label = _entity(image, "sub") or re.sub(r"[^a-zA-Z0-9]", "", output_stem(printable(image.name)))
@@ -135,9 +156,13 @@ def _entity(image: Path, key: str) -> str | None:
 
 
 def _split(image: Path) -> str | None:
-    """The image's split in the `participants.tsv` of its own data set; None where it has none."""
+    """The image's split in the `participants.tsv` of its own data set, or of the one it was derived from.
+
+    None where neither has one.
+    """
     folders = [folder for folder in image.absolute().parents if folder.name.startswith("sub-")]
-    if not folders or not (root := folders[-1].parent).is_dir():
-        return None
     subject = _subject(image)
-    return read_participants(root, {subject}, with_groups=False).splits.get(subject)
+    for root in list(folders[-1].parents)[:DERIVED] if folders else ():
+        if split := read_participants(root, {subject}, with_groups=False).splits.get(subject):
+            return split
+    return None

@@ -32,8 +32,8 @@ def transplant(
         typer.Option(
             metavar="FOLDER",
             help="Lesion masks of other patients, on any grid: NIfTI files, or a data set as `prepare` takes "
-            "it. One is drawn for each lesion, keeps its size, and comes to a random place. Default, without "
-            "--lesion too: a smooth random shape.",
+            "it, of which the training patients' are taken. One is drawn for each lesion, keeps its size, "
+            "and comes to a random place. Default, without --lesion too: a smooth random shape.",
         ),
     ] = None,
     count: Annotated[
@@ -85,8 +85,7 @@ def transplant(
         if not path.is_file():
             raise InputError(f"{path}: no such file; expected a NIfTI file")
     bids = bids or len(images) > 1 or count > 1
-    if bids:
-        check_place(out)
+    check_place(out, bids=bids)
     outputs = (
         planned(images, out, count) if bids else [Output(images[0], 1, out, output_stem(images[0].name))]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -67,12 +68,12 @@ class LesionChoice:
             raise InputError("--brain-mask is for one image; give several images without their skulls")
         if self.volume_ml is not None and (self.lesion or self.masks):
             raise InputError("--volume is for drawn shapes; masks that are given keep their size")
-        if self.volume_ml is not None and not self.volume_ml > 0:
+        if self.volume_ml is not None and not 0 < self.volume_ml < math.inf:
             raise InputError(f"--volume is {self.volume_ml:g} ml; expected more than 0")
 
     @cached_property
     def library(self) -> tuple[Path, ...]:
-        """The files of the folder of masks: those that lie in it, else those of a data set.
+        """The masks of the folder: those that lie in it, else those of a data set's training patients.
 
         Raises:
             InputError: there is none.
@@ -81,11 +82,15 @@ class LesionChoice:
             return ()
         if not self.masks.is_dir():
             raise InputError(f"--masks {self.masks}: no such folder; expected a folder of NIfTI masks")
-        inside = nifti_files(self.masks, "*")
-        found = inside or [v.mask for v in read_cohort([self.masks]).volumes if v.mask]
+        if inside := nifti_files(self.masks, "*"):
+            return tuple(inside)
+        volumes = read_cohort([self.masks]).volumes
+        found = tuple(v.mask for v in volumes if v.mask and v.split in (None, "train"))
         if not found:
-            raise InputError(f"--masks {self.masks}: holds no lesion mask; expected NIfTI masks")
-        return tuple(found)
+            raise InputError(
+                f"--masks {self.masks}: holds no lesion mask of a training patient; expected one or more"
+            )
+        return found
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
