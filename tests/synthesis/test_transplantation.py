@@ -81,6 +81,16 @@ def test_all_else_is_the_input_bit_for_bit(
     assert not np.array_equal(made.image[mask], control.data[mask])
 
 
+def test_a_background_that_is_not_0_stays_bit_for_bit() -> None:
+    volume = Volume((brain() - 1000.1).astype(np.float32), LPS, None, SHAPE, None)
+    made = Recipient.of(volume, ruled(R=lesioned)).transplanted(LESION, "mine")
+    away = ndimage.distance_transform_edt(~LESION)
+    beyond = (away > MARGIN_MM) | (brain() == 0) | ~LESION.any(axis=(0, 1))
+    assert np.array_equal(made.image[beyond], volume.data[beyond])
+    assert (made.image[LESION] > volume.data[LESION]).mean() > 0.95
+    assert made.report["brightness_ratio"] > 1.3
+
+
 def test_the_report_says_how_it_was_made(made: Transplantation, bundled: Model) -> None:
     assert made.report["weights"]["sha256"] == bundled.provenance["sha256"]
     assert made.report["research_use"] == RESEARCH_USE

@@ -166,32 +166,33 @@ class Recipient:
                 f"{alone.name}: the lesion mask ({origin}) has no voxel in the brain; check that it belongs "
                 "to this image"
             )
-        if level is None:
-            level = float(tissue_level(self.model).median)
+        level = float(tissue_level(self.model).median) if level is None else level
         after = self._after(inside, level)
+        report = self._report(inside, after, origin, level)
         warnings = (*self.warnings, *warnings, *_cut(mask, inside))
-        before = self.volume.data[inside].astype(np.float64) - self.brain.background
-        ratio = (after[inside].astype(np.float64) - self.brain.background).mean() / before.mean()
-        report: TransplantationReport = {
+        report["warnings"] += warnings
+        image, shown = (as_given(each, self.given_shape) for each in (after, inside))
+        return Transplantation(self.volume, image, shown, report, warnings)
+
+    def _report(self, mask: Mask, after: Array, origin: str, level: float) -> TransplantationReport:
+        """All but the warnings."""
+        alone = self.brain.alone
+        before, made = (
+            each[mask].astype(np.float64) - self.brain.background for each in (self.volume.data, after)
+        )
+        return {
             "version": __version__,
             "input": printable(alone.path.name) if alone.path else "array",
             "weights": {k: v for k, v in self.model.provenance.items() if k not in NOT_REPORTED},
             "skull": self.brain.skull,
             "mask": printable(origin),
-            "lesion_ml": millilitres(inside, alone),
+            "lesion_ml": millilitres(mask, alone),
             "tissue_level": round(level, 4),
-            "brightness_ratio": round(float(ratio), 3),
+            "brightness_ratio": round(float(made.mean() / before.mean()), 3),
             "margin_mm": MARGIN_MM,
-            "warnings": list(warnings),
+            "warnings": [],
             "research_use": RESEARCH_USE,
         }
-        return Transplantation(
-            self.volume,
-            as_given(after, self.given_shape),
-            as_given(inside, self.given_shape),
-            report,
-            warnings,
-        )
 
     def _after(self, mask: Mask, level: float) -> Array:
         """The image (I, J, K) with a lesion in the mask, in its own units."""
@@ -205,8 +206,9 @@ class Recipient:
         change = np.zeros_like(x)
         change[shown] = with_grain(made, x[shown], m[shown]) - x[shown]
         weight = soft_mask(mask, alone.spacing, dilation=0, edge=MARGIN_MM / 3) * alone.brain
-        changed = intensity.restored(alone.data, grid.to_stored(change)) + np.float32(self.brain.background)
-        return blended(self.volume.data, changed, weight)
+        difference = grid.to_stored(change)
+        changed = intensity.restored(alone.data, difference) + np.float32(self.brain.background)
+        return blended(self.volume.data, changed, np.where(difference == 0, np.float32(0), weight))
 
 
 def transplant(
