@@ -26,6 +26,7 @@ from pseudohealthy.cli.options import (
     words_of,
 )
 from pseudohealthy.cli.program import main, progress_bar, say
+from pseudohealthy.cli.transplant import transplant
 from pseudohealthy.data.layouts import Layout
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.files import MEGABYTE
@@ -39,7 +40,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="A brain MRI with disease as the same person's image **as if healthy**, and a map of it.\n\n"
     "From a folder of patients: `prepare`, `train`, `evaluate`; all of it for every method: `reproduce`. "
-    "With a trained model: `synthesize`; for other programs: `export`. "
+    "With a trained model: `synthesize`, `transplant`; for other programs: `export`. "
     f"To see it work: `demo`.\n\n{EXITS}\n\n{RESEARCH_USE}",
 )
 
@@ -283,6 +284,9 @@ def synthesize(
     say(f"lesion: {report['lesion_ml']} ml; {report['seconds']['all']} s on {where}")
     say(f"caveat: {report['lesion_caveat']}")
     typer.echo(RESEARCH_USE)
+
+
+app.command()(transplant)
 
 
 @app.command()
