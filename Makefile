@@ -5,18 +5,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # The tests' networks are so small that threads only wait for each other; files of tests run side by side instead.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --cov --cov-report=term
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test test-all torture lowest pythons lint bench docs reference results clean
+.PHONY: demo test test-all coverage torture lowest pythons lint bench docs reference results clean
 
 demo: $(STAMP)  ## phantoms, a small model, one patient processed, scores beside the truth: a few minutes
 	$(BIN)/pseudohealthy demo --out demo
 
-test: $(STAMP) lint  ## what every change must pass: under 10 minutes
+test: $(STAMP) lint  ## what every change must pass: under 8 minutes
 	$(PYTEST) -m "not slow and not torture"
 
 test-all: $(STAMP)-skullstrip test lowest  ## and the long checks
 	$(PYTEST) -m "slow and not torture"
+
+coverage: $(STAMP)-skullstrip  ## the tests and the long checks, and which lines of the program they run
+	$(PYTEST) --cov --cov-report=term -m "not torture"
 
 torture: $(STAMP)-torture  ## kills, faults and 100,000 damaged inputs: hours; PSEUDOHEALTHY_TORTURE_INPUTS sets how many
 	OMP_NUM_THREADS=1 $(BIN)/pytest -s -m torture

@@ -157,6 +157,12 @@ def kills(results: Results) -> str:
     return markdown(heads, rows) + made_at(results)
 
 
+def faults(results: Results) -> str:
+    """How many runs met each fault of the machine, all of them as promised."""
+    rows = [(fault, str(runs)) for fault, runs in results["by_fault"].items()]
+    return markdown(("fault", "runs that met it"), [*rows, ("all", str(results["runs"]))]) + made_at(results)
+
+
 def soak(results: Results) -> str:
     """What many volumes in one process and a lost worker cost."""
     one, dask = results["one_process"], results["dask"]
@@ -204,6 +210,7 @@ def _training(each: Mapping[str, Any] | None) -> str:
 PARTS: Mapping[str, tuple[str, Callable[[Results], str]]] = {
     "inputs": ("fuzzing", inputs),
     "kills": ("kills", kills),
+    "faults": ("faults", faults),
     "soak": ("soak", soak),
     "same output": ("same_output", same_output),
     "without a lesion": ("honest_output", without_lesion),

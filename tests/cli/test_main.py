@@ -38,7 +38,18 @@ from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.output_files import output_files, sidecar_path
 
 PROGRAM = [sys.executable, "-m", "pseudohealthy"]
-COMMANDS = ["demo", "phantom", "prepare", "train", "synthesize", "evaluate", "export", "serve", "info"]
+COMMANDS = [
+    "demo",
+    "phantom",
+    "prepare",
+    "train",
+    "synthesize",
+    "transplant",
+    "evaluate",
+    "export",
+    "serve",
+    "info",
+]
 FIT = ["--set", "slice_shape=[64, 48]"]
 SHORT = [f"--set={group}.{key}={value}" for group, values in TINY.items() for key, value in values.items()]
 SHORT += ["--set", "training.images=4"]

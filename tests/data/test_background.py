@@ -171,8 +171,9 @@ def test_a_brain_at_some_borders_leaves_a_background() -> None:
     assert (found.value, found.fault) == (0, "")
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
-@pytest.mark.parametrize("order", [3, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("order", [3, 5])
 def test_real_brains_are_found_as_before_resampling(real_data: Path, order: Literal[3, 5]) -> None:
     images = [*sorted((real_data / "lgg").glob("sub-*/anat/*_FLAIR.nii.gz"))[::37]]
     images += (real_data / "volumes").glob("isles2022/rawdata/*/*/*flair.nii.gz")

@@ -352,6 +352,7 @@ def test_data_of_another_grid_is_refused() -> None:
         grid.to_stored(np.eye(40)[None])
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_real_volumes_come_back(real_data: Path) -> None:
     """Bit for bit where nothing is resampled or nothing was changed; else within 2 % of the mean."""

@@ -336,6 +336,7 @@ def test_a_real_mask_on_another_grid_is_resampled(real_data: Path) -> None:
     assert image.brain[lesion].mean() > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_real_images_are_no_masks_on_any_scale(real_data: Path) -> None:
     paths = [p for p in sorted((real_data / "volumes").rglob("*.nii.gz")) if "flair" in p.name.lower()]

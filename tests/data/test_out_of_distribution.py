@@ -210,6 +210,7 @@ def limit() -> float:
     return reference.limit
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_the_test_patients_are_in_distribution_and_their_negatives_are_not(real_data: Path) -> None:
     patients = [volume for volume in read_cohort([real_data / "lgg"]).volumes if volume.split == "test"]
@@ -219,6 +220,7 @@ def test_the_test_patients_are_in_distribution_and_their_negatives_are_not(real_
     assert (distances(map(inverted, images[::3])) > limit()).all()
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_flair_of_other_diseases_is_in_distribution_and_its_negative_is_not(real_data: Path) -> None:
     paths = sorted((real_data / "volumes").rglob("*[fF][lL][aA][iI][rR].nii.gz"))

@@ -71,7 +71,7 @@ def test_every_option_of_a_command_is_named_and_no_other(name: str) -> None:
 
 def test_every_command_has_its_section_and_no_other() -> None:
     assert re.findall(r"^## (.*)$", page("reference/cli"), flags=re.MULTILINE) == list(COMMANDS)
-    assert len(COMMANDS) == 11
+    assert len(COMMANDS) == 12
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -21,7 +21,7 @@ from pseudohealthy.settings_files import merged
 from pseudohealthy.training.loop import train
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = sorted((ROOT / "configs").iterdir())
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 # Another value than the default's of each setting that only some methods read
 OTHERWISE: dict[str, dict[str, Any]] = {
     "networks": {

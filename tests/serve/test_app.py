@@ -15,9 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pydicom
 import pytest
 
 from fixtures.page_server import PageServer, page_server
+from fixtures.scans import ID, NAME, exported, flair, other_series, write, zipped
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.files import MEGABYTE
 from pseudohealthy.serve.app import PAGES, STATIC
@@ -74,6 +77,44 @@ def test_what_is_downloaded_is_what_the_command_writes(
 
     assert server.ask("DELETE", f"/api/jobs/{job['id']}").status == 204
     assert server.ask("GET", f"/results/{job['id']}/healthy").status == 404
+    assert not list(server.folders()[0].iterdir())
+
+
+def test_a_zip_of_dicom_gives_what_the_command_writes(
+    tmp_path: Path, server: PageServer, weights: Path
+) -> None:
+    study = zipped(exported(tmp_path / "study"), tmp_path / "study.zip")
+    done = program("synthesize", study, "-o", tmp_path / "out", "--dicom", "--weights", weights)
+    assert done.returncode == 0, done.stderr
+    paths = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+    job = server.wait_for(server.upload(study.name, study.read_bytes()).json["id"], "done", "failed")
+    assert (job["state"], job["error"]) == ("done", "")
+    assert job["warnings"][0].startswith("series 5, ")
+    for note in re.findall("^note: (.*)$", done.stderr, re.MULTILINE):
+        assert note in job["warnings"]
+    with zipfile.ZipFile(io.BytesIO(server.ask("GET", f"/results/{job['id']}/all.zip").body)) as packed:
+        files = {name: packed.read(name) for name in packed.namelist()}
+    assert set(files) == {path.relative_to(tmp_path / "out").as_posix() for path in paths}
+    slices = {name for name in files if name.endswith(".dcm")}
+    assert len(slices) == len(flair()) + 1
+    for name in slices:
+        ours, theirs = (pydicom.dcmread(file) for file in (io.BytesIO(files[name]), tmp_path / "out" / name))
+        assert np.array_equal(ours.pixel_array, theirs.pixel_array)
+        assert ours.PatientName == theirs.PatientName == NAME
+    told = json.dumps([job, sorted(files)])
+    assert not any(word in told for word in (NAME, ID, *str(NAME).split("^")))
+    assert server.ask("DELETE", f"/api/jobs/{job['id']}").status == 204
+    assert not list(server.folders()[0].iterdir())
+
+
+def test_a_study_that_cannot_be_used_is_told_in_the_line_of_the_command(
+    tmp_path: Path, server: PageServer, weights: Path
+) -> None:
+    study = zipped(write(tmp_path / "study", other_series()), tmp_path / "study.zip")
+    line = program("synthesize", study, "-o", tmp_path / "out", "--weights", weights).stderr.strip()
+    job = server.wait_for(server.upload(study.name, study.read_bytes()).json["id"], "failed", "done")
+    assert f"pseudohealthy: {tmp_path}{os.sep}{job['error']}" == line
     assert not list(server.folders()[0].iterdir())
 
 

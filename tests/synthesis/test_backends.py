@@ -49,7 +49,7 @@ def heads(count: int, height: int, width: int) -> Image:
 
 @pytest.mark.parametrize("name", CONVERTED)
 def test_a_tiny_model_that_sees_both_hemispheres_gives_the_same(name: Name, tmp_path: Path) -> None:
-    """One that sees only the image itself is the embedded model, below."""
+    """One that sees only the image itself is the embedded model (below, slow; test_export.py)."""
     saved(tmp_path, mirrored=True)
     plain, other = Model.load(tmp_path, "cpu"), Model.load(tmp_path, "auto", name)
     precision = other.describe_backend(1)["precision"]
@@ -83,6 +83,7 @@ def test_a_brain_is_mirrored_about_the_same_column(name: Name) -> None:
     np.testing.assert_allclose(theirs, mirrored(torch.from_numpy(x)).numpy(), rtol=2**-8, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONVERTED)
 def test_the_embedded_model_gives_the_same(name: Name) -> None:
     plain, other = Model.load(bundled_weights(), "cpu"), Model.load(bundled_weights(), "cpu", name)

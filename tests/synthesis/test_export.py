@@ -97,6 +97,7 @@ def test_a_file_says_what_it_is(onnx_files: Path) -> None:
         assert said in readme
 
 
+@pytest.mark.slow
 @onnx_only
 @pytest.mark.parametrize(
     "network",

@@ -15,6 +15,8 @@ from pseudohealthy.cli.options import (
     DeviceOption,
     KeepHeaderTextOption,
     UncertaintyOption,
+    path_argument,
+    path_option,
 )
 from pseudohealthy.cli.program import bids_main, progress_bar, say
 from pseudohealthy.errors import RESEARCH_USE, InputError
@@ -63,11 +65,11 @@ def _version(show: bool) -> None:
 @app.command(help=HELP, no_args_is_help=True)
 def run(
     bids_dir: Annotated[
-        Path, typer.Argument(metavar="BIDS_DIR", help="The data set; nothing is written into it.")
+        Path, path_argument(metavar="BIDS_DIR", help="The data set; nothing is written into it.")
     ],
     out_dir: Annotated[
         Path,
-        typer.Argument(
+        path_argument(
             metavar="OUT_DIR", help="Where derivatives go: outside BIDS_DIR, or BIDS_DIR/derivatives/NAME."
         ),
     ],
@@ -81,7 +83,7 @@ def run(
         list[str] | None, typer.Option(help="Only these sessions, with or without `ses-`.")
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Weights folder; default: those in the package.")
+        Path | None, path_option(help="Weights folder; default: those in the package.")
     ] = None,
     device: DeviceOption = "auto",
     backend: BackendOption = "auto",
@@ -91,7 +93,7 @@ def run(
     uncertainty: UncertaintyOption = False,
     brain_masks: Annotated[
         Path | None,
-        typer.Option(
+        path_option(
             metavar="DIR",
             help="BIDS derivatives with the brain masks: DIR/sub-01/anat/sub-01_desc-brain_mask.nii.gz. "
             "Default: the brain is detected; a skull is stripped where the extra `skullstrip` is installed.",
@@ -99,7 +101,7 @@ def run(
     ] = None,
     lesion_masks: Annotated[
         Path | None,
-        typer.Option(
+        path_option(
             metavar="DIR",
             help="With --blend: BIDS derivatives with the lesion masks, "
             "DIR/sub-01/anat/sub-01_label-lesion_mask.nii.gz. Default: what the model marks.",

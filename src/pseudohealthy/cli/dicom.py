@@ -1,4 +1,4 @@
-"""DICOM for `synthesize`: the series read before the work, and files written after it."""
+"""DICOM for `synthesize`: the series is read before the work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pseudohealthy.errors import InputError
 
 if TYPE_CHECKING:
     from pseudohealthy.dicom.read import Scan
-    from pseudohealthy.synthesis.result import Synthesis
 
 
 def read_if_dicom(image: Path, series: str | None, *, writes: bool) -> Scan | None:
@@ -50,12 +49,3 @@ def report_series(scan: Scan) -> None:
     say(f"series: {number}, {chosen['description'] or 'no description'}, {chosen['slices']} slices")
     for note in scan.notes:
         say(f"note: {note}", err=True)
-
-
-def write_series(scan: Scan, result: Synthesis, folder: Path) -> None:
-    """Write what was made as DICOM of the scan's patient."""
-    from pseudohealthy.dicom.output import write_dicom
-
-    weights = result.report["weights"]
-    made_by = f"{weights.get('method')}, weights {str(weights.get('sha256'))[:12]}"
-    write_dicom(scan, result.healthy, result.mask, folder, weights=made_by)

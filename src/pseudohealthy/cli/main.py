@@ -22,9 +22,12 @@ from pseudohealthy.cli.options import (
     PresetOption,
     SetOption,
     UncertaintyOption,
+    path_argument,
+    path_option,
     words_of,
 )
 from pseudohealthy.cli.program import main, progress_bar, say
+from pseudohealthy.cli.transplant import transplant
 from pseudohealthy.data.layouts import Layout
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.files import MEGABYTE
@@ -38,7 +41,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="A brain MRI with disease as the same person's image **as if healthy**, and a map of it.\n\n"
     "From a folder of patients: `prepare`, `train`, `evaluate`; all of it for every method: `reproduce`. "
-    "With a trained model: `synthesize`; for other programs: `export`. "
+    "With a trained model: `synthesize`, `transplant`; for other programs: `export`. "
     f"To see it work: `demo`.\n\n{EXITS}\n\n{RESEARCH_USE}",
 )
 
@@ -71,7 +74,7 @@ def phantom(
 
 @app.command()
 def prepare(
-    folders: Annotated[list[Path], typer.Argument(help="Data sets; several are put together.")],
+    folders: Annotated[list[Path], path_argument(help="Data sets; several are put together.")],
     out: Folder,
     layout: Annotated[Layout, typer.Option(help="How the folders are laid out.")] = "auto",
     preset: PresetOption = "default",
@@ -123,16 +126,16 @@ def prepare(
 
 @app.command()
 def train(
-    prepared: Annotated[Path, typer.Argument(help="Folder that `prepare` wrote.")],
+    prepared: Annotated[Path, path_argument(help="Folder that `prepare` wrote.")],
     out: Folder,
     method: MethodOption = None,
     preset: Annotated[
         Preset | None,
         typer.Option(help=f"{PRESETS} Default: the file's."),
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
+    config: Annotated[Path | None, path_option(help="YAML file of settings.")] = None,
     overrides: SetOption = None,
-    init: Annotated[Path | None, typer.Option(help="Weights folder to start from (fine-tuning).")] = None,
+    init: Annotated[Path | None, path_option(help="Weights folder to start from (fine-tuning).")] = None,
     device: DeviceOption = "auto",
     processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch.")] = 1,
     dry_run: Annotated[
@@ -189,25 +192,25 @@ def _use_of(method: MethodName, weights: Path, prepared: Path) -> str:
 def synthesize(
     image: Annotated[
         Path,
-        typer.Argument(
+        path_argument(
             help="FLAIR, with or without its skull: NIfTI volume or slice; or a folder or zip of DICOM files."
         ),
     ],
     out: Folder,
     weights: Annotated[
-        Path | None, typer.Option(help="Weights folder; default: those in the package.")
+        Path | None, path_option(help="Weights folder; default: those in the package.")
     ] = None,
     device: DeviceOption = "auto",
     backend: BackendOption = "auto",
     brain_mask: Annotated[
         Path | None,
-        typer.Option(help="NIfTI mask of the brain; all else stays as it is. Default: detected."),
+        path_option(help="NIfTI mask of the brain; all else stays as it is. Default: detected."),
     ] = None,
     blend: Annotated[
         bool, typer.Option("--blend", help="Also an image in which only the lesion is replaced.")
     ] = False,
     lesion_mask: Annotated[
-        Path | None, typer.Option(help="NIfTI mask of the lesion, for --blend. Default: the model's.")
+        Path | None, path_option(help="NIfTI mask of the lesion, for --blend. Default: the model's.")
     ] = None,
     uncertainty: UncertaintyOption = False,
     series: Annotated[
@@ -236,7 +239,7 @@ def synthesize(
     import dataclasses
     import shutil
 
-    from pseudohealthy.cli.dicom import read_if_dicom, report_series, write_series
+    from pseudohealthy.cli.dicom import read_if_dicom, report_series
     from pseudohealthy.data.volume import read_volume
     from pseudohealthy.synthesis.bundled_weights import bundled_weights
     from pseudohealthy.synthesis.model import Model
@@ -266,7 +269,9 @@ def synthesize(
         result = dataclasses.replace(result, report={**result.report, "dicom": scan.report})
         report_series(scan)
     if scan and dicom:
-        write_series(scan, result, folder)
+        from pseudohealthy.dicom.output import write_dicom  # which needs the extra
+
+        write_dicom(scan, result.healthy, result.mask, folder, weights=result.report["weights"])
     elif folder.exists():
         old.append(folder)
         shutil.rmtree(folder)
@@ -288,34 +293,35 @@ def synthesize(
     typer.echo(RESEARCH_USE)
 
 
+app.command()(transplant)
+
+
 @app.command()
 def evaluate(
-    prepared: Annotated[Path, typer.Argument(help="Folder that `prepare` wrote.")],
+    prepared: Annotated[Path, path_argument(help="Folder that `prepare` wrote.")],
     out: Folder,
     weights: Annotated[
-        Path | None, typer.Option(help="Weights folder; default: those in the package.")
+        Path | None, path_option(help="Weights folder; default: those in the package.")
     ] = None,
     predictions: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder of NIfTI images that any program made of the volumes, in place of weights."
-        ),
+        path_option(help="Folder of NIfTI images that any program made of the volumes, in place of weights."),
     ] = None,
     data: Annotated[
-        list[Path] | None, typer.Option("--data", help="With --predictions: the cohort's own folders.")
+        list[Path] | None, path_option("--data", help="With --predictions: the cohort's own folders.")
     ] = None,
     judge: Annotated[
         list[Path] | None,
-        typer.Option(
+        path_option(
             help="Weights folder of a judge, for healthiness; several are a panel, the paper's first."
         ),
     ] = None,
     held_out: Annotated[
-        Path | None, typer.Option(help="Weights folder of a judge that is reported apart from the panel.")
+        Path | None, path_option(help="Weights folder of a judge that is reported apart from the panel.")
     ] = None,
     split: Annotated[Literal["val", "test"], typer.Option(help="Choose on val; read test once.")] = "val",
     compare: Annotated[
-        Path | None, typer.Option(help="Folder of other scores, to test against (Wilcoxon, Holm).")
+        Path | None, path_option(help="Folder of other scores, to test against (Wilcoxon, Holm).")
     ] = None,
     resegmentation_steps: Annotated[
         int, typer.Option(min=0, help="Training steps of the re-segmentation network; 0: leave it out.")
@@ -372,13 +378,13 @@ def evaluate(
 
 @app.command()
 def reproduce(
-    experiment: Annotated[Path, typer.Argument(help="YAML file, such as those in `configs/`.")],
+    experiment: Annotated[Path, path_argument(help="YAML file, such as those in `configs/`.")],
     out: Folder,
     data: Annotated[
-        list[Path] | None, typer.Option("--data", help="The cohort's folder; several are put together.")
+        list[Path] | None, path_option("--data", help="The cohort's folder; several are put together.")
     ] = None,
     results: Annotated[
-        Path | None, typer.Option(help="Where tables, figures and the report go. Default: OUT/results.")
+        Path | None, path_option(help="Where tables, figures and the report go. Default: OUT/results.")
     ] = None,
     overrides: SetOption = None,
     device: DeviceOption = "auto",
@@ -387,7 +393,7 @@ def reproduce(
     ] = 1,
     from_weights: Annotated[
         Path | None,
-        typer.Option(
+        path_option(
             help="The folder weights of this experiment's results, in place of all training: minutes."
         ),
     ] = None,
@@ -428,7 +434,7 @@ def export(
         ),
     ],
     weights: Annotated[
-        Path | None, typer.Option(help="Weights folder; default: those in the package.")
+        Path | None, path_option(help="Weights folder; default: those in the package.")
     ] = None,
 ) -> None:
     """Write the networks of a weights folder for other programs, into a new or an empty folder.
@@ -450,7 +456,7 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 0,
     weights: Annotated[
-        Path | None, typer.Option(help="Weights folder; default: those in the package.")
+        Path | None, path_option(help="Weights folder; default: those in the package.")
     ] = None,
     largest: Annotated[int, typer.Option(min=1, help="MB that an image may have.")] = 1024,
     no_browser: Annotated[
@@ -497,7 +503,7 @@ def serve(
 def info(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     weights: Annotated[
-        Path | None, typer.Option(help="Weights folder; default: those in the package.")
+        Path | None, path_option(help="Weights folder; default: those in the package.")
     ] = None,
 ) -> None:
     """Show versions, and method, data and digest of the weights, without loading torch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +11,8 @@ import typer
 from pseudohealthy.catalogue.methods import METHODS, MethodName
 from pseudohealthy.errors import InputError
 
+# A path that may not be read gets the one line of whatever opens it, not typer's box
+path_argument, path_option = partial(typer.Argument, readable=False), partial(typer.Option, readable=False)
 Preset = Literal["midl2019", "media2020", "default"]
 
 
@@ -21,7 +24,7 @@ def _to_write_to(out: Path) -> Path:
     return out
 
 
-Folder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.", callback=_to_write_to)]
+Folder = Annotated[Path, path_option("--out", "-o", help="Folder to write to.", callback=_to_write_to)]
 METHOD_HELP = "; ".join(f"`{name}`: {entry.summary}" for name, entry in METHODS.items())
 MethodOption = Annotated[
     MethodName | None, typer.Option(help=f"{METHOD_HELP}. Default: the file's, else paired.")

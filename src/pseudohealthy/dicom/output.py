@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,12 @@ def expect_writable(scan: Scan) -> None:
 
 
 def write_dicom(
-    scan: Scan, healthy: NDArray[np.float32], mask: NDArray[np.bool_], out: str | Path, *, weights: str = ""
+    scan: Scan,
+    healthy: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    out: str | Path,
+    *,
+    weights: str | Mapping[str, Any] = "",
 ) -> Path:
     """Write the healthy image as a derived MR series and the lesion map as a segmentation.
 
@@ -63,7 +69,7 @@ def write_dicom(
         healthy: (I, J, K), as the scan's volume.
         mask: (I, J, K), True in the lesion.
         out: the folder, a new one, or one of an earlier run, which is replaced.
-        weights: what made them, in words.
+        weights: what made them, in words, or as a run report holds it.
 
     Returns:
         The folder.
@@ -74,6 +80,8 @@ def write_dicom(
     """
     folder = Path(out)
     expect_ours(folder)
+    if not isinstance(weights, str):
+        weights = f"{weights.get('method')}, weights {str(weights.get('sha256'))[:12]}"
     with whole_folder(folder) as part:
         for name, content in _contents(scan, healthy, mask, weights=weights):
             (part / name).write_bytes(content)

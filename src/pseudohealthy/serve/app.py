@@ -187,7 +187,7 @@ def _files(job: Job) -> list[dict[str, Any]]:
 def _write_zip(path: Path, folder: Path) -> None:
     part = path.with_suffix(".part")
     with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:  # images are compressed already
-        for file in sorted(folder.iterdir()):
+        for file in sorted(folder.rglob("*")):
             if file.is_file() and not file.name.startswith("."):
-                archive.write(file, file.name)
+                archive.write(file, file.relative_to(folder))
     part.replace(path)

@@ -11,8 +11,12 @@ from pseudohealthy.errors import printable
 
 if TYPE_CHECKING:
     from pseudohealthy.data.volume import Volume
+    from pseudohealthy.dicom.read import Scan
 
-KINDS = {"NIfTI (.nii, .nii.gz)": (".nii", ".gz")}  # what a person reads, what the browser's dialogue offers
+KINDS = {  # what a person reads, what the browser's dialogue offers
+    "NIfTI (.nii, .nii.gz)": (".nii", ".gz"),
+    "DICOM files in a zip (.zip)": (".zip",),
+}
 MOST_CHARACTERS = 120  # of a name; the names of the outputs are longer
 
 
@@ -38,12 +42,20 @@ def _visible(given: str) -> str:
     return printable("".join(each for each in given if unicodedata.category(each)[0] != "C").strip())
 
 
-def read_input(path: Path) -> Volume:
-    """The image in an uploaded file, whatever its kind.
+def read_input(path: Path) -> tuple[Volume, Scan | None]:
+    """The image in an uploaded file, whatever its kind, and of DICOM the series.
 
     Raises:
-        InputError: it cannot be used.
+        InputError: it cannot be used, or is DICOM and the extra `dicom` is not installed.
     """
-    from pseudohealthy.data.volume import read_volume  # noqa: PLC0415  (the server's process reads no image)
+    # The server's own process reads no image
+    from pseudohealthy.data.volume import read_volume  # noqa: PLC0415
+    from pseudohealthy.dicom.extra import is_dicom, require_extra  # noqa: PLC0415
 
-    return read_volume(path)
+    if not is_dicom(path):
+        return read_volume(path), None
+    require_extra(path)
+    from pseudohealthy.dicom.read import read_scan  # noqa: PLC0415
+
+    scan = read_scan(path)
+    return scan.volume, scan

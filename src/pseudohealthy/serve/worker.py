@@ -6,6 +6,7 @@ It ends with the server: when its input ends, however the server did, it removes
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import queue
@@ -16,10 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from pseudohealthy.errors import PseudohealthyError, message
+from pseudohealthy.errors import InputError, PseudohealthyError, message
 
 if TYPE_CHECKING:  # what takes seconds to import is imported once the server can end this process
+    from pseudohealthy.dicom.read import Scan
     from pseudohealthy.synthesis.model import Model
+    from pseudohealthy.synthesis.result import Synthesis
 
 Reply = Callable[..., None]
 READ, FOUND, PROCESSED = 0.05, 0.15, 0.85  # shares of the work that are done when a stage is
@@ -91,15 +94,37 @@ def _work(request: dict[str, Any], model: Model, reply: Reply) -> dict[str, Any]
 
     image, out = Path(request["image"]), Path(request["out"])
     reply(share=0.0, now="reading the image")
-    result = synthesize(read_input(image), model, blend=request["blend"], progress=progress)
+    volume, scan = read_input(image)
+    result = synthesize(volume, model, blend=request["blend"], progress=progress)
     reply(share=PROCESSED, now="writing the files")
-    files = with_sidecars(result.save(out, image.name))
+    if scan:
+        result = dataclasses.replace(result, report={**result.report, "dicom": scan.report})
+    files = with_sidecars(result.save(out, scan.name if scan else image.name))
+    notes = _write_dicom(scan, result, out) if scan else ()
     return {
         "files": {kind: path.name for kind, path in files.items()},
         "lesion_ml": result.report["lesion_ml"],
         "caveat": result.report["lesion_caveat"],
-        "warnings": list(result.warnings),
+        "warnings": [*notes, *result.warnings],
     }
+
+
+def _write_dicom(scan: Scan, result: Synthesis, out: Path) -> tuple[str, ...]:
+    """Write the DICOM files, where that can be done; returns what to say of the series and of them."""
+    from pseudohealthy.dicom.output import expect_writable, write_dicom  # noqa: PLC0415
+    from pseudohealthy.synthesis.output_files import dicom_folder  # noqa: PLC0415
+
+    number = "without number" if scan.report["number"] is None else scan.report["number"]
+    series = f"series {number}, {scan.report['description'] or 'no description'}"
+    said = (f"{series}: {scan.report['slices']} slices were taken", *scan.notes)
+    try:
+        expect_writable(scan)
+    except InputError as error:
+        return (*said, f"no DICOM was made ({str(error).removeprefix('--dicom: ')})")
+    write_dicom(
+        scan, result.healthy, result.mask, dicom_folder(out, scan.name), weights=result.report["weights"]
+    )
+    return said
 
 
 def _line(error: Exception, folder: Path) -> str:

@@ -43,31 +43,41 @@ class Blend:
         return cls(soft_mask(given.voxels, brain.spacing), given.name, warnings)
 
 
-def soft_mask(mask: NDArray[np.bool_], spacing: tuple[float, ...]) -> NDArray[np.float32]:
-    """The weight of the healthy image: 1 on the mask and up to 2 mm around it, then falling smoothly.
+def soft_mask(
+    mask: NDArray[np.bool_],
+    spacing: tuple[float, ...],
+    *,
+    dilation: float = DILATION_MM,
+    edge: float = EDGE_MM,
+) -> NDArray[np.float32]:
+    """The weight of a made image: 1 on the mask and up to `dilation` around it, then falling smoothly.
 
     Args:
         mask: the lesion, (I, J, K).
         spacing: voxel size in mm along I, J, K.
+        dilation: in mm.
+        edge: standard deviation of the Gaussian by which it falls, in mm.
 
     Returns:
-        In [0, 1], of the mask's shape; exactly 0 further than 8 mm away, and everywhere for an empty mask.
+        In [0, 1], of the mask's shape; exactly 0 further than `dilation` and three times `edge` away (with
+        the defaults: 8 mm), and everywhere for an empty mask.
     """
+    reach = dilation + 3 * edge
     weight = np.zeros(mask.shape, dtype=np.float32)
     if not mask.any():
         return weight
-    near = _around(mask, spacing)
+    near = _around(mask, spacing, reach)
     away = ndimage.distance_transform_edt(~mask[near], sampling=spacing)
-    fading = np.exp(-0.5 * (np.maximum(away - DILATION_MM, 0) / EDGE_MM) ** 2)
-    weight[near] = np.where(away > REACH_MM, 0, fading)
+    fading = np.exp(-0.5 * (np.maximum(away - dilation, 0) / edge) ** 2)
+    weight[near] = np.where(away > reach, 0, fading)
     return weight
 
 
-def _around(mask: NDArray[np.bool_], spacing: tuple[float, ...]) -> tuple[slice, ...]:
-    """The box that holds all that is within reach of the mask."""
+def _around(mask: NDArray[np.bool_], spacing: tuple[float, ...], reach: float) -> tuple[slice, ...]:
+    """The box that holds all that is within `reach` mm of the mask."""
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
-    reach = [math.ceil(REACH_MM / mm) for mm in spacing]
-    return tuple(slice(max(s.start - r, 0), s.stop + r) for s, r in zip(box, reach, strict=True))
+    voxels = [math.ceil(reach / mm) for mm in spacing]
+    return tuple(slice(max(s.start - r, 0), s.stop + r) for s, r in zip(box, voxels, strict=True))
 
 
 def blended(
