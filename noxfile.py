@@ -8,7 +8,7 @@ import nox
 
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = False
-QUICK = ("pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "-m", "not slow")
+QUICK = ("pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "-m", "not slow and not torture")
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 TOUCH_LIBRARIES = (
     "tests/bids_app/test_records.py",
@@ -20,6 +20,8 @@ TOUCH_LIBRARIES = (
     "tests/networks",
     "tests/phantom",
     "tests/report",
+    "tests/serve/test_app.py",
+    "tests/serve/test_security.py",
     "tests/synthesis/test_backends.py",
     "tests/test_config.py",
     "tests/test_settings_files.py",
@@ -49,6 +51,6 @@ def lowest(session: nox.Session) -> None:
         "scikit-learn",
         "torchmetrics",
     )
-    session.install(*constraints, "--editable", ".[phantom,onnxruntime,openvino,dicom]", *tools)
+    session.install(*constraints, "--editable", ".[phantom,onnxruntime,openvino,dicom,serve]", *tools)
     # Old libraries may warn of what has become of each other
     session.run(*QUICK, "-o", "filterwarnings=default", *(session.posargs or TOUCH_LIBRARIES), env=ONE_THREAD)
