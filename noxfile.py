@@ -8,7 +8,17 @@ import nox
 
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = False
-QUICK = ("pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "-m", "not slow and not torture")
+QUICK = (
+    "pytest",
+    "-n",
+    "auto",
+    "--maxprocesses",
+    "4",
+    "--dist",
+    "loadfile",
+    "-m",
+    "not slow and not torture",
+)
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 TOUCH_LIBRARIES = (
     "tests/bids_app/test_records.py",
