@@ -72,7 +72,7 @@ class LesionChoice:
             raise InputError(f"--volume is {self.volume_ml:g} ml; expected more than 0")
 
     @cached_property
-    def library(self) -> tuple[Path, ...]:
+    def mask_library(self) -> tuple[Path, ...]:
         """The masks of the folder: those that lie in it, else those of a data set's training patients.
 
         Raises:
@@ -95,7 +95,7 @@ class LesionChoice:
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
         """What decides the lesions, beside the image and the weights: numbers, and SHA-256 of the files."""
-        masks = [files.sha256_of(path) for path in self.library]
+        masks = [files.sha256_of(path) for path in self.mask_library]
         return {
             "seed": self.seed,
             "volume_ml": self.volume_ml,
@@ -223,7 +223,7 @@ class Transplanter:
 
     def _mask(self, tissue: Tissue, rng: np.random.Generator) -> tuple[Mask, str]:
         """A mask and where it comes from."""
-        library = self.choice.library
+        library = self.choice.mask_library
         if not library:
             return drawn_mask(tissue, rng, self.choice.volume_ml), DRAWN
         for nth in rng.permutation(len(library)):
