@@ -69,7 +69,11 @@ def test_what_a_killed_run_left_is_made_again(model: Model, output: Output) -> N
 
 def test_of_a_data_set_with_a_split_training_patients_masks_are_drawn(tmp_path: Path) -> None:
     study = bids(tmp_path / "study", 3)
-    assert [path.name[:6] for path in LesionChoice(masks=study).mask_library] == ["sub-01", "sub-02", "sub-03"]
+    assert [path.name[:6] for path in LesionChoice(masks=study).mask_library] == [
+        "sub-01",
+        "sub-02",
+        "sub-03",
+    ]
     participants(study, "participant_id\tsplit", "sub-01\ttest", "sub-02\ttrain", "sub-03\tval")
     assert [path.name[:6] for path in LesionChoice(masks=study).mask_library] == ["sub-02"]
     participants(study, "participant_id\tsplit", "sub-01\ttest", "sub-02\tval", "sub-03\tval")
