@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -20,33 +20,18 @@ import pydicom
 import pytest
 
 from fixtures.brains import brain, write
-from fixtures.models import saved
+from fixtures.command_line import Run
 from fixtures.scans import PLANTED, exported, flair, other_series, zipped
 from fixtures.scans import write as write_series
-from pseudohealthy.cli.program import main
 from pseudohealthy.synthesis.output_files import dicom_folder, output_files, with_sidecars
 
-Run = Callable[..., tuple[object, str, str]]
 SHOWN = re.compile("|".join(PLANTED), re.IGNORECASE)
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return saved(tmp_path_factory.mktemp("weights"))
-
-
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], weights: Path) -> Run:
+def run(run: Run, weights: Path) -> Run:
     """`synthesize` with these arguments."""
-
-    def entered(*arguments: object) -> tuple[object, str, str]:
-        words = ["pseudohealthy", "synthesize", *map(str, arguments), "--weights", str(weights)]
-        monkeypatch.setattr(sys, "argv", [*words, "--device", "cpu"])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return (end.value.code, *capsys.readouterr())
-
-    return entered
+    return partial(run, "synthesize", "--weights", weights, "--device", "cpu")
 
 
 def told(path: Path) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -14,14 +13,13 @@ from numpy.typing import NDArray
 
 from fixtures.brains import LPS, SHAPE, box, brain, ellipse, reoriented, write
 from fixtures.cohorts import FITTING, controls, library, participants
+from fixtures.command_line import Run
 from fixtures.models import saved
-from pseudohealthy.cli.program import main
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.prepare import prepare
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.files import sha256_of
 
-Run = Callable[..., tuple[object, str, str]]
 LESION = box(SHAPE, (14, 20), (16, 24), (8, 12))
 NAMES = [
     "sub-01_desc-transplanted_FLAIR.json",
@@ -31,23 +29,10 @@ NAMES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return saved(tmp_path_factory.mktemp("weights"))
-
-
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], weights: Path) -> Run:
+def run(run: Run, weights: Path) -> Run:
     """`transplant` with these arguments."""
-
-    def entered(*arguments: object) -> tuple[object, str, str]:
-        words = ["pseudohealthy", "transplant", "--weights", str(weights), *map(str, arguments)]
-        monkeypatch.setattr(sys, "argv", [*words, "--device", "cpu"])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return (end.value.code, *capsys.readouterr())
-
-    return entered
+    return partial(run, "transplant", "--weights", weights, "--device", "cpu")
 
 
 @pytest.fixture
