@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
-from pseudohealthy.networks.blocks import ConvBlock, ResidualBlock, UpBlock
+from pseudohealthy.networks.blocks import ConvBlock, InstanceNorm2d, ResidualBlock, UpBlock
 
 
 def test_a_residual_block_has_nothing_after_the_sum() -> None:
@@ -28,3 +29,26 @@ def test_instance_norm_knows_neither_other_samples_nor_their_scale() -> None:
     x = 100 * torch.rand(2, 1, 16, 16)  # far above the norm's epsilon
     assert torch.allclose(block(x)[:1], block(x[:1]), atol=1e-6)
     assert torch.allclose(block(x), block(5 * x), atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_instance_norm_stays_in_channels_last_and_agrees_with_torchs(dtype: torch.dtype) -> None:
+    norm, peer = InstanceNorm2d(5, affine=True), nn.InstanceNorm2d(5, affine=True)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    peer.load_state_dict(norm.state_dict())
+    x = (3 + 2 * torch.randn(3, 5, 12, 9)).to(dtype)
+    ours = x.clone(memory_format=torch.channels_last).requires_grad_()
+    theirs = x.float().requires_grad_()
+    y = norm(ours)
+    assert y.dtype == dtype
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    target = torch.randn(3, 5, 12, 9)
+    (y * target.to(dtype)).sum().backward()
+    (peer(theirs) * target).sum().backward()
+    tolerance = {"atol": 1e-5, "rtol": 1e-4} if dtype == torch.float32 else {"atol": 0.06, "rtol": 0.05}
+    torch.testing.assert_close(y.float(), peer(theirs), **tolerance)
+    for got, expected in ((ours.grad, theirs.grad), (norm.weight.grad, peer.weight.grad)):
+        assert got is not None
+        assert expected is not None
+        torch.testing.assert_close(got.float(), expected, **tolerance)

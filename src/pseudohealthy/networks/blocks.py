@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Norm = Literal["instance", "layer"]
@@ -11,11 +14,35 @@ LEAK = 0.2
 EPSILON = 1e-5
 
 
+class InstanceNorm2d(nn.InstanceNorm2d):
+    """Instance norm, in whichever layout `(N, C, H, W)` has in memory.
+
+    PyTorch's own converts channels last on a CPU to contiguous and leaves it so, which takes longer than the
+    norm. Its batch norm knows the layout, and of one sample is that sample's instance norm.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x` with mean `bias` and standard deviation `weight` in each channel of each sample."""
+        is_channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+        if x.device.type != "cpu" or not is_channels_last:
+            return super().forward(x)
+        norm = partial(
+            F.batch_norm,
+            running_mean=None,
+            running_var=None,
+            weight=self.weight,
+            bias=self.bias,
+            training=True,
+            eps=self.eps,
+        )
+        return torch.cat([norm(sample) for sample in x.split(1)])
+
+
 def normalisation(channels: int, norm: Norm) -> nn.Module:
     """Instance norm (each channel by itself) or layer norm (all axes together), affine, of `(N, C, H, W)`."""
     if norm == "layer":
         return nn.GroupNorm(1, channels, eps=EPSILON)
-    return nn.InstanceNorm2d(channels, eps=EPSILON, affine=True)
+    return InstanceNorm2d(channels, eps=EPSILON, affine=True)
 
 
 def activation(leaky: bool) -> nn.Module:

@@ -39,9 +39,8 @@ class Trainer:
         self.fabric, self.settings, self.training, self.total = fabric, settings, settings.training, total
         is_cuda = fabric.device.type == "cuda"
         self.method: Method = method.to(fabric.device)
-        if is_cuda:
-            # the layout of its matrix units; torch's own types lack the argument
-            self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # the layout of matrix units; torch's own types lack the argument
+        self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         average = get_ema_multi_avg_fn(self.training.ema)
         self.averaged = AveragedModel(method.generators, multi_avg_fn=average)
         networks = {"generators": method.generators, **method.discriminators}
