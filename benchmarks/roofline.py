@@ -127,7 +127,8 @@ def _alone(machine: Machine, call: Call, layout: torch.memory_format) -> float:
 
 
 def _row(machine: Machine, network: nn.Module, flops_a_slice: float) -> dict[str, Any]:
-    request = backends.to_openvino(network, FIELD, 1, PERF_COUNT=True).create_infer_request()
+    precision = backends.precision_of("openvino", has_ranges=False)
+    request = backends.to_openvino(network, FIELD, 1, precision, PERF_COUNT=True).create_infer_request()
     x = np.random.default_rng(0).random((SLICES_ON_CPU, 1, *FIELD), dtype=np.float32)
     flops, products = SLICES_ON_CPU * flops_a_slice, machine.products()
     alone: list[float] = []

@@ -24,8 +24,17 @@ END_SECONDS = 10.0  # for a process to remove what it has half written
 
 def multiplies_bf16() -> bool:
     """Whether the processor has a matrix unit for bf16 (AMX); False where torch is too old to say."""
+    return _has("amx_bf16")
+
+
+def multiplies_int8() -> bool:
+    """Whether the processor sums products of 8-bit integers in one instruction (VNNI), as the above."""
+    return _has("avx512_vnni") or _has("avx_vnni")
+
+
+def _has(feature: str) -> bool:
     capabilities: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
-    return bool(capabilities().get("amx_bf16", False))
+    return bool(capabilities().get(feature, False))
 
 
 @contextlib.contextmanager

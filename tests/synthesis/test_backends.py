@@ -113,7 +113,7 @@ def test_half_precision_stays_within_what_is_said_of_it() -> None:
     model = Model.load(bundled_weights(), "cpu")
     x = heads(1, 208, 160)
     for letter, theirs in (("G", model.synthesize(x)), ("S", model.segment(x))):
-        run = backends._openvino(model.networks[letter], (208, 160), 1, "bf16")
+        run = backends._openvino(model.networks[letter], (208, 160), 1, "bf16", {})
         np.testing.assert_allclose(run(x[:, None])[:, 0], theirs, rtol=0, atol=WITHIN["bf16"][letter])
 
 
@@ -126,7 +126,7 @@ def test_openvino_is_pinned_only_where_it_has_all_the_cores(
 ) -> None:
     monkeypatch.setattr(backends, "_cores", lambda: torch.get_num_threads() + spare)
     network = Model.load(bundled_weights(), "cpu").networks["G"]
-    compiled = backends.to_openvino(network, (64, 48), 1)
+    compiled = backends.to_openvino(network, (64, 48), 1, "f32")
     assert compiled.get_property("ENABLE_CPU_PINNING") == (spare == 0)
 
 

@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pseudohealthy.errors import InputError, install_command
-from pseudohealthy.processes import multiplies_bf16
+from pseudohealthy.processes import multiplies_bf16, multiplies_int8
+from pseudohealthy.synthesis.quantization import Ranges, quantize
 
 if TYPE_CHECKING:
     import onnx
 
 Name = Literal["torch", "onnxruntime", "openvino"]
+Precision = Literal["f32", "bf16", "int8"]
 Choice = Literal["auto", "torch", "onnxruntime", "openvino"]
 Slices = NDArray[np.float32]  # (N, 1, H, W) in [0, 1]
 Run = Callable[..., Slices]  # a network: slices, and masks where it takes them, to slices
@@ -75,20 +77,43 @@ def select(choice: Choice, device: torch.device, slices: int) -> Name:
     return next(name for name in PACKAGES if slices >= WORTH[name] and _installed(name))
 
 
-def describe(name: Name) -> dict[str, str]:
-    """Name, version and precision of a backend, for reports."""
-    precision = _precision() if name == "openvino" else "f32"
+def precision_of(name: Name, *, has_ranges: bool) -> Precision:
+    """What a backend computes in on this processor: the fastest that it is known to bear.
+
+    OpenVINO's own choice is bf16 wherever there are instructions for it; without AMX it gains little.
+
+    Args:
+        name: of the backend; only OpenVINO computes in anything but f32.
+        has_ranges: whether the inputs' ranges are known, which 8-bit integers need.
+    """
+    if name != "openvino":
+        return "f32"
+    if multiplies_bf16():
+        return "bf16"
+    return "int8" if has_ranges and multiplies_int8() else "f32"
+
+
+def describe(name: Name, *, has_ranges: bool = False) -> dict[str, str]:
+    """Name, version and precision of a backend, for reports; arguments as of `precision_of`."""
+    precision = precision_of(name, has_ranges=has_ranges)
     return {"name": name, "version": version(name), "precision": precision}
 
 
 def compile_network(
-    name: Name, network: nn.Module, device: torch.device, slice_shape: tuple[int, int], inputs: int
+    name: Name,
+    network: nn.Module,
+    device: torch.device,
+    slice_shape: tuple[int, int],
+    inputs: int,
+    *,
+    ranges: Ranges | None = None,
 ) -> Run:
     """The network as a function of one or two arrays `(N, 1, H, W)` in [0, 1], which returns one like them.
 
     Outputs agree with PyTorch's within 5e-4 in f32 (ONNX Runtime 2e-5). OpenVINO computes in bf16 where the
     processor multiplies matrices in it (AMX): the generator's within 0.02; the segmentor's, at the
-    edges of a lesion, within 0.1.
+    edges of a lesion, within 0.1. Where it multiplies 8-bit integers (VNNI), and `ranges` are given, it
+    computes in those: the generator's output agrees within 0.01 outside a lesion's surroundings.
 
     Args:
         name: of the backend; those beside "torch" work on the CPU, with as many threads as torch has.
@@ -96,6 +121,7 @@ def compile_network(
         device: for "torch".
         slice_shape: H and W.
         inputs: how many arrays the network takes.
+        ranges: of the inputs of its convolutions, where they were measured.
 
     Raises:
         InputError: the backend cannot take the network.
@@ -103,7 +129,10 @@ def compile_network(
     if name == "torch":
         return _torch(network, device)
     try:
-        return {"onnxruntime": _onnxruntime, "openvino": _openvino}[name](network, slice_shape, inputs)
+        if name == "onnxruntime":
+            return _onnxruntime(network, slice_shape, inputs)
+        precision = precision_of(name, has_ranges=bool(ranges))
+        return _openvino(network, slice_shape, inputs, precision, ranges or {})
     except Exception as error:  # of whatever kind: three libraries' versions meet here
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"backend {name}: it cannot take this network ({reason}); take torch") from error
@@ -172,9 +201,13 @@ def _onnxruntime(network: nn.Module, slice_shape: tuple[int, int], inputs: int) 
 
 
 def _openvino(
-    network: nn.Module, slice_shape: tuple[int, int], inputs: int, precision: str | None = None
+    network: nn.Module,
+    slice_shape: tuple[int, int],
+    inputs: int,
+    precision: Precision,
+    ranges: Ranges,
 ) -> Run:
-    compiled = to_openvino(network, slice_shape, inputs, precision)
+    compiled = to_openvino(network, slice_shape, inputs, precision, ranges)
 
     def run(*arrays: Slices) -> Slices:
         out: Slices = compiled(list(arrays))[0]
@@ -187,7 +220,8 @@ def to_openvino(
     network: nn.Module,
     slice_shape: tuple[int, int],
     inputs: int,
-    precision: str | None = None,
+    precision: Precision,
+    ranges: Ranges | None = None,
     **settings: Any,
 ) -> Any:
     """A network compiled by OpenVINO for this processor, with as many threads as torch has.
@@ -196,7 +230,8 @@ def to_openvino(
         network: on the CPU, in evaluation mode.
         slice_shape: H and W.
         inputs: how many arrays the network takes.
-        precision: "f32" or "bf16"; default: as `compile_network` says.
+        precision: that it is computed in; in "int8" the convolutions that `ranges` names, the rest in fp32.
+        ranges: of the inputs of convolutions.
         settings: more of OpenVINO's.
     """
     examples = tuple(torch.zeros(1, 1, *slice_shape) for _ in range(inputs))
@@ -207,19 +242,16 @@ def to_openvino(
         graph = openvino.convert_model(
             traced, example_input=examples, input=[([-1, 1, *slice_shape], np.float32)] * inputs
         )
+        if precision == "int8":
+            quantize(graph, ranges or {})
     ours = {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "INFERENCE_PRECISION_HINT": precision or _precision(),
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         "PERFORMANCE_HINT": "LATENCY",
         # Processes that share the cores would all be pinned to the first of them
         "ENABLE_CPU_PINNING": torch.get_num_threads() >= _cores(),
     }
     return openvino.Core().compile_model(graph, "CPU", {**ours, **settings})
-
-
-def _precision() -> str:
-    """OpenVINO's own choice is bf16 wherever there are instructions for it; without AMX it gains little."""
-    return "bf16" if multiplies_bf16() else "f32"
 
 
 def _cores() -> int:

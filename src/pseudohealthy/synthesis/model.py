@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -25,6 +25,7 @@ from pseudohealthy.methods.factory import build
 from pseudohealthy.settings_files import validated
 from pseudohealthy.synthesis import backends
 from pseudohealthy.synthesis.bundled_weights import describe_weights
+from pseudohealthy.synthesis.quantization import InputRanges, Ranges
 from pseudohealthy.training.checkpoint import load_weights, refuse_misfit
 from pseudohealthy.training.weights import CONFIG, read_config
 
@@ -48,6 +49,7 @@ class Model:
         device: where the networks are.
         provenance: method, preset, images, data and SHA-256 of the weights, for reports.
         backend: what runs the networks: "torch", "onnxruntime", "openvino", or "auto" (`backends.select`).
+        ranges: of the inputs of convolutions, by the networks' letters; see `quantization`.
     """
 
     networks: nn.ModuleDict
@@ -56,6 +58,7 @@ class Model:
     device: torch.device
     provenance: dict[str, Any]
     backend: backends.Choice = "torch"
+    ranges: Mapping[str, Ranges] = field(default_factory=dict)
     _runs: dict[tuple[str, backends.Name], backends.Run] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
@@ -80,7 +83,9 @@ class Model:
             refuse_misfit(folder, build(settings).generators)
         networks = build(settings).generators
         load_weights(folder, networks)
-        return cls(networks.to(where).eval(), settings, preprocessing, where, about, backend)
+        measured = InputRanges.read(folder, about["sha256"])
+        ranges = measured.networks if measured else {}
+        return cls(networks.to(where).eval(), settings, preprocessing, where, about, backend, ranges)
 
     def can(self, ability: Ability) -> bool:
         """Whether one of its networks does this."""
@@ -88,7 +93,8 @@ class Model:
 
     def describe_backend(self, slices: int) -> dict[str, str]:
         """Name, version and precision of what runs the networks on this many slices at once, for reports."""
-        return backends.describe(backends.select(self.backend, self.device, slices))
+        name = backends.select(self.backend, self.device, slices)
+        return backends.describe(name, has_ranges=bool(self.ranges))
 
     def synthesize(self, x: Slices, progress: BatchProgress | None = None) -> Slices:
         """The pseudo-healthy slices `(N, H, W)` in [0, 1]: G(x) in the paper.
@@ -164,7 +170,12 @@ class Model:
         name = backends.select(self.backend, self.device, slices)
         if (letter, name) not in self._runs:
             self._runs[letter, name] = backends.compile_network(
-                name, self.networks[letter], self.device, self.preprocessing.slice_shape, inputs
+                name,
+                self.networks[letter],
+                self.device,
+                self.preprocessing.slice_shape,
+                inputs,
+                ranges=self.ranges.get(letter),
             )
         return self._runs[letter, name]
 

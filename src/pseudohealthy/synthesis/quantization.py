@@ -1,0 +1,116 @@
+"""Convolutions in 8-bit integers: their inputs' ranges, measured on training slices, beside the weights.
+
+Weights are scaled channel by channel and inputs as a whole, from their least to their greatest value, and
+products are summed in 32 bits. Norms, activations and the layers that are not named stay in fp32.
+`scripts/calibrate_int8.py` measures the ranges, and what the images lose.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import FiniteFloat
+from torch import Tensor, nn
+
+from pseudohealthy.config import Frozen
+from pseudohealthy.errors import InputError
+from pseudohealthy.files import write_json
+from pseudohealthy.json_files import read_json
+from pseudohealthy.settings_files import validated
+
+FILE, FORMAT = "int8.json", 1
+INPUT_LEVELS, WEIGHT_LEVELS = 256, 255  # of weights as many below 0 as above
+
+Range = tuple[FiniteFloat, FiniteFloat]
+Ranges = Mapping[str, Range]  # of the inputs of convolutions, by the name of the layer
+
+
+class InputRanges(Frozen):
+    """Which convolutions are computed in 8-bit integers, and the ranges of their inputs.
+
+    Attributes:
+        format: of the file.
+        sha256: of the weights that were measured.
+        slices: of training patients, on which they were measured.
+        networks: by the paper's letter.
+    """
+
+    format: int
+    sha256: str
+    slices: int
+    networks: dict[str, dict[str, Range]]
+
+    @classmethod
+    def read(cls, folder: Path, sha256: str) -> Self | None:
+        """The ranges of the weights in `folder`; None where there are none, or those of other weights.
+
+        Raises:
+            InputError: the file cannot be read or holds no such ranges.
+        """
+        path = folder / FILE
+        if not path.exists():
+            return None
+        measured = validated(cls, read_json(path, remedy="remove it, or measure again"), str(path))
+        if measured.format != FORMAT:
+            raise InputError(f"{path}: of another version; remove it, or measure again")
+        return measured if measured.sha256 == sha256 else None
+
+    def write(self, folder: Path) -> None:
+        """Put it beside the weights in a folder."""
+        write_json(folder / FILE, self.model_dump(mode="json"))
+
+
+def measure_ranges(network: nn.Module, slices: NDArray[np.float32], at_once: int = 8) -> dict[str, Range]:
+    """The least and the greatest input of each convolution of a network, for slices `(N, 1, H, W)`."""
+    ranges: dict[str, Range] = {}
+
+    def watch(name: str, layer: nn.Module) -> Any:
+        def note(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            low, high = (bound.item() for bound in torch.aminmax(inputs[0]))
+            before = ranges.get(name, (low, high))
+            ranges[name] = (min(low, before[0]), max(high, before[1]))
+
+        return layer.register_forward_pre_hook(note)
+
+    hooks = [watch(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d)]
+    with torch.inference_mode():
+        for first in range(0, len(slices), at_once):
+            network(torch.from_numpy(slices[first : first + at_once]))
+    for hook in hooks:
+        hook.remove()
+    return ranges
+
+
+def quantize(graph: Any, ranges: Ranges) -> None:
+    """Have OpenVINO compute the convolutions that `ranges` names in 8-bit integers.
+
+    Args:
+        graph: a network that OpenVINO converted from PyTorch; it is changed.
+        ranges: of the convolutions' inputs; a layer that the graph does not have is passed over.
+    """
+    ops = importlib.import_module("openvino.opset8")
+    for node in graph.get_ordered_ops():
+        name = node.get_friendly_name().removeprefix("__module.").partition("/")[0]
+        if node.get_type_name() != "Convolution" or name not in ranges:
+            continue
+        inputs, weights = (node.input(place).get_source_output() for place in (0, 1))
+        bounds = [np.float32(bound) for bound in with_exact_zero(*ranges[name])]
+        rounded = ops.fake_quantize(inputs, *bounds, *bounds, INPUT_LEVELS)
+        node.input(0).replace_source_output(rounded.output(0))
+        greatest = np.abs(weights.get_node().get_data()).max((1, 2, 3), keepdims=True)
+        rounded = ops.fake_quantize(weights, -greatest, greatest, -greatest, greatest, WEIGHT_LEVELS)
+        node.input(1).replace_source_output(rounded.output(0))
+
+
+def with_exact_zero(low: float, high: float) -> Range:
+    """A range that holds 0, moved by less than a level so that 0, a convolution's padding, is one of them."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    step = (high - low) / (INPUT_LEVELS - 1) or 1.0
+    below = round(-low / step)
+    return -below * step, (INPUT_LEVELS - 1 - below) * step
