@@ -32,9 +32,9 @@ def cost(results: Results) -> str:
     table = markdown(("", "fp32", "8-bit integers", "difference", "limit"), rows)
     share = f"{100 * results['marked_otherwise'] / results['marked']:.1f} %"
     below = (
-        f"{results['slices']} slices of {results['patients']} validation patients; a voxel's change is of the "
-        "intensity range, and surroundings reach 8 mm from the mask and from whatever the segmentor gives 5 % "
-        f"or more. The voxels that are marked in one and not in the other are {share} of the marked ones."
+        f"{results['slices']} slices of {results['patients']} validation patients. A voxel's change is of "
+        "the intensity range; surroundings reach 8 mm from the mask and from what the segmentor gives 5 % or "
+        f"more. The voxels that are marked in one and not in the other are {share} of the marked ones."
     )
     return f"{table}\n\n{below}"
 

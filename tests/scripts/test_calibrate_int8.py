@@ -17,7 +17,7 @@ TEXT, MEASURED = PAGE.read_text(encoding="utf-8"), read_json(RESULTS)
 
 def one_lesion() -> SliceSet:
     """A slice with a lesion of 16 pixels and one without; the brain is all of both."""
-    images, masks = np.full((2, 40, 40), 0.4, np.float32), np.zeros((2, 40, 40), bool)
+    images, masks = np.full((2, 64, 48), 0.4, np.float32), np.zeros((2, 64, 48), bool)
     masks[0, 4:8, 4:8] = True
     images[masks] = 0.9
     names = np.array(["a", "b"])

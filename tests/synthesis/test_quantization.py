@@ -49,8 +49,8 @@ def measured(folder: Path) -> InputRanges:
 def test_ranges_are_the_least_and_the_greatest_input_over_all_batches() -> None:
     network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Conv2d(2, 1, 1))
     with torch.no_grad():
-        network[0].weight.copy_(torch.tensor([2.0, -3.0]).view(2, 1, 1, 1))  # type: ignore[union-attr,operator]
-        network[0].bias.zero_()  # type: ignore[union-attr,operator]
+        network[0].weight.copy_(torch.tensor([2.0, -3.0]).view(2, 1, 1, 1))  # type: ignore[operator]
+        network[0].bias.zero_()  # type: ignore[operator]
     x = np.array([-1.0, 0.5, 4.0], np.float32).reshape(3, 1, 1, 1)
     assert measure_ranges(network, x, at_once=1) == {"0": (-1.0, 4.0), "2": (0.0, 8.0)}
 
@@ -126,9 +126,9 @@ def test_only_the_layers_with_a_range_are_rounded(tmp_path: Path) -> None:
     ranges = measured(saved(tmp_path)).networks["G"]
     network = Model.load(tmp_path, "cpu").networks["G"]
     x = slices(2, ellipse((64, 48), (28, 20)), widths=(0,))[:, None]
-    exact, none, some = (
-        backends.to_openvino(network, (64, 48), 1, precision, chosen)([x])[0]
-        for precision, chosen in (("f32", ranges), ("int8", {}), ("int8", ranges))
+    exact = backends.to_openvino(network, (64, 48), 1, "f32", ranges)([x])[0]
+    none, some = (
+        backends.to_openvino(network, (64, 48), 1, "int8", chosen)([x])[0] for chosen in ({}, ranges)
     )
     np.testing.assert_allclose(none, exact, rtol=0, atol=1e-6)
     assert np.abs(some - exact).max() > 1e-6
