@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import partial
 
 import pytest
@@ -56,3 +58,15 @@ def test_instance_norm_stays_in_channels_last_and_agrees_with_torchs(dtype: torc
         assert got is not None
         assert expected is not None
         close(got.float(), expected)
+
+
+def test_a_network_without_values_needs_no_compiler() -> None:
+    """torch draws numbers on "meta" with what its compiler is made of, whose import takes a second."""
+    code = (
+        "import sys, torch\n"
+        "from pseudohealthy.networks.generator import Generator\n"
+        "with torch.device('meta'):\n"
+        "    Generator(4)\n"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

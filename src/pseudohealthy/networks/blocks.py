@@ -103,9 +103,12 @@ def clamp_straight_through(x: Tensor) -> Tensor:
 
 
 def initialise(network: nn.Module) -> None:
-    """Draw the weights of every convolution from N(0, 0.02); biases are 0, norms the identity (section 1)."""
+    """Draw the weights of every convolution from N(0, 0.02); biases are 0, norms the identity (section 1).
+
+    Of a network without values (on "meta") none are drawn: torch would load its compiler for it, in a second.
+    """
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
             nn.init.normal_(module.weight, 0.0, 0.02)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
