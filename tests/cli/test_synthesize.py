@@ -94,6 +94,24 @@ def test_no_blend_of_an_earlier_run_is_left_without_a_word(
     assert "removed" not in run(*command, "--overwrite").out
 
 
+def test_without_a_report_there_is_neither_page_nor_panel(
+    run: Run, image: Path, weights: Path, tmp_path: Path
+) -> None:
+    command = ["synthesize", image, "-o", tmp_path / "out", "--weights", weights]
+    assert run(*command).code == 0
+    before = contents(tmp_path / "out")
+    result = run(*command, "--no-report", "--overwrite")
+    assert result.code == 0
+    for ending in ("panel.png", "report.html"):
+        path = tmp_path / f"out/sub-01_desc-pseudohealthy_{ending}"
+        assert f"removed: {path}, which an earlier run had made\n" in result.out
+        del before[path.name]
+    after = contents(tmp_path / "out")
+    assert after.keys() == before.keys()
+    images = [name for name in after if name.endswith(".nii.gz")]
+    assert [after[name] for name in images] == [before[name] for name in images]
+
+
 def test_the_uncertainty_of_calibrated_weights_alone(
     run: Run, image: Path, weights: Path, tmp_path: Path
 ) -> None:

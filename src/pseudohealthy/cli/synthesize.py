@@ -55,6 +55,10 @@ def synthesize(
         bool,
         typer.Option("--dicom", help="Also the image as a DICOM series of the patient, and the lesion map."),
     ] = False,
+    no_report: Annotated[
+        bool,
+        typer.Option("--no-report", help="No page and no panel: the images, and the JSON of what made them."),
+    ] = False,
     keep_header_text: KeepHeaderTextOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -95,7 +99,8 @@ def synthesize(
     result = run(
         volume, model, brain_mask=brain_mask, blend=blend, lesion_mask=lesion_mask, uncertainty=uncertainty
     )
-    old = not_made_again(out, name, blend=blend, uncertainty=uncertainty)
+    page = not no_report
+    old = not_made_again(out, name, blend=blend, uncertainty=uncertainty, page=page)
     folder = dicom_folder(out, name)
     if scan:
         result = dataclasses.replace(result, report={**result.report, "dicom": scan.report})
@@ -107,7 +112,7 @@ def synthesize(
     elif folder.exists():
         old.append(folder)
         shutil.rmtree(folder)
-    files = result.save(out, name, overwrite=overwrite, keep_header_text=keep_header_text)
+    files = result.save(out, name, overwrite=overwrite, keep_header_text=keep_header_text, page=page)
     for kind, path in {**files, **({"dicom": folder} if dicom else {})}.items():
         say(f"{kind}: {path}")
     for path in old:

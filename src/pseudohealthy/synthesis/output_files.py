@@ -42,8 +42,13 @@ def output_stem(name: str) -> str:
     return "_".join(part for part in begin.split("_") if not re.fullmatch(r"desc-[^_]*", part)) or begin
 
 
-def output_files(out: Path, name: str, *, blend: bool = False, uncertainty: bool = False) -> dict[str, Path]:
-    """The files that `Synthesis.save` writes for an input of this name, by what they are."""
+def output_files(
+    out: Path, name: str, *, blend: bool = False, uncertainty: bool = False, page: bool = True
+) -> dict[str, Path]:
+    """The files that `Synthesis.save` writes for an input of this name, by what they are.
+
+    Without `page` there is neither panel nor page.
+    """
     begin = output_stem(name)
     # An input in another space stays there
     placed = "" if re.search(r"(^|_)space-", begin) else "_space-orig"
@@ -54,9 +59,9 @@ def output_files(out: Path, name: str, *, blend: bool = False, uncertainty: bool
         **({"uncertainty": out / f"{begin}_desc-uncertainty_FLAIR.nii.gz"} if uncertainty else {}),
         "probability": out / f"{begin}{placed}_label-lesion_desc-pseudohealthy_probseg.nii.gz",
         "mask": out / f"{begin}{placed}_label-lesion_desc-pseudohealthy_mask.nii.gz",
-        "panel": out / f"{begin}_desc-pseudohealthy_panel.png",
+        **({"panel": out / f"{begin}_desc-pseudohealthy_panel.png"} if page else {}),
         "report": out / f"{begin}_desc-pseudohealthy_report.json",
-        "page": out / f"{begin}_desc-pseudohealthy_report.html",
+        **({"page": out / f"{begin}_desc-pseudohealthy_report.html"} if page else {}),
     }
 
 
@@ -116,9 +121,11 @@ def sidecar(
     return {**facts, "SkullStripped": stripped}
 
 
-def not_made_again(out: Path, name: str, *, blend: bool, uncertainty: bool = False) -> list[Path]:
+def not_made_again(
+    out: Path, name: str, *, blend: bool, uncertainty: bool = False, page: bool = True
+) -> list[Path]:
     """Files of an earlier run on an input of this name that a run without them would leave beside its own."""
-    made = with_sidecars(output_files(out, name, blend=blend, uncertainty=uncertainty))
+    made = with_sidecars(output_files(out, name, blend=blend, uncertainty=uncertainty, page=page))
     every = with_sidecars(output_files(out, name, blend=True, uncertainty=True))
     return [path for kind, path in every.items() if kind not in made and path.exists()]
 

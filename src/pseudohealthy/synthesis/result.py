@@ -87,6 +87,7 @@ class Synthesis:
         keep_header_text: bool = False,
         sources: Mapping[str, str] | None = None,
         title: str | None = None,
+        page: bool = True,
     ) -> dict[str, Path]:
         """Write the volumes (NIfTI, JSON), a panel (PNG), the run report (JSON) and a page (HTML).
 
@@ -102,6 +103,7 @@ class Synthesis:
                 of the files.
             title: of the panel and the page, and the `input` of the report, where a name alone does not tell
                 images apart; default: the name.
+            page: draw the panel and write the page, which take longer than to write the volumes.
 
         Returns:
             The files, by what they are; each volume's sidecar lies beside it, with the ending .json.
@@ -111,7 +113,11 @@ class Synthesis:
             PseudohealthyError: the disk is full; none of the files has been written then.
         """
         out = Path(out)
-        requested = {"blend": self.blended is not None, "uncertainty": self.uncertainty is not None}
+        requested = {
+            "blend": self.blended is not None,
+            "uncertainty": self.uncertainty is not None,
+            "page": page,
+        }
         files = output_files(out, name, **requested)
         refuse_existing(out, name, overwrite=overwrite, inputs=(self.volume.path,))
         named = {**self.inputs, "image": self.inputs.get("image", printable(name)), **(sources or {})}
@@ -151,10 +157,12 @@ class Synthesis:
 
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # gzip leaves the other threads free
             list(pool.map(write, [kind for kind in DESCRIPTIONS if kind in files]))
-        replace(files["panel"], lambda part: self.draw(part, heading))
+        if "panel" in files:
+            replace(files["panel"], lambda part: self.draw(part, heading))
         names = {kind: printable(path.name) for kind, path in files.items()}
         write_json(files["report"], {**self.report, **({"input": heading} if title else {}), "files": names})
-        self._write_page(files, heading)
+        if "page" in files:
+            self._write_page(files, heading)
 
     def _write_page(self, files: dict[str, Path], title: str) -> None:
         image = self.input_file or files["page"].with_name("input.nii.gz")

@@ -16,7 +16,7 @@ import pytest
 from fixtures.page_visits import SHAPE, affine, arrays, stored, toy_page
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.report.viewer import subject_page
-from pseudohealthy.report.viewer.subject_page import KINDS, Kind, viewer_html
+from pseudohealthy.report.viewer.subject_page import KINDS, Kind, _middle, viewer_html
 
 
 class Parsed(HTMLParser):
@@ -187,3 +187,19 @@ def test_volumes_on_two_grids_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"healthy\.nii\.gz: not on the grid"):
         viewer_html(tmp_path / "p.html", "two", paths, {})
     assert not (tmp_path / "p.html").exists()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_middle_is_the_nearest_voxel_of_the_largest_part(seed: int) -> None:
+    """Against distances worked out voxel by voxel, in a part that does not hold its own centre."""
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((14, 12, 10), bool)
+    mask[2:9, 2:9, 3:6] = True
+    mask[3:8, 3:8] = False  # a ring
+    mask[12, 10, rng.integers(0, 8)] = True  # and another part, far away
+    mask[2 + seed, 2, 6:9] = True
+    voxels = np.argwhere(mask & (np.arange(14) < 11)[:, None, None])
+    distance = ((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1)
+    found = _middle(mask)
+    assert mask[tuple(found)]
+    assert ((found - voxels.mean(axis=0)) ** 2).sum() == pytest.approx(distance.min())

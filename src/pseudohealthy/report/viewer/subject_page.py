@@ -125,9 +125,14 @@ def _middle(mask: NDArray[np.bool_]) -> NDArray[np.int_]:
     labels, _ = ndimage.label(mask)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    part = np.argwhere(labels == sizes.argmax())
-    nearest: NDArray[np.int_] = part[((part - part.mean(axis=0)) ** 2).sum(axis=1).argmin()]
-    return nearest
+    largest = int(sizes.argmax())
+    box = ndimage.find_objects(labels, largest)[-1]
+    part = labels[box] == largest
+    centre = ndimage.center_of_mass(part)
+    axes = [(np.arange(side) - middle) ** 2 for side, middle in zip(part.shape, centre, strict=True)]
+    distance = np.where(part, sum(np.ix_(*axes)), np.inf)
+    nearest = np.unravel_index(distance.argmin(), part.shape)
+    return np.array([place + side.start for place, side in zip(nearest, box, strict=True)])
 
 
 def _percentile(values: Any, percent: float) -> float:
