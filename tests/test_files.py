@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.files import (
     flatten,
     folder_beside,
+    gzipped,
     inside,
     move_together,
     nest,
@@ -279,3 +281,12 @@ def test_nobody_waits_for_a_pipe(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="expected a file, found a folder, pipe or device"):
             read(pipe)
     assert unfinished(pipe) == []
+
+
+def test_gzip_holds_the_content_and_nothing_of_when_or_where() -> None:
+    content = bytes(range(256)) * 1000
+    packed = gzipped(content)
+    assert gzip.decompress(packed) == content
+    assert len(packed) < len(content) / 10
+    assert packed[3:8] == bytes(5)  # no name, no comment, no time
+    assert gzip.decompress(gzipped(b"")) == b""

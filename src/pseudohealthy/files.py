@@ -12,6 +12,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from isal import igzip  # a tenth of the time of gzip's fastest, at the same size
+
 from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.partial_files import held, part_in, remove_leftovers
 
@@ -32,6 +34,12 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
         write(part)
         part.replace(path)
     remove_leftovers(path.parent)
+
+
+def gzipped(content: bytes) -> bytes:
+    """`content` as a gzip file of no name and no time, so that equal contents are equal files."""
+    compressed: bytes = igzip.compress(content, compresslevel=1, mtime=0)
+    return compressed
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from pseudohealthy import __version__
 from pseudohealthy.data.nifti_file import check_voxels, open_nifti, pixdim, voxels
 from pseudohealthy.errors import InputError
-from pseudohealthy.files import replace
+from pseudohealthy.files import gzipped, replace
 
 SUFFIXES = (".nii", ".nii.gz")
 DESCRIPTION = f"pseudohealthy {__version__}; not for diagnosis"
@@ -164,7 +163,7 @@ def write_volume(
     image = _image(values.astype(dtype).reshape(like.shape), like, keep_header_text)
     content = image.to_bytes()
     if path.name.endswith(".gz"):
-        content = gzip.compress(content, compresslevel=1, mtime=0)  # no time: equal images are equal files
+        content = gzipped(content)
     replace(path, lambda part: part.write_bytes(content))
 
 

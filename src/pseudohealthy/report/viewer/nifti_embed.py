@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import gzip
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +13,7 @@ from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
 from pseudohealthy.errors import InputError
+from pseudohealthy.files import gzipped
 
 _SMALL = 2  # bytes a voxel: not worth rounding
 _WIDEST = 4  # bytes a voxel: the program itself reads no more digits, and graphics cards draw none
@@ -58,7 +58,7 @@ class Embedded:
             stored, slope, inter = image.dataobj.get_unscaled(), image.dataobj.slope, image.dataobj.inter
         shape = (*data.shape, 1)[:3]
         file = _file(np.asarray(stored).reshape(shape), image.affine, slope, inter)
-        text = base64.b64encode(gzip.compress(file, compresslevel=1, mtime=0)).decode("ascii")
+        text = base64.b64encode(gzipped(file)).decode("ascii")
         shown = np.float32(stored) * np.float32(slope) + np.float32(inter)
         return cls(shown.reshape(shape), image.affine, step, text)
 

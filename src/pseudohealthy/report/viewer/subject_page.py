@@ -107,12 +107,13 @@ def _check_grids(volumes: Mapping[Kind, Path], embedded: Mapping[Kind, Embedded]
 def _settings(embedded: Mapping[Kind, Embedded]) -> dict[str, Any]:
     """How the views begin: the grey window, where the colours end, the cross-hairs in mm."""
     x, probability = embedded["input"].data, embedded["probability"].data
+    darkest = min(0.0, _percentile(x, 0.5)) if x.min() < 0 else 0.0
     bright, changes = x[x > 0], np.abs(embedded["difference"].data)
     affine = embedded["input"].affine
     half_widths = embedded["uncertainty"].data if "uncertainty" in embedded else np.zeros(0)
     voxel = _middle(probability > LESION if (probability > LESION).any() else x > 0)
     return {
-        "window": [min(0.0, _percentile(x, 0.5)), _percentile(bright, 99.5) or 1.0],
+        "window": [darkest, _percentile(bright, 99.5) or 1.0],
         "largest": _percentile(changes[changes > 0], 99.5) or 1.0,
         "widest": _percentile(half_widths[half_widths > 0], 99.5) or 1.0,
         "start": (affine[:3, :3] @ voxel + affine[:3, 3]).tolist(),
@@ -122,17 +123,16 @@ def _settings(embedded: Mapping[Kind, Embedded]) -> dict[str, Any]:
 
 def _middle(mask: NDArray[np.bool_]) -> NDArray[np.int_]:
     """Of the largest connected part, the voxel nearest to its centre, which itself may lie outside."""
-    labels, _ = ndimage.label(mask)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    largest = int(sizes.argmax())
-    box = ndimage.find_objects(labels, largest)[-1]
-    part = labels[box] == largest
+    used = [np.flatnonzero(mask.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    corner = [places[0] for places in used]
+    within = tuple(slice(places[0], places[-1] + 1) for places in used)
+    labels, _ = ndimage.label(np.ascontiguousarray(mask[within]))
+    part = labels == np.bincount(labels.ravel())[1:].argmax() + 1
     centre = ndimage.center_of_mass(part)
     axes = [(np.arange(side) - middle) ** 2 for side, middle in zip(part.shape, centre, strict=True)]
     distance = np.where(part, sum(np.ix_(*axes)), np.inf)
-    nearest = np.unravel_index(distance.argmin(), part.shape)
-    return np.array([place + side.start for place, side in zip(nearest, box, strict=True)])
+    nearest: NDArray[np.int_] = np.array(np.unravel_index(distance.argmin(), part.shape)) + corner
+    return nearest
 
 
 def _percentile(values: Any, percent: float) -> float:
