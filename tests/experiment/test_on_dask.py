@@ -92,16 +92,11 @@ def test_a_killed_worker_s_training_goes_on_at_another_and_the_table_is_the_same
 
 
 @pytest.mark.parametrize(
-    ("ended", "by", "code", "words"),
+    ("ended", "by", "result"),
     [
-        ("program", signal.SIGINT, 130, "interrupted; the same command goes on where it was"),
-        ("program", signal.SIGKILL, -signal.SIGKILL, ""),
-        (
-            "step",
-            signal.SIGKILL,
-            1,
-            "ended from outside, perhaps for lack of memory; the same command goes on",
-        ),
+        ("program", signal.SIGINT, (130, "interrupted; the same command goes on where it was")),
+        ("program", signal.SIGKILL, (-signal.SIGKILL, "")),
+        ("step", signal.SIGKILL, (1, "for lack of memory; the same command goes on where it was")),
     ],
 )
 def test_what_ends_on_the_way_leaves_nothing_running(
