@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.dask_programs import scheduler, wait_for, worker
+from fixtures.dask_programs import PATIENCE, scheduler, wait_for, worker
 from pseudohealthy import dask_cluster
 from pseudohealthy.dask_cluster import call_on_workers, connected, workers_of
 from pseudohealthy.errors import InputError
@@ -53,3 +53,18 @@ def test_workers_are_counted_and_another_version_is_refused(tmp_path: Path) -> N
                 words = r"pseudohealthy is \S+ here, 0\.0\.1 on the worker tcp"
                 with pytest.raises(InputError, match=words), connected(address, lines.append):
                     pass
+
+
+def test_a_call_at_which_workers_die_is_tried_as_often_as_is_said(tmp_path: Path) -> None:
+    tried = tmp_path / "tried"
+    die = f"(open({str(tried)!r}, 'ab', 0).write(b'x'), __import__('os')._exit(9))"
+    with (
+        scheduler(tmp_path, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0") as address,
+        worker(address, tmp_path / "a") as one,
+        worker(address, tmp_path / "b") as two,
+        connected(address, lambda _: None) as client,
+    ):
+        ((number, future),) = call_on_workers(client, eval, [("die", (die,))], trials=2)
+        assert (number, type(future.exception()).__name__) == (0, "KilledWorker")
+        assert (one.wait(PATIENCE), two.wait(PATIENCE)) == (9, 9)
+    assert tried.read_text() == "xx"
