@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -106,21 +107,27 @@ class TaskUnwanted(BaseException):
     """Raised in a task whose result nobody wants: as Ctrl-C does, it ends what it interrupts at once."""
 
 
-def _client(address: str) -> Client:
+@contextlib.contextmanager
+def _client(address: str) -> Iterator[Client]:
     try:
         from distributed import Client  # noqa: PLC0415  (an extra)
+        from distributed.utils import silence_logging_cmgr  # noqa: PLC0415
         from distributed.versions import VersionMismatchWarning  # noqa: PLC0415
     except ImportError as error:
         raise InputError(f"--dask needs an extra; install it with: {install_command('cluster')}") from error
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", VersionMismatchWarning)  # a table; `connected` says it in a line
-            return Client(address, timeout=SCHEDULER_TIMEOUT, set_as_default=False)
-    except (OSError, ValueError) as error:  # a timeout is an OSError
-        raise InputError(
-            f"--dask {address}: no scheduler answers there ({' '.join(str(error).split())}); expected the "
-            "address that `dask scheduler` prints, such as tcp://10.0.0.1:8786"
-        ) from error
+    # in place of Dask's tables and traces, whoever uses the client says in one line what is wrong
+    with silence_logging_cmgr(logging.CRITICAL):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", VersionMismatchWarning)
+                client = Client(address, timeout=SCHEDULER_TIMEOUT, set_as_default=False)
+        except (OSError, ValueError) as error:  # a timeout is an OSError
+            raise InputError(
+                f"--dask {address}: no scheduler answers there ({' '.join(str(error).split())}); expected "
+                "the address that `dask scheduler` prints, such as tcp://10.0.0.1:8786"
+            ) from error
+        with client:
+            yield client
 
 
 def _differing_versions(versions: Mapping[str, Any]) -> dict[str, str]:

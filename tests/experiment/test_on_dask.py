@@ -19,8 +19,13 @@ from fixtures.experiments import SMOKE, without_times
 from pseudohealthy.training.run_folder import SNAPSHOTS, STATE
 
 pytestmark = pytest.mark.slow
-FEWER = ["methods=[{method: conditional_gan}, {method: paired}]", "resegmentation_steps=2"]
-LONGER = ["settings.training.images=240", "judges.first.training.images=240"]  # time to be killed in
+TRAINING = "training: {images: 200, snapshot_every: 60}"  # time to be killed in
+SETTINGS = (
+    f"methods=[{{method: conditional_gan, {TRAINING}}}, {{method: paired, {TRAINING}}}]",
+    "judges.first.training.images=24",
+    "resegmentation_steps=2",
+    "data.phantom.patients=9",
+)
 
 
 class Step(NamedTuple):
@@ -37,7 +42,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def reproduce(out: Path, *more: str) -> list[str]:
-    settings = [word for setting in (*FEWER, *LONGER) for word in ("--set", setting)]
+    settings = [word for setting in SETTINGS for word in ("--set", setting)]
     return [*PROGRAM, "reproduce", str(SMOKE), *settings, "-o", str(out), "--device", "cpu", *more]
 
 
@@ -57,14 +62,18 @@ def parent_of(process: int) -> int | None:
 
 
 def running_step(out: Path, worker: int) -> Step | None:
-    """A training by a worker, some way behind a snapshot and a checkpoint."""
-    for state in out.glob(f"*/*/run/{STATE}"):
-        run = state.parent
+    """A method's training by a worker, at a checkpoint behind a snapshot."""
+    for run in out.glob("train/*/run"):
         with contextlib.suppress(OSError, ValueError):
             step = Step(run, int((run / ".lock").read_text().rpartition(":")[2]))
-            if parent_of(step.process) == worker and len(list((run / SNAPSHOTS).iterdir())) >= 2:
+            made = [path.stat().st_mtime for path in (first_snapshot(run), run / STATE)]
+            if parent_of(step.process) == worker and made == sorted(made):
                 return step
     return None
+
+
+def first_snapshot(run: Path) -> Path:
+    return run / SNAPSHOTS / "0000060"
 
 
 def test_a_killed_worker_s_training_goes_on_at_another_and_the_table_is_the_same(
@@ -77,11 +86,12 @@ def test_a_killed_worker_s_training_goes_on_at_another_and_the_table_is_the_same
         program = begun(reproduce(out, "--dask", address))
         step = wait_for(lambda: running_step(out, one.pid))
         one.kill()
-        snapshot = min((step.run / SNAPSHOTS).iterdir())
-        made = snapshot.stat().st_ino
+        made = first_snapshot(step.run).stat().st_ino
         _, lines = program.communicate(timeout=5 * PATIENCE)
     assert (alone.returncode, program.returncode) == (0, 0), lines
-    assert snapshot.stat().st_ino == made, "it went on from its checkpoint: nothing before it was made again"
+    assert first_snapshot(step.run).stat().st_ino == made, (
+        "it went on from its checkpoint: nothing before it was made again"
+    )
     for kind in ("judge", "train", "select", "measure"):
         assert f"{kind} " in lines
     assert "[6/6] " in lines, "as each is done"
