@@ -141,7 +141,7 @@ def _differing_versions(versions: Mapping[str, Any]) -> dict[str, str]:
     scheduler = versions["scheduler"]["packages"]  # which computes nothing
     machines["the scheduler"] = {name: scheduler[name] for name in ESSENTIAL}
     return {
-        name: f"{_short(name, here[name])} here, {_short(name, packages[name])} on {machine}"
+        name: f"{_short(name, here.get(name))} here, {_short(name, packages[name])} on {machine}"
         for machine, packages in machines.items()
         for name in packages
         if _short(name, packages[name]) != _short(name, here.get(name))

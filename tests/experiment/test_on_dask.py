@@ -17,6 +17,7 @@ from fixtures.command_line import PROGRAM
 from fixtures.dask_programs import PATIENCE, scheduler, wait_for, worker
 from fixtures.experiments import SMOKE, without_times
 from pseudohealthy.training.run_folder import SNAPSHOTS, STATE
+from pseudohealthy.training.weights import WEIGHTS
 
 pytestmark = pytest.mark.slow
 TRAINING = "training: {images: 200, snapshot_every: 60}"  # time to be killed in
@@ -73,7 +74,7 @@ def running_step(out: Path, worker: int) -> Step | None:
 
 
 def first_snapshot(run: Path) -> Path:
-    return run / SNAPSHOTS / "0000060"
+    return run / SNAPSHOTS / "0000060" / WEIGHTS
 
 
 def test_a_killed_worker_s_training_goes_on_at_another_and_the_table_is_the_same(
@@ -86,10 +87,10 @@ def test_a_killed_worker_s_training_goes_on_at_another_and_the_table_is_the_same
         program = begun(reproduce(out, "--dask", address))
         step = wait_for(lambda: running_step(out, one.pid))
         one.kill()
-        made = first_snapshot(step.run).stat().st_ino
+        made = first_snapshot(step.run).stat().st_mtime_ns
         _, lines = program.communicate(timeout=5 * PATIENCE)
     assert (alone.returncode, program.returncode) == (0, 0), lines
-    assert first_snapshot(step.run).stat().st_ino == made, (
+    assert first_snapshot(step.run).stat().st_mtime_ns == made, (
         "it went on from its checkpoint: nothing before it was made again"
     )
     for kind in ("judge", "train", "select", "measure"):
