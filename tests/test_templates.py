@@ -126,10 +126,13 @@ def test_workers_that_slurm_starts_process_the_data_set(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_workers_that_slurm_starts_do_an_experiment(tmp_path: Path) -> None:
-    fewer = "methods=[{method: conditional_gan}, {method: paired}]"
-    result = run_on_slurm(
-        tmp_path, "reproduce", SMOKE, "-o", "out", "--set", fewer
-    )  # a folder as seen from here
+    smaller = (
+        "methods=[{method: conditional_gan}, {method: paired}]",
+        "resegmentation_steps=2",
+        "data.phantom.patients=9",
+    )
+    options = [word for setting in smaller for word in ("--set", setting)]
+    result = run_on_slurm(tmp_path, "reproduce", SMOKE, "-o", "out", *options)  # a folder as seen from here
     assert "train paired-default-s0 done" in result.stderr
     assert (tmp_path / "out/results/table1.json").is_file()
 
