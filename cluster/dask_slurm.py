@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
-"""A BIDS data set processed by Dask workers that SLURM starts.
+"""A BIDS data set, or an experiment, done by Dask workers that SLURM starts.
 
     pip install '.[cluster]' dask-jobqueue   (in a clone of the repository)
     python cluster/dask_slurm.py STUDY STUDY/derivatives/pseudohealthy [options of pseudohealthy-bids]
+    python cluster/dask_slurm.py reproduce EXPERIMENT --data COHORT -o OUT [options of reproduce]
 
 Run it where jobs can be submitted and which the compute nodes can reach, and leave it running (tmux, or a
-small job of its own): it is the scheduler. It submits one SLURM job a worker, sends every subject to
-whichever worker is free, and ends the jobs. The subjects of a worker that is killed (time limit, preemption)
-go to the others, and a new worker is requested from SLURM. Started again, it does what is left.
+small job of its own): it is the scheduler. It submits one SLURM job a worker, sends every subject, or every
+training and measurement, to whichever worker is free, and ends the jobs. What a worker was at when it was
+killed (time limit, preemption) goes to another, a training from its last checkpoint, and a new worker is
+requested from SLURM. Started again, it does what is left.
 
 For PBS, LSF, SGE or HTCondor take that class of dask_jobqueue instead of SLURMCluster. With a scheduler that
-runs already (`dask scheduler`, `dask worker ADDRESS --nthreads 1`) this file is not needed:
-`pseudohealthy-bids STUDY OUT participant --dask ADDRESS`.
+runs already (`dask scheduler`, `dask worker ADDRESS --nthreads 1`) this file is not needed: give `--dask
+ADDRESS` to `pseudohealthy-bids STUDY OUT participant` or `pseudohealthy reproduce`.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from dask_jobqueue import SLURMCluster
 
 # --- what to change for your cluster -----------------------------------------------------------------
 WORKERS = 10  # SLURM jobs at once
-CORES = 4  # of one job, all for one subject at a time
+CORES = 4  # of one job, all for one subject or training at a time
 MEMORY = "8GB"  # of one job
 WALLTIME = "02:00:00"
 QUEUE = None  # the partition; None: the default one
@@ -38,7 +40,7 @@ BEFORE = [  # lines of shell before the worker starts, such as "source $HOME/ven
 
 
 def cluster() -> SLURMCluster:
-    """Jobs of one worker each, which does one subject at a time (`cores=1`) with all of the job's cores."""
+    """Jobs of one worker each, which does one thing at a time (`cores=1`) with all of the job's cores."""
     return SLURMCluster(
         cores=1,
         processes=1,
@@ -54,16 +56,24 @@ def cluster() -> SLURMCluster:
     )
 
 
+def program(arguments: list[str], address: str) -> list[str]:
+    """The command that does what the arguments say on the workers of the scheduler at the address."""
+    if arguments[0] == "reproduce":
+        words = ["pseudohealthy", *arguments, "--dask", address]
+    else:
+        bids_dir, out_dir, *options = arguments
+        words = ["pseudohealthy.cli.bids_app", bids_dir, out_dir, "participant", "--dask", address, *options]
+    return [sys.executable, "-m", *words]
+
+
 def main() -> int:
-    """Start the workers, process the data, end the workers; returns the exit code of pseudohealthy-bids."""
+    """Start the workers, do the work, end the workers; returns the exit code of the program."""
     if len(sys.argv) < 3:
         print(__doc__, file=sys.stderr)
         return 2
-    bids_dir, out_dir, *options = sys.argv[1:]
     with cluster() as workers:
         workers.adapt(minimum=WORKERS, maximum=WORKERS)  # unlike scale(): a lost worker is requested again
-        program = [sys.executable, "-m", "pseudohealthy.cli.bids_app", bids_dir, out_dir, "participant"]
-        return subprocess.call([*program, "--dask", workers.scheduler_address, *options])
+        return subprocess.call(program(sys.argv[1:], workers.scheduler_address))
 
 
 if __name__ == "__main__":

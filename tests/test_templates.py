@@ -13,12 +13,15 @@ import pytest
 from typer.main import get_command
 
 from fixtures.cohorts import study
+from fixtures.experiments import SMOKE
 from fixtures.models import saved
 from pseudohealthy.cli.bids_app import app
+from pseudohealthy.cli.main import app as program
 
 ROOT = Path(__file__).resolve().parents[1]
 ARRAY, DASK = ROOT / "cluster/slurm_array.sh", ROOT / "cluster/dask_slurm.py"
-OPTIONS = {name for option in get_command(app).params for name in option.opts}
+COMMANDS = [get_command(app), *get_command(program).commands.values()]  # type: ignore[attr-defined]
+OPTIONS = {name for command in COMMANDS for option in command.params for name in option.opts}
 
 
 def script(path: Path, text: str) -> Path:
@@ -81,38 +84,57 @@ def test_an_array_that_would_leave_subjects_out_is_refused(tmp_path: Path) -> No
     assert "usage: sbatch" in array(tmp_path, "study").stderr
 
 
-@pytest.mark.slow
-def test_workers_that_slurm_starts_process_the_data_set(tmp_path: Path) -> None:
-    """With programs in SLURM's place that run a job on this machine, in the background."""
+def run_on_slurm(tmp_path: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """The template with programs in SLURM's place that run a job on this machine, in the background."""
     pytest.importorskip("dask_jobqueue")
     jobs = tmp_path / "jobs"
     jobs.mkdir()
+    told = {"NTASKS": 1, "PROCID": 0, "LOCALID": 0, "NODEID": 0, "JOB_ID": 12345, "JOB_NAME": "dask-worker"}
+    variables = " ".join(f"SLURM_{name}={value}" for name, value in told.items())
     # like SLURM it keeps a copy of the script, which is gone as soon as it is submitted
-    sent = f'cp "$1" {jobs}/$$.sh; setsid bash {jobs}/$$.sh >{jobs}/$$.log 2>&1 &'
+    sent = f'cp "$1" {jobs}/$$.sh; {variables} setsid bash {jobs}/$$.sh >{jobs}/$$.log 2>&1 &'
     script(tmp_path / "bin/sbatch", f'{sent} echo "Submitted batch job $!"')
     script(tmp_path / "bin/scancel", 'for job in "$@"; do kill -- "-$job" 2>/dev/null; done; true')
-    raw, out = study(tmp_path / "study", 4), tmp_path / "out"
     text = DASK.read_text()
     for setting, value in {"WORKERS": "2", "CORES": "1", "MEMORY": '"2GB"', "INTERFACE": '"lo"'}.items():
         text, times = re.subn(rf"(?m)^{setting} = \S+", f"{setting} = {value}", text)
         assert times == 1
     (tmp_path / "dask_slurm.py").write_text(text)
-    command = [sys.executable, tmp_path / "dask_slurm.py", raw, out, "--weights", saved(tmp_path / "weights")]
     environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
     result = subprocess.run(
-        list(map(str, command)),
+        [sys.executable, str(tmp_path / "dask_slurm.py"), *map(str, arguments)],
         capture_output=True,
         text=True,
         env=environment,
         cwd=tmp_path,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert result.returncode == 0, result.stderr + "".join(path.read_text() for path in jobs.glob("*.log"))
-    assert "4 done, 0 skipped, 0 failed" in result.stdout
     (job, *_) = jobs.glob("*.sh")
     assert "--cpus-per-task=1" in job.read_text()
     assert "--nthreads 1" in job.read_text()
+    return result
+
+
+@pytest.mark.slow
+def test_workers_that_slurm_starts_process_the_data_set(tmp_path: Path) -> None:
+    raw, out = study(tmp_path / "study", 4), tmp_path / "out"
+    result = run_on_slurm(tmp_path, raw, out, "--weights", saved(tmp_path / "weights"))
+    assert "4 done, 0 skipped, 0 failed" in result.stdout
+
+
+@pytest.mark.slow
+def test_workers_that_slurm_starts_do_an_experiment(tmp_path: Path) -> None:
+    smaller = (
+        "methods=[{method: conditional_gan}, {method: paired}]",
+        "resegmentation_steps=2",
+        "data.phantom.patients=9",
+    )
+    options = [word for setting in smaller for word in ("--set", setting)]
+    result = run_on_slurm(tmp_path, "reproduce", SMOKE, "-o", "out", *options)  # a folder as seen from here
+    assert "train paired-default-s0 done" in result.stderr
+    assert (tmp_path / "out/results/table1.json").is_file()
 
 
 def test_the_container_holds_no_more_than_its_recipe_needs() -> None:

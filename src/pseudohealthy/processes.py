@@ -84,14 +84,26 @@ class _Process(SpawnProcess):
     """A process that Ctrl-C on the terminal does not reach, not even while it is starting."""
 
     def start(self) -> None:
-        if not hasattr(signal, "pthread_sigmask"):  # Windows
-            super().start()
-            return
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            super().start()  # which inherits the mask
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with _not_daemonic():
+            if not hasattr(signal, "pthread_sigmask"):  # Windows
+                super().start()
+                return
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                super().start()  # which inherits the mask
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _not_daemonic() -> Iterator[None]:
+    """Let a daemonic process, such as a worker of Dask, start one: such may not, lest it be outlived."""
+    process = multiprocessing.current_process()
+    before, process.daemon = process.daemon, False
+    try:
+        yield
+    finally:
+        process.daemon = before
 
 
 class _Context(SpawnContext):

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,13 +18,12 @@ import pytest
 import torch
 
 from fixtures.cohorts import NO_IMAGE, break_images, study
+from fixtures.dask_programs import PATIENCE, scheduler, wait_for, worker
 from fixtures.models import saved
-from pseudohealthy.bids_app import executors
 from pseudohealthy.bids_app.executors import (
     BYTES_PER_PROCESS,
     default_jobs,
     memory_limits,
-    run_dask,
     run_pool,
     run_serial,
 )
@@ -33,12 +31,11 @@ from pseudohealthy.bids_app.job import Job
 from pseudohealthy.bids_app.output_dataset import describe
 from pseudohealthy.bids_app.records import read_record
 from pseudohealthy.bids_app.selection import select
-from pseudohealthy.errors import InputError, PseudohealthyError
+from pseudohealthy.errors import PseudohealthyError
 from pseudohealthy.processes import processes
 
 SUBJECTS = 4
 DASK_SUBJECTS = 12
-PATIENCE = 180  # seconds; what is waited for comes within a few on an idle machine
 
 
 def job_on(raw: Path, out: Path, weights: Path) -> Job:
@@ -146,36 +143,11 @@ def test_without_control_groups_there_is_no_limit(tmp_path: Path) -> None:
     assert memory_limits(tmp_path) == []
 
 
-@contextlib.contextmanager
-def process(*command: object) -> Iterator[subprocess.Popen[bytes]]:
-    """A program that runs until the block ends."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    quiet = subprocess.DEVNULL
-    running = subprocess.Popen(
-        [sys.executable, *map(str, command)], stdout=quiet, stderr=quiet, env=environment
-    )
-    try:
-        yield running
-    finally:
-        running.terminate()
-        running.wait(PATIENCE)
-
-
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
     """Of a scheduler that runs."""
-    result = tmp_path / "scheduler.json"
-    options = ["--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", result]
-    with process("-m", "distributed.cli.dask_scheduler", *options):
-        wait_for(result)
-        yield json.loads(result.read_text())["address"]
-
-
-def worker(
-    address: str, folder: Path, *more: object
-) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
-    options = ["--nthreads", 1, "--no-nanny", "--no-dashboard", "--local-directory", folder]
-    return process("-m", "distributed.cli.dask_worker", address, *options, *more)
+    with scheduler(tmp_path) as found:
+        yield found
 
 
 def app_on(address: str, raw: Path, out: Path, weights: Path) -> list[str]:
@@ -183,19 +155,9 @@ def app_on(address: str, raw: Path, out: Path, weights: Path) -> list[str]:
     return [sys.executable, "-m", "pseudohealthy.cli.bids_app", *map(str, options)]
 
 
-def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not path.exists() or not path.stat().st_size:
-        assert time.monotonic() < deadline, f"no {path}"
-        time.sleep(0.05)
-
-
 def first_record(out: Path) -> dict[str, str]:
     """The record of whichever image is done first."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := list((out / "logs").rglob("sub-*.nii.gz.json"))):
-        assert time.monotonic() < deadline, "nothing got done"
-        time.sleep(0.02)
+    found = wait_for(lambda: list((out / "logs").rglob("sub-*.nii.gz.json")))
     record: dict[str, str] = json.loads(found[0].read_text())
     return record
 
@@ -246,19 +208,3 @@ def test_a_subject_that_no_worker_survives_is_a_failure(address: str, tmp_path: 
     assert app.returncode == 1
     assert "failed: sub-01: KilledWorker: " in app.stderr
     assert "0 done, 0 skipped, 1 failed; see" in app.stdout
-
-
-def test_nobody_at_the_address_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executors, "SCHEDULER_TIMEOUT", 1)
-    raw = study(tmp_path / "study", 1)
-    job = job_on(raw, tmp_path / "out", saved(tmp_path / "weights"))
-    for address in ("tcp://127.0.0.1:1", "nonsense://here"):
-        with pytest.raises(InputError, match=f"--dask {address}: no scheduler answers there"):
-            next(run_dask(select(raw), job, address))
-
-
-def test_without_dask_its_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    job = Job(tmp_path, tmp_path, tmp_path)
-    with pytest.raises(InputError, match=r"pip install '\.\[cluster\]'"):
-        next(run_dask([], job, "tcp://127.0.0.1:1"))

@@ -18,8 +18,9 @@ import pytest
 
 from fixtures.cohorts import bids, participants
 from fixtures.drawn_cohort import drawn
-from fixtures.experiments import SMOKE
-from pseudohealthy.errors import RESEARCH_USE, InputError
+from fixtures.experiments import SMOKE, without_times
+from pseudohealthy.errors import RESEARCH_USE, InputError, PseudohealthyError
+from pseudohealthy.experiment import runner
 from pseudohealthy.experiment.config import Data, Experiment, read_experiment
 from pseudohealthy.experiment.publish import render
 from pseudohealthy.experiment.runner import StepRunner, describe_steps, prepared_cohort, reproduce
@@ -28,7 +29,6 @@ from pseudohealthy.synthesis.model import Model
 
 PROGRAM = [sys.executable, "-m", "pseudohealthy.cli.main"]
 METHODS = ["conditional_gan", "cyclegan", "unpaired", "paired", "semi_supervised"]
-VARYING = ("hours", "seconds", "commit", "commits", "machine")
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +226,15 @@ def test_interrupted_steps_are_done_again_alone_and_come_to_the_same(
     assert without_times(results) == without_times(table1)
 
 
+def test_a_step_that_is_done_elsewhere_and_not_seen_here_is_told(
+    smoke: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "SEEN_SECONDS", 0)
+    steps = list_steps(smoke, "key")[:1]
+    with pytest.raises(PseudohealthyError, match="the same on all machines"):
+        runner.wait_until_seen(steps, tmp_path)
+
+
 def test_another_setting_is_to_do_and_the_rest_stays_done(finished: Path, smoke: Experiment) -> None:
     changed = read_experiment(SMOKE, ["judges.other_seed.training.seed=9"])
     to_do = [line for line in describe_steps(changed, finished) if line.startswith("to do")]
@@ -254,13 +263,6 @@ def test_a_selection_names_no_weights_outside_its_run(
     (select.folder(tmp_path) / SELECTION).write_text(json.dumps(selection))
     with pytest.raises(InputError, match="expected the path of something inside"):
         StepRunner(smoke, tmp_path, drawn(), steps, "cpu").selected(select)
-
-
-def without_times(value: Any) -> Any:
-    """A results file less what no two runs have in common."""
-    if isinstance(value, dict):
-        return {key: without_times(each) for key, each in value.items() if key not in VARYING}
-    return [without_times(each) for each in value] if isinstance(value, list) else value
 
 
 @pytest.mark.slow

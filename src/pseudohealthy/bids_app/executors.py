@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import torch
 
@@ -17,15 +15,12 @@ from pseudohealthy.bids_app.job import Job
 from pseudohealthy.bids_app.participant import load_model, process_subject
 from pseudohealthy.bids_app.records import Record, failure_records
 from pseudohealthy.bids_app.selection import Subject
-from pseudohealthy.errors import InputError, PseudohealthyError, install_command, printable
+from pseudohealthy.dask_cluster import call_on_workers, connected
+from pseudohealthy.errors import PseudohealthyError
 from pseudohealthy.processes import processes
 from pseudohealthy.synthesis.model import device_of
 
-if TYPE_CHECKING:
-    from distributed import Client, Future
-
 BYTES_PER_PROCESS = 5 * 2**29  # stripping a skull takes nine tenths of it, other volumes take half
-SCHEDULER_TIMEOUT = 20  # seconds
 
 Results = Generator[list[Record], None, None]
 
@@ -77,12 +72,16 @@ def run_dask(
         say: called at the beginning with the number of workers, which may be 0.
 
     Raises:
-        InputError: before the first subject, no scheduler answers at the address, or Dask is not installed.
+        InputError: before the first subject, as `connected` does.
     """
-    with _connected(address) as client:
-        workers = len(client.scheduler_info(n_workers=-1)["workers"])
-        say(f"{workers} workers at {address}" + ("" if workers else "; waiting for the first"))
-        yield from _dask_results(client, subjects, job)
+    with connected(address, say) as client:
+        calls = [(subject.label, (subject, job)) for subject in subjects]
+        for number, future in call_on_workers(client, process_subject, calls):
+            try:
+                done = future.result()
+            except Exception as error:  # such as KilledWorker: this subject's, and no other's
+                done = failure_records(subjects[number], error, job)
+            yield done
 
 
 def default_jobs(subjects: int, device: str) -> int:
@@ -132,36 +131,3 @@ def _process_alone(subject: Subject, job: Job) -> list[Record]:
                 "where it was, with a smaller --jobs if it happens again"
             )
             return failure_records(subject, error, job)
-
-
-def _connected(address: str) -> Client:
-    try:
-        from distributed import Client  # noqa: PLC0415  (an extra)
-    except ImportError as error:
-        raise InputError(f"--dask needs an extra; install it with: {install_command('cluster')}") from error
-    try:
-        return Client(address, timeout=SCHEDULER_TIMEOUT, set_as_default=False)
-    except (OSError, ValueError) as error:  # a timeout is an OSError
-        raise InputError(
-            f"--dask {address}: no scheduler answers there ({' '.join(str(error).split())}); expected the "
-            "address that `dask scheduler` prints, such as tcp://10.0.0.1:8786"
-        ) from error
-
-
-def _dask_results(client: Client, subjects: Sequence[Subject], job: Job) -> Iterator[list[Record]]:
-    from distributed import as_completed as dask_as_completed  # noqa: PLC0415
-
-    run = uuid4().hex  # the key names the run: a scheduler remembers results of equal keys
-    futures: dict[Future, Subject] = {
-        client.submit(
-            process_subject, subject, job, key=f"{printable(subject.label)}-{run}", pure=False
-        ): subject
-        for subject in subjects
-    }
-    for future in dask_as_completed(list(futures), loop=client.loop):
-        subject = futures.pop(future)
-        try:
-            done = future.result()
-        except Exception as error:  # such as KilledWorker: this subject's, and no other's
-            done = failure_records(subject, error, job)
-        yield done

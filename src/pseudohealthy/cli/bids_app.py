@@ -15,6 +15,7 @@ from pseudohealthy.cli.options import (
     DeviceOption,
     KeepHeaderTextOption,
     UncertaintyOption,
+    expect_jobs_or_dask,
     path_argument,
     path_option,
 )
@@ -134,8 +135,7 @@ def run(
 
     if shard and dask:
         raise InputError("--shard and --dask: expected one of them; Dask shares the subjects out itself")
-    if jobs and dask:
-        raise InputError("--jobs and --dask: expected one of them; Dask has the workers that were started")
+    expect_jobs_or_dask(jobs, dask)
     part = Shard.of(shard) if shard else None
     subjects = select(bids_dir, participant_label or [], session_label or [], part)
     check_place(bids_dir, out_dir)

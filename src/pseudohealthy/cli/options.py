@@ -68,3 +68,9 @@ def words_of(given: str | None) -> list[str]:
     if given is not None and not words:
         raise InputError(f"--controls {given!r}: expected words with commas, such as HC,control")
     return words
+
+
+def expect_jobs_or_dask(jobs: int | None, dask: str | None) -> None:
+    """Refuse both of them with an `InputError`."""
+    if jobs and dask:
+        raise InputError("--jobs and --dask: expected one of them; Dask has the workers that were started")

@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from pseudohealthy.cli.options import DeviceOption, Folder, SetOption, path_argument, path_option
+from pseudohealthy.cli.options import (
+    DeviceOption,
+    Folder,
+    SetOption,
+    expect_jobs_or_dask,
+    path_argument,
+    path_option,
+)
 from pseudohealthy.cli.program import say
 
 
@@ -23,8 +30,17 @@ def reproduce(
     overrides: SetOption = None,
     device: DeviceOption = "auto",
     jobs: Annotated[
-        int, typer.Option(min=1, help="Steps at once, such as trainings, each with its share of the cores.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1, help="Steps at once, such as trainings, each with its share of the cores. Default: one."
+        ),
+    ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Send steps to the workers of a running Dask scheduler (extra `cluster`)."
+        ),
+    ] = None,
     from_weights: Annotated[
         Path | None,
         path_option(
@@ -47,12 +63,20 @@ def reproduce(
     from pseudohealthy.experiment.runner import describe_steps
     from pseudohealthy.experiment.runner import reproduce as run
 
+    expect_jobs_or_dask(jobs, dask)
     chosen = read_experiment(experiment, overrides or [])
     if dry_run:
         for line in describe_steps(chosen, out):
             say(line)
         return
     folder = run(
-        chosen, out, folders=data or [], results=results, device=device, jobs=jobs, from_weights=from_weights
+        chosen,
+        out,
+        folders=data or [],
+        results=results,
+        device=device,
+        jobs=jobs or 1,
+        dask=dask,
+        from_weights=from_weights,
     )
     say(f"Table 1: {folder / 'table1.md'}; everything: {folder / 'report.html'}")

@@ -1,4 +1,4 @@
-"""Steps of an experiment in parallel, in processes of their own with their share of the cores.
+"""Steps of an experiment at once: in processes of this machine, or on the workers of a Dask cluster.
 
 On a CPU two of them on one core each are done sooner than one after the other on two: small networks leave
 a second thread waiting.
@@ -6,18 +6,128 @@ a second thread waiting.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, as_completed, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from pseudohealthy.dask_cluster import call_on_workers, connected, expect_wanted, workers_of
+from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.experiment.steps import Step
 from pseudohealthy.files import make_folder
 from pseudohealthy.processes import processes
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 LOG = "log.txt"
+POLL_SECONDS = 1.0  # until a worker notices that nobody wants its task any more
+GRACE_SECONDS = 5.0  # for a worker to notice that it is ended together with the process of its task
+GOES_ON = "the same command goes on where it was"
+TRIALS = 10  # of a task, each of four workers that died: each time it goes on from its last checkpoint
+
+Say = Callable[[str], object]  # prints a line
+Task = tuple[str, Path]  # a name, and the folder in whose `log.txt` the task says how far it is
+
+
+class _Outcome(Protocol):
+    """A future, of Python or Dask."""
+
+    def result(self) -> object:
+        """Wait, then return what the task returned or raise what it raised."""
+
+
+class Parallel(Protocol):
+    """Where tasks are done at once."""
+
+    fewest: ClassVar[int]  # fewer tasks are not worth it, and are left to the program itself
+
+    def run(self, tasks: Sequence[Task], do: Callable[[int], None], say: Say) -> None:
+        """Do tasks, the first ones first; the first that fails ends it.
+
+        Args:
+            tasks: those to do.
+            do: does the task of that number; it is sent to another process, with all that it refers to.
+            say: prints a line; called when the tasks begin and as each is done.
+
+        Raises:
+            Exception: the first that a task raised.
+        """
+
+
+@contextlib.contextmanager
+def parallel(jobs: int, dask: str | None, say: Say) -> Iterator[Parallel | None]:
+    """Where tasks are done at once; None: nowhere, the program does one after the other.
+
+    Args:
+        jobs: processes on this machine.
+        dask: the address of a Dask scheduler, whose workers are taken in place of processes here.
+        say: prints a line about the cluster.
+
+    Raises:
+        InputError: the cluster cannot be used.
+    """
+    if dask is None:
+        yield LocalProcesses(jobs) if jobs > 1 else None
+        return
+    with connected(dask, say) as client:
+        for address, worker in workers_of(client).items():
+            if worker["nthreads"] > 1:
+                raise InputError(
+                    f"--dask {dask}: the worker {address} does {worker['nthreads']} tasks at once, expected "
+                    "one, for a training takes all of its cores; start it with --nthreads 1"
+                )
+        yield DaskWorkers(client, dask)
+
+
+@dataclass(frozen=True)
+class LocalProcesses:
+    """Processes of this machine that share the cores; after an error, what is begun is finished."""
+
+    jobs: int
+    fewest: ClassVar[int] = 2
+
+    def run(self, tasks: Sequence[Task], do: Callable[[int], None], say: Say) -> None:
+        """See `Parallel`."""
+        with processes(self.jobs, tasks_each=1) as pool:
+            numbers = {
+                pool.submit(_logged, do, number, folder): number for number, (_, folder) in enumerate(tasks)
+            }
+            done = ((numbers[future], future) for future in as_completed(numbers))
+            _report(tasks, done, f"{self.jobs} at once", say)
+
+
+@dataclass(frozen=True)
+class DaskWorkers:
+    """Workers of a Dask cluster, on a file system that all see; after an error, what is begun is ended.
+
+    The task of a worker that dies is done again by another.
+    """
+
+    client: Client
+    address: str
+    fewest: ClassVar[int] = 1
+
+    def run(self, tasks: Sequence[Task], do: Callable[[int], None], say: Say) -> None:
+        """See `Parallel`."""
+        from distributed import KilledWorker  # noqa: PLC0415  (an extra)
+
+        calls = [(name, (do, number, folder)) for number, (name, folder) in enumerate(tasks)]
+        done = call_on_workers(self.client, _do_in_own_process, calls, TRIALS)
+        try:
+            _report(tasks, done, f"on the workers of {self.address}", say)
+        except CancelledError as error:
+            raise PseudohealthyError(f"--dask {self.address}: lost the scheduler; {GOES_ON}") from error
+        except KilledWorker as error:
+            name = str(error.task).rpartition("-")[0]
+            raise PseudohealthyError(f"{name}: too many workers ended while at it; {GOES_ON}") from error
 
 
 def parallel_groups(steps: Sequence[Step]) -> list[list[Step]]:
@@ -33,33 +143,39 @@ def parallel_groups(steps: Sequence[Step]) -> list[list[Step]]:
     return sorted(groups.values(), key=len, reverse=True)
 
 
-def run_parallel(
-    tasks: Sequence[tuple[str, Path]],
-    do: Callable[[int], None],
-    jobs: int,
-    say: Callable[[str], object],
-) -> None:
-    """Do tasks, `jobs` at once, in their order; the first that fails stops those not yet begun.
+def _report(tasks: Sequence[Task], done: Iterable[tuple[int, _Outcome]], where: str, say: Say) -> None:
+    """Say which task is done, as each is; raises what the first that failed raised."""
+    began = time.monotonic()
+    say(f"{len(tasks)} tasks, {where}; each tells how far it is in {LOG} of its folder")
+    for count, (number, outcome) in enumerate(done, 1):
+        try:
+            outcome.result()
+        except BrokenProcessPool as error:
+            raise PseudohealthyError(
+                f"a step's process was ended from outside, perhaps for lack of memory; {GOES_ON}"
+            ) from error
+        minutes = (time.monotonic() - began) / 60
+        say(f"[{count}/{len(tasks)}] {tasks[number][0]} done after {minutes:.0f} min")
 
-    Args:
-        tasks: name and folder of each; its messages while it works go to `log.txt` in the folder.
-        do: does the task of that number; it is sent to another process, with all that it refers to.
-        jobs: processes.
-        say: prints a line; called when the tasks begin and as each is done.
 
-    Raises:
-        Exception: the first that a task raised.
-    """
-    with processes(jobs, tasks_each=1) as pool:
-        began = time.monotonic()
-        futures = {
-            pool.submit(_logged, do, number, folder): name for number, (name, folder) in enumerate(tasks)
-        }
-        say(f"{len(tasks)} tasks, {jobs} at once; each tells how far it is in {LOG} of its folder")
-        for number, future in enumerate(as_completed(futures), 1):
-            future.result()
-            minutes = (time.monotonic() - began) / 60
-            say(f"[{number}/{len(tasks)}] {futures[future]} done after {minutes:.0f} min")
+def _do_in_own_process(do: Callable[[int], None], number: int, folder: Path) -> None:
+    """On a worker: do a task in a process that ends with the worker, and once nobody wants it any more."""
+    out = folder.parents[1]
+    if not out.is_dir():
+        raise InputError(
+            f"{out}: not there on {platform.node()}, where a worker runs; --dask expects folders that all "
+            "machines see under the same path"
+        )
+    with processes(1) as pool:
+        future = pool.submit(_logged, do, number, folder)
+        while not wait([future], POLL_SECONDS).done:
+            expect_wanted()
+    try:
+        future.result()
+    except BrokenProcessPool:
+        time.sleep(GRACE_SECONDS)  # a cluster that ends this worker ends its process, too, perhaps before it
+        expect_wanted()
+        raise
 
 
 def _logged(do: Callable[[int], None], number: int, folder: Path) -> None:

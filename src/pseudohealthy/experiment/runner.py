@@ -20,11 +20,11 @@ from pseudohealthy.config import Settings
 from pseudohealthy.data.cohort import chosen, read_cohort
 from pseudohealthy.data.prepare import prepare
 from pseudohealthy.data.prepared import Prepared
-from pseudohealthy.errors import RESEARCH_USE, InputError, printable
+from pseudohealthy.errors import RESEARCH_USE, InputError, PseudohealthyError, printable
 from pseudohealthy.evaluation.score import strict
 from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.experiment.config import Experiment
-from pseudohealthy.experiment.parallel_steps import parallel_groups, run_parallel
+from pseudohealthy.experiment.parallel_steps import Parallel, parallel, parallel_groups
 from pseudohealthy.experiment.publish import publish, refuse_others
 from pseudohealthy.experiment.steps import DONE, SELECTION, STAGES, Kind, Step, list_steps
 from pseudohealthy.experiment.weights import take_up_weights
@@ -36,6 +36,8 @@ from pseudohealthy.settings_files import validated
 from pseudohealthy.synthesis.model import Model, device_of
 from pseudohealthy.training.loop import train
 
+SEEN_SECONDS = 120  # a network file system may take a minute
+
 
 def reproduce(
     experiment: Experiment,
@@ -45,6 +47,7 @@ def reproduce(
     results: Path | None = None,
     device: str = "auto",
     jobs: int = 1,
+    dask: str | None = None,
     from_weights: Path | None = None,
 ) -> Path:
     """Prepare, train, select checkpoints, measure and publish; what is done already is skipped.
@@ -56,54 +59,71 @@ def reproduce(
         results: where tables, figures and the report go; None: `out/results`.
         device: "cpu", "cuda" or "auto".
         jobs: steps at once, each with its share of the cores.
+        dask: the address of a Dask scheduler, whose workers do the steps, each one at a time; `out` must be
+            the same folder for all of them.
         from_weights: the folder `weights` of earlier results of this experiment, in place of all training.
 
     Returns:
         The results' folder.
 
     Raises:
-        InputError: data that cannot be used, data given to an experiment that makes its own, or a folder
-            that holds what is not of this experiment in the place of its results.
+        InputError: data that cannot be used, data given to an experiment that makes its own, a folder
+            that holds what is not of this experiment in the place of its results, or no cluster at `dask`.
     """
     folder = results or out / "results"
     refuse_others(folder, experiment)
     _expect_data(experiment, folders)
     say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print
-    with folder_lock(out):
+    with parallel(jobs, dask, say) as workers, folder_lock(out):
         say(f"experiment {experiment.name}: preparing the cohort")
         prepared = prepared_cohort(experiment, out, folders, say)
         steps = list_steps(experiment, prepared.manifest["key"])
         if from_weights is not None:
             take_up_weights(out, steps, prepared, from_weights)
-        _do_all(StepRunner(experiment, out, prepared, steps, device), jobs, say)
+        _do_all(StepRunner(experiment, out, prepared, steps, device), workers, say)
         say(printable(f"tables, figures and report: {folder}"))
         publish(experiment, out, steps, prepared, folder)
     say(RESEARCH_USE)
     return folder
 
 
-def _do_all(runner: StepRunner, jobs: int, say: Callable[[str], object]) -> None:
+def _do_all(runner: StepRunner, workers: Parallel | None, say: Callable[[str], object]) -> None:
     """Do the steps that are not done."""
     out, steps = runner.out, runner.steps
     if not all(step.is_done(out) for step in steps):
         runner.protocol_with({})  # a cohort that cannot be measured is refused before anything is trained
     for kinds in STAGES:
         stage = [step for step in steps if step.kind in kinds]
-        if jobs > 1:
-            _run_stage(stage, runner, jobs, say)
+        if workers is not None:
+            _run_stage(stage, runner, workers, say)
         for step in stage:
             if not step.is_done(out):
                 say(f"[{steps.index(step) + 1}/{len(steps)}] {step.kind} {step.name}")
                 runner.do(step)
 
 
-def _run_stage(steps: Sequence[Step], runner: StepRunner, jobs: int, say: Callable[[str], object]) -> None:
-    """Do the steps of one stage in parallel, if there are several groups of them to do."""
-    out = runner.out
+def _run_stage(
+    steps: Sequence[Step], runner: StepRunner, workers: Parallel, say: Callable[[str], object]
+) -> None:
+    """Do the steps of one stage in parallel, if there are groups enough of them to do."""
+    out = runner.out.resolve()  # the same for a process in another folder
     groups = parallel_groups([step for step in steps if not step.is_done(out)])
-    if len(groups) > 1:
+    if len(groups) >= workers.fewest:
         tasks = [(f"{group[0].kind} {group[0].name}", group[0].folder(out)) for group in groups]
-        run_parallel(tasks, StepGroups(runner.experiment, out, groups, runner.device), jobs, say)
+        workers.run(tasks, StepGroups(runner.experiment, out, groups, runner.device), say)
+        wait_until_seen([step for group in groups for step in group], out)
+
+
+def wait_until_seen(steps: Sequence[Step], out: Path) -> None:
+    """Wait for steps that other machines have done: a network file system shows new files after a while."""
+    deadline = time.monotonic() + SEEN_SECONDS
+    while missing := [step for step in steps if not step.is_done(out)]:
+        if time.monotonic() > deadline:
+            raise PseudohealthyError(
+                f"{missing[0].folder(out)}: a worker has done this step, and no {DONE} is seen here; "
+                "expected a folder that is the same on all machines"
+            )
+        time.sleep(1)
 
 
 def _expect_data(experiment: Experiment, folders: Sequence[Path]) -> None:
@@ -166,7 +186,8 @@ class StepGroups:
         steps = list_steps(self.experiment, prepared.manifest["key"])
         runner = StepRunner(self.experiment, self.out, prepared, steps, self.device)
         for step in self.groups[number]:
-            runner.do(step)
+            if not step.is_done(self.out):  # by a worker that died then
+                runner.do(step)
 
 
 @dataclass(eq=False)
