@@ -1,0 +1,265 @@
+"""What transplanted lesions are worth: segmentors trained on few real patients, with and without them.
+
+    python -m scripts.measure_transplants NAME=DATA [NAME=DATA ...] --work FOLDER [--jobs 2]
+
+Each DATA is a BIDS data set with masks and a split. Of its training patients with a lesion 20 and 60 are
+drawn, one draw a seed, and as many without, where it has such. The former's images as if healthy get 200
+lesions of shapes from their own masks: by the reconstructor (`pseudohealthy transplant`), or plainly painted,
+in the same places. A segmentor is trained on the real patients alone, and with either, for the same number of
+images, and measured on all test patients. All of it lies in FOLDER, and goes on where it was; the results go
+to `results/transplants.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pseudohealthy.data.prepared import Prepared
+from pseudohealthy.data.volume import read_volume, write_volume
+from pseudohealthy.evaluation.segmentation import volume_dice
+from pseudohealthy.evaluation.slice_set import SliceSet
+from pseudohealthy.evaluation.statistics import averaged_over_seeds, interval
+from pseudohealthy.files import whole_folder, write_json
+from pseudohealthy.provenance import provenance
+from pseudohealthy.sampling.synthetic_lesions import add_synthetic_lesion
+from pseudohealthy.synthesis.model import THRESHOLD, Model
+from pseudohealthy.synthesis.transplantation import LEVEL
+
+OUT = Path(__file__).parents[1] / "results" / "transplants.json"
+PATIENTS, LESIONS = (20, 60), 200
+KINDS = ("real", "painted", "transplanted")
+SETTINGS = (
+    *("networks.segmentor_width=8", "training.learning_rate=0.001", "training.augment=deform"),
+    *("training.ema=0.995", "training.checkpoint_every=1000", "training.preview_every=100000"),
+)
+PROGRAM, BIDS_PROGRAM = ("pseudohealthy", "pseudohealthy.cli.bids_app")
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A real data set, and the folder of what is made of it."""
+
+    name: str
+    data: Path
+    work: Path
+
+    def training_patients(self) -> tuple[list[str], list[str]]:
+        """With a lesion in their slices, and without, `sub-...`, in order."""
+        table = Prepared.open(self.prepared()).slices
+        labels = table[table["split"] == "train"].groupby("subject")["label"].agg(set)
+        every = {f"sub-{subject}": found for subject, found in labels.items()}
+        ill = [patient for patient, found in every.items() if "pathological" in found]
+        return ill, [patient for patient, found in every.items() if found == {"healthy"}]
+
+    def prepared(self) -> Path:
+        """All of it, for the test patients."""
+        return _prepared([self.data], self.work / "all")
+
+    def healthy(self, patients: Sequence[str]) -> list[Path]:
+        """Their images as if healthy, by the weights in the package."""
+        labels = [patient.removeprefix("sub-") for patient in patients]
+        options = ("--participant-label", *labels, "--jobs", 1)
+        _run(BIDS_PROGRAM, self.data, self.work / "healthy", "participant", *options)
+        return [self.healthy_file(patient) for patient in patients]
+
+    def healthy_file(self, patient: str) -> Path:
+        """Of one that was made."""
+        return next(self.work.glob(f"healthy/{patient}/**/*_desc-pseudohealthy_FLAIR.nii.gz"))
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Patients of a cohort, and what is trained on them."""
+
+    cohort: Cohort
+    count: int
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        """Of what is made of them."""
+        return self.cohort.work / f"{self.count}-patients-seed-{self.seed}"
+
+    def patients(self) -> tuple[list[str], list[str]]:
+        """With a lesion, and as many without, if there are any: each the first of a shuffled list.
+
+        So the 20 are among the 60.
+        """
+        rng = np.random.default_rng(self.seed)
+        ill, free = (
+            [every[place] for place in rng.permutation(len(every))[: self.count]]
+            for every in self.cohort.training_patients()
+        )
+        return ill, free
+
+    def real(self) -> Path:
+        """A data set of theirs alone, all for training."""
+        ill, free = self.patients()
+        return _subset(self.cohort.data, ill + free, self.folder / "real")
+
+    def transplanted(self) -> Path:
+        """A data set of their images as if healthy with lesions."""
+        out, each = self.folder / "transplanted", -(-LESIONS // self.count)
+        hosts = self.cohort.healthy(self.patients()[0])[: LESIONS // each]
+        if not (out / "participants.tsv").exists():
+            options = ("--masks", self.real(), "--count", each, "--seed", self.seed, "-o", out)
+            _run(PROGRAM, "transplant", *hosts, *options)
+        return out
+
+    def painted(self) -> Path:
+        """The same lesions, painted."""
+        source, out = self.transplanted(), self.folder / "painted"
+        if not out.exists():
+            with whole_folder(out) as part:
+                shutil.copytree(source, part, dirs_exist_ok=True)
+                for image in sorted(part.glob("sub-*/**/*_desc-transplanted_FLAIR.nii.gz")):
+                    self._paint(image)
+        return out
+
+    def _paint(self, image: Path) -> None:
+        subject = next(folder.name for folder in image.parents if folder.name.startswith("sub-"))
+        host = read_volume(self.cohort.healthy_file(subject))
+        mask = next(image.parent.glob(f"{image.name.split('_desc-')[0]}*_mask.nii.gz"))
+        lesion = np.asarray(nibabel.load(mask).dataobj) > 0
+        image.unlink()
+        write_volume(image, painted(host.data, lesion, (self.seed, *image.name.encode())), host)
+
+    def trained(self, kind: str, images: int) -> Path:
+        """Weights of a segmentor."""
+        folders = [self.real()]
+        if kind != "real":
+            folders.append(getattr(self, kind)())
+        prepared = _prepared(folders, self.folder / f"prepared_{kind}", "--fractions", 1, 0, 0)
+        run = self.folder / f"run_{kind}"
+        chosen = [*SETTINGS, f"training.images={images}", f"training.seed={self.seed}"]
+        options = [word for setting in chosen for word in ("--set", setting)]
+        _run(PROGRAM, "train", prepared, "-o", run, "--method", "judge", *options)
+        return run / "weights"
+
+
+def painted(healthy: Array, lesion: Array, seed: Sequence[int]) -> Array:
+    """A volume (I, J, K) with a drawn lesion in each of its slices (I, J); one brightness for all.
+
+    The median tissue is as bright as in training data when the lesion is drawn, as for the reconstructor.
+    """
+    scale = float(np.median(healthy[healthy > 0])) / LEVEL.median
+    made = np.array(healthy, dtype=np.float32)
+    for k in np.flatnonzero(lesion.any(axis=(0, 1))):
+        plain = np.clip(made[..., k] / scale, 0, 1)
+        drawn, _ = add_synthetic_lesion(plain, lesion[..., k], np.random.default_rng(seed))
+        made[..., k] += (drawn - plain) * scale
+    return made
+
+
+def _subset(data: Path, patients: Sequence[str], out: Path) -> Path:
+    """A BIDS data set of some patients: links to their folders, and a split that has them in training."""
+    if not out.exists():
+        with whole_folder(out) as part:
+            shutil.copyfile(data / "dataset_description.json", part / "dataset_description.json")
+            for source in data.glob("derivatives/*/dataset_description.json"):
+                (part / source.parent.relative_to(data)).mkdir(parents=True)
+                shutil.copyfile(source, part / source.relative_to(data))
+            for patient in patients:
+                for folder in (data / patient, *data.glob(f"derivatives/*/{patient}")):
+                    (part / folder.relative_to(data)).symlink_to(folder.resolve(), target_is_directory=True)
+            with (part / "participants.tsv").open("w", encoding="utf-8", newline="") as file:
+                table = csv.writer(file, delimiter="\t", lineterminator="\n")
+                table.writerow(("participant_id", "split"))
+                table.writerows((patient, "train") for patient in patients)
+    return out
+
+
+def _prepared(folders: Sequence[Path], out: Path, *options: object) -> Path:
+    _run(PROGRAM, "prepare", *folders, "-o", out, *options)
+    return out
+
+
+def _run(module: str, *words: object) -> None:
+    """A command of the program, in a process of its own; what it says is shown where it fails."""
+    command = [sys.executable, "-m", module, *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+
+
+def dice_by_patient(weights: Path, slices: SliceSet) -> pd.Series[float]:
+    """Of a segmentor on slices with and without a lesion, pooled over those of each patient."""
+    model = Model.load(weights, "cpu", "auto")
+    marked = (model.segment(np.asarray(slices.images, np.float32)) > THRESHOLD) & slices.brains
+    return volume_dice(marked, slices.masks, slices.volumes)
+
+
+def compared(scores: Mapping[str, Sequence[pd.Series[float]]]) -> dict[str, Any]:
+    """Mean Dice of each kind over the patients, averaged over seeds, and what is gained on the real alone."""
+    means = {kind: averaged_over_seeds(each) for kind, each in scores.items()}
+    by_seed = {kind: [float(each.mean()) for each in series] for kind, series in scores.items()}
+    gains = {kind: interval(means[kind] - means["real"]) for kind in means if kind != "real"}
+    over_painted = interval(means["transplanted"] - means["painted"])
+    return {
+        "dice": {kind: {**interval(each), "by_seed": by_seed[kind]} for kind, each in means.items()},
+        "gain": {**gains, "transplanted_over_painted": over_painted},
+        "patients": len(means["real"]),
+    }
+
+
+def held_out_slices(cohort: Cohort) -> SliceSet:
+    """Of the test patients with a lesion: their slices with it."""
+    return SliceSet.of(Prepared.open(cohort.prepared()), "test")
+
+
+def draws(cohort: Cohort, seeds: int) -> Iterator[Draw]:
+    """Fewer patients first."""
+    return (Draw(cohort, count, seed) for count, seed in itertools.product(PATIENTS, range(seeds)))
+
+
+def main() -> None:
+    """Train what is not trained, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", nargs="+", metavar="NAME=DATA")
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--images", type=int, default=4000, help="of each training")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=1, help="cohorts at once")
+    parser.add_argument("--out", type=Path, default=OUT)
+    arguments = parser.parse_args()
+    made_by = provenance()  # before anything is written
+    pairs = [word.partition("=") for word in arguments.data]
+    cohorts = [Cohort(name, Path(data), arguments.work / name) for name, _, data in pairs]
+
+    def scored(cohort: Cohort) -> dict[str, Any]:
+        slices = held_out_slices(cohort)
+        scores: dict[int, dict[str, list[pd.Series[float]]]] = {
+            count: {kind: [] for kind in KINDS} for count in PATIENTS
+        }
+        for draw in draws(cohort, arguments.seeds):
+            for kind in KINDS:
+                weights = draw.trained(kind, arguments.images)
+                scores[draw.count][kind].append(dice_by_patient(weights, slices))
+                print(f"{cohort.name}: {draw.count} patients, seed {draw.seed}, {kind}", file=sys.stderr)
+        return {str(count): compared(each) for count, each in scores.items()}
+
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        results = dict(zip((each.name for each in cohorts), pool.map(scored, cohorts), strict=True))
+    config = {"images": arguments.images, "seeds": arguments.seeds, "lesions": LESIONS, "settings": SETTINGS}
+    write_json(arguments.out, {"cohorts": results, "config": config, **made_by})
+
+
+if __name__ == "__main__":
+    main()
