@@ -17,9 +17,9 @@ from pseudohealthy.bids_app.job import Job
 from pseudohealthy.bids_app.participant import load_model, process_subject
 from pseudohealthy.bids_app.records import Record, failure_records
 from pseudohealthy.bids_app.selection import Subject
+from pseudohealthy.devices import device_of
 from pseudohealthy.errors import InputError, PseudohealthyError, install_command, printable
 from pseudohealthy.processes import processes
-from pseudohealthy.synthesis.model import device_of
 
 if TYPE_CHECKING:
     from distributed import Client, Future
