@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.accelerators import CPUAccelerator
-from lightning_fabric.strategies import SingleDeviceStrategy
+from lightning_fabric.accelerators.cpu import CPUAccelerator
+from lightning_fabric.strategies.single_device import SingleDeviceStrategy
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -64,7 +64,7 @@ class OneDevice(TorchDispatchMode):
 
 @pytest.fixture(autouse=True)
 def one_device() -> Iterator[None]:
-    with OneDevice():
+    with OneDevice():  # type: ignore[no-untyped-call]
         yield
 
 

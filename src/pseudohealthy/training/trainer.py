@@ -42,8 +42,7 @@ class Trainer:
         self.method: Method = method.to(fabric.device)
         # the layout of matrix units; torch's own types lack the argument
         self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        average = get_ema_multi_avg_fn(self.training.ema)
-        self.averaged = AveragedModel(method.generators, multi_avg_fn=average)
+        self.averaged = AveragedModel(method.generators)  # by `_average`
         networks = {"generators": method.generators, **method.discriminators}
         self.optimisers = {
             name: torch.optim.Adam(
@@ -223,10 +222,20 @@ class Trainer:
         with self.fabric.autocast():
             terms = terms_of()
         self._optimizer_step("generators", terms.total, rate)
-        self.averaged.update_parameters(self.method.generators)
+        self._average()
         self.method.discriminators.requires_grad_(True)
         self._add_losses(terms.losses)
         return terms
+
+    def _average(self) -> None:
+        """Move the averaged weights towards the raw ones; the first ones are the raw ones.
+
+        `AveragedModel.update_parameters` would copy its count to a graphics card each time, and wait for it.
+        """
+        decay = self.training.ema if self.averaged.n_averaged else 0.0
+        averaged, raw = (list(each.parameters()) for each in (self.averaged, self.method.generators))
+        get_ema_multi_avg_fn(decay)(averaged, raw, self.averaged.n_averaged)
+        self.averaged.n_averaged += 1
 
     def _discriminator_step(
         self, batch: Batch, fakes: Mapping[str, Tensor], number: tuple[int, ...], rate: float, *, of: int
