@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # The tests' networks are so small that threads only wait for each other; files of tests run side by side instead.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test test-all coverage torture lowest pythons lint bench docs reference results clean
+.PHONY: demo test test-all coverage cuda torture lowest pythons lint bench docs reference results clean
 
 demo: $(STAMP)  ## phantoms, a small model, one patient processed, scores beside the truth: a few minutes
 	$(BIN)/pseudohealthy demo --out demo
@@ -20,6 +20,9 @@ test-all: $(STAMP)-skullstrip test lowest  ## and the long checks
 
 coverage: $(STAMP)-skullstrip  ## the tests and the long checks, and which lines of the program they run
 	$(PYTEST) --cov --cov-report=term -m "not torture"
+
+cuda: $(STAMP)  ## on a machine with a graphics card: training and inference there, against the CPU's
+	$(BIN)/pytest -m cuda
 
 torture: $(STAMP)-torture  ## kills, faults and 100,000 damaged inputs: hours; PSEUDOHEALTHY_TORTURE_INPUTS sets how many
 	OMP_NUM_THREADS=1 $(BIN)/pytest -s -m torture

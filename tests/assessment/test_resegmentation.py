@@ -148,3 +148,11 @@ def test_the_ranking_is_that_of_the_volumes_own_voxels() -> None:
     empty[VOLUMES == "c"] = 0
     rest = excess_auroc(noise(), slice_set(empty), seed=0, steps=1)
     assert rest["reseg_excess_auroc"].isna().tolist() == [False, True, False, False]
+
+
+def test_the_random_state_of_every_device_stays_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    before = torch.get_rng_state()
+    excess(noise(), steps=1)
+    assert (torch.equal(torch.get_rng_state(), before), seeds) == (True, [])

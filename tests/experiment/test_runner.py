@@ -45,6 +45,12 @@ def row(table1: dict[str, Any], method: str, output: str = "raw", mask: str | No
     return dict(only)
 
 
+def test_a_device_that_is_not_there_is_refused_before_any_work(smoke: Experiment, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="device banana cannot be used here"):
+        reproduce(smoke, tmp_path / "out", device="banana")
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_results_say_what_made_them(finished: Path, table1: dict[str, Any], smoke: Experiment) -> None:
     assert table1["config"] == smoke.model_dump(mode="json")
     assert table1["split"] == {"train": 7, "val": 2, "test": 3}

@@ -16,11 +16,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fixtures.cohorts import FITTING
-from fixtures.models import saved, tiny
+from fixtures.models import ruled, saved, tiny
 from pseudohealthy.catalogue.methods import Ability
 from pseudohealthy.config import MethodName
 from pseudohealthy.data.prepared import Prepared
-from pseudohealthy.errors import InputError
+from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.methods.factory import build
 from pseudohealthy.synthesis.model import OVERLAP, SLICES_AT_ONCE, Model, Slices, by_tiles, starts
 from pseudohealthy.training.checkpoint import load_weights
@@ -258,6 +258,14 @@ def test_a_device_that_is_not_there_is_refused_in_one_line(tmp_path: Path) -> No
     for device in absent:
         with pytest.raises(InputError, match=f"^device {device} cannot be used here .*; try --device cpu$"):
             Model.load(tmp_path, device)
+
+
+def test_a_graphics_card_without_enough_memory_is_one_line_that_says_what_to_do() -> None:
+    def full(_: Tensor) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    with pytest.raises(PseudohealthyError, match=r"too little memory left .+ or give --device cpu$"):
+        ruled("paired", G=full).synthesize(np.zeros((1, 64, 48), dtype=np.float32))
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -32,6 +32,7 @@ from pseudohealthy.sampling.batch import Batch
 from pseudohealthy.sampling.sampler import BatchSampler
 from pseudohealthy.training.checkpoint import load_state, load_weights
 from pseudohealthy.training.loop import describe_run, images_to_see, precision, prefetch, train
+from pseudohealthy.training.trainer import Trainer
 from pseudohealthy.training.weights import read_config
 
 PROGRAM = [sys.executable, "-m", "pseudohealthy.cli.main"]
@@ -377,6 +378,47 @@ def test_the_budget_is_whole_batches_of_images_or_epochs() -> None:
 def test_precision_is_that_of_the_settings() -> None:
     assert precision(tiny("paired", "training.precision=bf16-mixed").training, "cpu") == "bf16-mixed"
     assert precision(tiny("paired", "training.precision=32-true").training, "cpu") == "32-true"
+
+
+@pytest.mark.parametrize(("has_units", "expected"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_a_graphics_card_that_only_emulates_bf16_computes_in_fp32(
+    has_units: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or has_units
+    )
+    training = tiny("paired").training
+    assert [precision(training, name) for name in ("cuda", "auto")] == [expected] * 2
+
+
+def test_more_processes_than_graphics_cards_are_refused_before_anything_is_written(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    settings = tiny("paired", "training.precision=32-true")
+    with pytest.raises(
+        InputError, match=r"2 processes need a graphics card each, found 1; give --processes 1"
+    ):
+        train(prepared, tmp_path / "run", settings, accelerator="auto", devices=2)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_graphics_card_is_one_line_that_says_what_to_do_and_the_run_can_go_on(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 is full. More.")
+
+    settings = tiny("paired", "training.images=4")
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", full)
+        with pytest.raises(
+            PseudohealthyError, match=r"too little memory left \(CUDA .+ full\); .+batch_size"
+        ):
+            train(prepared, tmp_path / "run", settings, accelerator="cpu")
+    train(prepared, tmp_path / "run", settings, accelerator="cpu")
 
 
 def test_bf16_trains_to_other_but_finite_weights_stored_in_fp32(prepared: Prepared, tmp_path: Path) -> None:

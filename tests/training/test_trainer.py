@@ -282,6 +282,26 @@ def test_a_restored_state_steps_as_the_saved_one(trainer: Trainer, prepared: Pre
     assert trainer.losses() == other.losses()
 
 
+def test_a_state_of_another_devices_kernels_goes_on_with_those_of_this_one(
+    trainer: Trainer, prepared: Prepared
+) -> None:
+    """A graphics card's Adam is a fused one, and says so in its state."""
+    slices = BatchSampler(prepared, "train", trainer.method.needs, trainer.training)
+    trainer.step(slices.batch(0), 0)
+    state = copy.deepcopy(trainer.state())
+    for saved in state["optimisers"].values():
+        saved["param_groups"][0]["fused"] = True
+    other = started(trainer.settings)
+    other.restore(state)
+    assert {name: each.param_groups[0]["fused"] for name, each in other.optimisers.items()} == dict.fromkeys(
+        trainer.optimisers
+    )
+    for each in (trainer, other):
+        each.step(slices.batch(1), 1)
+    ours, theirs = trainer.method.state_dict(), other.method.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
 def test_averaged_weights_follow_the_raw_ones(trainer: Trainer, prepared: Prepared) -> None:
     slices = BatchSampler(prepared, "train", trainer.method.needs, trainer.training)
     trainer.step(slices.batch(0), 0)

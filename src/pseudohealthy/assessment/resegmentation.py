@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
+from pseudohealthy.devices import ON_CPU, device_of, full_memory_explained, reproducible_convolutions
 from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.by_volume import Rows, by_volume
 from pseudohealthy.evaluation.ranking import auroc
 from pseudohealthy.evaluation.slice_set import SliceSet, Stack
 from pseudohealthy.networks.blocks import ConvBlock, ResidualBlock, UpBlock, initialise
-from pseudohealthy.synthesis.model import device_of
 
 STEPS, FOLDS, BATCH, WIDTH = 120, 2, 8, 16
 LEARNING_RATE = 5e-3
@@ -79,7 +79,8 @@ def excess_auroc(
     Args:
         outputs: x~, (N, H, W) in [0, 1].
         slices: what they were made from; heights must be known. Only their brains are learnt and ranked.
-        seed: of halves, weights and batches; the same seed gives the same figures.
+        seed: of halves, weights and batches; the same seed gives the same figures
+            on a CPU, and on a graphics card nearly the same.
         steps: of training, of 8 slices each.
         coordinates: what `coordinates_auroc` gives for the same slices, seed and steps; None: worked out.
         device: where the networks are trained: "cpu", "cuda" or "auto".
@@ -146,13 +147,15 @@ def _cross_fitted(
     return logits
 
 
+@reproducible_convolutions()
+@full_memory_explained(ON_CPU)
 def _trained(examples: _Examples, seed: int, steps: int, device: torch.device) -> SmallUNet:
     """A fresh network that has learnt the lesions of slices; torch's own random state stays as it was.
 
     Lesion and other brain weigh the same, as they do in an AUROC.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # the network is drawn on the CPU, for any device
         network = SmallUNet().to(device)
     optimiser = torch.optim.Adam(network.parameters(), LEARNING_RATE)
     lesion, brain = (examples.lesions * examples.brains).sum(), examples.brains.sum()
@@ -190,6 +193,7 @@ def _folds(subjects: NDArray[Any], seed: int) -> NDArray[np.intp]:
     return dealt[codes]
 
 
+@reproducible_convolutions()
 @torch.inference_mode()
 def _logits(network: SmallUNet, x: Stack, device: torch.device) -> Stack:
     parts = [network(part.to(device))[:, 0].cpu() for part in torch.from_numpy(x).split(BATCH)]

@@ -16,9 +16,9 @@ from pseudohealthy.bids_app.participant import load_model, process_subject
 from pseudohealthy.bids_app.records import Record, failure_records
 from pseudohealthy.bids_app.selection import Subject
 from pseudohealthy.dask_cluster import call_on_workers, connected
+from pseudohealthy.devices import device_of
 from pseudohealthy.errors import PseudohealthyError
 from pseudohealthy.processes import processes
-from pseudohealthy.synthesis.model import device_of
 
 BYTES_PER_PROCESS = 5 * 2**29  # stripping a skull takes nine tenths of it, other volumes take half
 

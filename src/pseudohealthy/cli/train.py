@@ -19,7 +19,6 @@ from pseudohealthy.cli.options import (
     path_option,
 )
 from pseudohealthy.cli.program import say
-from pseudohealthy.errors import InputError
 
 
 def train(
@@ -47,7 +46,6 @@ def train(
 
     Example: `pseudohealthy train prepared/lgg -o runs/paired --set training.images=16000`
     """
-    import torch
     import yaml
 
     from pseudohealthy.assessment.judge_selection import VALIDATION, select_judge
@@ -63,8 +61,6 @@ def train(
     if dry_run:
         typer.echo(yaml.safe_dump(describe_run(cohort, chosen, init, device), sort_keys=False).rstrip())
         return
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("device cuda cannot be used here; try --device cpu")
     weights = run_training(cohort, out, chosen, init=init, accelerator=device, devices=processes)
     if chosen.method == "judge":
         if is_first_process():

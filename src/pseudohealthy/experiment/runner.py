@@ -20,6 +20,7 @@ from pseudohealthy.config import Settings
 from pseudohealthy.data.cohort import chosen, read_cohort
 from pseudohealthy.data.prepare import prepare
 from pseudohealthy.data.prepared import Prepared
+from pseudohealthy.devices import device_of
 from pseudohealthy.errors import RESEARCH_USE, InputError, PseudohealthyError, printable
 from pseudohealthy.evaluation.score import strict
 from pseudohealthy.evaluation.slice_set import SliceSet
@@ -33,7 +34,7 @@ from pseudohealthy.locks import folder_lock
 from pseudohealthy.phantom.dataset import make_phantoms
 from pseudohealthy.provenance import provenance
 from pseudohealthy.settings_files import validated
-from pseudohealthy.synthesis.model import Model, device_of
+from pseudohealthy.synthesis.model import Model
 from pseudohealthy.training.loop import train
 
 SEEN_SECONDS = 120  # a network file system may take a minute
@@ -67,10 +68,13 @@ def reproduce(
         The results' folder.
 
     Raises:
-        InputError: data that cannot be used, data given to an experiment that makes its own, a folder
-            that holds what is not of this experiment in the place of its results, or no cluster at `dask`.
+        InputError: data or a device that cannot be used, data given to an experiment that makes its own, a
+            folder that holds what is not of this experiment in the place of its results, or no cluster at
+            `dask`.
     """
     folder = results or out / "results"
+    if dask is None:  # whose workers may have a graphics card that is not here
+        device_of(device)  # which is refused before any work
     refuse_others(folder, experiment)
     _expect_data(experiment, folders)
     say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from pseudohealthy.devices import reproducible_convolutions
 from pseudohealthy.errors import InputError, install_command
 from pseudohealthy.processes import multiplies_bf16, multiplies_int8
 from pseudohealthy.synthesis.quantization import Ranges, quantize
@@ -178,6 +179,7 @@ def _bare(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _torch(network: nn.Module, device: torch.device) -> Run:
+    @reproducible_convolutions()
     @torch.inference_mode()
     def run(*arrays: Slices) -> Slices:
         out: Slices = network(*(torch.from_numpy(array).to(device) for array in arrays)).cpu().numpy()

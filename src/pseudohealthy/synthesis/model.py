@@ -20,6 +20,7 @@ from torch import nn
 
 from pseudohealthy.catalogue.methods import NETWORK_NAMES, Ability, abilities
 from pseudohealthy.config import Preprocessing, Settings
+from pseudohealthy.devices import ON_CPU, device_of, full_memory_explained
 from pseudohealthy.errors import InputError
 from pseudohealthy.methods.factory import build
 from pseudohealthy.settings_files import validated
@@ -85,7 +86,9 @@ class Model:
         load_weights(folder, networks)
         measured = InputRanges.read(folder, about["sha256"])
         ranges = measured.networks if measured else {}
-        return cls(networks.to(where).eval(), settings, preprocessing, where, about, backend, ranges)
+        with full_memory_explained(ON_CPU):
+            networks = networks.to(where).eval()
+        return cls(networks, settings, preprocessing, where, about, backend, ranges)
 
     def can(self, ability: Ability) -> bool:
         """Whether one of its networks does this."""
@@ -101,6 +104,7 @@ class Model:
 
         Raises:
             InputError: the weights hold no generator (a judge's).
+        PseudohealthyError: the graphics card has too little memory.
         """
         return self._apply("G", x, progress=progress)
 
@@ -151,7 +155,8 @@ class Model:
             out = np.empty_like(parts[0])
             for first in range(0, len(out), at_once):
                 part = slice(first, first + at_once)
-                out[part] = run(*(array[part] for array in parts))
+                with full_memory_explained(ON_CPU):
+                    out[part] = run(*(array[part] for array in parts))
                 if progress:
                     progress(next(count), batches)
             return np.concatenate([out[:, 0]] * len(arrays))
@@ -218,18 +223,3 @@ def _ramp(length: int) -> NDArray[np.float32]:
     index = np.arange(length, dtype=np.float32)
     ramp: NDArray[np.float32] = np.minimum(np.minimum(index, index[::-1]) + 1, OVERLAP)
     return ramp
-
-
-def device_of(name: str) -> torch.device:
-    """The device of that name; "auto" is cuda where a graphics card is available, else cpu.
-
-    Raises:
-        InputError: it cannot be used here.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"device {name} cannot be used here ({reason}); try --device cpu") from error

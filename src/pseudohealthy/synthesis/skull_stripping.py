@@ -26,6 +26,7 @@ from pseudohealthy.data.skull_detection import (
     upright_mm,
 )
 from pseudohealthy.data.volume import Volume
+from pseudohealthy.devices import ON_CPU, full_memory_explained
 from pseudohealthy.errors import InputError, install_command
 from pseudohealthy.synthesis.inputs import on_grid
 
@@ -89,7 +90,7 @@ def _hd_bet(volume: Volume, why: str, device: torch.device) -> NDArray[np.bool_]
             f"{name}: {why}, and is too thin to be stripped here; expected the brain alone, so {GIVE}"
         )
     package = _package(f"{name}: {why}")
-    with _quiet(), _quick():
+    with _quiet(), _quick(), full_memory_explained(ON_CPU):
         where = "cpu" if device.type == "cpu" else device.index or 0
         _, mask = package.hd_bet(x, mm, mode="fast", device=where, postprocess=True, do_tta=False)
     brain = stored(mask > 0, volume)

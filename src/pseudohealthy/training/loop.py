@@ -23,6 +23,7 @@ from pseudohealthy import __version__
 from pseudohealthy.catalogue.methods import METHODS
 from pseudohealthy.config import Settings, Training
 from pseudohealthy.data.prepared import Prepared
+from pseudohealthy.devices import device_type, expect_cards, full_memory_explained
 from pseudohealthy.errors import InputError
 from pseudohealthy.locks import folder_lock
 from pseudohealthy.methods.factory import build
@@ -37,11 +38,13 @@ from pseudohealthy.training.trainer import Trainer, discriminator_steps
 from pseudohealthy.training.weights import digest
 
 LOG_EVERY = 40  # images
+TOO_LARGE = "train in another folder with a smaller training.batch_size or networks.width, or on the CPU"
 
 T = TypeVar("T")
 now = time.monotonic
 
 
+@full_memory_explained(TOO_LARGE)
 def train(
     prepared: Prepared,
     out: Path,
@@ -68,8 +71,9 @@ def train(
         The folder of the raw weights.
 
     Raises:
-        InputError: `out` holds another run, or the cohort lacks what the method needs.
-        PseudohealthyError: a loss is no longer a number, or the disk is full.
+        InputError: `out` holds another run, the cohort lacks what the method needs, or there are fewer
+            graphics cards than `devices`.
+        PseudohealthyError: a loss is no longer a number, or the disk or the graphics card's memory is full.
     """
     fabric = _launch(settings, accelerator, devices)
     torch.manual_seed(settings.training.seed)
@@ -148,8 +152,10 @@ def precision(training: Training, accelerator: str) -> str:
     """
     if training.precision != "auto":
         return training.precision
-    cuda = accelerator != "cpu" and torch.cuda.is_available()
-    fast = torch.cuda.is_bf16_supported() if cuda else multiplies_bf16()
+    if device_type(accelerator) == "cuda":  # cards without such units only emulate it, slowly
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = multiplies_bf16()
     return "bf16-mixed" if fast else "32-true"
 
 
@@ -244,7 +250,7 @@ class _Loop:
 
 def _batches_ahead(device: torch.device) -> int:
     """Batches drawn during a step: none on a CPU, whose cores are busy."""
-    return min(8, os.cpu_count() or 1) if device.type == "cuda" else 0
+    return 0 if device.type == "cpu" else min(8, os.cpu_count() or 1)
 
 
 def _seen(trainer: Trainer, warm_up: bool) -> int:
@@ -272,8 +278,11 @@ def _launch(settings: Settings, accelerator: str, devices: int) -> Fabric:
             f"training.batch_size {batch} cannot be shared by {processes} processes; "
             "set a multiple of the number of processes"
         )
+    kind = device_type(accelerator)  # Fabric's own "auto" takes devices of other kinds, too
+    if kind == "cuda":
+        expect_cards(here)
     fabric = Fabric(
-        accelerator=accelerator,
+        accelerator=kind,
         devices=here,
         num_nodes=processes // here,
         strategy="ddp" if processes > 1 else "auto",

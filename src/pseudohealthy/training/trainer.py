@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pseudohealthy.config import Settings, Training
+from pseudohealthy.devices import reproducible_convolutions
 from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.methods.base import LossTerms, Method
 from pseudohealthy.sampling.batch import Batch
@@ -37,16 +38,15 @@ class Trainer:
 
     def __init__(self, fabric: Fabric, method: Method, settings: Settings, total: int | None) -> None:
         self.fabric, self.settings, self.training, self.total = fabric, settings, settings.training, total
-        is_cuda = fabric.device.type == "cuda"
+        fused = fabric.device.type == "cuda" or None
         self.method: Method = method.to(fabric.device)
         # the layout of matrix units; torch's own types lack the argument
         self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        average = get_ema_multi_avg_fn(self.training.ema)
-        self.averaged = AveragedModel(method.generators, multi_avg_fn=average)
+        self.averaged = AveragedModel(method.generators)  # by `_average`
         networks = {"generators": method.generators, **method.discriminators}
         self.optimisers = {
             name: torch.optim.Adam(
-                network.parameters(), self.training.learning_rate, self.training.betas, fused=is_cuda or None
+                network.parameters(), self.training.learning_rate, self.training.betas, fused=fused
             )
             for name, network in networks.items()
         }
@@ -101,6 +101,7 @@ class Trainer:
             return f"{self.warm_up_images} images of warm-up"
         return f"{self.images} images"
 
+    @reproducible_convolutions()
     def warm_up_step(self, batches: Sequence[Batch], number: int) -> None:
         """One step of the warm-up, in which the only discriminator that learns is that of lesion crops.
 
@@ -115,6 +116,7 @@ class Trainer:
         self.steps += 1
         self.warm_up_images += self.training.batch_size
 
+    @reproducible_convolutions()
     def step(self, batch: Batch, number: int, more: Sequence[Callable[[], Batch]] = ()) -> None:
         """One step of the generators, then the steps of each discriminator.
 
@@ -195,7 +197,7 @@ class Trainer:
         self.method.load_state_dict(state["method"])
         self.averaged.load_state_dict(state["averaged"])
         for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][name])
+            optimiser.load_state_dict(_for_device_of(optimiser, state["optimisers"][name]))
         for name, fakes in state["pools"].items():
             self._pool(name).restore([self.fabric.to_device(fake.detach()) for fake in fakes])
         self.sums = {name: self.fabric.to_device(value.detach()) for name, value in state["sums"].items()}
@@ -220,10 +222,20 @@ class Trainer:
         with self.fabric.autocast():
             terms = terms_of()
         self._optimizer_step("generators", terms.total, rate)
-        self.averaged.update_parameters(self.method.generators)
+        self._average()
         self.method.discriminators.requires_grad_(True)
         self._add_losses(terms.losses)
         return terms
+
+    def _average(self) -> None:
+        """Move the averaged weights towards the raw ones; the first ones are the raw ones.
+
+        `AveragedModel.update_parameters` would copy its count to a graphics card each time, and wait for it.
+        """
+        decay = self.training.ema if self.averaged.n_averaged else 0.0
+        averaged, raw = (list(each.parameters()) for each in (self.averaged, self.method.generators))
+        get_ema_multi_avg_fn(decay)(averaged, raw, self.averaged.n_averaged)
+        self.averaged.n_averaged += 1
 
     def _discriminator_step(
         self, batch: Batch, fakes: Mapping[str, Tensor], number: tuple[int, ...], rate: float, *, of: int
@@ -285,6 +297,12 @@ class Trainer:
     def _pool(self, name: str) -> FakePool:
         size = REPLAYED if name in self.method.replayed else self.training.fake_pool_size
         return self.pools.setdefault(name, FakePool(size))
+
+
+def _for_device_of(optimiser: torch.optim.Optimizer, state: Mapping[str, Any]) -> dict[str, Any]:
+    """A saved state of Adam for this device's kernels; it names those of the device where it was saved."""
+    fused = optimiser.param_groups[0]["fused"]
+    return {**state, "param_groups": [{**group, "fused": fused} for group in state["param_groups"]]}
 
 
 def _holds_complex(value: object) -> bool:
