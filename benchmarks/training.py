@@ -68,7 +68,7 @@ def tried(machine: Machine, width: int) -> Iterator[dict[str, Any]]:
     eager = widened("paired", width, "training.precision=32-true")
     changes: dict[str, tuple[Settings, Callable[[Method], object]]] = {
         "bf16": (widened("paired", width, "training.precision=bf16-mixed"), lambda _: None),
-        "channels_last": (eager, lambda method: cast(Any, method).to(memory_format=torch.channels_last)),
+        "contiguous": (eager, lambda method: cast(Any, method).to(memory_format=torch.contiguous_format)),
         "compiled": (eager, _compiled),
     }
     for name, (chosen, change) in changes.items():
