@@ -66,8 +66,10 @@ TOLERANCES: Mapping[str, Mapping[str, float]] = {
     "synthesis, openvino, f32": {"healthy": 1e-4, "probability": 1e-3, "mask_voxels": 3},
     "synthesis, openvino, bf16": {"healthy": 0.02, "probability": 0.1, "mask_voxels": 30},
     "synthesis, openvino, int8": {"healthy": 0.01, "probability": 0.5, "mask_voxels": 60},
-    "training, torch, 32-true": {"weights": 1e-5},
-    "training, torch, bf16-mixed": {"weights": 1e-4},
+    # Other threads sum a norm's pixels in another order; Adam makes steps of rounding errors where there is
+    # little else, each as large as the learning rate
+    "training, torch, 32-true": {"weights": 0.01},
+    "training, torch, bf16-mixed": {"weights": 0.01},
 }
 
 Arrays = Mapping[str, NDArray[Any]]

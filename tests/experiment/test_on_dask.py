@@ -20,7 +20,7 @@ from pseudohealthy.training.run_folder import SNAPSHOTS, STATE
 from pseudohealthy.training.weights import WEIGHTS
 
 pytestmark = pytest.mark.slow
-TRAINING = "training: {images: 200, snapshot_every: 60}"  # time to be killed in
+TRAINING = "training: {images: 800, snapshot_every: 200}"  # time to be killed in
 SETTINGS = (
     f"methods=[{{method: conditional_gan, {TRAINING}}}, {{method: paired, {TRAINING}}}]",
     "judges.first.training.images=24",
@@ -74,7 +74,7 @@ def running_step(out: Path, worker: int) -> Step | None:
 
 
 def first_snapshot(run: Path) -> Path:
-    return run / SNAPSHOTS / "0000060" / WEIGHTS
+    return run / SNAPSHOTS / "0000200" / WEIGHTS
 
 
 def test_a_killed_worker_s_training_goes_on_at_another_and_the_table_is_the_same(
