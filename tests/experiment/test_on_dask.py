@@ -20,9 +20,10 @@ from pseudohealthy.training.run_folder import SNAPSHOTS, STATE
 from pseudohealthy.training.weights import WEIGHTS
 
 pytestmark = pytest.mark.slow
-TRAINING = "training: {images: 800, snapshot_every: 200}"  # time to be killed in
+# time to be killed in, of the quick one and of the slow one
+QUICK, SLOW = (f"training: {{images: {images}, snapshot_every: 200}}" for images in (800, 400))
 SETTINGS = (
-    f"methods=[{{method: conditional_gan, {TRAINING}}}, {{method: paired, {TRAINING}}}]",
+    f"methods=[{{method: conditional_gan, {QUICK}}}, {{method: paired, {SLOW}}}]",
     "judges.first.training.images=24",
     "resegmentation_steps=2",
     "data.phantom.patients=9",
