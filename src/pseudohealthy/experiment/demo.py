@@ -31,7 +31,7 @@ SETTINGS: dict[str, Any] = {
     "networks": {"width": 12, "segmentor_width": 8, "discriminator_width": 8, "mirrored_input": True},
     "losses": {"gradient": 5.0},
     "training": {
-        "warm_up_images": 4000,  # which cost as much as 1,000 of the cycles
+        "warm_up_images": 4000,  # of G and S alone, far cheaper than those of the cycles
         "images": 400,
         "learning_rate": 1e-3,
         "checkpoint_every": 400,

@@ -7,16 +7,13 @@ intervals hold.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from pseudohealthy.config import Frozen
 from pseudohealthy.errors import InputError
-from pseudohealthy.files import write_json
-from pseudohealthy.json_files import read_json
-from pseudohealthy.settings_files import validated
+from pseudohealthy.synthesis.measured_of_weights import MeasuredOfWeights
 
 FILE, FORMAT = "uncertainty.json", 1
 ZONES = ("elsewhere", "near", "lesion")  # of the lesion map
@@ -50,7 +47,7 @@ class VolumeFactors(Frozen):
     high: float = Field(ge=0)
 
 
-class Calibration(Frozen):
+class Calibration(MeasuredOfWeights):
     """What makes intervals of the runs on changed inputs.
 
     Attributes:
@@ -63,32 +60,15 @@ class Calibration(Frozen):
         volume_95: factors for the 95 % interval.
     """
 
-    format: int
-    sha256: str
+    file: ClassVar[str] = FILE
+    expected_format: ClassVar[int] = FORMAT
+    again: ClassVar[str] = "calibrate again"
+
     lesion: Zone
     near: Zone
     elsewhere: Zone
     volume_68: VolumeFactors
     volume_95: VolumeFactors
-
-    @classmethod
-    def read(cls, folder: Path, sha256: str) -> Self | None:
-        """The calibration of the weights in `folder`; None where there is none, or one of other weights.
-
-        Raises:
-            InputError: the file cannot be read or is no such calibration.
-        """
-        path = folder / FILE
-        if not path.exists():
-            return None
-        measured = validated(cls, read_json(path, remedy="remove it, or calibrate again"), str(path))
-        if measured.format != FORMAT:
-            raise InputError(f"{path}: of another version; remove it, or calibrate again")
-        return measured if measured.sha256 == sha256 else None
-
-    def write(self, folder: Path) -> None:
-        """Put it beside the weights in a folder."""
-        write_json(folder / FILE, self.model_dump(mode="json"))
 
 
 def expect_calibrated(weights: Mapping[str, Any]) -> Calibration:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar
 
 from pseudohealthy.config import Frozen
-from pseudohealthy.errors import InputError
-from pseudohealthy.files import write_json
-from pseudohealthy.json_files import read_json
-from pseudohealthy.settings_files import validated
+from pseudohealthy.synthesis.measured_of_weights import MeasuredOfWeights
 
 FILE, FORMAT = "lesion_free.json", 1
 NOT_MEASURED = "how much these weights mark where there is no lesion was not measured"
@@ -25,7 +21,7 @@ class Marked(Frozen):
     worst: float
 
 
-class LesionFree(Frozen):
+class LesionFree(MeasuredOfWeights):
     """What weights mark in scans without a lesion.
 
     Attributes:
@@ -35,29 +31,11 @@ class LesionFree(Frozen):
         slices: marked, in percent of the brain in a slice.
     """
 
-    format: int
-    sha256: str
+    file: ClassVar[str] = FILE
+    expected_format: ClassVar[int] = FORMAT
+
     volumes: Marked
     slices: Marked | None = None
-
-    @classmethod
-    def read(cls, folder: Path, sha256: str) -> Self | None:
-        """What was measured of the weights in `folder`; None where it was not, or of other weights.
-
-        Raises:
-            InputError: the file cannot be read or is no such measurement.
-        """
-        path = folder / FILE
-        if not path.exists():
-            return None
-        measured = validated(cls, read_json(path, remedy="remove it, or measure again"), str(path))
-        if measured.format != FORMAT:
-            raise InputError(f"{path}: of another version; remove it, or measure again")
-        return measured if measured.sha256 == sha256 else None
-
-    def write(self, folder: Path) -> None:
-        """Put it beside the weights in a folder."""
-        write_json(folder / FILE, self.model_dump(mode="json"))
 
 
 def lesion_caveat(weights: dict[str, Any]) -> str:

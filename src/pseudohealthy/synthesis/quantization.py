@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,11 +17,7 @@ from numpy.typing import NDArray
 from pydantic import FiniteFloat
 from torch import Tensor, nn
 
-from pseudohealthy.config import Frozen
-from pseudohealthy.errors import InputError
-from pseudohealthy.files import write_json
-from pseudohealthy.json_files import read_json
-from pseudohealthy.settings_files import validated
+from pseudohealthy.synthesis.measured_of_weights import MeasuredOfWeights
 
 FILE, FORMAT = "int8.json", 1
 INPUT_LEVELS, WEIGHT_LEVELS = 256, 255  # of weights as many below 0 as above
@@ -31,7 +26,7 @@ Range = tuple[FiniteFloat, FiniteFloat]
 Ranges = Mapping[str, Range]  # of the inputs of convolutions, by the name of the layer
 
 
-class InputRanges(Frozen):
+class InputRanges(MeasuredOfWeights):
     """Which convolutions are computed in 8-bit integers, and the ranges of their inputs.
 
     Attributes:
@@ -41,29 +36,11 @@ class InputRanges(Frozen):
         networks: by the paper's letter.
     """
 
-    format: int
-    sha256: str
+    file: ClassVar[str] = FILE
+    expected_format: ClassVar[int] = FORMAT
+
     slices: int
     networks: dict[str, dict[str, Range]]
-
-    @classmethod
-    def read(cls, folder: Path, sha256: str) -> Self | None:
-        """The ranges of the weights in `folder`; None where there are none, or those of other weights.
-
-        Raises:
-            InputError: the file cannot be read or holds no such ranges.
-        """
-        path = folder / FILE
-        if not path.exists():
-            return None
-        measured = validated(cls, read_json(path, remedy="remove it, or measure again"), str(path))
-        if measured.format != FORMAT:
-            raise InputError(f"{path}: of another version; remove it, or measure again")
-        return measured if measured.sha256 == sha256 else None
-
-    def write(self, folder: Path) -> None:
-        """Put it beside the weights in a folder."""
-        write_json(folder / FILE, self.model_dump(mode="json"))
 
 
 def measure_ranges(network: nn.Module, slices: NDArray[np.float32], at_once: int = 8) -> dict[str, Range]:
