@@ -145,14 +145,14 @@ def healthy(rng: np.random.Generator, frame: Frame) -> Anatomy:
     """A healthy brain: shape, ventricles, folding, contrast and texture are drawn from `rng`."""
     atlas = template(frame.spacing)
     grid = _warped(rng, frame)
-    brain = _sampled(atlas, atlas.brain, grid) > 0.5
+    brain = sampled(atlas, atlas.brain, grid) > 0.5
     place = grid[:, brain]
     # Ventricles widen, more on one side than on the other: what lies outside them is read further inside.
     widening = rng.uniform(0.0, 4.0) + 0.8 * smooth_field(rng, frame.axes, 45.0)[brain]
-    place = place + widening * np.stack([_sampled(atlas, slope, place) for slope in atlas.inwards])
+    place = place + widening * np.stack([sampled(atlas, slope, place) for slope in atlas.inwards])
 
     def at(m: Array) -> Array:
-        return _sampled(atlas, m, place)
+        return sampled(atlas, m, place)
 
     def spread(values: Array) -> Array:
         out = np.zeros(frame.shape, np.float32)
@@ -206,7 +206,7 @@ def _contrast(
     return csf * CSF_SIGNAL + grey * (grey_signal + 0.02 * fine) + white * white_signal
 
 
-def _sampled(atlas: Template, m: Array, position: Array) -> Array:
+def sampled(atlas: Template, m: Array, position: Array) -> Array:
     """A template map at MNI coordinates (3, ...), linearly; 0 outside the template."""
     index = position - atlas.origin.reshape(3, *[1] * (position.ndim - 1))
     return ndimage.map_coordinates(m, index, order=1, mode="constant")

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudohealthy.phantom.anatomy import healthy
+from pseudohealthy.phantom.anatomy import Anatomy, healthy
 from pseudohealthy.phantom.fields import Frame
 from pseudohealthy.phantom.lesions import Diseased, diseased
 from pseudohealthy.phantom.scanner import Scanner
@@ -42,9 +42,8 @@ def phantom(group: Group, number: int, *, seed: int = 0, spacing: float = 1.0) -
         InputError: nilearn, whose anatomy is used, is not installed.
     """
     frame = Frame(spacing)
-    streams = np.random.SeedSequence([seed, get_args(Group).index(group), number]).spawn(3)
-    anatomy_rng, lesion_rng, scanner_rng = (np.random.default_rng(stream) for stream in streams)
-    anatomy = healthy(anatomy_rng, frame)
+    _, lesion_rng, scanner_rng = _streams(group, number, seed)
+    anatomy = anatomy_of(group, number, seed=seed, spacing=spacing)
     brain = anatomy.brain
     disease = Diseased(anatomy.signal, np.zeros_like(brain), 0, False)
     if group == "patient":
@@ -52,3 +51,18 @@ def phantom(group: Group, number: int, *, seed: int = 0, spacing: float = 1.0) -
     scanner = Scanner.drawn(scanner_rng, frame)
     image, truth = (scanner.image(signal, brain) for signal in (disease.signal, anatomy.signal))
     return Phantom(image, truth, disease.mask, disease.lesions, disease.mass_effect)
+
+
+def anatomy_of(group: Group, number: int, *, seed: int = 0, spacing: float = 1.0) -> Anatomy:
+    """The healthy brain of the same subject, before lesions and scanner.
+
+    Raises:
+        InputError: as `phantom`.
+    """
+    return healthy(_streams(group, number, seed)[0], Frame(spacing))
+
+
+def _streams(group: Group, number: int, seed: int) -> list[np.random.Generator]:
+    """What anatomy, lesions and scanner are drawn from."""
+    sequence = np.random.SeedSequence([seed, get_args(Group).index(group), number])
+    return [np.random.default_rng(stream) for stream in sequence.spawn(3)]
