@@ -24,14 +24,18 @@ class Embedded:
     """A volume to be put into a page.
 
     Attributes:
-        data: (I, J, K), float32, as the page's file gives it back, in stored order.
+        stored: (I, J, K), voxels of the page's file, in stored order.
+        slope: values are `slope * stored + inter`.
+        inter: see slope.
         affine: (4, 4), voxel indices to mm (RAS+).
         step: to whole multiples of which the values were rounded; None if they were not.
         text: gzipped NIfTI-1 as base64. Its header holds grid and scaling alone: no description or extension,
             in which scanners and converters leave what a page that is passed on should not hold.
     """
 
-    data: NDArray[np.float32]
+    stored: NDArray[Any]
+    slope: float
+    inter: float
     affine: NDArray[np.float64]
     step: float | None
     text: str
@@ -49,18 +53,28 @@ class Embedded:
             InputError: it cannot be read.
         """
         image = _opened(path)
-        data, width = np.asarray(image.dataobj, dtype=np.float32), image.get_data_dtype().itemsize
-        stored, slope, inter, step = data, 1.0, 0.0, None
+        width, shape = image.get_data_dtype().itemsize, (*image.shape, 1)[:3]
+        slope, inter, step = 1.0, 0.0, None
         if levels and width > _SMALL:
-            slope = step = float(np.abs(data).max()) / levels or 1.0
-            stored = np.rint(data / step).astype(np.int16)
+            data = np.asarray(image.dataobj, dtype=np.float32)
+            slope = step = float(max(data.max(), -data.min())) / levels or 1.0
+            data /= step
+            stored = np.rint(data, out=data).astype(np.int16)
         elif width <= _WIDEST:
             stored, slope, inter = image.dataobj.get_unscaled(), image.dataobj.slope, image.dataobj.inter
-        shape = (*data.shape, 1)[:3]
-        file = _file(np.asarray(stored).reshape(shape), image.affine, slope, inter)
-        text = base64.b64encode(gzipped(file)).decode("ascii")
-        shown = np.float32(stored) * np.float32(slope) + np.float32(inter)
-        return cls(shown.reshape(shape), image.affine, step, text)
+        else:
+            stored = np.asarray(image.dataobj, dtype=np.float32)
+        stored = np.asarray(stored).reshape(shape)
+        text = base64.b64encode(gzipped(_file(stored, image.affine, slope, inter))).decode("ascii")
+        return cls(stored, slope, inter, image.affine, step, text)
+
+    @property
+    def data(self) -> NDArray[np.float32]:
+        """(I, J, K), as the page's file gives it back."""
+        values = np.asarray(self.stored, dtype=np.float32)
+        if (self.slope, self.inter) == (1, 0):
+            return values
+        return values * np.float32(self.slope) + np.float32(self.inter)
 
 
 def _opened(path: Path) -> Any:
@@ -72,7 +86,7 @@ def _opened(path: Path) -> Any:
 
 def _file(stored: NDArray[Any], affine: NDArray[np.float64], slope: float, inter: float) -> bytes:
     """NIfTI-1 of voxels as they are: nibabel keeps a slope that it is given."""
-    image = nibabel.Nifti1Image(stored.astype(stored.dtype.newbyteorder("=")), affine)
+    image = nibabel.Nifti1Image(stored.astype(stored.dtype.newbyteorder("="), copy=False), affine)
     image.header.set_xyzt_units("mm")
     image.header.set_slope_inter(slope, inter)
     content: bytes = image.to_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -85,7 +86,7 @@ def viewer_html(
 
 def _embedded(volumes: Mapping[Kind, Path]) -> dict[Kind, Embedded]:
     def of(levels: Mapping[Kind, int]) -> dict[Kind, Embedded]:
-        with ThreadPoolExecutor(len(volumes)) as pool:  # gzip leaves the other threads free
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # gzip leaves the other threads free
             made = pool.map(lambda kind: Embedded.of(volumes[kind], levels.get(kind)), volumes)
             return dict(zip(volumes, made, strict=True))
 
@@ -98,7 +99,7 @@ def _embedded(volumes: Mapping[Kind, Path]) -> dict[Kind, Embedded]:
 def _check_grids(volumes: Mapping[Kind, Path], embedded: Mapping[Kind, Embedded]) -> None:
     first = embedded["input"]
     for kind, other in embedded.items():
-        if other.data.shape != first.data.shape or not np.allclose(other.affine, first.affine, atol=1e-3):
+        if other.stored.shape != first.stored.shape or not np.allclose(other.affine, first.affine, atol=1e-3):
             raise InputError(
                 f"{volumes[kind]}: not on the grid of {volumes['input']}; expected the volumes of one run"
             )
@@ -108,13 +109,13 @@ def _settings(embedded: Mapping[Kind, Embedded]) -> dict[str, Any]:
     """How the views begin: the grey window, where the colours end, the cross-hairs in mm."""
     x, probability = embedded["input"].data, embedded["probability"].data
     darkest = min(0.0, _percentile(x, 0.5)) if x.min() < 0 else 0.0
-    bright, changes = x[x > 0], np.abs(embedded["difference"].data)
+    bright, changes = x[x > 0], embedded["difference"].data
     affine = embedded["input"].affine
     half_widths = embedded["uncertainty"].data if "uncertainty" in embedded else np.zeros(0)
     voxel = _middle(probability > LESION if (probability > LESION).any() else x > 0)
     return {
         "window": [darkest, _percentile(bright, 99.5) or 1.0],
-        "largest": _percentile(changes[changes > 0], 99.5) or 1.0,
+        "largest": _percentile(np.abs(changes[changes != 0]), 99.5) or 1.0,
         "widest": _percentile(half_widths[half_widths > 0], 99.5) or 1.0,
         "start": (affine[:3, :3] @ voxel + affine[:3, 3]).tolist(),
         "to_voxel": np.linalg.inv(affine)[:3].tolist(),
