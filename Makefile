@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # The tests' networks are so small that threads only wait for each other; files of tests run side by side instead.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test test-all coverage cuda torture lowest pythons lint bench docs reference results clean
+.PHONY: demo test test-all coverage cuda torture lowest pythons lint bench bench-long docs reference results clean
 
 demo: $(STAMP)  ## phantoms, a small model, one patient processed, scores beside the truth: a few minutes
 	$(BIN)/pseudohealthy demo --out demo
@@ -41,6 +41,9 @@ lint: $(STAMP)
 
 bench: $(STAMP)  ## ratios to this machine's own peak
 	$(BIN)/python -m benchmarks
+
+bench-long: $(STAMP)  ## and cohorts of up to 1,000 volumes, and the minutes until a training is worth something
+	$(BIN)/python -m benchmarks --parts growth,balance
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import growth, hours, inference, roofline, scaling, training, volume
+from benchmarks import growth, hours, inference, roofline, scaling, time_to_balance, training, volume
 from benchmarks.formulas import widened
 from benchmarks.page import page
 from benchmarks.yardstick import Machine
@@ -36,8 +36,10 @@ PARTS = {
     "around": ("memory_", "twice_", "waiting_"),
     "scaling": ("torchrun_", "trainings_at_once", "volumes_at_once"),
     "growth": ("growth_",),
+    "balance": ("balance_",),
     "hours": ("table1_",),
 }
+LONG = ("growth", "balance")  # more than a few minutes each
 
 
 def measured(arguments: argparse.Namespace, before: dict[str, Any]) -> dict[str, Any]:
@@ -54,6 +56,7 @@ def measured(arguments: argparse.Namespace, before: dict[str, Any]) -> dict[str,
         "around": lambda: training.around(machine, width),
         "scaling": lambda: scaling.rows(1 if quick else 3, 4.0 if quick else 1.0),
         "growth": lambda: growth.rows((5, 6) if quick else (10, 100, 1000)),
+        "balance": lambda: time_to_balance.rows(*((0.1, 16, 8) if quick else (6.0, 4000, 40))),
         "hours": lambda: hours.rows(ROOT / "results"),
     }
     made = {"commit": commit(), "date": datetime.now(UTC).date().isoformat()}
@@ -98,7 +101,11 @@ def main() -> None:
     """Measure, write, and print where."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "--parts", type=listed, default=list(PARTS), metavar="PART,...", help=f"of {', '.join(PARTS)}"
+        "--parts",
+        type=listed,
+        default=[part for part in PARTS if part not in LONG],
+        metavar="PART,...",
+        help=f"of {', '.join(PARTS)}; default: all but {' and '.join(LONG)}, which take long",
     )
     parser.add_argument("--width", type=int, default=32, help="of every network (the paper: 32)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")

@@ -103,6 +103,12 @@ OTHERS: Sequence[tuple[str, str, Sequence[str], Sequence[str]]] = (
         ("vs_eager_fp32", "fraction_of_peak"),
     ),
     ("Waiting for data", "waiting_", ("drawing a batch over a paired step",), ("over_step",)),
+    (
+        "Time to quality: paired, in the same time with and without a warm-up, on phantoms",
+        "balance_",
+        ("minutes until a validation balance", "the best checkpoint", "the judge", "minutes of training"),
+        ("minutes_until_balance", "best", "judge", "training_minutes"),
+    ),
     ("First start", "cold_", ("seconds", "times `import torch`"), ("seconds", "over_import_of_torch")),
     (
         "Growth",
@@ -233,7 +239,7 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping) and "median" in value:
         return f"{value['median']:.3g} ({value['lowest']:.3g} to {value['highest']:.3g})"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {each:g}" for name, each in value.items())
+        return ", ".join(f"{name} {_text(each)}" for name, each in value.items())
     return NOTHING if value is None else f"{value:.3g}"
 
 

@@ -91,4 +91,8 @@ def test_every_part_runs_but_what_was_tried_which_compiles_for_minutes(
     assert {"G_torch_w4", "S_torch_w4", "train_step_paired_w4_b4", "torchrun_two_processes"} <= rows.keys()
     assert {"memory_kept_w4_b4", "waiting_paired_w4_b4", "twice_the_batch_w4_b8"} <= rows.keys()
     assert {"kernels_paired_w4_b4", "table1_phantom"} <= rows.keys()
+    for warm_up in ("with", "without"):
+        row = rows[f"balance_{warm_up}_warm_up"]
+        assert row["checkpoints"] > 0
+        assert set(row["minutes_until_balance"]) == {"0.5", "0.6", "0.7"}
     assert rows["G_torch_w4"]["vs_eager_fp32"]["median"] == 1

@@ -1,0 +1,78 @@
+"""Writes the measured part of `docs/howto/transplant.md` from its results file: `make results`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pseudohealthy.json_files import read_json
+from scripts.measured_blocks import made_at, markdown, refilled
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE, RESULTS = ROOT / "docs/howto/transplant.md", ROOT / "results/transplants.json"
+COHORTS = {"lgg": "glioma", "soop": "stroke"}
+GAINS = {
+    "painted": "gain of painted ones",
+    "transplanted": "gain of transplanted ones",
+    "transplanted_over_painted": "transplanted over painted",
+}
+
+Results = Mapping[str, Any]
+
+
+def found(results: Results) -> str:
+    """Where transplanted lesions help, harm or do neither, in a sentence."""
+    words: dict[str, list[str]] = {"help": [], "harm": [], "change nothing beyond chance": []}
+    for cohort, counts in results["cohorts"].items():
+        for count, each in counts.items():
+            gain = each["gain"]["transplanted"]
+            effect = (
+                "help" if gain["low"] > 0 else "harm" if gain["high"] < 0 else "change nothing beyond chance"
+            )
+            words[effect].append(f"{count} patients with {COHORTS[cohort]} ({gain['mean']:+.3f})")
+    parts = [
+        f"{effect} a segmentor trained on {', '.join(where)}" for effect, where in words.items() if where
+    ]
+    return f"Transplanted lesions {'; they '.join(parts)}."
+
+
+def table(results: Results) -> str:
+    """Dice on test patients, and what is gained, with intervals: a row a cohort and number of patients."""
+    heads = ("disease", "real patients", "Dice, real alone", *GAINS.values())
+    rows = [
+        (
+            COHORTS[cohort],
+            count,
+            f"{each['dice']['real']['mean']:.3f}",
+            *(_gain(each["gain"][name]) for name in GAINS),
+        )
+        for cohort, counts in results["cohorts"].items()
+        for count, each in counts.items()
+    ]
+    config = results["config"]
+    patients = " and ".join(
+        f"{next(iter(counts.values()))['patients']} with {COHORTS[cohort]}"
+        for cohort, counts in results["cohorts"].items()
+    )
+    below = (
+        f"Mean Dice over the test patients ({patients}) and {config['seeds']} seeds, and the mean difference "
+        f"with its 95 % interval. Each training sees {config['images']:,} images; {config['lesions']} "
+        "lesions are added."
+    )
+    return f"{markdown(heads, rows)}\n\n{below}{made_at(results)}"
+
+
+def _gain(each: Mapping[str, float]) -> str:
+    return f"{each['mean']:+.3f} ({each['low']:+.3f} to {each['high']:+.3f})"
+
+
+def filled(text: str, results: Results) -> str:
+    """The page with its measured part made again."""
+    return refilled(text, {"transplants": lambda: f"{found(results)}\n\n{table(results)}"})
+
+
+if __name__ == "__main__":
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), read_json(RESULTS)), encoding="utf-8")
+    print(PAGE, file=sys.stderr)
