@@ -54,6 +54,17 @@ def test_every_slice_has_its_place(tmp_path: Path) -> None:
         assert abs(height / width - 60 / 40) < 0.05
 
 
+def test_the_patients_right_is_marked_in_the_first_column(tmp_path: Path) -> None:
+    black = np.zeros((60, 40))
+    panel(tmp_path / "black.png", ["input", "healthy"], [[black, black]])
+    panel(tmp_path / "none.png", ["input", "healthy"], [[None, black]])
+    marked = (pixels(tmp_path / "black.png") != pixels(tmp_path / "none.png")).any(axis=2)
+    rows, columns = np.nonzero(marked)
+    assert 20 < marked.sum() < 200
+    assert columns.max() < marked.shape[1] / 4
+    assert abs(rows.mean() - (2 * 22 + 5 + 165)) < 10  # half of a slice of 330 pixels below the heads
+
+
 def test_a_missing_image_leaves_a_black_place(tmp_path: Path) -> None:
     columns, full = ["input", "healthy"], [[white(), white()], [white(), white()]]
     panel(tmp_path / "full.png", columns, full)

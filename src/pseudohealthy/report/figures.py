@@ -42,6 +42,8 @@ def panel(
 ) -> None:
     """Draw slices side by side into a PNG: one row a slice, one column a kind of image.
 
+    The patient's right is on the left, and marked R.
+
     Args:
         path: where to.
         columns: heads; one that begins with "difference" is drawn in colour about 0, all others in grey
@@ -68,6 +70,9 @@ def panel(
             if image is not None:
                 drawn = _drawn(image, mark, cell, coloured=head.startswith("difference"))
                 canvas.paste(drawn, (left + x * step[0], top + y * step[1]))
+        if images[0] is not None:
+            middle = (left + GAP, top + y * step[1] + cell[1] // 2)
+            write.text(middle, "R", "white", beside, "lm", stroke_width=1, stroke_fill="black")
     for x, head in enumerate(columns):
         write.text((left + x * step[0] + CELL // 2, top - HEAD // 2), head, "white", heads, "mm")
     for y, name in enumerate(names[: len(rows)]):
