@@ -1,6 +1,6 @@
 """Measures what a lesion does to registration, and what the program's images make of that.
 
-    python -m scripts.measure_registration [lgg=DATA] [--patients 12] [--spacing 3] [--weights FOLDER]
+    python -m scripts.measure_registration [lgg=DATA] --work FOLDER [--patients 12] [--weights FOLDER]
 
 Images are registered to the template that phantoms are made of, affinely and then with B-splines
 (SimpleITK), with the lesion left in, masked, filled, and replaced by the program.
@@ -9,20 +9,23 @@ Images are registered to the template that phantoms are made of, affinely and th
   whose lesion pushes tissue away are left out, for their voxels do not lie where a healthy brain's do.
 - Real patients, the test patients of the BIDS data sets that are named: the template is symmetric, and a
   brain nearly, so what is done on one side is expected on the other. Each voxel is compared with its mirrored
-  one; where that one has a lesion, nothing is measured.
+  one; where that one lies in a lesion or near it, nothing is measured. What is not deformed is symmetric too,
+  so how far voxels move beyond the affine part is measured beside it; and a lesion that pushes tissue away
+  makes a brain that is not symmetric.
 
-What is measured goes to `results/registration.json`.
+Each patient is kept in FOLDER, so that it goes on where it was; the results go to
+`results/registration.json`.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
-from collections.abc import Iterator
-from functools import partial
-from itertools import count, islice
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from itertools import chain, count, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,11 +34,13 @@ from rich.progress import track
 from scipy import ndimage
 
 from pseudohealthy.data.cohort import read_cohort
+from pseudohealthy.data.layouts.base import CohortVolume
 from pseudohealthy.data.volume import Volume, read_labels, read_volume
 from pseudohealthy.evaluation.controls import fill
 from pseudohealthy.evaluation.score import strict
 from pseudohealthy.evaluation.statistics import interval
-from pseudohealthy.files import write_json
+from pseudohealthy.files import make_folder, write_json
+from pseudohealthy.json_files import read_json
 from pseudohealthy.phantom.anatomy import CSF_SIGNAL, sampled, template
 from pseudohealthy.phantom.fields import Frame
 from pseudohealthy.phantom.subject import Phantom, anatomy_of, phantom
@@ -51,6 +56,8 @@ LEFT_IN = "left in"  # what all else is compared with
 MASKED = "masked"  # out of the metric
 NO_LESION = "no lesion"  # the same phantom's scan as it would have been without one
 UNREGISTERED = "before registration"
+MEASURES = ("inside", "near", "far", "beyond_affine")
+PHANTOM_MM = 1.0  # as a scanner gives them; the networks work on slices of 1 mm
 FURROWED, GREY_SIGNAL = 2.0, 1.28  # of phantoms, in the middle of what is drawn
 NEAR_MM = 10.0
 BORDER_MM = 6.0  # around the brain, compared too
@@ -60,13 +67,6 @@ KNOTS_MM = 40.0  # of the first B-splines; those of the second are half as far a
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-
-
-class Registrable(NamedTuple):
-    """An image (I, J, K), and where it is compared."""
-
-    image: Array
-    region: Mask
 
 
 def images_of(volume: Volume, lesion: Mask, model: Model) -> dict[str, Array]:
@@ -87,7 +87,7 @@ def images_of(volume: Volume, lesion: Mask, model: Model) -> dict[str, Array]:
         "filled (biharmonic)": (fill(x.T / top, hole.T).T * top).astype(np.float32),
         "healthy image": made.healthy,
         "blend": made.blended,
-        "blend, own mask": blend_own,
+        "blend (own mask)": blend_own,
     }
 
 
@@ -104,24 +104,26 @@ def itk(image: NDArray[Any], frame: Frame) -> Any:
     return made
 
 
-def register(fixed: Registrable, moving: Array, frame: Frame) -> Array:
+def register(image: Array, region: Mask, moving: Array, frame: Frame) -> Array:
     """Where each voxel of a brain lies in the template: MNI coordinates (3, I, J, K) in mm.
 
     Args:
-        fixed: the brain, and where the two are compared.
+        image: the brain (I, J, K).
+        region: where the two are compared.
         moving: the template, on the same grid.
         frame: the grid.
     """
-    to, of, region = itk(moving, frame), itk(fixed.image, frame), itk(fixed.region.astype(np.uint8), frame)
+    to, of, compared = itk(moving, frame), itk(image, frame), itk(region.astype(np.uint8), frame)
     affine = sitk.AffineTransform(3)
-    first = _method(region, shrink=[4, 2])
-    first.SetOptimizerAsGradientDescent(1.0, 100, 1e-5, 10)
+    affine.SetCenter(coordinates(frame)[:, region].mean(axis=1, dtype=np.float64).tolist())
+    first = _method(compared, shrink=[4, 2])
+    first.SetOptimizerAsRegularStepGradientDescent(4.0, 0.01, 200, 0.5)  # steps in mm
     first.SetOptimizerScalesFromPhysicalShift()
     first.SetInitialTransform(affine, True)
     first.Execute(of, to)
     knots = [max(1, round(size * frame.spacing / KNOTS_MM)) for size in frame.shape]
     splines = sitk.BSplineTransformInitializer(of, knots)
-    second = _method(region, shrink=[2, 1])
+    second = _method(compared, shrink=[2, 1])
     second.SetOptimizerAsLBFGS2(1e-4, 40, deltaConvergenceTolerance=1e-5)
     second.SetMovingInitialTransform(affine)
     second.SetInitialTransformAsBSpline(splines, True, [1, 2])
@@ -171,7 +173,7 @@ def registered(images: dict[str, Array], lesion: Mask, frame: Frame) -> Iterator
     region = _grown(images[LEFT_IN] > 0, BORDER_MM, spacing)
     without = region & ~_grown(lesion, MARGIN_MM, spacing)
     for name, image in images.items():
-        yield name, register(Registrable(image, without if name == MASKED else region), moving, frame)
+        yield name, register(image, without if name == MASKED else region, moving, frame)
 
 
 def by_place(error: Array, brain: Mask, lesion: Mask, spacing: float) -> dict[str, float]:
@@ -186,98 +188,132 @@ def by_place(error: Array, brain: Mask, lesion: Mask, spacing: float) -> dict[st
     }
 
 
-def of_phantoms(model: Model, wanted: int, spacing: float) -> Iterator[dict[str, Any]]:
-    """A row for each patient and image: `subject`, `image`, and the mean error in mm by place."""
-    frame = Frame(spacing)
-    for number, patient in track(_phantoms(wanted, spacing), "Registering phantoms", wanted):
-        anatomy = anatomy_of("patient", number, seed=SEED, spacing=spacing)
-        place = partial(by_place, brain=anatomy.brain, lesion=patient.mask, spacing=spacing)
-        before = np.linalg.norm(coordinates(frame) - anatomy.position, axis=0)
-        yield {"subject": number, "image": UNREGISTERED, **place(before)}
-        x = patient.image.astype(np.float32)
-        images = images_of(Volume(x, frame.affine, None, x.shape, None), patient.mask, model)
-        images[NO_LESION] = patient.truth.astype(np.float32)
-        for name, moved in registered(images, patient.mask, frame):
-            error = np.linalg.norm(moved - anatomy.position, axis=0)
-            yield {"subject": number, "image": name, **place(error)}
+def of_phantoms(work: Path, model: Model, wanted: int, spacing: float) -> Iterator[list[dict[str, Any]]]:
+    """For each of the first so many without mass effect the rows of `kept`, with the error in mm."""
+    numbers = (number for number in count(1) if not _phantom(number).mass_effect)
+    for number in track(islice(numbers, wanted), "Registering phantoms", wanted):
+        yield kept(work / f"{number}.json", partial(_of_phantom, number, model, Frame(spacing)))
 
 
-def _phantoms(wanted: int, spacing: float) -> Iterator[tuple[int, Phantom]]:
-    """The first so many phantom patients without mass effect."""
-    without = (
-        (number, patient)
-        for number in count(1)
-        if not (patient := phantom("patient", number, seed=SEED, spacing=spacing)).mass_effect
-    )
-    return islice(without, wanted)
+@lru_cache(maxsize=1)
+def _phantom(number: int) -> Phantom:
+    return phantom("patient", number, seed=SEED, spacing=PHANTOM_MM)
 
 
-def of_patients(data: Path, model: Model, spacing: float) -> Iterator[dict[str, Any]]:
-    """A row for each test patient and image: `subject`, `image`, and the mean asymmetry in mm by place."""
-    frame = Frame(spacing)
+def _of_phantom(number: int, model: Model, frame: Frame) -> Iterator[dict[str, Any]]:
+    patient = _phantom(number)
+    anatomy = anatomy_of("patient", number, seed=SEED, spacing=frame.spacing)
+    volume = volume_of(patient.image)
+    images = {**images_of(volume, patient.mask, model), NO_LESION: patient.truth.astype(np.float32)}
+    at_template = {name: on_frame(image, volume, frame, np.eye(4)) for name, image in images.items()}
+    lesion = on_frame(patient.mask.astype(np.float32), volume, frame, np.eye(4)) > 0.5
+    rows = chain([(UNREGISTERED, coordinates(frame))], registered(at_template, lesion, frame))
+    for name, moved in rows:
+        error = np.linalg.norm(moved - anatomy.position, axis=0)
+        yield {"image": name, **measured(error, moved, anatomy.brain, lesion, frame)}
+
+
+def volume_of(image: NDArray[Any]) -> Volume:
+    """A phantom's image (I, J, K) as a volume."""
+    return Volume(image.astype(np.float32), Frame(PHANTOM_MM).affine, None, image.shape, None)
+
+
+def of_patients(work: Path, data: Path, model: Model, spacing: float) -> Iterator[list[dict[str, Any]]]:
+    """For each test patient the rows of `kept`, with the asymmetry in mm."""
     cohort = [each for each in read_cohort([data]).volumes if each.split == "test" and each.mask]
     for patient in track(cohort, f"Registering {data.name}"):
-        assert patient.image
-        assert patient.mask
-        volume, lesion = read_volume(patient.image), read_labels(patient.mask).data > 0
-        images = {
-            name: on_frame(image, volume, frame) for name, image in images_of(volume, lesion, model).items()
-        }
-        place = on_frame(lesion.astype(np.float32), volume, frame) > 0.5
-        for name, moved in registered(images, place, frame):
-            error = asymmetry(moved, images[LEFT_IN] > 0, place, frame)
-            yield {
-                "subject": patient.subject,
-                "image": name,
-                **by_place(error, images[LEFT_IN] > 0, place, spacing),
-            }
+        yield kept(work / f"{patient.subject}.json", partial(_of_patient, patient, model, Frame(spacing)))
 
 
-def on_frame(data: Array, volume: Volume, frame: Frame) -> Array:
-    """(I, J, K) of a volume on the frame's grid, the centres of the brain and of the template one."""
-    voxel = np.array(volume.spacing)
-    blur = np.where(voxel < frame.spacing, BLUR * frame.spacing / voxel, 0.0)
+def _of_patient(patient: CohortVolume, model: Model, frame: Frame) -> Iterator[dict[str, Any]]:
+    assert patient.image
+    assert patient.mask
+    volume, lesion = read_volume(patient.image), read_labels(patient.mask).data > 0
+    place = centred(volume, frame)
+    images = images_of(volume, lesion, model)
+    at_template = {name: on_frame(image, volume, frame, place) for name, image in images.items()}
+    there = on_frame(lesion.astype(np.float32), volume, frame, place) > 0.5
+    brain = at_template[LEFT_IN] > 0
+    for name, moved in registered(at_template, there, frame):
+        error = asymmetry(moved, brain, there, frame)
+        yield {"image": name, **measured(error, moved, brain, there, frame)}
+
+
+def kept(file: Path, made: Callable[[], Iterator[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """A patient's rows, one an image: `subject`, `image`, means by place and `beyond_affine`; made once."""
+    if not file.exists():
+        make_folder(file.parent)
+        write_json(file, {"rows": [strict(row) for row in made()]})
+    rows: list[dict[str, Any]] = read_json(file)["rows"]
+    return [{"subject": file.stem, **row} for row in rows]
+
+
+def measured(error: Array, moved: Array, brain: Mask, lesion: Mask, frame: Frame) -> dict[str, float]:
+    """Means by place, and how far voxels in the lesion are moved beyond the affine part, in mm."""
+    beyond = np.linalg.norm(moved - _affinely(moved, brain, frame)[1], axis=0)
+    return {
+        **by_place(error, brain, lesion, frame.spacing),
+        "beyond_affine": by_place(beyond, brain, lesion, frame.spacing)["inside"],
+    }
+
+
+def centred(volume: Volume, frame: Frame) -> NDArray[np.float64]:
+    """From mm of the template to mm of a volume (4, 4), the centres of the two brains one."""
     centre = volume.affine @ [*np.argwhere(volume.brain).mean(axis=0), 1.0]
     atlas = template(frame.spacing)
     shift = np.eye(4)
     shift[:3, 3] = centre[:3] - (np.argwhere(atlas.brain > 0.5).mean(axis=0) + atlas.origin)
-    to_voxels = np.linalg.inv(volume.affine) @ shift @ frame.affine
-    sampled: Array = ndimage.affine_transform(
+    return shift
+
+
+def on_frame(data: Array, volume: Volume, frame: Frame, to_volume: NDArray[np.float64]) -> Array:
+    """(I, J, K) of a volume's grid on the frame's; `to_volume`: from mm of the frame to mm of the volume."""
+    voxel = np.array(volume.spacing)
+    blur = np.where(voxel < frame.spacing, BLUR * frame.spacing / voxel, 0.0)
+    to_voxels = np.linalg.inv(volume.affine) @ to_volume @ frame.affine
+    laid: Array = ndimage.affine_transform(
         ndimage.gaussian_filter(data, blur), to_voxels[:3, :3], to_voxels[:3, 3], frame.shape, order=1
     )
-    sampled[sampled < sampled.max() / 1000] = 0  # what the blur has spread into the background
-    return sampled
+    laid[laid < laid.max() / 1000] = 0  # what the blur has spread into the background
+    return laid
+
+
+def _affinely(moved: Array, brain: Mask, frame: Frame) -> tuple[NDArray[np.float64], Array]:
+    """The affine part of a registration (4, 4), and where it alone lays each voxel (3, I, J, K)."""
+    here = coordinates(frame)
+    known = np.vstack([here[:, brain], np.ones(np.count_nonzero(brain))])
+    linear = np.linalg.lstsq(known.T, moved[:, brain].T, rcond=None)[0].T  # (3, 4)
+    laid = np.tensordot(linear[:, :3], here, 1) + linear[:, 3].reshape(3, 1, 1, 1)
+    return np.vstack([linear, [0.0, 0.0, 0.0, 1.0]]), laid
 
 
 def asymmetry(moved: Array, brain: Mask, lesion: Mask, frame: Frame) -> Array:
     """How far the places of mirrored voxels are from mirrored places, in mm (I, J, K).
 
     Mirrored about the plane of the patient that the registration's affine part lays on the template's middle.
-    NaN where the mirrored voxel is in the lesion or outside the brain, for there nothing is expected.
+    NaN where the mirrored voxel is in the lesion, near it or outside the brain: nothing is expected of those.
     """
-    here = coordinates(frame)
-    known = np.vstack([here[:, brain], np.ones(np.count_nonzero(brain))])
-    linear = np.linalg.lstsq(known.T, moved[:, brain].T, rcond=None)[0].T  # (3, 4)
-    affine = np.vstack([linear, [0.0, 0.0, 0.0, 1.0]])
+    affine, _ = _affinely(moved, brain, frame)
     mirror = np.diag([-1.0, 1.0, 1.0, 1.0])
     to_mirrored = np.linalg.inv(frame.affine) @ np.linalg.inv(affine) @ mirror @ affine
-    index = np.tensordot(to_mirrored[:3, :3], here, 1) + to_mirrored[:3, 3].reshape(3, 1, 1, 1)
+    index = np.tensordot(to_mirrored[:3, :3], coordinates(frame), 1) + to_mirrored[:3, 3].reshape(3, 1, 1, 1)
     there = np.stack([ndimage.map_coordinates(each, index, order=1, mode="nearest") for each in moved])
     there[0] *= -1
-    sound = ndimage.map_coordinates((brain & ~lesion).astype(np.float32), index, order=1) > 0.5
+    known = brain & ~_grown(lesion, NEAR_MM, frame.spacing)
+    sound = ndimage.map_coordinates(known.astype(np.float32), index, order=1) > 0.5
     return np.where(sound, np.linalg.norm(moved - there, axis=0), np.nan)
 
 
 def summary(table: pd.DataFrame) -> dict[str, Any]:
-    """Of each image and place: the mean error over patients, and the difference to the lesion left in."""
+    """Of each image and measure: the mean over patients, and the difference to the lesion left in."""
     by_image = {name: rows.set_index("subject") for name, rows in table.groupby("image", sort=False)}
     return {
         str(name): {
             place: {
-                "error": interval(rows[place]),
+                "mean": interval(rows[place]),
                 "difference": interval(rows[place] - by_image[LEFT_IN][place]),
             }
-            for place in ("inside", "near", "far")
+            for place in MEASURES
         }
         for name, rows in by_image.items()
     }
@@ -287,20 +323,25 @@ def main() -> None:
     """The program."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("data", nargs="*", metavar="NAME=DATA", help="BIDS data sets with masks and a split")
+    parser.add_argument("--work", type=Path, required=True, help="folder of what is measured of each patient")
     parser.add_argument("--patients", type=int, default=12, help="phantom patients")
-    parser.add_argument("--spacing", type=float, default=3.0, help="of the phantoms, in mm")
+    parser.add_argument(
+        "--spacing", type=float, default=3.0, help="of the grid on which is registered, in mm"
+    )
     parser.add_argument("--weights", type=Path, default=bundled_weights())
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # the same sums in the same order
     made_by = provenance()  # before anything is written
     model = Model.load(given.weights, "cpu")
-    named = {name: Path(data) for name, _, data in (word.partition("=") for word in given.data)}
-    rows = {
-        "phantoms": list(of_phantoms(model, given.patients, given.spacing)),
-        **{name: list(of_patients(data, model, given.spacing)) for name, data in named.items()},
+    phantoms = of_phantoms(given.work / "phantoms", model, given.patients, given.spacing)
+    cohorts = {"phantoms": list(chain.from_iterable(phantoms))}
+    for name, _, data in (word.partition("=") for word in given.data):
+        patients = of_patients(given.work / name, Path(data), model, given.spacing)
+        cohorts[name] = list(chain.from_iterable(patients))
+    tables = {
+        name: pd.DataFrame(rows).astype(dict.fromkeys(MEASURES, float)) for name, rows in cohorts.items()
     }
-    tables = {name: pd.DataFrame(each) for name, each in rows.items()}
     write_json(
         given.out,
         {
