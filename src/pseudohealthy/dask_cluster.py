@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from pseudohealthy import __version__
 from pseudohealthy.errors import InputError, install_command, printable
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 SCHEDULER_TIMEOUT = 20  # seconds
 OURS = ("pseudohealthy", "torch")  # packages whose versions are compared, beside Python and those of Dask
 ESSENTIAL = ("python", "distributed", "pseudohealthy")  # another one of these is refused
+COMPUTING = ("numpy", "torch")
 
 
 @contextlib.contextmanager
@@ -28,8 +30,8 @@ def connected(address: str, say: Callable[[str], object]) -> Iterator[Client]:
         say: called with the number of workers, which may be 0, and with versions that differ.
 
     Raises:
-        InputError: Dask is not installed, no scheduler answers at the address, or a machine of the cluster
-            has another version of what must be the same.
+        InputError: Dask is not installed, no scheduler answers at the address, or a machine that is in the
+            cluster by now has another version of what must be the same.
     """
     with _client(address) as client:
         differing = _differing_versions(client.get_versions(packages=OURS))
@@ -40,8 +42,9 @@ def connected(address: str, say: Callable[[str], object]) -> Iterator[Client]:
                 )
         workers = len(workers_of(client))
         say(f"{workers} workers at {address}" + ("" if workers else "; waiting for the first"))
-        for package, text in differing.items():
-            say(f"note: {package} is {text}: figures may differ in their last digits")
+        for package in COMPUTING:
+            if package in differing:
+                say(f"note: {package} is {differing[package]}: figures may differ in their last digits")
         yield client
 
 
@@ -83,6 +86,30 @@ def call_on_workers(
             futures.add(again)
         else:
             yield number, future
+
+
+def expect_fit(version: str) -> None:
+    """Raise in a task on a worker that must not do it; workers join at any time.
+
+    Args:
+        version: of pseudohealthy, where the task comes from.
+
+    Raises:
+        InputError: the worker has another version, or does several tasks at once.
+    """
+    from distributed import get_worker  # noqa: PLC0415  (an extra)
+
+    worker = get_worker()
+    if version != __version__:
+        raise InputError(
+            f"the worker {worker.address} has pseudohealthy {__version__}, expected {version}; install one "
+            "version everywhere"
+        )
+    if worker.state.nthreads > 1:
+        raise InputError(
+            f"the worker {worker.address} does {worker.state.nthreads} tasks at once, expected one, for a "
+            "training takes all of its cores; start it with --nthreads 1"
+        )
 
 
 def expect_wanted() -> None:

@@ -38,7 +38,7 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
 
 def gzipped(content: bytes) -> bytes:
     """`content` as a gzip file of no name and no time, so that equal contents are equal files."""
-    # Faster than zlib; ISA-L is faster still, but now and then compresses the same content to other bytes
+    # ISA-L, which is faster, now and then compresses the same content to other bytes
     return bytes(gzip_compress(content, 1))
 
 

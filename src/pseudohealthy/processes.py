@@ -28,7 +28,7 @@ def multiplies_bf16() -> bool:
 
 
 def multiplies_int8() -> bool:
-    """Whether the processor sums products of 8-bit integers in one instruction (VNNI), as the above."""
+    """Whether the processor sums products of 8-bit integers at once (VNNI); False where torch is too old."""
     return _has("avx512_vnni") or _has("avx_vnni")
 
 
@@ -75,8 +75,8 @@ def _started(jobs: int, tasks_each: int | None) -> ProcessPoolExecutor:
         )
     except OSError as error:
         raise PseudohealthyError(
-            f"processes side by side cannot be started here ({error}; /dev/shm must be writable); "
-            "give --jobs 1"
+            f"a process of its own cannot be started for the work ({error}; /dev/shm must be writable)"
+            f"{'; give --jobs 1' if jobs > 1 else ''}"
         ) from error
 
 

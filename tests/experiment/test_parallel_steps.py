@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.experiments import experiment
+from pseudohealthy import dask_cluster
 from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.experiment.parallel_steps import LOG, parallel, parallel_groups
 from pseudohealthy.experiment.steps import list_steps
@@ -85,14 +86,25 @@ def test_what_a_task_raises_on_a_worker_is_raised_here(tmp_path: Path) -> None:
         assert workers is not None
         with pytest.raises(InputError, match="0 cannot be used"):
             workers.run(task, refuse, print)
-        with pytest.raises(PseudohealthyError, match="ended from outside, perhaps for lack of memory"):
+        with pytest.raises(PseudohealthyError, match="judge first: its process was ended from outside"):
             workers.run(task, die, print)
         with pytest.raises(InputError, match=r"/none: not there on .*, where a worker runs"):
             workers.run([("judge first", tmp_path / "none/judge/first")], refuse, print)
 
 
-def test_a_worker_that_would_train_several_at_once_is_refused() -> None:
-    with cluster(threads_per_worker=2) as address:
-        refused = pytest.raises(InputError, match=r"2 tasks at once, expected one.*--nthreads 1")
-        with refused, parallel(1, address, print):
-            pass
+def test_a_worker_that_would_train_several_at_once_is_refused(tmp_path: Path) -> None:
+    task = [("judge first", tmp_path / "judge" / "first")]
+    with cluster(threads_per_worker=2) as address, parallel(1, address, print) as workers:
+        assert workers is not None
+        with pytest.raises(InputError, match=r"2 tasks at once, expected one.*--nthreads 1"):
+            workers.run(task, refuse, print)
+
+
+def test_a_worker_of_another_version_does_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that joins after the versions were compared."""
+    task = [("judge first", tmp_path / "judge" / "first")]
+    with cluster(threads_per_worker=1) as address, parallel(1, address, print) as workers:
+        assert workers is not None
+        monkeypatch.setattr(dask_cluster, "__version__", "0.0.1")
+        with pytest.raises(InputError, match=r"has pseudohealthy 0\.0\.1, expected .*; install one version"):
+            workers.run(task, refuse, print)

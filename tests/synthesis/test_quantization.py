@@ -77,7 +77,7 @@ def test_they_come_back_from_beside_their_weights_and_no_others(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "of another version; remove it, or measure again"),
+        ({"format": 2, "layers": []}, "of another version; remove it, or measure again"),
         ({"networks": {"G": {"output": [0, 1, 2]}}}, "networks.G.output"),
         ({"networks": {"G": {"output": [0, None]}}}, "networks.G.output"),
     ],
@@ -132,6 +132,19 @@ def test_only_the_layers_with_a_range_are_rounded(tmp_path: Path) -> None:
     )
     np.testing.assert_allclose(none, exact, rtol=0, atol=1e-6)
     assert np.abs(some - exact).max() > 1e-6
+    with pytest.raises(ValueError, match="it has no convolution layer_of_old"):
+        backends.to_openvino(network, (64, 48), 1, "int8", {**ranges, "layer_of_old": (0.0, 1.0)})
+
+
+def test_what_is_said_of_the_precision_is_of_the_models_own_networks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_has", lambda feature: feature == "avx512_vnni")
+    ranges = measured(saved(tmp_path))
+    for networks, precision in (({}, "f32"), ({"F": ranges.networks["G"]}, "f32"), (ranges.networks, "int8")):
+        ranges.model_copy(update={"networks": networks}).write(tmp_path)
+        model = Model.load(tmp_path, "cpu", "openvino")
+        assert model.describe_backend(100)["precision"] == precision
 
 
 def test_the_embedded_weights_have_ranges() -> None:

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from pseudohealthy.dask_cluster import call_on_workers, connected, expect_wanted, workers_of
+from pseudohealthy import __version__
+from pseudohealthy.dask_cluster import call_on_workers, connected, expect_fit, expect_wanted
 from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.experiment.steps import Step
 from pseudohealthy.files import make_folder
@@ -78,12 +79,6 @@ def parallel(jobs: int, dask: str | None, say: Say) -> Iterator[Parallel | None]
         yield LocalProcesses(jobs) if jobs > 1 else None
         return
     with connected(dask, say) as client:
-        for address, worker in workers_of(client).items():
-            if worker["nthreads"] > 1:
-                raise InputError(
-                    f"--dask {dask}: the worker {address} does {worker['nthreads']} tasks at once, expected "
-                    "one, for a training takes all of its cores; start it with --nthreads 1"
-                )
         yield DaskWorkers(client, dask)
 
 
@@ -119,10 +114,10 @@ class DaskWorkers:
         """See `Parallel`."""
         from distributed import KilledWorker  # noqa: PLC0415  (an extra)
 
-        calls = [(name, (do, number, folder)) for number, (name, folder) in enumerate(tasks)]
+        calls = [(name, (do, number, folder, __version__)) for number, (name, folder) in enumerate(tasks)]
         done = call_on_workers(self.client, _do_in_own_process, calls, TRIALS)
         try:
-            _report(tasks, done, f"on the workers of {self.address}", say)
+            _report(tasks, done, f"on the workers of {self.address}", say, alone=True)
         except CancelledError as error:
             raise PseudohealthyError(f"--dask {self.address}: lost the scheduler; {GOES_ON}") from error
         except KilledWorker as error:
@@ -143,23 +138,40 @@ def parallel_groups(steps: Sequence[Step]) -> list[list[Step]]:
     return sorted(groups.values(), key=len, reverse=True)
 
 
-def _report(tasks: Sequence[Task], done: Iterable[tuple[int, _Outcome]], where: str, say: Say) -> None:
-    """Say which task is done, as each is; raises what the first that failed raised."""
+def _report(
+    tasks: Sequence[Task],
+    done: Iterable[tuple[int, _Outcome]],
+    where: str,
+    say: Say,
+    *,
+    alone: bool = False,
+) -> None:
+    """Say which task is done, as each is; raises what the first that failed raised.
+
+    Args:
+        tasks: all of them.
+        done: number and outcome of each, as it is done.
+        where: they are done.
+        say: prints a line.
+        alone: each has a pool of its own; else the end of one's process breaks that of all.
+    """
     began = time.monotonic()
     say(f"{len(tasks)} tasks, {where}; each tells how far it is in {LOG} of its folder")
     for count, (number, outcome) in enumerate(done, 1):
         try:
             outcome.result()
         except BrokenProcessPool as error:
+            whose = f"{tasks[number][0]}: its" if alone else "a step's"
             raise PseudohealthyError(
-                f"a step's process was ended from outside, perhaps for lack of memory; {GOES_ON}"
+                f"{whose} process was ended from outside, perhaps for lack of memory; {GOES_ON}"
             ) from error
         minutes = (time.monotonic() - began) / 60
         say(f"[{count}/{len(tasks)}] {tasks[number][0]} done after {minutes:.0f} min")
 
 
-def _do_in_own_process(do: Callable[[int], None], number: int, folder: Path) -> None:
+def _do_in_own_process(do: Callable[[int], None], number: int, folder: Path, version: str) -> None:
     """On a worker: do a task in a process that ends with the worker, and once nobody wants it any more."""
+    expect_fit(version)
     out = folder.parents[1]
     if not out.is_dir():
         raise InputError(

@@ -35,7 +35,7 @@ class InstanceNorm2d(nn.InstanceNorm2d):
             training=True,
             eps=self.eps,
         )
-        return torch.cat([norm(sample) for sample in x.split(1)])
+        return torch.cat([norm(sample) for sample in x.split(1)]) if len(x) > 1 else norm(x)
 
 
 def normalisation(channels: int, norm: Norm) -> nn.Module:

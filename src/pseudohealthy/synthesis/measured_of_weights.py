@@ -40,9 +40,10 @@ class MeasuredOfWeights(Frozen):
         path, remedy = folder / cls.file, f"remove it, or {cls.again}"
         if not path.exists():
             return None
-        measured = validated(cls, read_json(path, remedy=remedy), str(path))
-        if measured.format != cls.expected_format:
+        content = read_json(path, remedy=remedy)
+        if isinstance(content, dict) and content.get("format", cls.expected_format) != cls.expected_format:
             raise InputError(f"{path}: of another version; {remedy}")
+        measured = validated(cls, content, str(path))
         return measured if measured.sha256 == sha256 else None
 
     def write(self, folder: Path) -> None:

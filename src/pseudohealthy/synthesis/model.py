@@ -97,14 +97,14 @@ class Model:
     def describe_backend(self, slices: int) -> dict[str, str]:
         """Name, version and precision of what runs the networks on this many slices at once, for reports."""
         name = backends.select(self.backend, self.device, slices)
-        return backends.describe(name, has_ranges=bool(self.ranges))
+        return backends.describe(name, has_ranges=any(map(self.ranges.get, self.networks)))
 
     def synthesize(self, x: Slices, progress: BatchProgress | None = None) -> Slices:
         """The pseudo-healthy slices `(N, H, W)` in [0, 1]: G(x) in the paper.
 
         Raises:
             InputError: the weights hold no generator (a judge's).
-        PseudohealthyError: the graphics card has too little memory.
+            PseudohealthyError: the graphics card has too little memory.
         """
         return self._apply("G", x, progress=progress)
 

@@ -69,13 +69,17 @@ def quantize(graph: Any, ranges: Ranges) -> None:
 
     Args:
         graph: a network that OpenVINO converted from PyTorch; it is changed.
-        ranges: of the convolutions' inputs; a layer that the graph does not have is passed over.
+        ranges: of the convolutions' inputs.
+
+    Raises:
+        ValueError: the graph lacks one of them.
     """
-    ops = importlib.import_module("openvino.opset8")
+    ops, missing = importlib.import_module("openvino.opset8"), set(ranges)
     for node in graph.get_ordered_ops():
         name = node.get_friendly_name().removeprefix("__module.").partition("/")[0]
         if node.get_type_name() != "Convolution" or name not in ranges:
             continue
+        missing.discard(name)
         inputs, weights = (node.input(place).get_source_output() for place in (0, 1))
         bounds = [np.float32(bound) for bound in with_exact_zero(*ranges[name])]
         rounded = ops.fake_quantize(inputs, *bounds, *bounds, INPUT_LEVELS)
@@ -83,6 +87,8 @@ def quantize(graph: Any, ranges: Ranges) -> None:
         greatest = np.abs(weights.get_node().get_data()).max((1, 2, 3), keepdims=True)
         rounded = ops.fake_quantize(weights, -greatest, greatest, -greatest, greatest, WEIGHT_LEVELS)
         node.input(1).replace_source_output(rounded.output(0))
+    if missing:
+        raise ValueError(f"it has no convolution {min(missing)} for 8-bit integers")
 
 
 def with_exact_zero(low: float, high: float) -> Range:

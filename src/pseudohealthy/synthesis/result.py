@@ -95,7 +95,7 @@ class Synthesis:
             out: made if absent.
             name: the input's, such as `sub-01_FLAIR.nii.gz`; the files are named after it as BIDS
                 derivatives are.
-            overwrite: replace files of the same names, and remove the blend and the uncertainty of an
+            overwrite: replace files of the same names, and remove blend, uncertainty, panel and page of an
                 earlier run where none is made now.
             keep_header_text: let the volumes hold the texts and extensions of the input's header, in which
                 there may be names and dates; else they have its grid and units alone.

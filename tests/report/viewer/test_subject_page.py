@@ -189,6 +189,11 @@ def test_volumes_on_two_grids_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "p.html").exists()
 
 
+def test_the_middle_of_nothing_is_that_of_the_image() -> None:
+    """As where the background is so dark that the brain, too, is below 0 in the file."""
+    assert _middle(np.zeros((7, 8, 9), bool)).tolist() == [3, 4, 4]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_middle_is_the_nearest_voxel_of_the_largest_part(seed: int) -> None:
     """Against distances worked out voxel by voxel, in a part that does not hold its own centre."""

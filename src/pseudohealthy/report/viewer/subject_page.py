@@ -123,7 +123,12 @@ def _settings(embedded: Mapping[Kind, Embedded]) -> dict[str, Any]:
 
 
 def _middle(mask: NDArray[np.bool_]) -> NDArray[np.int_]:
-    """Of the largest connected part, the voxel nearest to its centre, which itself may lie outside."""
+    """Of the largest connected part, the voxel nearest to its centre, which itself may lie outside.
+
+    The image's middle where the mask is empty.
+    """
+    if not mask.any():
+        return np.array(mask.shape) // 2
     used = [np.flatnonzero(mask.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
     corner = [places[0] for places in used]
     within = tuple(slice(places[0], places[-1] + 1) for places in used)
