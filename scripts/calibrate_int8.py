@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from benchmarks.int8 import by_instructions
+from pseudohealthy.config import Split
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.evaluation.healthiness import healthiness
 from pseudohealthy.evaluation.identity import identity
@@ -68,9 +69,9 @@ def _run(x: Array, model: Model, letter: str, precision: backends.Precision) -> 
     return np.concatenate([run([part])[0][:, 0] for part in parts])
 
 
-def every_slice(prepared: Prepared) -> SliceSet:
-    """The validation slices with a lesion and those without."""
-    kinds = [SliceSet.of(prepared, "val", label) for label in ("pathological", "healthy")]
+def every_slice(prepared: Prepared, split: Split = "val") -> SliceSet:
+    """The slices of a split with a lesion, and those without."""
+    kinds = [SliceSet.of(prepared, split, label) for label in ("pathological", "healthy")]
     images, masks, volumes, subjects = (
         np.concatenate([getattr(each, name) for each in kinds])
         for name in ("images", "masks", "volumes", "subjects")

@@ -24,23 +24,27 @@ Results = Mapping[str, Any]
 
 def found(results: Results) -> str:
     """Where transplanted lesions help, harm or do neither, in a sentence."""
-    words: dict[str, list[str]] = {"help": [], "harm": [], "change nothing beyond chance": []}
+    words: dict[str, list[str]] = {"help": [], "harm": [], "make no sure difference to": []}
     for cohort, counts in results["cohorts"].items():
         for count, each in counts.items():
             gain = each["gain"]["transplanted"]
-            effect = (
-                "help" if gain["low"] > 0 else "harm" if gain["high"] < 0 else "change nothing beyond chance"
-            )
-            words[effect].append(f"{count} patients with {COHORTS[cohort]} ({gain['mean']:+.3f})")
+            words[_effect(gain)].append(f"{count} patients with {COHORTS[cohort]} ({gain['mean']:+.3f})")
     parts = [
         f"{effect} a segmentor trained on {', '.join(where)}" for effect, where in words.items() if where
     ]
     return f"Transplanted lesions {'; they '.join(parts)}."
 
 
+def _effect(gain: Mapping[str, Any]) -> str:
+    """What a gain says whose interval leaves out 0, and whose seeds agree."""
+    if gain["low"] > 0 and min(gain["by_seed"]) > 0:
+        return "help"
+    return "harm" if gain["high"] < 0 and max(gain["by_seed"]) < 0 else "make no sure difference to"
+
+
 def table(results: Results) -> str:
     """Dice on test patients, and what is gained, with intervals: a row a cohort and number of patients."""
-    heads = ("disease", "real patients", "Dice, real alone", *GAINS.values())
+    heads = ("disease", "real patients with a lesion", "Dice, real alone", *GAINS.values())
     rows = [
         (
             COHORTS[cohort],
@@ -56,10 +60,11 @@ def table(results: Results) -> str:
         f"{next(iter(counts.values()))['patients']} with {COHORTS[cohort]}"
         for cohort, counts in results["cohorts"].items()
     )
+    images, lesions, seeds = (config[key] for key in ("images", "lesions", "seeds"))
     below = (
-        f"Mean Dice over the test patients ({patients}) and {config['seeds']} seeds, and the mean difference "
-        f"with its 95 % interval. Each training sees {config['images']:,} images; {config['lesions']} "
-        "lesions are added."
+        f"Mean Dice over the test patients with a lesion ({patients}) and {seeds} seeds, and the mean "
+        "difference with its 95 % interval over the patients. Each training sees "
+        f"{images:,} images; {lesions} lesions are added."
     )
     return f"{markdown(heads, rows)}\n\n{below}{made_at(results)}"
 

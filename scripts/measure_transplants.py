@@ -6,8 +6,8 @@ Each DATA is a BIDS data set with masks and a split. Of its training patients wi
 drawn, one draw a seed, and as many without, where it has such. The former's images as if healthy get 200
 lesions of shapes from their own masks: by the reconstructor (`pseudohealthy transplant`), or plainly painted,
 in the same places. A segmentor is trained on the real patients alone, and with either, for the same number of
-images, and measured on all test patients. All of it lies in FOLDER, and goes on where it was; the results go
-to `results/transplants.json`.
+images, and measured on every slice of the test patients. All of it lies in FOLDER, and goes on where it was;
+the results go to `results/transplants.json`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pseudohealthy.assessment.judge_selection import BEST
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.data.volume import read_volume, write_volume
 from pseudohealthy.evaluation.segmentation import volume_dice
@@ -39,6 +40,7 @@ from pseudohealthy.provenance import provenance
 from pseudohealthy.sampling.synthetic_lesions import add_synthetic_lesion
 from pseudohealthy.synthesis.model import THRESHOLD, Model
 from pseudohealthy.synthesis.transplantation import LEVEL
+from scripts.calibrate_int8 import every_slice
 
 OUT = Path(__file__).parents[1] / "results" / "transplants.json"
 PATIENTS, LESIONS = (20, 60), 200
@@ -118,9 +120,8 @@ class Draw:
         """A data set of their images as if healthy with lesions."""
         out, each = self.folder / "transplanted", -(-LESIONS // self.count)
         hosts = self.cohort.healthy(self.patients()[0])[: LESIONS // each]
-        if not (out / "participants.tsv").exists():
-            options = ("--masks", self.real(), "--count", each, "--seed", self.seed, "-o", out)
-            _run(PROGRAM, "transplant", *hosts, *options)
+        options = ("--masks", self.real(), "--count", each, "--seed", self.seed, "-o", out)
+        _run(PROGRAM, "transplant", *hosts, *options)  # which makes what is missing
         return out
 
     def painted(self) -> Path:
@@ -142,7 +143,7 @@ class Draw:
         write_volume(image, painted(host.data, lesion, (self.seed, *image.name.encode())), host)
 
     def trained(self, kind: str, images: int) -> Path:
-        """Weights of a segmentor."""
+        """Weights of a segmentor, those that `train` selects."""
         folders = [self.real()]
         if kind != "real":
             folders.append(getattr(self, kind)())
@@ -151,13 +152,14 @@ class Draw:
         chosen = [*SETTINGS, f"training.images={images}", f"training.seed={self.seed}"]
         options = [word for setting in chosen for word in ("--set", setting)]
         _run(PROGRAM, "train", prepared, "-o", run, "--method", "judge", *options)
-        return run / "weights"
+        return run / BEST
 
 
 def painted(healthy: Array, lesion: Array, seed: Sequence[int]) -> Array:
     """A volume (I, J, K) with a drawn lesion in each of its slices (I, J); one brightness for all.
 
-    The median tissue is as bright as in training data when the lesion is drawn, as for the reconstructor.
+    The median tissue is as bright as in training data when the lesion is drawn; that of transplanted ones
+    varies about this as training data do.
     """
     scale = float(np.median(healthy[healthy > 0])) / LEVEL.median
     made = np.array(healthy, dtype=np.float32)
@@ -199,29 +201,44 @@ def _run(module: str, *words: object) -> None:
         raise SystemExit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
 
 
-def dice_by_patient(weights: Path, slices: SliceSet) -> pd.Series[float]:
-    """Of a segmentor on slices with and without a lesion, pooled over those of each patient."""
+def score(weights: Path, slices: SliceSet) -> tuple[pd.Series[float], float]:
+    """How well a segmentor finds the lesions, and how little beside them.
+
+    Returns:
+        The Dice of each patient with a lesion, pooled over all of the patient's slices; the mean share of the
+        brain that is marked in slices without a lesion.
+    """
     model = Model.load(weights, "cpu", "auto")
     marked = (model.segment(np.asarray(slices.images, np.float32)) > THRESHOLD) & slices.brains
-    return volume_dice(marked, slices.masks, slices.volumes)
+    with_lesion = slices.masks.any(axis=(1, 2))
+    ill = np.isin(slices.volumes, slices.volumes[with_lesion])
+    area, brain = (each[~with_lesion].sum(axis=(1, 2)) for each in (marked, slices.brains))
+    dice = volume_dice(marked[ill], slices.masks[ill], slices.volumes[ill])
+    return dice, float(np.mean(area / np.maximum(brain, 1)))
 
 
-def compared(scores: Mapping[str, Sequence[pd.Series[float]]]) -> dict[str, Any]:
+def compared(scores: Mapping[str, Sequence[tuple[pd.Series[float], float]]]) -> dict[str, Any]:
     """Mean Dice of each kind over the patients, averaged over seeds, and what is gained on the real alone."""
-    means = {kind: averaged_over_seeds(each) for kind, each in scores.items()}
-    by_seed = {kind: [float(each.mean()) for each in series] for kind, series in scores.items()}
-    gains = {kind: interval(means[kind] - means["real"]) for kind in means if kind != "real"}
-    over_painted = interval(means["transplanted"] - means["painted"])
+    dice = {kind: [each for each, _ in series] for kind, series in scores.items()}
+    means = {kind: averaged_over_seeds(each) for kind, each in dice.items()}
+    pairs = {kind: (kind, "real") for kind in means if kind != "real"}
+    pairs["transplanted_over_painted"] = ("transplanted", "painted")
     return {
-        "dice": {kind: {**interval(each), "by_seed": by_seed[kind]} for kind, each in means.items()},
-        "gain": {**gains, "transplanted_over_painted": over_painted},
+        "dice": {kind: {**interval(means[kind]), "by_seed": _by_seed(dice[kind])} for kind in means},
+        "gain": {
+            name: {
+                **interval(means[one] - means[other]),
+                "by_seed": _by_seed([a - b for a, b in zip(dice[one], dice[other], strict=True)]),
+            }
+            for name, (one, other) in pairs.items()
+        },
+        "marked_without_lesion": {kind: [share for _, share in series] for kind, series in scores.items()},
         "patients": len(means["real"]),
     }
 
 
-def held_out_slices(cohort: Cohort) -> SliceSet:
-    """Of the test patients with a lesion: their slices with it."""
-    return SliceSet.of(Prepared.open(cohort.prepared()), "test")
+def _by_seed(values: Sequence[pd.Series[float]]) -> list[float]:
+    return [float(each.mean()) for each in values]
 
 
 def draws(cohort: Cohort, seeds: int) -> Iterator[Draw]:
@@ -244,14 +261,14 @@ def main() -> None:
     cohorts = [Cohort(name, Path(data), arguments.work / name) for name, _, data in pairs]
 
     def scored(cohort: Cohort) -> dict[str, Any]:
-        slices = held_out_slices(cohort)
-        scores: dict[int, dict[str, list[pd.Series[float]]]] = {
+        slices = every_slice(Prepared.open(cohort.prepared()), "test")
+        scores: dict[int, dict[str, list[tuple[pd.Series[float], float]]]] = {
             count: {kind: [] for kind in KINDS} for count in PATIENTS
         }
         for draw in draws(cohort, arguments.seeds):
             for kind in KINDS:
                 weights = draw.trained(kind, arguments.images)
-                scores[draw.count][kind].append(dice_by_patient(weights, slices))
+                scores[draw.count][kind].append(score(weights, slices))
                 print(f"{cohort.name}: {draw.count} patients, seed {draw.seed}, {kind}", file=sys.stderr)
         return {str(count): compared(each) for count, each in scores.items()}
 
