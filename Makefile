@@ -65,6 +65,7 @@ results: $(STAMP)  ## the measured parts of the documents and the README's table
 	$(BIN)/python -m scripts.make_reliability
 	$(BIN)/python -m scripts.make_uncertainty
 	$(BIN)/python -m scripts.make_int8
+	$(BIN)/python -m scripts.make_registration
 
 reference: $(STAMP)  ## the tables of docs/reference and CHANGELOG.md, from the code
 	$(BIN)/python scripts/make_reference.py

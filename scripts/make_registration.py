@@ -12,53 +12,66 @@ from scripts.measured_blocks import made_at, markdown, refilled
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, RESULTS = ROOT / "docs/howto/lesion_filling.md", ROOT / "results/registration.json"
-LEFT_IN, PLACES = "left in", ("inside", "near", "far")
-NOT_OURS_TO_CHOOSE = ("before registration", "no lesion")  # beside what may be done about a lesion
-COHORTS = {
-    "phantoms": "Phantoms: the error, in mm",
-    "lgg": "Patients with glioma: the difference between the two sides, in mm",
+LEFT_IN, NO_LESION = "left in", "no lesion"
+NOT_TO_CHOOSE = (LEFT_IN, NO_LESION, "before registration")  # beside what may be done about a lesion
+COLUMNS = {
+    "inside": "inside the lesion",
+    "near": "to 10 mm around it",
+    "far": "further away",
+    "beyond_affine": "moved beyond the affine part, inside",
 }
+PHANTOMS = "phantoms"
 
 Results = Mapping[str, Any]
 
 
 def found(results: Results) -> str:
-    """What comes out inside the lesion, in a sentence for each cohort."""
-    return " ".join(_found(name, images) for name, images in results["measured"].items())
+    """What comes out inside the lesion, in sentences for each cohort."""
+    return " ".join(_found(cohort, images) for cohort, images in results["measured"].items())
 
 
 def _found(cohort: str, images: Mapping[str, Any]) -> str:
-    choices = {name: each["inside"] for name, each in images.items() if name not in NOT_OURS_TO_CHOOSE}
-    left_in = choices.pop(LEFT_IN)["error"]["mean"]
-    least = min(choices, key=lambda name: float(choices[name]["error"]["mean"]))
-    better = [name for name, each in choices.items() if each["difference"]["high"] < 0]
-    worse = [name for name, each in choices.items() if each["difference"]["low"] > 0]
-    said = [
-        f"{', '.join(names)} {word}" for names, word in ((better, "do better"), (worse, "do worse")) if names
-    ]
-    sure = f"beyond chance, {' and '.join(said)}" if said else "none differs from it beyond chance"
-    best = f"{least} comes out best ({choices[least]['error']['mean']:.1f} mm, with the lesion"
-    return f"Inside the lesions of {cohort}, {best} left in {left_in:.1f} mm); {sure}."
+    inside = {name: each["inside"] for name, each in images.items()}
+    left_in = inside[LEFT_IN]["mean"]["mean"]
+    if cohort == PHANTOMS:
+        without = inside[NO_LESION]["mean"]["mean"]
+        first = (
+            f"Inside the lesions of phantoms the error is {left_in:.1f} mm with the lesion left in, and "
+            f"{without:.1f} mm in the same scans without one"
+        )
+    else:
+        first = (
+            f"Inside the lesions of {cohort} the two sides differ by {left_in:.1f} mm with the lesion left in"
+        )
+    choices = {name: each["difference"] for name, each in inside.items() if name not in NOT_TO_CHOOSE}
+    better = [name for name, each in choices.items() if each["high"] < 0]
+    worse = [name for name, each in choices.items() if each["low"] > 0]
+    said = [f"less: {', '.join(better)}"] * bool(better) + [f"more: {', '.join(worse)}"] * bool(worse)
+    sure = f"surely {'; surely '.join(said)}" if said else "nothing that is done about it surely changes that"
+    return f"{first}; {sure}."
 
 
 def tables(results: Results) -> str:
-    """A table for each cohort: what is registered, and the mean error with its interval by place."""
-    heads = ("what is registered", "inside the lesion", "to 10 mm around it", "further away")
+    """A table for each cohort: what is registered, and the means by place, in mm."""
+    heads = ("what is registered", *COLUMNS.values())
     parts = []
     for cohort, images in results["measured"].items():
-        rows = [(name, *(_cell(each[place]) for place in PLACES)) for name, each in images.items()]
+        rows = [(name, *(_cell(each[place]) for place in COLUMNS)) for name, each in images.items()]
         count = len({row["subject"] for row in results["patients"][cohort]})
-        parts.append(f"{COHORTS[cohort]} ({count} of them).\n\n{markdown(heads, rows)}")
+        what = (
+            "phantoms: error" if cohort == PHANTOMS else f"patients of {cohort}: difference of the two sides"
+        )
+        parts.append(f"{count} {what}, in mm.\n\n{markdown(heads, rows)}")
     return "\n\n".join(parts) + made_at(results)
 
 
 def _cell(each: Mapping[str, Mapping[str, float]]) -> str:
-    """Mean error, and the interval of the difference to the lesion left in; bold where it is not 0."""
-    error, difference = each["error"]["mean"], each["difference"]
+    """The mean, and the interval of the difference to the lesion left in; bold where it leaves out 0."""
+    mean, difference = each["mean"]["mean"], each["difference"]
     if not difference["std"]:  # the lesion left in itself
-        return f"{error:.2f}"
+        return f"{mean:.2f}"
     sure = "**" if difference["low"] > 0 or difference["high"] < 0 else ""
-    return f"{error:.2f} ({sure}{difference['low']:+.2f} to {difference['high']:+.2f}{sure})"
+    return f"{mean:.2f} ({sure}{difference['low']:+.2f} to {difference['high']:+.2f}{sure})"
 
 
 def filled(text: str, results: Results) -> str:

@@ -16,7 +16,9 @@ from typing import Any
 
 from pseudohealthy.catalogue.measures import MEASURES
 from pseudohealthy.errors import RESEARCH_USE
+from pseudohealthy.json_files import read_json
 from pseudohealthy.report.table1.cells import MISSING, get_path
+from scripts import make_registration
 from scripts.headlines import COLUMNS, finding, goals, headlines, paper_form
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,6 +76,7 @@ def page(folders: list[Path]) -> str:
     sections += ablations(ROOT / "results/ablations")
     sections += whole(ROOT / "results/whole")
     sections += external(ROOT / "results/volumes")
+    sections += registration(make_registration.RESULTS)
     sections += ["## The columns", columns()]
     return "\n\n".join([*sections, "Written by `make results` from the files under `results/`."]) + "\n"
 
@@ -158,6 +161,19 @@ def external(folder: Path) -> list[str]:
     ]
     heading = "## External validation: other scanners and diseases"
     return [heading, _external_finding(rows), _markdown(EXTERNAL, body), *_notes(folder)]
+
+
+def registration(results: Path) -> list[str]:
+    """What a lesion does to registration, and what replacing it makes of that."""
+    measured = read_json(results)
+    return [
+        "## Registration of a brain with a lesion",
+        make_registration.found(measured),
+        make_registration.tables(measured),
+        "### How it was made",
+        "`python -m scripts.measure_registration lgg=DATA --work FOLDER`, with the weights in the package. "
+        "[Lesion filling](howto/lesion_filling.md#does-it-help-registration) says what the figures are.",
+    ]
 
 
 def _external_finding(rows: Sequence[Mapping[str, str]]) -> str:
