@@ -20,7 +20,7 @@ COLUMNS = {
     "far": "further away",
     "beyond_affine": "moved beyond the affine part, inside",
 }
-PHANTOMS = "phantoms"
+PHANTOMS, COHORTS = "phantoms", {"lgg": "patients with glioma"}
 
 Results = Mapping[str, Any]
 
@@ -40,9 +40,8 @@ def _found(cohort: str, images: Mapping[str, Any]) -> str:
             f"{without:.1f} mm in the same scans without one"
         )
     else:
-        first = (
-            f"Inside the lesions of {cohort} the two sides differ by {left_in:.1f} mm with the lesion left in"
-        )
+        whose = f"Inside the lesions of {COHORTS[cohort]} the two sides differ"
+        first = f"{whose} by {left_in:.1f} mm with the lesion left in"
     choices = {name: each["difference"] for name, each in inside.items() if name not in NOT_TO_CHOOSE}
     better = [name for name, each in choices.items() if each["high"] < 0]
     worse = [name for name, each in choices.items() if each["low"] > 0]
@@ -58,9 +57,7 @@ def tables(results: Results) -> str:
     for cohort, images in results["measured"].items():
         rows = [(name, *(_cell(each[place]) for place in COLUMNS)) for name, each in images.items()]
         count = len({row["subject"] for row in results["patients"][cohort]})
-        what = (
-            "phantoms: error" if cohort == PHANTOMS else f"patients of {cohort}: difference of the two sides"
-        )
+        what = "phantoms: error" if cohort == PHANTOMS else f"{COHORTS[cohort]}: difference of the two sides"
         parts.append(f"{count} {what}, in mm.\n\n{markdown(heads, rows)}")
     return "\n\n".join(parts) + made_at(results)
 
