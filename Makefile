@@ -42,7 +42,7 @@ lint: $(STAMP)
 bench: $(STAMP)  ## ratios to this machine's own peak
 	$(BIN)/python -m benchmarks
 
-bench-long: $(STAMP)  ## and cohorts of up to 1,000 volumes, and the minutes until a training is worth something
+bench-long: $(STAMP)  ## cohorts of up to 1,000 volumes, and the minutes until a training reaches a balance
 	$(BIN)/python -m benchmarks --parts growth,balance
 
 $(STAMP): pyproject.toml constraints.txt

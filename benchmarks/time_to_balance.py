@@ -1,6 +1,7 @@
-"""How soon a training is worth something: minutes until its validation balance is reached, on phantoms.
+"""How long a training takes: minutes until a validation balance is reached, on phantoms, of one seed.
 
-Both trainings have the same time, in all; one spends half of it on the warm-up.
+Both trainings have the same time, in all; one spends half of it on the warm-up, in which no checkpoint is
+kept, so that it can reach nothing before.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pseudohealthy.assessment.checkpoint_selection import choose
-from pseudohealthy.assessment.judge_selection import select_judge
+from pseudohealthy.assessment.judge_selection import BEST, VALIDATION, select_judge
 from pseudohealthy.config import preprocessing, settings
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.prepare import prepare
@@ -68,7 +69,7 @@ def judged(prepared: Prepared, run: Path, images: int) -> Path:
 def reached(run: Path, began: float, prepared: Prepared, judge: Path) -> dict[str, Any]:
     """When a run's checkpoints reached each balance, and the best of them."""
     slices = SliceSet.of(prepared, "val")
-    curve = choose(run, slices, {"judge": Model.load(judge / "best", "cpu")}, "cpu")["curve"]
+    curve = choose(run, slices, {"judge": Model.load(judge / BEST, "cpu")}, "cpu")["curve"]
     written = {
         int(folder.name): ((folder / CONFIG).stat().st_mtime - began) / 60
         for folder in (run / SNAPSHOTS).iterdir()
@@ -80,7 +81,7 @@ def reached(run: Path, began: float, prepared: Prepared, judge: Path) -> dict[st
         for balance in BALANCES
     }
     best = max(curve, key=lambda point: point["choice"])
-    of_judge = max(read_json(judge / "validation.json")["curve"], key=lambda point: point["dice_every_slice"])
+    of_judge = max(read_json(judge / VALIDATION)["curve"], key=lambda point: point["dice_every_slice"])
     return {
         "minutes_until_balance": minutes,
         "best": {"identity": best["identity"], "healthiness": best["healthiness"], "balance": best["choice"]},

@@ -22,7 +22,7 @@ from pseudohealthy.synthesis.bundled_weights import bundled_weights
 from pseudohealthy.synthesis.model import Model
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-WITHIN = {"f32": {"G": 5e-4, "S": 5e-4}, "bf16": {"G": 0.02, "S": 0.1}, "int8": {"G": 0.02, "S": 1.0}}
+WITHIN = {"f32": {"G": 5e-4, "S": 5e-4}, "bf16": {"G": 0.02, "S": 0.1}, "int8": {"G": 0.01, "S": 0.1}}
 CONVERTED = [
     pytest.param(
         name,
