@@ -154,7 +154,8 @@ def kills(results: Results) -> str:
         "that came in time",
         "not made good",
     )
-    return markdown(heads, rows) + made_at(results)
+    commits = sorted({each["commit"][:9] for each in results["commands"].values()})
+    return f"{markdown(heads, rows)}\n\nMade at {' and '.join(commits)}, {results['machine']}."
 
 
 def faults(results: Results) -> str:

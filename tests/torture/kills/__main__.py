@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--moments", type=int, default=200, help="random ones, of each command")
     parser.add_argument("--stride", type=int, default=1, help="each so many-th change")
     parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--jobs", type=int, default=1, help="runs at once, of one core each")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--change", type=int, default=0, help="kill one command at this change only")
     parser.add_argument("--after", action="store_true", help="with --change: after it, not before")
@@ -45,7 +46,7 @@ def main() -> None:
         for name in given.names:
             repeat(name, moment)
         return
-    measure(given.names, given.moments, given.stride, given.seed, given.out)
+    measure(given.names, given.moments, given.stride, given.seed, given.out, jobs=given.jobs)
 
 
 if __name__ == "__main__":

@@ -66,9 +66,9 @@ class Campaign:
         self._expect(differences(self.result, tree(self.out)), f"{self.command.name}, two undisturbed runs")
 
     def every_change(self, stride: int = 1) -> list[Moment]:
-        """Before and after each change of the file system, or each `stride`-th."""
+        """Each change of the file system, or each `stride`-th, on the command's sides of it."""
         numbers = range(1, self.changes + 1, stride)
-        return [Moment(change, after) for change in numbers for after in (False, True)]
+        return [Moment(change, side == "after") for change in numbers for side in self.command.sides]
 
     def random_moments(self, count: int, seed: int) -> list[Moment]:
         """Moments drawn over the duration of an undisturbed run."""

@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 import yaml
 
-from fixtures.brains import SHAPE, box, brain, write
-from fixtures.cohorts import FITTING, bids, library, participants, study
+from fixtures.brains import box, brain, write
+from fixtures.cohorts import FITTING, HALF, bids, library, participants, study
 from fixtures.models import saved
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.prepare import prepare
@@ -30,6 +30,8 @@ class Command:
         finished: its exit code where it has done all already: 0, or 2 where it refuses to do it again.
         share: of the random moments that it gets: few where a run takes seconds.
         stride: it is killed at each so many-th change; 0: at none, as those of workers are not counted.
+        sides: just before a change and just after it, or only before, which is after the last but for what
+            is in temporary files: where a run takes long.
         removes: pattern of the names that the command says it removes, of those that were there.
     """
 
@@ -39,6 +41,7 @@ class Command:
     finished: Literal[0, 2] = 0
     share: float = 1.0
     stride: int = 1
+    sides: tuple[Literal["before", "after"], ...] = ("before", "after")
     removes: str = r"$^"
 
 
@@ -104,8 +107,8 @@ COMMANDS = (
             f"{PARTICIPANT} --weights {{inputs}}/weights --jobs 1 --overwrite",
         ),
     ),
-    Command("reproduce", REPRODUCE, share=0.2, stride=8),
-    Command("reproduce again", REPRODUCE, (REPRODUCE,), share=0.2, stride=2),
+    Command("reproduce", REPRODUCE, sides=("before",)),
+    Command("reproduce again", REPRODUCE, (REPRODUCE,)),
     Command(
         "bids participant --jobs 2",
         f"{PARTICIPANT} --weights {{inputs}}/weights --jobs 2",
@@ -156,9 +159,10 @@ def _cohort(root: Path) -> None:
     """Patients whose lesions lie in slices that are healthy in others, as an experiment needs them."""
     splits = ("train", "train", "val", "test", "test", "test")
     for number in range(1, 1 + len(splits)):
-        name, first = f"sub-{number:02d}/anat/sub-{number:02d}", 8 + 4 * (number % 3 - 1)
-        place = box(SHAPE, (14, 26), (20, 32), (first, first + 4))
-        write(root / f"{name}_FLAIR.nii.gz", np.where(place, 300, brain(number)).astype(np.int16))
+        name, first = f"sub-{number:02d}/anat/sub-{number:02d}", 4 * (number % 3)
+        slices = brain(number)[..., HALF.start : HALF.stop]
+        place = box(slices.shape, (14, 26), (20, 32), (first, first + 4))
+        write(root / f"{name}_FLAIR.nii.gz", np.where(place, 300, slices).astype(np.int16))
         write(root / f"derivatives/lesions/{name}_label-lesion_mask.nii.gz", place.astype(np.uint8))
     rows = (f"sub-{number:02d}\t{split}" for number, split in enumerate(splits, 1))
     participants(root, "participant_id\tsplit", *rows)

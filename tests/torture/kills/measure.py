@@ -6,6 +6,8 @@ import json
 import math
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,24 +24,22 @@ ROUND = 5  # moments of a command before it is another's turn
 
 @dataclass
 class Progress:
-    """A campaign, the moments that are left of it, and what came of those before.
+    """Campaigns of one command, the moments that are left of them, and what came of those before.
 
     Attributes:
-        campaign: whose command is killed.
-        stride: of its changes, those at which it is killed are each so many-th.
+        campaigns: that go on at once, in folders of their own.
         left: moments.
         figures: for the results' file.
     """
 
-    campaign: Campaign
-    stride: int
+    campaigns: Sequence[Campaign]
     left: list[Moment]
     figures: dict[str, Any]
 
     @classmethod
-    def of(cls, campaign: Campaign, moments: int, stride: int, seed: int) -> Progress:
+    def of(cls, campaigns: Sequence[Campaign], moments: int, stride: int, seed: int) -> Progress:
         """So many random moments, and the changes; a few random moments come first."""
-        command = campaign.command
+        campaign, command = campaigns[0], campaigns[0].command
         drawn = campaign.random_moments(math.ceil(moments * command.share), seed)
         stride = stride * command.stride
         changes = campaign.every_change(stride) if stride else []
@@ -47,55 +47,78 @@ class Progress:
             "arguments": command.arguments,
             "changes": campaign.changes,
             "stride": stride or None,
+            "sides": command.sides,
             "seconds": round(campaign.seconds, 3),
             "at_changes": _counts(len(changes)),
             "at_random": _counts(len(drawn)),
         }
-        return cls(campaign, stride, [*drawn[:ROUND], *changes, *drawn[ROUND:]], figures)
+        return cls(campaigns, [*drawn[:ROUND], *changes, *drawn[ROUND:]], figures)
 
     def kill(self, count: int) -> None:
-        """Kill at the next so many moments."""
-        for moment in self.left[:count]:
+        """Kill at the next so many moments in each of the campaigns."""
+        jobs = len(self.campaigns)
+        moments = self.left[: count * jobs]
+        with ThreadPoolExecutor(jobs) as pool:
+            shares = pool.map(_killed, self.campaigns, [moments[first::jobs] for first in range(jobs)])
+        for moment, outcome in (pair for share in shares for pair in share):
             counts = self.figures["at_changes" if moment.change else "at_random"]
             counts["done"] += 1
-            try:
-                outcome = self.campaign.kill(moment)
-            except KilledWronglyError as error:
-                print(f"FAILED: {error}", flush=True)
-                counts["failed"].append(str(error)[:600])
+            if isinstance(outcome, str):
+                print(f"FAILED: {outcome}", flush=True)
+                counts["failed"].append(outcome[:600])
                 continue
             counts["killed"] += outcome["killed"]
             longest = max(counts["longest_orphan_seconds"], outcome["orphan_seconds"])
             counts["longest_orphan_seconds"] = round(longest, 2)
-        del self.left[:count]
+        del self.left[: len(moments)]
+
+
+def _killed(campaign: Campaign, moments: Sequence[Moment]) -> list[tuple[Moment, dict[str, float] | str]]:
+    """What came of each kill, or what was not as promised."""
+
+    def outcome(moment: Moment) -> dict[str, float] | str:
+        try:
+            return campaign.kill(moment)
+        except KilledWronglyError as error:
+            return str(error)
+
+    return [(moment, outcome(moment)) for moment in moments]
 
 
 def _counts(planned: int) -> dict[str, Any]:
     return {"planned": planned, "done": 0, "killed": 0, "failed": [], "longest_orphan_seconds": 0.0}
 
 
-def measure(names: Sequence[str], moments: int, stride: int, seed: int, path: Path) -> None:
+def measure(names: Sequence[str], moments: int, stride: int, seed: int, path: Path, *, jobs: int = 1) -> None:
     """Kill commands at every change and at random moments, in turn; the figures so far are in `path`.
 
-    Those of other commands that are there, of the same commit, stay.
+    Those of other commands that are there stay, each with the commit that it was killed at.
     """
     made = {**provenance(), "seed": seed}
-    earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    others = earlier["commands"] if made.items() <= earlier.items() else {}
+    others = json.loads(path.read_text(encoding="utf-8"))["commands"] if path.exists() else {}
     options = f"--moments {moments} --stride {stride} --seed {seed}"
     chosen = [command for command in COMMANDS if not names or command.name in names]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, ForkServer() as server:
-        inputs, begun = make_inputs(Path(folder) / "inputs"), dict[str, Progress]()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        servers = [stack.enter_context(ForkServer()) for _ in range(jobs)]
+        inputs, begun = make_inputs(folder / "inputs"), dict[str, Progress]()
         while len(begun) < len(chosen) or any(progress.left for progress in begun.values()):
             for each in chosen:
                 if each.name not in begun:
-                    campaign = Campaign(server, each, inputs, Path(folder) / each.name / "work")
-                    begun[each.name] = Progress.of(campaign, moments, stride, seed)
+                    campaigns = [
+                        Campaign(server, each, inputs, folder / each.name / str(job) / "work")
+                        for job, server in enumerate(servers)
+                    ]
+                    begun[each.name] = Progress.of(campaigns, moments, stride, seed)
                 progress = begun[each.name]
                 progress.kill(math.ceil(ROUND * each.share))
                 figures = {
-                    name: {"command": f"{COMMAND} '{name}' {options}", **one.figures}
+                    name: {
+                        "command": f"{COMMAND} '{name}' {options}",
+                        "commit": made["commit"],
+                        **one.figures,
+                    }
                     for name, one in begun.items()
                 }
                 write_json(path, {**made, "commands": {**others, **figures}})
