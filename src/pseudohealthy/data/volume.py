@@ -160,7 +160,7 @@ def write_volume(
             f"{path}: data of shape {data.shape}; expected {like.data.shape}, as {like.path or 'its image'}"
         )
     values, dtype = (data > 0, np.uint8) if mask else (data, np.float32)
-    image = _image(values.astype(dtype).reshape(like.shape), like, keep_header_text)
+    image = _image(values.astype(dtype, copy=False).reshape(like.shape), like, keep_header_text)
     content = image.to_bytes()
     if path.name.endswith(".gz"):
         content = gzipped(content)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from pseudohealthy.errors import printable
 from pseudohealthy.files import folder_beside, make_folder, move_together, replace, write_json
 from pseudohealthy.locks import locked
 from pseudohealthy.report.figures import panel
-from pseudohealthy.report.viewer.subject_page import Kind, viewer_html
+from pseudohealthy.report.viewer.subject_page import Kind, Volumes, viewer_html
 from pseudohealthy.synthesis.model import THRESHOLD
 from pseudohealthy.synthesis.output_files import (
     DESCRIPTIONS,
@@ -165,20 +166,20 @@ class Synthesis:
             self._write_page(files, heading)
 
     def _write_page(self, files: dict[str, Path], title: str) -> None:
-        image = self.input_file or files["page"].with_name("input.nii.gz")
-        if self.input_file is None:
-            write_volume(image, self.volume.data, self.volume)
-        volumes: dict[Kind, Path] = {
-            "input": image,
-            "healthy": files["healthy"],
-            "difference": files["difference"],
-            "probability": files["probability"],
+        arrays: dict[Kind, Array | None] = {
+            "healthy": self.healthy,
+            "difference": self.difference,
+            "probability": self.probability,
+            "uncertainty": self.uncertainty,
         }
-        if "uncertainty" in files:
-            volumes["uncertainty"] = files["uncertainty"]
+        volumes: Volumes = {
+            "input": self.input_file or self._image(self.volume.data),
+            **{kind: self._image(self._stored(array)) for kind, array in arrays.items() if array is not None},
+        }
         viewer_html(files["page"], title, volumes, self.report, files["panel"])
-        if self.input_file is None:
-            image.unlink()
+
+    def _image(self, stored: Array) -> nibabel.Nifti1Image:
+        return nibabel.Nifti1Image(stored, self.volume.affine)
 
     def _stored(self, array: NDArray[Any]) -> NDArray[Any]:
         """`array` as `(I, J, K)`: what `as_given` did, undone."""

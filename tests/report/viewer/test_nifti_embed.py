@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import nibabel
 import numpy as np
@@ -42,7 +42,7 @@ def test_a_volume_of_32_bits_or_fewer_is_embedded_as_stored(tmp_path: Path, dtyp
     image = decoded(embedded)
     assert image.get_data_dtype() == dtype
     np.testing.assert_array_equal(image.dataobj.get_unscaled(), data)
-    np.testing.assert_array_equal(embedded.data, data.astype(np.float32), strict=True)
+    np.testing.assert_array_equal(embedded.values(), data.astype(np.float32), strict=True)
     assert embedded.step is None
 
 
@@ -50,8 +50,8 @@ def test_a_wider_volume_is_embedded_as_float32(tmp_path: Path) -> None:
     data = values(np.float64) / 3
     embedded = Embedded.of(saved(tmp_path / "a.nii", data))
     assert decoded(embedded).get_data_dtype() == np.float32
-    np.testing.assert_array_equal(embedded.data, data.astype(np.float32), strict=True)
-    np.testing.assert_array_equal(decoded(embedded).get_fdata(dtype=np.float32), embedded.data)
+    np.testing.assert_array_equal(embedded.values(), data.astype(np.float32), strict=True)
+    np.testing.assert_array_equal(decoded(embedded).get_fdata(dtype=np.float32), embedded.values())
 
 
 def test_slope_and_intercept_of_the_file_are_kept(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_slope_and_intercept_of_the_file_are_kept(tmp_path: Path) -> None:
     image = decoded(embedded)
     np.testing.assert_array_equal(image.dataobj.get_unscaled(), stored)
     assert (image.dataobj.slope, image.dataobj.inter) == (0.5, -3)
-    np.testing.assert_array_equal(embedded.data, stored * np.float32(0.5) - 3)
+    np.testing.assert_array_equal(embedded.values(), stored * np.float32(0.5) - 3)
 
 
 @pytest.mark.parametrize("levels", [10, 1000, 32767])
@@ -71,8 +71,8 @@ def test_rounding_is_to_so_many_parts_of_the_largest_absolute_value(tmp_path: Pa
     image = decoded(embedded)
     assert embedded.step == 800 / levels
     assert image.get_data_dtype() == np.int16
-    np.testing.assert_allclose(embedded.data, data, rtol=0, atol=0.5001 * embedded.step)
-    np.testing.assert_allclose(image.get_fdata(), embedded.data, rtol=1e-6)
+    np.testing.assert_allclose(embedded.values(), data, rtol=0, atol=0.5001 * embedded.step)
+    np.testing.assert_allclose(image.get_fdata(), embedded.values(), rtol=1e-6)
     assert image.dataobj.get_unscaled().min() == -levels
 
 
@@ -94,8 +94,8 @@ def test_any_volume_is_embedded_with_three_axes(tmp_path: Path, shape: tuple[int
     data = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     embedded = Embedded.of(saved(tmp_path / "a.nii", data))
     expected = (*shape, 1)[:3]
-    assert embedded.data.shape == decoded(embedded).shape == expected
-    np.testing.assert_array_equal(embedded.data, data.reshape(expected))
+    assert embedded.values().shape == decoded(embedded).shape == expected
+    np.testing.assert_array_equal(embedded.values(), data.reshape(expected))
 
 
 def test_the_header_holds_the_grid_and_no_text(tmp_path: Path) -> None:
@@ -116,6 +116,26 @@ def test_the_header_holds_the_grid_and_no_text(tmp_path: Path) -> None:
 def test_the_text_of_a_volume_is_always_the_same(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.nii", values())
     assert Embedded.of(path).text == Embedded.of(path).text
+
+
+@pytest.mark.parametrize("levels", [None, 1000])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_image_in_memory_is_embedded_as_its_file_is(
+    tmp_path: Path, order: Literal["C", "F"], levels: int | None
+) -> None:
+    data = np.array(values(), order=order)
+    path = saved(tmp_path / "a.nii", data)
+    image = nibabel.Nifti1Image(data, nibabel.load(path).affine)
+    assert Embedded.of(image, levels).text == Embedded.of(path, levels).text
+    assert (image.get_fdata(dtype=np.float32) == values()).all()
+
+
+def test_voxels_are_found_and_taken_by_their_values(tmp_path: Path) -> None:
+    stored = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
+    embedded = Embedded.of(saved(tmp_path / "a.nii", stored, (0.5, -3.0)))
+    found = embedded.where(lambda x: x > 7)
+    np.testing.assert_array_equal(found, stored > 20)
+    np.testing.assert_array_equal(embedded.values(found), stored[stored > 20] * 0.5 - 3)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no NIfTI volume"])

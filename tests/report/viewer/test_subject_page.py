@@ -16,7 +16,7 @@ import pytest
 from fixtures.page_visits import SHAPE, affine, arrays, stored, toy_page
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.report.viewer import subject_page
-from pseudohealthy.report.viewer.subject_page import KINDS, Kind, _middle, viewer_html
+from pseudohealthy.report.viewer.subject_page import KINDS, Kind, Volumes, _middle, viewer_html
 
 
 class Parsed(HTMLParser):
@@ -186,6 +186,9 @@ def test_volumes_on_two_grids_are_refused(tmp_path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(arrays()["healthy"], np.eye(4)), paths["healthy"])
     with pytest.raises(InputError, match=r"healthy\.nii\.gz: not on the grid"):
         viewer_html(tmp_path / "p.html", "two", paths, {})
+    volumes: Volumes = {**paths, "healthy": nibabel.load(paths["healthy"])}
+    with pytest.raises(InputError, match=r"healthy: not on the grid of .*input\.nii\.gz"):
+        viewer_html(tmp_path / "p.html", "two", volumes, {})
     assert not (tmp_path / "p.html").exists()
 
 

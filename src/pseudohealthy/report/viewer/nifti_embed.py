@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -41,26 +42,26 @@ class Embedded:
     text: str
 
     @classmethod
-    def of(cls, path: Path, levels: int | None = None) -> Self:
-        """The volume in a NIfTI file, voxels and scaling as stored, up to float32.
+    def of(cls, source: Path | nibabel.Nifti1Image, levels: int | None = None) -> Self:
+        """The volume in a NIfTI file, voxels and scaling as stored, up to float32; or one in memory.
 
         Args:
-            path: one volume (I, J), (I, J, K) or with further axes of length 1.
+            source: one volume (I, J), (I, J, K) or with further axes of length 1.
             levels: round to 1/levels of the largest absolute value (at most 32767), as int16 with a slope,
                 which takes less space; a volume that is stored in 16 bits or fewer stays as it is.
 
         Raises:
             InputError: it cannot be read.
         """
-        image = _opened(path)
+        image = _opened(source) if isinstance(source, Path) else source
         width, shape = image.get_data_dtype().itemsize, (*image.shape, 1)[:3]
         slope, inter, step = 1.0, 0.0, None
         if levels and width > _SMALL:
             data = np.asarray(image.dataobj, dtype=np.float32)
             slope = step = float(max(data.max(), -data.min())) / levels or 1.0
-            data /= step
+            data = data / step  # not in place: it may be the caller's
             stored = np.rint(data, out=data).astype(np.int16)
-        elif width <= _WIDEST:
+        elif width <= _WIDEST and nibabel.is_proxy(image.dataobj):
             stored, slope, inter = image.dataobj.get_unscaled(), image.dataobj.slope, image.dataobj.inter
         else:
             stored = np.asarray(image.dataobj, dtype=np.float32)
@@ -68,13 +69,17 @@ class Embedded:
         text = base64.b64encode(gzipped(_file(stored, image.affine, slope, inter))).decode("ascii")
         return cls(stored, slope, inter, image.affine, step, text)
 
-    @property
-    def data(self) -> NDArray[np.float32]:
-        """(I, J, K), as the page's file gives it back."""
-        values = np.asarray(self.stored, dtype=np.float32)
+    def values(self, at: Any = ...) -> NDArray[np.float32]:
+        """What the page's file gives back, of all voxels or of those `at` an index."""
+        values = np.asarray(self.stored[at], dtype=np.float32)
         if (self.slope, self.inter) == (1, 0):
             return values
         return values * np.float32(self.slope) + np.float32(self.inter)
+
+    def where(self, condition: Callable[[NDArray[np.float32]], NDArray[np.bool_]]) -> NDArray[np.bool_]:
+        """(I, J, K), of which voxels it is true; asked by slice, for all at once take much memory."""
+        slices = range(self.stored.shape[2])
+        return np.stack([condition(self.values((..., k))) for k in slices], axis=2)
 
 
 def _opened(path: Path) -> Any:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
+import nibabel
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -19,6 +20,7 @@ from pseudohealthy.report.page import write_page
 from pseudohealthy.report.viewer.nifti_embed import Embedded
 
 Kind = Literal["input", "healthy", "difference", "probability", "uncertainty"]
+Volumes = Mapping[Kind, Path | nibabel.Nifti1Image]  # files, or images in memory
 
 FOLDER = Path(__file__).parent
 KINDS: tuple[Kind, ...] = ("input", "healthy", "difference", "probability")  # of every page
@@ -40,7 +42,7 @@ _NOT_PROVENANCE = (
 def viewer_html(
     path: Path,
     title: str,
-    volumes: Mapping[Kind, Path],
+    volumes: Volumes,
     report: Mapping[str, Any],
     mosaic: Path | bytes | None = None,
 ) -> None:
@@ -54,7 +56,7 @@ def viewer_html(
     Args:
         path: of the HTML file.
         title: such as the input's name.
-        volumes: NIfTI files on one grid, of each of `KINDS`; "uncertainty" where there is one.
+        volumes: NIfTI files or images on one grid, of each of `KINDS`; "uncertainty" where there is one.
         report: of the run. `lesion_ml`, `brain_ml`, `anomaly` (parts of the intensity range),
             `through_plane_inconsistency` and `brightness_inconsistency` (over the input's) become the table
             of numbers, with `lesion_caveat` beside it, `warnings` (a sequence) stand at the top, all others
@@ -84,7 +86,7 @@ def viewer_html(
     )
 
 
-def _embedded(volumes: Mapping[Kind, Path]) -> dict[Kind, Embedded]:
+def _embedded(volumes: Volumes) -> dict[Kind, Embedded]:
     def of(levels: Mapping[Kind, int]) -> dict[Kind, Embedded]:
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # gzip leaves the other threads free
             made = pool.map(lambda kind: Embedded.of(volumes[kind], levels.get(kind)), volumes)
@@ -96,30 +98,35 @@ def _embedded(volumes: Mapping[Kind, Path]) -> dict[Kind, Embedded]:
     return of(LARGE_LEVELS)
 
 
-def _check_grids(volumes: Mapping[Kind, Path], embedded: Mapping[Kind, Embedded]) -> None:
+def _check_grids(volumes: Volumes, embedded: Mapping[Kind, Embedded]) -> None:
     first = embedded["input"]
     for kind, other in embedded.items():
         if other.stored.shape != first.stored.shape or not np.allclose(other.affine, first.affine, atol=1e-3):
-            raise InputError(
-                f"{volumes[kind]}: not on the grid of {volumes['input']}; expected the volumes of one run"
+            named, reference = (
+                str(each) if isinstance(each, Path) else of_kind
+                for of_kind, each in ((kind, volumes[kind]), ("input", volumes["input"]))
             )
+            raise InputError(f"{named}: not on the grid of {reference}; expected the volumes of one run")
 
 
 def _settings(embedded: Mapping[Kind, Embedded]) -> dict[str, Any]:
     """How the views begin: the grey window, where the colours end, the cross-hairs in mm."""
-    x, probability = embedded["input"].data, embedded["probability"].data
-    darkest = min(0.0, _percentile(x, 0.5)) if x.min() < 0 else 0.0
-    bright, changes = x[x > 0], embedded["difference"].data
-    affine = embedded["input"].affine
-    half_widths = embedded["uncertainty"].data if "uncertainty" in embedded else np.zeros(0)
-    voxel = _middle(probability > LESION if (probability > LESION).any() else x > 0)
+    x, affine = embedded["input"], embedded["input"].affine
+    bright, lesion = x.where(lambda x: x > 0), embedded["probability"].where(lambda p: p > LESION)
+    darkest = min(0.0, _percentile(x.values(), 0.5)) if x.where(lambda x: x < 0).any() else 0.0
+    voxel = _middle(lesion if lesion.any() else bright)
     return {
-        "window": [darkest, _percentile(bright, 99.5) or 1.0],
-        "largest": _percentile(np.abs(changes[changes != 0]), 99.5) or 1.0,
-        "widest": _percentile(half_widths[half_widths > 0], 99.5) or 1.0,
+        "window": [darkest, _percentile(x.values(bright), 99.5) or 1.0],
+        "largest": _extent(embedded["difference"]),
+        "widest": _extent(embedded["uncertainty"]) if "uncertainty" in embedded else 1.0,
         "start": (affine[:3, :3] @ voxel + affine[:3, 3]).tolist(),
         "to_voxel": np.linalg.inv(affine)[:3].tolist(),
     }
+
+
+def _extent(volume: Embedded) -> float:
+    """What nearly all of its values that are not 0 stay below, without their sign."""
+    return _percentile(np.abs(volume.values(volume.where(lambda values: values != 0))), 99.5) or 1.0
 
 
 def _middle(mask: NDArray[np.bool_]) -> NDArray[np.int_]:
