@@ -35,6 +35,7 @@ SETTINGS = {
     "8 slices at once": "8 slices at a time",
     "backend openvino": "OpenVINO",
     "backend onnxruntime": "ONNX Runtime",
+    "other images": "the images not flipped, to compare",
     "lowest versions": "the lowest versions of libraries",
 }
 
@@ -184,12 +185,25 @@ def same_output(results: Results) -> str:
         (
             f"{SETTINGS.get(setting, setting)}{_precision(each)}",
             *(["bit for bit"] * 3 if each["identical"] else _differences(each)),
-            _training(results["training"].get(setting)),
         )
         for setting, each in results["synthesis"].items()
     ]
     heads = ("setting", "healthy image, of the intensity range", "lesion probability", "voxels of the mask")
-    return markdown((*heads, "weights after 3 steps of training"), rows) + made_at(results)
+    return markdown(heads, rows) + made_at(results)
+
+
+def same_training(results: Results) -> str:
+    """How far apart trainings of three steps end, of the way that they went from the same first weights."""
+    rows = [
+        (
+            "bf16" if precision == "bf16-mixed" else "fp32",
+            SETTINGS.get(setting, setting),
+            *(["bit for bit"] * 2 if each["identical"] else _percents(each)),
+        )
+        for precision, measured in results["training"].items()
+        for setting, each in measured.items()
+    ]
+    return markdown(("precision", "setting", "healthy image", "lesion probability"), rows) + made_at(results)
 
 
 def _precision(each: Mapping[str, Any]) -> str:
@@ -202,10 +216,8 @@ def _differences(each: Mapping[str, Any]) -> list[str]:
     return [*(f"{each[key]:.1e}" if each[key] else "0" for key in ("healthy", "probability")), voxels]
 
 
-def _training(each: Mapping[str, Any] | None) -> str:
-    if each is None:
-        return ""
-    return "bit for bit" if each["identical"] else f"{each['weights']:.1e}"
+def _percents(each: Mapping[str, Any]) -> list[str]:
+    return [f"{100 * each[key]:.2g} %" for key in ("healthy", "probability")]
 
 
 PARTS: Mapping[str, tuple[str, Callable[[Results], str]]] = {
@@ -214,6 +226,7 @@ PARTS: Mapping[str, tuple[str, Callable[[Results], str]]] = {
     "faults": ("faults", faults),
     "soak": ("soak", soak),
     "same output": ("same_output", same_output),
+    "same training": ("same_output", same_training),
     "without a lesion": ("honest_output", without_lesion),
     "head": ("honest_output", head),
     "contrasts": ("honest_output", contrasts),

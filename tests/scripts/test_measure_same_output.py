@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from scripts.measure_same_output import OF_SYNTHESIS, OF_TRAINING, RESULT, SURROUNDINGS, TOLERANCES, measure
+from scripts.measure_same_output import (
+    OF_SYNTHESIS,
+    OF_TRAINING,
+    OTHER_IMAGES,
+    PRECISIONS,
+    RESULT,
+    SURROUNDINGS,
+    TOLERANCES,
+    measure,
+)
 
 TIMED = ("_report.json", "_report.html")  # hold how long the run took
 
@@ -18,21 +27,22 @@ def check(measured: dict[str, Any]) -> None:
     assert any(name.endswith(".nii.gz") for name in measured["files"]["written"])
     for name in SURROUNDINGS:
         assert [file for file in measured["files"][name] if not file.endswith(TIMED)] == []
-    for job in ("synthesis", "training"):
-        assert measured[job]["again"]["identical"]
-        for name, row in measured[job].items():
-            backend = (
-                row["backend"] if job == "synthesis" else {"name": "torch", "precision": row["precision"]}
-            )
-            limits = TOLERANCES[f"{job}, {backend['name']}, {backend['precision']}"]
-            assert {key: row[key] for key in limits if row[key] > limits[key]} == {}, f"{job}: {name}"
+    assert measured["synthesis"]["again"]["identical"]
+    for name, row in measured["synthesis"].items():
+        limits = TOLERANCES[f"synthesis, {row['backend']['name']}, {row['backend']['precision']}"]
+        assert {key: row[key] for key in limits if row[key] > limits[key]} == {}, name
+    assert set(measured["training"]) == set(PRECISIONS)
+    for precision, rows in measured["training"].items():
+        limit = TOLERANCES[f"training, {precision}"]["healthy"]
+        assert rows["again"]["identical"]
+        assert {name for name, row in rows.items() if row["healthy"] > limit} == {OTHER_IMAGES}
 
 
 @pytest.mark.slow
 def test_outputs_of_this_machine_are_within_the_tolerances(tmp_path: Path) -> None:
     measured = measure(tmp_path)
     assert set(measured["synthesis"]) == set(OF_SYNTHESIS)
-    assert set(measured["training"]) == set(OF_TRAINING)
+    assert all(set(rows) == set(OF_TRAINING) for rows in measured["training"].values())
     check(measured)
 
 
