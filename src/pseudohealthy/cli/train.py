@@ -59,7 +59,7 @@ def train(
     chosen = settings(method, preset, values, overrides or [])
     cohort = Prepared.open(prepared)
     if dry_run:
-        typer.echo(yaml.safe_dump(describe_run(cohort, chosen, init, device), sort_keys=False).rstrip())
+        typer.echo(yaml.safe_dump(describe_run(cohort, chosen, init, device, out), sort_keys=False).rstrip())
         return
     weights = run_training(cohort, out, chosen, init=init, accelerator=device, devices=processes)
     if chosen.method == "judge":

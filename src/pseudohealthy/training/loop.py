@@ -33,7 +33,7 @@ from pseudohealthy.sampling.sampler import BatchSampler
 from pseudohealthy.training.allocator import retain_freed_memory
 from pseudohealthy.training.checkpoint import load_weights
 from pseudohealthy.training.progress import Bar, Metrics
-from pseudohealthy.training.run_folder import METRICS, WEIGHTS, Position, RunFolder
+from pseudohealthy.training.run_folder import METRICS, WEIGHTS, Position, RunFolder, begun_in
 from pseudohealthy.training.trainer import Trainer, discriminator_steps
 from pseudohealthy.training.weights import digest
 
@@ -75,14 +75,14 @@ def train(
             graphics cards than `devices`.
         PseudohealthyError: a loss is no longer a number, or the disk or the graphics card's memory is full.
     """
-    fabric = _launch(settings, accelerator, devices)
+    fabric = _launch(settings, accelerator, devices, precision(settings.training, accelerator, out))
     torch.manual_seed(settings.training.seed)
     method = build(settings)
     slices = BatchSampler(prepared, "train", method.needs, settings.training)
     if init is not None:
         load_weights(init, method.generators)
     trainer = Trainer(fabric, method, settings, images_to_see(settings.training, len(slices)))
-    folder, description = RunFolder(out, prepared), describe_run(prepared, settings, init, accelerator)
+    folder, description = RunFolder(out, prepared), describe_run(prepared, settings, init, accelerator, out)
     folder.refuse_other_run(description)
     fabric.barrier()  # every process has looked into the folder before the first one writes
     with folder_lock(out) if fabric.is_global_zero else contextlib.nullcontext():
@@ -123,7 +123,11 @@ def images_to_see(training: Training, epoch: int) -> int | None:
 
 
 def describe_run(
-    prepared: Prepared, settings: Settings, init: Path | None = None, accelerator: str = "auto"
+    prepared: Prepared,
+    settings: Settings,
+    init: Path | None = None,
+    accelerator: str = "auto",
+    out: Path | None = None,
 ) -> dict[str, Any]:
     """Everything that decides a run, and its size, for `settings.yaml`; arguments as those of `train`."""
     with torch.device("meta"):
@@ -135,7 +139,7 @@ def describe_run(
         "settings": settings.model_dump(mode="json"),
         "images": images_to_see(settings.training, len(slices)),
         "pathological_slices": len(slices),
-        "precision": precision(settings.training, accelerator),
+        "precision": precision(settings.training, accelerator, out),
         "parameters": {
             name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()
         },
@@ -145,13 +149,16 @@ def describe_run(
     }
 
 
-def precision(training: Training, accelerator: str) -> str:
+def precision(training: Training, accelerator: str, out: Path | None = None) -> str:
     """The precision in force: "auto" is bf16 where a matrix unit makes it faster than fp32.
 
-    AVX-512 alone multiplies bf16 too, but no faster than fp32.
+    AVX-512 alone multiplies bf16 too, but no faster than fp32. A run that was begun in the folder `out`,
+    perhaps on another machine, goes on as it was begun.
     """
     if training.precision != "auto":
         return training.precision
+    if out is not None and (begun := begun_in(out)) is not None:
+        return begun
     if device_type(accelerator) == "cuda":  # cards without such units only emulate it, slowly
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
@@ -268,7 +275,7 @@ def _in_whole_batches(images: int, size: int) -> int:
     return -(-images // size) * size
 
 
-def _launch(settings: Settings, accelerator: str, devices: int) -> Fabric:
+def _launch(settings: Settings, accelerator: str, devices: int, in_precision: str) -> Fabric:
     """Fabric on this machine's processes, or on those that torchrun has started."""
     here = int(os.environ.get("LOCAL_WORLD_SIZE", devices))
     processes = int(os.environ.get("WORLD_SIZE", here))
@@ -286,7 +293,7 @@ def _launch(settings: Settings, accelerator: str, devices: int) -> Fabric:
         devices=here,
         num_nodes=processes // here,
         strategy="ddp" if processes > 1 else "auto",
-        precision=precision(settings.training, accelerator),  # type: ignore[arg-type]
+        precision=in_precision,  # type: ignore[arg-type]
     )
     fabric.launch()
     return fabric

@@ -31,6 +31,7 @@ from pseudohealthy.training.trainer import Trainer
 SETTINGS, STATE, METRICS, CLOCK = "settings.yaml", "state.pt", "metrics.jsonl", "clock.json"
 WEIGHTS, AVERAGED, SNAPSHOTS, PREVIEWS = "weights", "weights_ema", "snapshots", "panels"
 PREVIEW_SLICES = 4
+PRECISIONS = ("32-true", "bf16-mixed")
 # What may change between a run and its resumption: none of these decides the weights.
 FREE = ("version", *(f"settings.training.{key}" for key in WITHOUT_EFFECT))
 
@@ -190,6 +191,12 @@ def _preview_images(trainer: Trainer, x: Tensor, m: Tensor) -> dict[str, Tensor]
 def _is_hidden(path: Path) -> bool:
     """Whether it is a hidden file, such as one half written that a killed process leaves behind."""
     return path.name.startswith(".")
+
+
+def begun_in(path: Path) -> str | None:
+    """The precision in which a run in the folder `path` was begun; None: there is none."""
+    written = read_yaml(path / SETTINGS).get("precision") if (path / SETTINGS).is_file() else None
+    return written if written in PRECISIONS else None
 
 
 def _compare(path: Path, description: Mapping[str, Any]) -> None:
