@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,18 @@ def test_a_file_in_its_place_is_told(raw: Path, tmp_path: Path) -> None:
     for out in (tmp_path / "file", tmp_path / "file/out"):
         with pytest.raises(InputError, match="file is a file; expected a folder"):
             check_place(raw, out)
+
+
+@pytest.mark.parametrize("name", ["README.md", "descriptions.tsv", ".bidsignore", "sub-1/anat/image"])
+def test_a_folder_in_which_something_would_be_replaced_is_refused(
+    raw: Path, tmp_path: Path, name: str
+) -> None:
+    touch(tmp_path / "out", "notes.txt", ".hidden")
+    check_place(raw, tmp_path / "out")
+    touch(tmp_path / "out", name)
+    held = re.escape(Path(name).parts[0])
+    with pytest.raises(InputError, match=f"holds {held} but no dataset_description"):
+        check_place(raw, tmp_path / "out")
 
 
 def test_what_somebody_else_made_is_left_alone(raw: Path, tmp_path: Path) -> None:

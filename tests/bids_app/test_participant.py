@@ -29,6 +29,7 @@ from pseudohealthy.bids_app.participant import process_subject
 from pseudohealthy.bids_app.records import failure_records, read_record
 from pseudohealthy.bids_app.selection import Subject, select
 from pseudohealthy.errors import InputError, printable
+from pseudohealthy.partial_files import part_in
 from pseudohealthy.synthesis.result import Synthesis
 
 ONE = "sub-01/anat/sub-01_FLAIR.nii.gz"
@@ -128,12 +129,15 @@ def test_what_a_killed_run_left_is_done_again(job: Job) -> None:
     (done,) = process_subject(only(job), job)
     folder = job.out / "sub-01/anat"
     (job.out / done.files["mask"]).unlink()
-    (folder / ".part-abc").mkdir()
-    (folder / ".part-abc/half.nii.gz").touch()
+    left, elses = (part_in(folder, stem) for stem in ("sub-01", "sub-01_T1w"))
+    for part in (left, elses):
+        part.mkdir()
+        (part / "half.nii.gz").touch()
     (again,) = process_subject(only(job), job)
     assert again.status == "done"
     assert again.is_complete(job.out)
-    assert not (folder / ".part-abc").exists()
+    assert not left.exists()
+    assert (elses / "half.nii.gz").exists()  # another program may be at work on it
     shutil.rmtree(job.out / "logs")
     assert process_subject(only(job), job)[0].status == "done"
 

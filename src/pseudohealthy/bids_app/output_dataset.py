@@ -20,6 +20,7 @@ DESCRIPTIONS = {
     "desc-difference": "the image as if healthy minus the input",
     "desc-uncertainty": "half-width of the 68 % interval around the image as if healthy",
 }
+BESIDE_DESCRIPTION = ("descriptions.tsv", "README.md", ".bidsignore")
 NOT_BIDS = ("/logs", "/group_*", "*_panel.png", "*_report.json", "*_report.html")
 README = f"""# Images as if healthy
 
@@ -60,6 +61,11 @@ def check_place(bids: Path, out: Path) -> None:
         raise InputError(f"OUT_DIR {out}: {nearest} is a file; expected a folder, so choose another")
     if (inside / DESCRIPTION).exists():
         _check_ours(inside, _link(bids, out))
+    elif inside.exists() and (theirs := _in_our_place(inside)):
+        raise InputError(
+            f"OUT_DIR {out}: holds {printable(theirs)} but no {DESCRIPTION}, so this program did not make "
+            "it; expected an empty folder, so choose another"
+        )
 
 
 def describe(bids: Path, out: Path) -> None:
@@ -73,14 +79,20 @@ def describe(bids: Path, out: Path) -> None:
     make_folder(out)
     write_json(out / DESCRIPTION, _description(bids, out))
     lines = ["desc_id\tdescription", *("\t".join(pair) for pair in DESCRIPTIONS.items())]
-    write_text(out / "descriptions.tsv", "\n".join(lines) + "\n")
-    write_text(out / "README.md", README)
-    write_text(out / ".bidsignore", "\n".join(NOT_BIDS) + "\n")
+    texts = ("\n".join(lines) + "\n", README, "\n".join(NOT_BIDS) + "\n")
+    for name, text in zip(BESIDE_DESCRIPTION, texts, strict=True):
+        write_text(out / name, text)
 
 
 def uri(image: str) -> str:
     """A path in the data set as a BIDS URI."""
     return f"bids:{RAW}:{image}"
+
+
+def _in_our_place(folder: Path) -> str | None:
+    """The name of something in a folder that a data set would take the place of, or be mixed with."""
+    names = sorted(path.name for path in folder.iterdir())
+    return next((name for name in names if name in BESIDE_DESCRIPTION or name.startswith("sub-")), None)
 
 
 def _is_derivative(inside: Path) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import platform
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -145,8 +144,6 @@ def _write_outputs(image: str, masks: Mapping[str, Path], job: Job) -> tuple[str
         )
     place = Path(image)
     folder = job.out / place.parent
-    for part in folder.glob(".part-*"):  # left by a run that was killed
-        shutil.rmtree(part, ignore_errors=True)
     refuse_existing(folder, place.name, overwrite=True, inputs=masks.values())
     brain, lesion = masks.get("brain_mask"), masks.get("lesion_mask")
     result = synthesize(
