@@ -65,7 +65,7 @@ def measured(arguments: argparse.Namespace, before: dict[str, Any]) -> dict[str,
     head: dict[str, Any] = {
         **provenance(),
         **made,
-        "processor": torch.backends.cpu.get_cpu_capability(),
+        "processor": processor(),
         "device": torch.cuda.get_device_name() if cuda else "cpu",
         "seed": 0,
         "config": {"width": width, "quick": quick, "repeats": machine.repeats},
@@ -87,6 +87,13 @@ def measured(arguments: argparse.Namespace, before: dict[str, Any]) -> dict[str,
         result = {**head, "paired_step_shares": shares, "rows": list(rows.values())}
         write_json(arguments.out, result)  # parts take hours: one that fails loses nothing of the others
     return result
+
+
+def processor() -> str:
+    """The newest vector instructions that PyTorch finds, and those for short numbers."""
+    found = torch.cpu.get_capabilities()
+    short = [name for name in ("avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16") if found.get(name)]
+    return ", ".join([torch.backends.cpu.get_cpu_capability(), *short])
 
 
 def listed(text: str) -> list[str]:

@@ -34,6 +34,13 @@ from pseudohealthy.training.checkpoint import save_weights
 from pseudohealthy.training.weights import read_config
 
 SHAPE = (240, 240, 155)  # a BraTS volume's
+# A process of its own, for the system counts what a program's parent has as the program's
+MEASURE = """
+import resource, subprocess, sys, time
+began = time.perf_counter()
+subprocess.run(sys.argv[1:], check=True, capture_output=True)
+print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
 REPEATS = 3  # at most: the eager version takes a minute
 
 
@@ -48,7 +55,7 @@ def rows(machine: Machine, width: int, spacing: float = 1.0) -> Iterator[dict[st
         image = written(folder / "sub-01_FLAIR.nii.gz", spacing)
         yield _row(machine, image, fresh(folder / "weights", width), f"volume_w{width}")
         yield _row(machine, image, bundled_weights(), "volume_embedded")
-        yield from cold(folder, machine.repeats, spacing)
+        yield from cold(folder, image, machine.repeats, spacing)
 
 
 def written(path: Path, spacing: float) -> Path:
@@ -93,6 +100,7 @@ def _row(machine: Machine, image: Path, weights: Path, name: str) -> dict[str, A
     a_slice = sum(forward("paired", wide)[letter] for letter, wide in widths.items())
     eager, products = Model.load(weights, machine.device.type, "torch"), machine.products()
     first = _timed(image, model)  # which converts the networks, too
+    _timed(image, eager)
     runs: list[Timing] = []
     fractions: dict[str, list[float]] = {"peak": [], "bf16_peak": []}
     ratios: list[float] = []
@@ -184,25 +192,33 @@ def _timed(image: Path, model: Model) -> Timing:
     return Timing(ended - began, networks, sum(reading), ended - made_at, sum(drawing), facts)
 
 
-def cold(folder: Path, repeats: int, spacing: float) -> Iterator[dict[str, Any]]:
-    """`--help` and a single slice in a fresh process, beside one that only imports torch."""
+def cold(folder: Path, volume: Path, repeats: int, spacing: float) -> Iterator[dict[str, Any]]:
+    """`--help`, a single slice and a volume in a fresh process, beside one that only imports torch."""
     data = phantom("patient", 0, seed=3, spacing=spacing).image
     single = data[:, :, [data.shape[2] // 2]]
     image = folder / "slice_FLAIR.nii.gz"
     nibabel.save(nibabel.Nifti1Image(single, _affine(spacing)), image)
     program = [sys.executable, "-m", "pseudohealthy.cli.main"]
-    synthesizing = [*program, "synthesize", str(image), "-o", str(folder / "out"), "--overwrite"]
-    for name, command in (("help", [*program, "--help"]), ("single_slice", synthesizing)):
-        times, yardstick = [], []
-        for repeat in range(repeats + 1):
-            took = [_seconds(each) for each in (command, [sys.executable, "-c", "import torch"])]
-            if repeat:  # the first has its files to read from the disk
-                times.append(took[0])
-                yardstick.append(took[0] / took[1])
-        yield {"name": f"cold_{name}", "seconds": spread(times), "over_import_of_torch": spread(yardstick)}
+    synthesizing = [*program, "synthesize", "-o", str(folder / "out"), "--overwrite"]
+    commands = {
+        "help": ([*program, "--help"], repeats),
+        "single_slice": ([*synthesizing, str(image)], repeats),
+        "volume": ([*synthesizing, str(volume)], min(repeats, REPEATS)),
+    }
+    keys = ("seconds", "over_import_of_torch", "memory_mb")
+    for name, (command, times) in commands.items():
+        runs = []
+        for _ in range(times + 1):
+            (seconds, memory), (yardstick, _) = map(_run, (command, [sys.executable, "-c", "import torch"]))
+            runs.append((seconds, seconds / yardstick, memory))
+        values = zip(*runs[1:], strict=True)  # the first has its files to read from the disk
+        yield {"name": f"cold_{name}", **{key: spread(each) for key, each in zip(keys, values, strict=True)}}
 
 
-def _seconds(command: list[str]) -> float:
-    began = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
-    return time.perf_counter() - began
+def _run(command: list[str]) -> tuple[float, float]:
+    """Seconds that a program takes, and the most memory that it has, in MB."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, *command], check=True, capture_output=True, text=True
+    )
+    seconds, memory = map(float, done.stdout.split())
+    return seconds, memory * (1 if sys.platform == "darwin" else 1024) / 1e6

@@ -61,6 +61,10 @@ class Machine:
         side = 256 if quick else 2048 if name == "cpu" else 8192
         return cls(torch.device(name), side, 2 if quick else 7)
 
+    def has_bf16(self) -> bool:
+        """Whether there are instructions for bf16."""
+        return self.device.type == "cuda" or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+
     def timed(self, work: Callable[[], object]) -> float:
         """Seconds that `work` takes until the device is done."""
         self._wait()
