@@ -25,7 +25,10 @@ cuda: $(STAMP)  ## on a machine with a graphics card: training and inference the
 	$(BIN)/pytest -m cuda
 
 torture: $(STAMP)-torture  ## kills, faults and 100,000 damaged inputs: hours; PSEUDOHEALTHY_TORTURE_INPUTS sets how many
-	OMP_NUM_THREADS=1 $(BIN)/pytest -s -m torture
+	OMP_NUM_THREADS=1 PYTHONPATH=src:tests $(BIN)/python -m torture.fuzzing --out results/reliability/fuzzing.json
+	OMP_NUM_THREADS=1 PYTHONPATH=src:tests $(BIN)/python -m torture.kills
+	OMP_NUM_THREADS=1 PSEUDOHEALTHY_RELIABILITY=results/reliability $(BIN)/pytest -s tests/torture/test_faults.py
+	OMP_NUM_THREADS=1 PSEUDOHEALTHY_RELIABILITY=results/reliability $(BIN)/pytest -s -m torture tests/torture/test_soak.py
 
 lowest: $(STAMP)  ## what libraries do for the program, in the lowest versions that are allowed
 	$(BIN)/nox -s lowest

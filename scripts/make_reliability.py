@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pseudohealthy.json_files import read_json
-from scripts.measured_blocks import made_at, markdown, refilled
+from scripts.measured_blocks import made_at, markdown, refilled, short
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, RESULTS = ROOT / "docs/reliability.md", ROOT / "results/reliability"
@@ -113,7 +113,7 @@ def no_brain(results: Results) -> str:
 
 def made(results: Results) -> str:
     """Where the figures come from."""
-    commits = ", ".join(dict.fromkeys(entry["commit"][:9] for entry in results.values()))
+    commits = ", ".join(dict.fromkeys(short(entry["commit"]) for entry in results.values()))
     split = results["slices"]["split"]
     return (
         f"Real slices and glioma volumes are those of the {split} patients. Made at {commits} by "
@@ -155,7 +155,7 @@ def kills(results: Results) -> str:
         "that came in time",
         "not made good",
     )
-    commits = sorted({each["commit"][:9] for each in results["commands"].values()})
+    commits = sorted({short(each["commit"]) for each in results["commands"].values()})
     return f"{markdown(heads, rows)}\n\nMade at {' and '.join(commits)}, {results['machine']}."
 
 

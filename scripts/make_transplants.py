@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from pseudohealthy.json_files import read_json
@@ -18,6 +19,8 @@ GAINS = {
     "transplanted": "gain of transplanted ones",
     "transplanted_over_painted": "transplanted over painted",
 }
+
+MARKED = "marked where there is none, % of the brain: real alone, with painted, with transplanted"
 
 Results = Mapping[str, Any]
 
@@ -44,13 +47,14 @@ def _effect(gain: Mapping[str, Any]) -> str:
 
 def table(results: Results) -> str:
     """Dice on test patients, and what is gained, with intervals: a row a cohort and number of patients."""
-    heads = ("disease", "real patients with a lesion", "Dice, real alone", *GAINS.values())
+    heads = ("disease", "real patients with a lesion", "Dice, real alone", *GAINS.values(), MARKED)
     rows = [
         (
             COHORTS[cohort],
             count,
             f"{each['dice']['real']['mean']:.3f}",
             *(_gain(each["gain"][name]) for name in GAINS),
+            ", ".join(f"{100 * fmean(shares):.2f}" for shares in each["marked_without_lesion"].values()),
         )
         for cohort, counts in results["cohorts"].items()
         for count, each in counts.items()
@@ -64,7 +68,7 @@ def table(results: Results) -> str:
     below = (
         f"Mean Dice over the test patients with a lesion ({patients}) and {seeds} seeds, and the mean "
         "difference with its 95 % interval over the patients. Each training sees "
-        f"{images:,} images; {lesions} lesions are added."
+        f"{images:,} images; {lesions} lesions are added, and half of the volumes with a lesion stay real."
     )
     return f"{markdown(heads, rows)}\n\n{below}{made_at(results)}"
 

@@ -3,11 +3,12 @@
     python -m scripts.measure_transplants NAME=DATA [NAME=DATA ...] --work FOLDER [--jobs 2]
 
 Each DATA is a BIDS data set with masks and a split. Of its training patients with a lesion 20 and 60 are
-drawn, one draw a seed, and as many without, where it has such. The former's images as if healthy get 200
-lesions of shapes from their own masks: by the reconstructor (`pseudohealthy transplant`), or plainly painted,
-in the same places. A segmentor is trained on the real patients alone, and with either, for the same number of
-images, and measured on every slice of the test patients. All of it lies in FOLDER, and goes on where it was;
-the results go to `results/transplants.json`.
+drawn, one draw a seed, and as many without, where it has such. Into the latter's images, or else the former's
+own, whose lesions stay and are marked, too, 200 lesions of shapes from the former's masks are put: by the
+reconstructor (`pseudohealthy transplant`), or plainly painted, in the same places. A segmentor is trained on
+the real patients alone, and on as many real volumes as made ones of either kind, for the same number of
+images. The validation patients select its weights; it is measured on the test patients. All of it lies in
+FOLDER, and goes on where it was; the results go to `results/transplants.json`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from numpy.typing import NDArray
 
 from pseudohealthy.assessment.judge_selection import BEST
 from pseudohealthy.data.prepared import Prepared
-from pseudohealthy.data.volume import read_volume, write_volume
+from pseudohealthy.data.volume import read_labels, read_volume, write_volume
 from pseudohealthy.evaluation.segmentation import volume_dice
 from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.evaluation.statistics import averaged_over_seeds, interval
@@ -49,7 +50,7 @@ SETTINGS = (
     *("networks.segmentor_width=8", "training.learning_rate=0.001", "training.augment=deform"),
     *("training.ema=0.995", "training.checkpoint_every=1000", "training.preview_every=100000"),
 )
-PROGRAM, BIDS_PROGRAM = ("pseudohealthy", "pseudohealthy.cli.bids_app")
+PROGRAM = "pseudohealthy"
 
 Array = NDArray[Any]
 
@@ -74,16 +75,19 @@ class Cohort:
         """All of it, for the test patients."""
         return _prepared([self.data], self.work / "all")
 
-    def healthy(self, patients: Sequence[str]) -> list[Path]:
-        """Their images as if healthy, by the weights in the package."""
-        labels = [patient.removeprefix("sub-") for patient in patients]
-        options = ("--participant-label", *labels, "--jobs", 1)
-        _run(BIDS_PROGRAM, self.data, self.work / "healthy", "participant", *options)
-        return [self.healthy_file(patient) for patient in patients]
+    def validation(self) -> Path:
+        """A data set of the validation patients, who select weights."""
+        table = Prepared.open(self.prepared()).slices
+        patients = [f"sub-{each}" for each in sorted(set(table[table["split"] == "val"]["subject"]))]
+        return _subset(self.data, patients, self.work / "validation", split="val")
 
-    def healthy_file(self, patient: str) -> Path:
-        """Of one that was made."""
-        return next(self.work.glob(f"healthy/{patient}/**/*_desc-pseudohealthy_FLAIR.nii.gz"))
+    def image(self, patient: str) -> Path:
+        """Of one patient."""
+        return next(self.data.glob(f"{patient}/**/*_FLAIR.nii.gz"))
+
+    def mask(self, patient: str) -> Path:
+        """Of one patient; black where there is no lesion."""
+        return next(self.data.glob(f"derivatives/*/{patient}/**/*_mask.nii.gz"))
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ class Draw:
     cohort: Cohort
     count: int
     seed: int
+    lesions: int = LESIONS
 
     @property
     def folder(self) -> Path:
@@ -111,41 +116,58 @@ class Draw:
         )
         return ill, free
 
-    def real(self) -> Path:
-        """A data set of theirs alone, all for training."""
+    def real(self, copy: int = 0) -> Path:
+        """A data set of theirs alone, all for training; of its copies the subjects have other names."""
         ill, free = self.patients()
-        return _subset(self.cohort.data, ill + free, self.folder / "real")
+        name = f"real_{copy}" if copy else "real"
+        return _subset(self.cohort.data, ill + free, self.folder / name, suffix=f"copy{copy}" if copy else "")
 
     def transplanted(self) -> Path:
-        """A data set of their images as if healthy with lesions."""
-        out, each = self.folder / "transplanted", -(-LESIONS // self.count)
-        hosts = self.cohort.healthy(self.patients()[0])[: LESIONS // each]
-        options = ("--masks", self.real(), "--count", each, "--seed", self.seed, "-o", out)
+        """A data set of images with lesions that were put into them, and all their lesions' masks."""
+        source, out, each = (
+            self.folder / "new_lesions",
+            self.folder / "transplanted",
+            -(-self.lesions // self.count),
+        )
+        ill, free = self.patients()
+        hosts = [self.cohort.image(patient) for patient in (free or ill)[: self.lesions // each]]
+        options = ("--masks", self.real(), "--count", each, "--seed", self.seed, "-o", source)
         _run(PROGRAM, "transplant", *hosts, *options)  # which makes what is missing
+        if not out.exists():
+            with whole_folder(out) as part:
+                shutil.copytree(source, part, dirs_exist_ok=True)
+                for mask in sorted(part.glob("sub-*/**/*_mask.nii.gz")):
+                    self._add_own_lesion(mask)
         return out
 
     def painted(self) -> Path:
         """The same lesions, painted."""
         source, out = self.transplanted(), self.folder / "painted"
+        new = self.folder / "new_lesions"
         if not out.exists():
             with whole_folder(out) as part:
                 shutil.copytree(source, part, dirs_exist_ok=True)
                 for image in sorted(part.glob("sub-*/**/*_desc-transplanted_FLAIR.nii.gz")):
-                    self._paint(image)
+                    beside = new / image.parent.relative_to(part)
+                    self._paint(image, next(beside.glob(f"{image.name.split('_desc-')[0]}*_mask.nii.gz")))
         return out
 
-    def _paint(self, image: Path) -> None:
-        subject = next(folder.name for folder in image.parents if folder.name.startswith("sub-"))
-        host = read_volume(self.cohort.healthy_file(subject))
-        mask = next(image.parent.glob(f"{image.name.split('_desc-')[0]}*_mask.nii.gz"))
+    def _add_own_lesion(self, mask: Path) -> None:
+        own, new = (read_labels(each) for each in (self.cohort.mask(_subject(mask)), mask))
+        mask.unlink()
+        write_volume(mask, (own.data > 0) | (new.data > 0), new, mask=True)
+
+    def _paint(self, image: Path, mask: Path) -> None:
+        host = read_volume(self.cohort.image(_subject(image)))
         lesion = np.asarray(nibabel.load(mask).dataobj) > 0
         image.unlink()
         write_volume(image, painted(host.data, lesion, (self.seed, *image.name.encode())), host)
 
     def trained(self, kind: str, images: int) -> Path:
-        """Weights of a segmentor, those that `train` selects."""
-        folders = [self.real()]
-        if kind != "real":
+        """Weights of a segmentor, those that do best on the validation patients."""
+        folders = [self.cohort.validation(), self.real()]
+        if kind != "real":  # half of the volumes with a lesion are real
+            folders += [self.real(copy) for copy in range(1, round(self.lesions / self.count))]
             folders.append(getattr(self, kind)())
         prepared = _prepared(folders, self.folder / f"prepared_{kind}", "--fractions", 1, 0, 0)
         run = self.folder / f"run_{kind}"
@@ -170,8 +192,17 @@ def painted(healthy: Array, lesion: Array, seed: Sequence[int]) -> Array:
     return made
 
 
-def _subset(data: Path, patients: Sequence[str], out: Path) -> Path:
-    """A BIDS data set of some patients: links to their folders, and a split that has them in training."""
+def _subject(path: Path) -> str:
+    return next(folder.name for folder in path.parents if folder.name.startswith("sub-"))
+
+
+def _subset(
+    data: Path, patients: Sequence[str], out: Path, *, split: str = "train", suffix: str = ""
+) -> Path:
+    """A BIDS data set of some patients, all in one part of the split: links to their files.
+
+    The subjects' names get the suffix.
+    """
     if not out.exists():
         with whole_folder(out) as part:
             shutil.copyfile(data / "dataset_description.json", part / "dataset_description.json")
@@ -180,11 +211,14 @@ def _subset(data: Path, patients: Sequence[str], out: Path) -> Path:
                 shutil.copyfile(source, part / source.relative_to(data))
             for patient in patients:
                 for folder in (data / patient, *data.glob(f"derivatives/*/{patient}")):
-                    (part / folder.relative_to(data)).symlink_to(folder.resolve(), target_is_directory=True)
+                    for path in filter(Path.is_file, folder.rglob("*")):
+                        link = part / str(path.relative_to(data)).replace(patient, patient + suffix)
+                        link.parent.mkdir(parents=True, exist_ok=True)
+                        link.symlink_to(path.resolve())
             with (part / "participants.tsv").open("w", encoding="utf-8", newline="") as file:
                 table = csv.writer(file, delimiter="\t", lineterminator="\n")
                 table.writerow(("participant_id", "split"))
-                table.writerows((patient, "train") for patient in patients)
+                table.writerows((patient + suffix, split) for patient in patients)
     return out
 
 
@@ -241,9 +275,9 @@ def _by_seed(values: Sequence[pd.Series[float]]) -> list[float]:
     return [float(each.mean()) for each in values]
 
 
-def draws(cohort: Cohort, seeds: int) -> Iterator[Draw]:
-    """Fewer patients first."""
-    return (Draw(cohort, count, seed) for count, seed in itertools.product(PATIENTS, range(seeds)))
+def draws(cohort: Cohort, counts: Sequence[int], seeds: int, lesions: int) -> Iterator[Draw]:
+    """In the order of the counts."""
+    return (Draw(cohort, count, seed, lesions) for count, seed in itertools.product(counts, range(seeds)))
 
 
 def main() -> None:
@@ -251,6 +285,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", nargs="+", metavar="NAME=DATA")
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--patients", type=int, nargs="+", default=PATIENTS, help="real ones, with a lesion")
+    parser.add_argument("--lesions", type=int, default=LESIONS, help="that are added")
     parser.add_argument("--images", type=int, default=4000, help="of each training")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1, help="cohorts at once")
@@ -263,9 +299,9 @@ def main() -> None:
     def scored(cohort: Cohort) -> dict[str, Any]:
         slices = every_slice(Prepared.open(cohort.prepared()), "test")
         scores: dict[int, dict[str, list[tuple[pd.Series[float], float]]]] = {
-            count: {kind: [] for kind in KINDS} for count in PATIENTS
+            count: {kind: [] for kind in KINDS} for count in arguments.patients
         }
-        for draw in draws(cohort, arguments.seeds):
+        for draw in draws(cohort, arguments.patients, arguments.seeds, arguments.lesions):
             for kind in KINDS:
                 weights = draw.trained(kind, arguments.images)
                 scores[draw.count][kind].append(score(weights, slices))
@@ -274,7 +310,8 @@ def main() -> None:
 
     with ThreadPoolExecutor(arguments.jobs) as pool:
         results = dict(zip((each.name for each in cohorts), pool.map(scored, cohorts), strict=True))
-    config = {"images": arguments.images, "seeds": arguments.seeds, "lesions": LESIONS, "settings": SETTINGS}
+    config = {name: getattr(arguments, name) for name in ("images", "seeds", "lesions")}
+    config["settings"] = SETTINGS
     write_json(arguments.out, {"cohorts": results, "config": config, **made_by})
 
 

@@ -32,4 +32,9 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def made_at(results: Mapping[str, Any]) -> str:
     """The paragraph below a table that says what made it."""
-    return f"\n\nMade at {results['commit'][:9]}, {results['machine']}."
+    return f"\n\nMade at {short(results['commit'])}, {results['machine']}."
+
+
+def short(commit: str) -> str:
+    """A commit in a few characters, and whether its files had been changed."""
+    return commit[:9] + "-dirty" * commit.endswith("-dirty")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,11 @@ import pytest
 from fixtures.brains import ellipse
 from fixtures.models import saved
 from pseudohealthy.data.cohort import read_cohort
+from pseudohealthy.data.prepared import Prepared
+from pseudohealthy.data.volume import read_labels
 from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.phantom.dataset import make_phantoms
-from scripts.measure_transplants import Cohort, Draw, _subset, compared, painted, score
+from scripts.measure_transplants import Cohort, Draw, _subset, compared, main, painted, score
 
 
 def test_a_painted_lesion_is_bright_in_its_mask_and_leaves_the_rest() -> None:
@@ -37,6 +41,17 @@ def test_a_subset_is_a_data_set_of_some_patients_all_for_training(tmp_path: Path
     assert sorted(f"sub-{each.subject}" for each in cohort.volumes) == sorted(chosen)
     assert {each.split for each in cohort.volumes} == {"train"}
     assert all(each.mask for each in cohort.volumes)
+
+
+def test_a_copy_of_a_subset_has_the_same_images_under_other_names(tmp_path: Path) -> None:
+    data = make_phantoms(tmp_path / "data", patients=2, seed=0, spacing=4.0)
+    _subset(data, ["sub-P001"], tmp_path / "once")
+    _subset(data, ["sub-P001"], tmp_path / "again", split="val", suffix="copy1")
+    once, again = (read_cohort([tmp_path / name]).volumes[0] for name in ("once", "again"))
+    assert (once.subject, once.split, again.subject, again.split) == ("P001", "train", "P001copy1", "val")
+    files = [[path.resolve() for path in (each.image, each.mask) if path] for each in (once, again)]
+    assert len(files[0]) == 2
+    assert files[0] == files[1]
 
 
 def test_gains_are_of_the_same_patients_and_averaged_over_seeds() -> None:
@@ -79,3 +94,29 @@ def test_the_first_patients_of_a_seed_are_among_its_more_patients(tmp_path: Path
     assert few == more[:2]
     assert set(more) <= set(cohort.training_patients()[0])
     assert few != Draw(cohort, 2, 0).patients()[0] or more != Draw(cohort, 4, 0).patients()[0]
+
+
+@pytest.mark.slow
+def test_the_whole_experiment_on_few_phantoms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Patients alone, so that lesions are put beside lesions, and both are marked."""
+    data = make_phantoms(tmp_path / "data", patients=8, seed=0, spacing=4.0)
+    out, work = tmp_path / "results.json", tmp_path / "work"
+    options = ["--work", work, "--out", out, "--patients", 2, "--lesions", 4, "--images", 8, "--seeds", 1]
+    monkeypatch.setattr(sys, "argv", ["measure_transplants", f"phantoms={data}", *map(str, options)])
+    main()
+    found = json.loads(out.read_text(encoding="utf-8"))["cohorts"]["phantoms"]["2"]
+    assert set(found["dice"]) == {"real", "painted", "transplanted"}
+    assert found["patients"] > 0
+    draw = work / "phantoms/2-patients-seed-0"
+    for kind in ("real", "painted", "transplanted"):
+        table = Prepared.open(draw / f"prepared_{kind}").slices
+        ill = table[table["label"] == "pathological"]
+        assert set(ill["split"]) == {"train", "val"}
+        assert (ill["subject"].str.contains("copy")).any() == (kind != "real")
+    for mask in draw.glob("transplanted/sub-*/**/*_mask.nii.gz"):
+        new, both = (
+            read_labels(draw / name / mask.relative_to(draw / "transplanted")).data > 0
+            for name in ("new_lesions", "transplanted")
+        )
+        assert both[new].all()
+        assert np.count_nonzero(both) > np.count_nonzero(new)

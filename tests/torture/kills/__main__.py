@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 import tempfile
 from pathlib import Path
 
@@ -28,8 +29,8 @@ def repeat(name: str, moment: Moment) -> None:
         print(campaign.kill(moment))
 
 
-def main() -> None:
-    """The program."""
+def main() -> int:
+    """Exit code 1 where some kill was not made good."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("names", nargs="*", help="of commands; default: all")
     parser.add_argument("--moments", type=int, default=200, help="random ones, of each command")
@@ -45,9 +46,9 @@ def main() -> None:
     if moment != NEVER:
         for name in given.names:
             repeat(name, moment)
-        return
-    measure(given.names, given.moments, given.stride, given.seed, given.out, jobs=given.jobs)
+        return 0
+    return int(measure(given.names, given.moments, given.stride, given.seed, given.out, jobs=given.jobs) > 0)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

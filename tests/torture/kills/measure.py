@@ -89,9 +89,10 @@ def _counts(planned: int) -> dict[str, Any]:
     return {"planned": planned, "done": 0, "killed": 0, "failed": [], "longest_orphan_seconds": 0.0}
 
 
-def measure(names: Sequence[str], moments: int, stride: int, seed: int, path: Path, *, jobs: int = 1) -> None:
-    """Kill commands at every change and at random moments, in turn; the figures so far are in `path`.
+def measure(names: Sequence[str], moments: int, stride: int, seed: int, path: Path, *, jobs: int = 1) -> int:
+    """Kill commands at every change and at random moments, in turn; how many kills were not made good.
 
+    The figures so far are in `path`.
     Those of other commands that are there stay, each with the commit that it was killed at.
     """
     made = {**provenance(), "seed": seed}
@@ -123,3 +124,5 @@ def measure(names: Sequence[str], moments: int, stride: int, seed: int, path: Pa
                 }
                 write_json(path, {**made, "commands": {**others, **figures}})
                 print(f"{each.name}: {len(progress.left)} moments left", flush=True)
+    parts = [one.figures[part] for one in begun.values() for part in ("at_changes", "at_random")]
+    return sum(len(part["failed"]) for part in parts)
