@@ -77,7 +77,7 @@ def test_what_is_downloaded_is_what_the_command_writes(
 
     assert server.ask("DELETE", f"/api/jobs/{job['id']}").status == 204
     assert server.ask("GET", f"/results/{job['id']}/healthy").status == 404
-    assert not list(server.folders()[0].iterdir())
+    assert server.left() == []
 
 
 def test_a_zip_of_dicom_gives_what_the_command_writes(
@@ -105,7 +105,7 @@ def test_a_zip_of_dicom_gives_what_the_command_writes(
     told = json.dumps([job, sorted(files)])
     assert not any(word in told for word in (NAME, ID, *str(NAME).split("^")))
     assert server.ask("DELETE", f"/api/jobs/{job['id']}").status == 204
-    assert not list(server.folders()[0].iterdir())
+    assert server.left() == []
 
 
 def test_a_study_that_cannot_be_used_is_told_in_the_line_of_the_command(
@@ -115,7 +115,7 @@ def test_a_study_that_cannot_be_used_is_told_in_the_line_of_the_command(
     line = program("synthesize", study, "-o", tmp_path / "out", "--weights", weights).stderr.strip()
     job = server.wait_for(server.upload(study.name, study.read_bytes()).json["id"], "failed", "done")
     assert f"pseudohealthy: {tmp_path}{os.sep}{job['error']}" == line
-    assert not list(server.folders()[0].iterdir())
+    assert server.left() == []
 
 
 def test_a_broken_file_is_told_in_the_line_of_the_command(
@@ -128,7 +128,7 @@ def test_a_broken_file_is_told_in_the_line_of_the_command(
     assert f"pseudohealthy: {tmp_path}{os.sep}{job['error']}" == line
     assert job["files"] == []
     assert server.ask("GET", f"/results/{job['id']}/healthy").status == 404
-    assert not list(server.folders()[0].iterdir())
+    assert server.left() == []
 
 
 def test_names_are_shown_without_what_controls_and_are_no_paths(server: PageServer, image: Path) -> None:
@@ -161,7 +161,7 @@ def test_more_than_is_allowed_is_not_stored(small: PageServer, announced: bool) 
         assert answer.status == 413
         assert answer.json == {"error": "the file is larger than 1 MB, the most that is taken"}
     assert small.jobs() == []
-    assert not list(small.folders()[0].iterdir())
+    assert small.left() == []
 
 
 def test_an_empty_file_is_refused(small: PageServer) -> None:

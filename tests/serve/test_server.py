@@ -62,7 +62,7 @@ def test_what_is_slow_is_given_up(tmp_path: Path, weights: Path) -> None:
         body = f"{head}Authorization: Bearer {server.token}\r\nContent-Length: 9\r\n\r\nab"
         assert answered(server, body).startswith(b"HTTP/1.1 408 ")
         assert server.jobs() == []
-        assert not list(server.folders()[0].iterdir())
+        assert server.left() == []
 
 
 def answered(server: PageServer, sent: str) -> bytes:

@@ -26,6 +26,7 @@ class JobQueue:
         self.limits = limits
         self.worker: WorkerProcess | None = None
         self._folder, self._weights = folder, weights
+        self._temporary = folder / "temporary"
         self._more = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -95,7 +96,9 @@ class JobQueue:
     async def _run(self) -> None:
         while True:
             if self.worker is None or self.worker.ended:
-                self.worker = await WorkerProcess.start(self._folder, self._weights)
+                await _removed(self._temporary)  # what the one before it has left
+                self._temporary.mkdir(mode=0o700)
+                self.worker = await WorkerProcess.start(self._folder, self._weights, self._temporary)
             job = next((job for job in self.jobs.values() if job.state == "waiting"), None)
             if job is None:
                 self._more.clear()

@@ -24,18 +24,23 @@ class WorkerProcess:
         self._process = process
 
     @classmethod
-    async def start(cls, folder: Path, weights: Path) -> Self:
+    async def start(cls, folder: Path, weights: Path, temporary: Path) -> Self:
         """Start one; it needs some seconds until it works, and takes requests before that.
 
         Args:
             folder: the server's private one.
             weights: a weights folder.
+            temporary: an empty folder inside it, for temporary files, which a worker that is killed leaves.
+
+        Raises:
+            OSError: the system refuses to start it.
         """
         module = ("-P", "-m", "pseudohealthy.serve.worker")  # -P: nothing is imported from where one stands
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, *module, str(folder), str(weights.absolute())),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary))},
             limit=MOST_BYTES,
             start_new_session=True,  # Ctrl-C on the terminal is the server's; and a group to be killed
         )
