@@ -167,7 +167,7 @@ def test_a_name_that_holds_the_patient_s_is_not_used(tmp_path: Path) -> None:
     for name in (NAME.replace("^", "_"), f"scan {ID}", "ottoline"):
         scan = read_scan(write(tmp_path / name, flair()))
         assert (scan.name, scan.volume.path) == (NEUTRAL, Path(NEUTRAL))
-        assert "the input's own name holds the patient's name or id" in scan.notes[0]
+        assert "the input's own name holds the patient's name, id or birth date" in scan.notes[0]
         with pytest.raises(InputError) as refused:
             read_scan(tmp_path / name, "99")
         assert not any(word.lower() in str(refused.value).lower() for word in (ID, *NAME.split("^")))

@@ -18,7 +18,8 @@ from pydicom.uid import UID, ImplicitVRLittleEndian
 
 from pseudohealthy.data.volume import Volume
 from pseudohealthy.dicom.conversion import convert
-from pseudohealthy.dicom.headers import anonymous_name, frame_count, number, read_header, silent
+from pseudohealthy.dicom.headers import frame_count, number, read_header, silent
+from pseudohealthy.dicom.patient import anonymous_name
 from pseudohealthy.dicom.scale import Scale
 from pseudohealthy.dicom.series import Series, choose, find_series
 from pseudohealthy.dicom.series_report import SeriesReport
@@ -34,7 +35,7 @@ class Scan:
     """A series as a volume, and the slices that it was made of.
 
     Attributes:
-        name: what files that are made of it are named after; the patient's name and ids are not in it.
+        name: what files that are made of it are named after; nothing that tells the patient is in it.
         volume: its voxels, with nothing of the headers but grid and units.
         scale: how its intensities are stored in the slices; None: in each slice otherwise.
         slices: from one end to the other, without their pixels.
@@ -88,7 +89,7 @@ def read_scan(
     if name == NEUTRAL:
         notes = (
             *notes,
-            f"files are named {NEUTRAL}, for the input's own name holds the patient's name or id",
+            f"files are named {NEUTRAL}, for the input's own name holds the patient's name, id or birth date",
         )
     report: SeriesReport = {
         "number": chosen.number,
@@ -142,7 +143,7 @@ def _place(path: Path) -> Path:
 
 
 def _name(path: Path, header: Dataset) -> str:
-    """The name of a folder or file without its ending; "dicom" where the patient's name or id is in it."""
+    """The name of a folder or file without its ending; "dicom" where it tells the patient."""
     place = _place(path)
     name = (
         place.name

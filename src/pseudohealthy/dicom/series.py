@@ -12,13 +12,12 @@ from pydicom.dataset import Dataset
 from pseudohealthy.dicom.flair import is_flair, is_mr, left_out
 from pseudohealthy.dicom.headers import (
     FUNCTIONAL_GROUPS,
-    PATIENT,
     frame_count,
     number,
     read_header,
-    shown,
     value,
 )
+from pseudohealthy.dicom.patient import PATIENT, shown
 from pseudohealthy.dicom.slices import LEAST
 from pseudohealthy.dicom.sources import Member
 from pseudohealthy.errors import InputError
@@ -41,7 +40,7 @@ class Series:
     Attributes:
         uid: of the series.
         number: as the scanner counts; None where it is absent.
-        description: one line, which may be empty; the patient's names and ids are left out.
+        description: one line, which may be empty; without what tells the patient.
         header: of the first image.
         members: the images' files, each once.
         slices: images in them.
