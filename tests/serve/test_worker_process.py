@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -13,6 +14,8 @@ import pytest
 
 from fixtures.page_server import PATIENCE, alive, gone, page_server
 from fixtures.scans import flair, write, zipped
+from pseudohealthy.errors import PseudohealthyError
+from pseudohealthy.serve.worker_process import WorkerProcess
 
 
 def test_cancel_stops_the_work_at_once(tmp_path: Path, weights: Path, image: Path) -> None:
@@ -89,6 +92,26 @@ def _until(true: Callable[[], object]) -> None:
     while not true():
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "said", ["""print('{"share": 0.1', end="")""", "import time; print('x' * 2**21); time.sleep(60)"]
+)
+def test_a_reply_that_is_none_ends_the_worker_in_one_line(said: str) -> None:
+    async def replies() -> WorkerProcess:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", said),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        worker = WorkerProcess(process)
+        with pytest.raises(PseudohealthyError, match="the process that did the work has ended"):
+            async for _ in worker.replies({}):
+                pass
+        return worker
+
+    assert asyncio.run(replies()).ended
 
 
 def test_progress_is_told_and_grows(tmp_path: Path, weights: Path, image: Path) -> None:

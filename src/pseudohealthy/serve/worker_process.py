@@ -63,12 +63,10 @@ class WorkerProcess:
             PseudohealthyError: the process has ended.
         """
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         with contextlib.suppress(ConnectionError):  # its end is noticed below
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             await self._process.stdin.drain()
-        while line := await self._process.stdout.readline():
-            reply: dict[str, Any] = json.loads(line)
+        while reply := await self._reply():
             yield reply
             if "done" in reply or "error" in reply:
                 return
@@ -77,6 +75,17 @@ class WorkerProcess:
             f"the process that did the work has ended (exit code {code}); the memory may not have been "
             "enough, so close other programs and try again"
         )
+
+    async def _reply(self) -> dict[str, Any] | None:
+        """The next reply; None where the process has ended, or says what is none and is killed for it."""
+        assert self._process.stdout is not None
+        try:
+            line = await self._process.stdout.readline()
+            reply: dict[str, Any] | None = json.loads(line) if line else None
+        except ValueError:  # a line that the end of the process has cut, or one without an end
+            await self.kill()
+            return None
+        return reply
 
     async def kill(self) -> None:
         """End it at once, with all that it has started; does nothing where it has ended."""
