@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,10 @@ from fixtures.page_server import PageServer, page_server
 from fixtures.scans import ID, NAME, exported, flair, other_series, write, zipped
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.files import MEGABYTE
-from pseudohealthy.serve.app import PAGES, STATIC
+from pseudohealthy.serve.app import PAGES, STATIC, build_app
+from pseudohealthy.serve.job_queue import JobQueue
+from pseudohealthy.serve.limits import Limits
+from pseudohealthy.serve.security import HEADERS, Access
 
 
 def program(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -202,6 +207,69 @@ def test_every_answer_has_the_headers(server: PageServer, path: str) -> None:
     assert headers["cross-origin-embedder-policy"] == "require-corp"
     assert "server" not in headers
     assert "set-cookie" not in headers
+
+
+def answered(queue: JobQueue, path: str, seen: Callable[[Any], object] = lambda _: None) -> list[Any]:
+    """What the application sends; `seen` is called with each message once it is sent."""
+    access = Access.of("127.0.0.1", 80)
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        seen(message)
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    headers = [(b"host", b"127.0.0.1"), (b"authorization", f"Bearer {access.token}".encode())]
+    scope = {"type": "http", "method": "GET", "path": path, "headers": headers, "query_string": b""}
+
+    async def answer() -> None:
+        try:
+            await build_app(queue, access)(scope, receive, send)
+        except AttributeError:
+            sent.append("raised")
+
+    asyncio.run(answer())
+    return sent
+
+
+def test_an_answer_to_what_went_wrong_has_the_headers_too(tmp_path: Path) -> None:
+    queue = JobQueue(tmp_path, tmp_path, Limits())
+    queue.jobs = None  # type: ignore[assignment]  # what no request can bring about
+    sent = answered(queue, "/api/jobs")
+    assert (sent[0]["status"], sent[-1]) == (500, "raised")
+    assert {name.decode() for name, _ in sent[0]["headers"]} >= {name.lower() for name in HEADERS}
+
+
+def test_a_file_that_is_removed_while_it_is_sent_ends_the_answer_and_no_more(tmp_path: Path) -> None:
+    queue = JobQueue(tmp_path, tmp_path, Limits())
+    job = queue.add("a.nii", blend=False)
+    job.finish("done", result={"files": {"healthy": "a.nii.gz"}})
+    job.out.mkdir()
+    (job.out / "a.nii.gz").write_bytes(b"image")
+    whole = answered(queue, f"/results/{job.id}/healthy")
+    assert b"".join(message.get("body", b"") for message in whole) == b"image"
+    begun = answered(
+        queue, f"/results/{job.id}/healthy", lambda _: (job.out / "a.nii.gz").unlink(missing_ok=True)
+    )
+    assert [(message["type"], message["status"]) for message in begun] == [("http.response.start", 200)]
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path: Path, weights: Path, image: Path) -> None:
+    with page_server(tmp_path / "temporary", weights) as running:
+        identity = running.upload(image.name, image.read_bytes()).json["id"]
+        assert running.wait_for(identity, "done", "failed")["state"] == "done"
+        archive = f"/results/{identity}/all.zip"
+        before = resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+        refused = running.ask("GET", archive)
+        assert refused.status == 507
+        assert refused.json == {"error": "the disk refuses it (File too large); make room, and try again"}
+        resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, before)
+        (folder,) = running.folders()
+        assert not list((folder / identity).glob("all*"))
+        assert running.ask("GET", archive).status == 200
+        assert len(running.end()[1].splitlines()) == 2
 
 
 def test_the_page_says_what_it_is_for_and_needs_nothing_from_elsewhere() -> None:

@@ -76,6 +76,21 @@ def test_where_no_worker_can_be_started_images_are_told_why_until_one_can(
     asyncio.run(started())
 
 
+def test_an_image_is_not_removed_while_its_files_are_put_into_a_zip(tmp_path: Path) -> None:
+    queue, (job,) = queue_of(tmp_path, 1)
+    job.finish("done")
+
+    async def removed() -> None:
+        async with job.archiving:
+            removal = asyncio.create_task(queue.remove(job))
+            await asyncio.sleep(0.2)
+            assert (job.folder.exists(), queue.jobs) == (True, {})
+        await removal
+        assert not job.folder.exists()
+
+    asyncio.run(removed())
+
+
 def test_what_is_finished_is_not_cancelled(tmp_path: Path) -> None:
     queue, (job, other) = queue_of(tmp_path, 2)
     job.finish("failed", error="why")

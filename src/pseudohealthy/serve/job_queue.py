@@ -77,7 +77,8 @@ class JobQueue:
         """Take it from the list, with its files."""
         await self.cancel(job)
         self.jobs.pop(job.id, None)
-        await _removed(job.folder)
+        async with job.archiving:
+            await _removed(job.folder)
 
     def seconds_left(self, job: Job) -> float | None:
         """Until it is done, with all before it; None where that is not known."""
