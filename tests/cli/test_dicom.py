@@ -55,7 +55,8 @@ def test_a_study_gives_its_files_without_a_trace_of_the_patient(run: Run, tmp_pa
     given = study if form == "folder" else zipped(study, tmp_path / "packed.zip")
     out = tmp_path / "out"
     code, said, warned = run(given, "-o", out, "--dicom", "--keep-header-text")
-    assert (code, warned) == (0, "")
+    note = "1 file that could not be read, which may be a slice at an end"
+    assert (code, warned) == (0, f"note: {note}\n")
     assert said.splitlines()[0] == "series: 5, AX FLAIR ***, 20 slices"
     files = with_sidecars(output_files(out, given.stem))
     folder = dicom_folder(out, given.stem)
@@ -69,6 +70,7 @@ def test_a_study_gives_its_files_without_a_trace_of_the_patient(run: Run, tmp_pa
     report = json.loads(files["report"].read_text(encoding="utf-8"))
     assert report["input"] == given.stem
     assert (report["dicom"]["number"], report["dicom"]["description"]) == (5, "AX FLAIR ***")
+    assert report["dicom"]["notes"] == [note]
 
 
 def test_the_image_is_that_of_the_converted_volume(run: Run, tmp_path: Path) -> None:

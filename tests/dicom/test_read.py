@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 from pydicom.dataset import FileDataset
@@ -69,12 +70,14 @@ def test_an_exported_study_and_its_archive_give_the_flair(tmp_path: Path) -> Non
     study = exported(tmp_path / "study")
     scan = read_scan(study)
     at_its_place(scan, flair())
-    assert (scan.name, scan.volume.path, scan.notes) == ("study", study, ())
+    notes = ["1 file that could not be read, which may be a slice at an end"]  # `broken.dcm`
+    assert (scan.name, scan.volume.path, scan.notes) == ("study", study, tuple(notes))
     assert {**scan.report, "converter": ""} == {
         "number": 5,
         "description": "AX T2 FLAIR",
         "slices": 20,
         "converter": "",
+        "notes": notes,
     }
     packed = read_scan(zipped(study, tmp_path / "other.zip"))
     np.testing.assert_array_equal(packed.volume.data, scan.volume.data)
@@ -110,6 +113,27 @@ def test_a_copy_of_a_slice_under_another_uid_is_left_out_and_that_is_said(tmp_pa
     scan = read_scan(write(tmp_path / "study", series))
     assert scan.notes == ("1 slice that had a copy: one of each was taken",)
     at_its_place(scan, flair())
+
+
+def test_slices_that_may_be_missing_at_an_end_are_told(tmp_path: Path) -> None:
+    study = write(tmp_path / "study", flair())
+    by_place = sorted(study.iterdir(), key=lambda path: float(pydicom.dcmread(path).ImagePositionPatient[2]))
+    for path in by_place[:2]:
+        path.write_bytes(path.read_bytes()[:500])
+    scan = read_scan(study)
+    assert scan.notes == (
+        "2 files that could not be read, which may be slices at an end",
+        "its slices are numbered from 3 on, so slices may be missing at an end",
+    )
+    assert scan.report["notes"] == list(scan.notes)
+    assert len(scan.slices) == 18
+    for path in by_place[:2]:
+        path.unlink()
+    phase = flair(ImageType=["ORIGINAL", "PRIMARY", "P", "ND"])[:2]
+    for image in phase:  # which may have the numbers that lack
+        image.SeriesInstanceUID = scan.slices[0].header.SeriesInstanceUID
+    write(study / "phase", phase)
+    assert read_scan(study).notes == ()
 
 
 def doubled(series: list[FileDataset]) -> None:

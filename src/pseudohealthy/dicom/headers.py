@@ -61,6 +61,15 @@ def read_header(member: Member, tags: Sequence[str] | None = None) -> Dataset | 
         return None
 
 
+def begins_as_dicom(member: Member) -> bool:
+    """Whether a file has the mark of DICOM, or cannot even be opened."""
+    try:
+        with member.open() as file:
+            return file.read(MAGIC_PLACE + len(MAGIC)).endswith(MAGIC)
+    except Exception:  # as in `read_header`
+        return True
+
+
 def _is_sound(header: Dataset) -> bool:
     """Whether its tables are tables, and as long as tables are."""
     tables = [header[name].VR for name in FUNCTIONAL_GROUPS if name in header]

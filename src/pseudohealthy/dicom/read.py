@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -41,7 +41,7 @@ class Scan:
         slices: from one end to the other, without their pixels.
         order: how the volume's voxels lie in the slices.
         report: which series it was.
-        notes: what was left out.
+        notes: what was left out, and what may be missing.
     """
 
     name: str
@@ -71,14 +71,14 @@ def read_scan(
     """
     path = Path(source)
     with silent(), _in_one_line(path), opened(path) as members:
-        every = find_series(path, members, progress)
+        every, damaged = find_series(path, members, progress)
         if len(members) == 1 and every[0].slices == 1:
             raise InputError(f"{path}: one slice of a series; expected all of it, so give its folder")
         label = reduce(anonymous_name, (each.header for each in every), str(path))
         chosen = choose(label, every, request)
         name = _name(path, chosen.header)
         with _about(label, chosen):
-            slices, files, notes = _stack(chosen)
+            slices, files, copies = _stack(chosen)
             volume, scale = convert(files, Path(name) if name == NEUTRAL else _place(path).with_name(name))
             order = VoxelOrder.between(slices, volume.affine, volume.data.shape)
             if order is None:
@@ -86,22 +86,37 @@ def read_scan(
                     "its headers and dcm2niix place its voxels differently; convert it, look where left and "
                     "right are, and give the NIfTI file"
                 )
+    notes = [
+        *_maybe_missing(chosen, slices, damaged),
+        *([f"{copies} slice{'s' * (copies > 1)} that had a copy: one of each was taken"] if copies else []),
+    ]
     if name == NEUTRAL:
-        notes = (
-            *notes,
-            f"files are named {NEUTRAL}, for the input's own name holds the patient's name, id or birth date",
+        notes.append(
+            f"files are named {NEUTRAL}, for the input's own name holds the patient's name, id or birth date"
         )
     report: SeriesReport = {
         "number": chosen.number,
         "description": chosen.description,
         "slices": len(slices),
         "converter": f"dcm2niix {dcm2niix.__version__}",
+        "notes": notes,
     }
-    return Scan(name, volume, scale, tuple(slices), order, report, notes)
+    return Scan(name, volume, scale, tuple(slices), order, report, tuple(notes))
 
 
-def _stack(chosen: Series) -> tuple[list[Slice], list[Member], tuple[str, ...]]:
-    """The slices in order, the files that hold them, and what was left out."""
+def _maybe_missing(chosen: Series, slices: Sequence[Slice], damaged: int) -> Iterator[str]:
+    """Why slices may lack at an end, where no gap shows it."""
+    if damaged == 1:
+        yield "1 file that could not be read, which may be a slice at an end"
+    elif damaged:
+        yield f"{damaged} files that could not be read, which may be slices at an end"
+    instances = {int(number(each.header, "InstanceNumber") or 0) for each in slices}
+    if not chosen.others and len(instances) == len(slices) and min(instances) > 1:
+        yield f"its slices are numbered from {min(instances)} on, so slices may be missing at an end"
+
+
+def _stack(chosen: Series) -> tuple[list[Slice], list[Member], int]:
+    """The slices in order, the files that hold them, and how many copies were left out."""
     groups = at_one_place(in_order(slices_of([_whole_header(member) for member in chosen.members])))
     for group in groups:
         if len(group) > 1 and len({_content(chosen.members[each.file], each) for each in group}) > 1:
@@ -111,9 +126,8 @@ def _stack(chosen: Series) -> tuple[list[Slice], list[Member], tuple[str, ...]]:
             )
     slices = [group[0] for group in groups]
     expect_a_stack(slices)
-    copies = sum(map(len, groups)) - len(groups)
-    notes = (f"{copies} slice{'s' * (copies > 1)} that had a copy: one of each was taken",) if copies else ()
-    return slices, [chosen.members[file] for file in sorted({each.file for each in slices})], notes
+    files = [chosen.members[file] for file in sorted({each.file for each in slices})]
+    return slices, files, sum(map(len, groups)) - len(groups)
 
 
 def _whole_header(member: Member) -> Dataset:
