@@ -18,6 +18,8 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless, RLELossless, generate_uid
 
 from fixtures.scans import ID, NAME, PLANES, enhanced, exported, flair, images, stack, write, zipped
+from pseudohealthy.dicom import read
+from pseudohealthy.dicom.headers import MOST_BYTES
 from pseudohealthy.dicom.read import NEUTRAL, Scan, read_scan
 from pseudohealthy.errors import InputError
 
@@ -185,6 +187,19 @@ def test_a_series_that_is_no_whole_volume_is_refused(
     assert line in str(refused.value)
     assert "\n" not in str(refused.value)
     assert not list(temporary.iterdir())
+
+
+def test_no_more_is_read_than_a_head_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = write(tmp_path / "study", flair())
+    monkeypatch.setattr(read, "convert", None)  # which must not be reached
+    with monkeypatch.context() as patch:
+        patch.setattr(read, "MOST_VOXELS", 19 * 64 * 48)
+        with pytest.raises(InputError, match="series 5: has 20 slices of 64 x 48, more voxels than 1024"):
+            read_scan(study)
+    with next(study.iterdir()).open("ab") as file:
+        file.truncate(file.tell() + MOST_BYTES + 1)  # zeros that take no room on the disk
+    with pytest.raises(InputError, match="series 5: a file of it is far larger than its image; export"):
+        read_scan(study)
 
 
 def test_a_name_that_holds_the_patient_s_is_not_used(tmp_path: Path) -> None:

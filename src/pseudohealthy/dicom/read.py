@@ -16,9 +16,10 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ImplicitVRLittleEndian
 
+from pseudohealthy.data.nifti_file import MOST_VOXELS
 from pseudohealthy.data.volume import Volume
 from pseudohealthy.dicom.conversion import convert
-from pseudohealthy.dicom.headers import frame_count, number, read_header, silent
+from pseudohealthy.dicom.headers import MOST_BYTES, frame_count, number, read_header, silent
 from pseudohealthy.dicom.patient import anonymous_name
 from pseudohealthy.dicom.scale import Scale
 from pseudohealthy.dicom.series import Series, choose, find_series
@@ -125,13 +126,19 @@ def _stack(chosen: Series) -> tuple[list[Slice], list[Member], int]:
                 "places; expected one volume, so export it as one"
             )
     slices = [group[0] for group in groups]
+    rows, columns = slices[0].shape
+    if rows * columns * len(slices) > MOST_VOXELS:
+        raise InputError(
+            f"has {len(slices)} slices of {rows} x {columns}, more voxels than 1024 x 1024 x 512; expected a "
+            "head, so check the headers"
+        )
     expect_a_stack(slices)
     files = [chosen.members[file] for file in sorted({each.file for each in slices})]
     return slices, files, sum(map(len, groups)) - len(groups)
 
 
 def _whole_header(member: Member) -> Dataset:
-    """All of a header but its pixels, of which the file must hold enough."""
+    """All of a header but its pixels, of which the file must hold enough, and little besides."""
     header = read_header(member)
     if header is None:  # though it was read a moment ago
         raise InputError("a file of it is damaged; fetch it again")
@@ -140,6 +147,8 @@ def _whole_header(member: Member) -> Dataset:
     syntax = UID(str(header.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)))
     if not (syntax.is_compressed or syntax.is_deflated) and member.size < pixels:
         raise InputError("a file of it ends in the middle of its pixels; fetch it again")
+    if member.size > pixels + MOST_BYTES:  # compressed ones are smaller
+        raise InputError("a file of it is far larger than its image; export the series again")
     return header
 
 
