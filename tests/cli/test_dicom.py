@@ -7,6 +7,7 @@ import gzip
 import importlib.util
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,10 +21,11 @@ import pydicom
 import pytest
 
 from fixtures.brains import brain, write
-from fixtures.command_line import Run
+from fixtures.command_line import PROGRAM, Run, contents
 from fixtures.scans import PLANTED, exported, flair, other_series, zipped
 from fixtures.scans import write as write_series
-from pseudohealthy.synthesis.output_files import dicom_folder, output_files, with_sidecars
+from pseudohealthy.locks import locked
+from pseudohealthy.synthesis.output_files import dicom_folder, output_files, output_stem, with_sidecars
 
 SHOWN = re.compile("|".join(PLANTED), re.IGNORECASE)
 
@@ -53,7 +55,8 @@ def test_a_study_gives_its_files_without_a_trace_of_the_patient(run: Run, tmp_pa
     given = study if form == "folder" else zipped(study, tmp_path / "packed.zip")
     out = tmp_path / "out"
     code, said, warned = run(given, "-o", out, "--dicom", "--keep-header-text")
-    assert (code, warned) == (0, "")
+    note = "1 file that could not be read, which may be a slice at an end"
+    assert (code, warned) == (0, f"note: {note}\n")
     assert said.splitlines()[0] == "series: 5, AX FLAIR ***, 20 slices"
     files = with_sidecars(output_files(out, given.stem))
     folder = dicom_folder(out, given.stem)
@@ -67,6 +70,7 @@ def test_a_study_gives_its_files_without_a_trace_of_the_patient(run: Run, tmp_pa
     report = json.loads(files["report"].read_text(encoding="utf-8"))
     assert report["input"] == given.stem
     assert (report["dicom"]["number"], report["dicom"]["description"]) == (5, "AX FLAIR ***")
+    assert report["dicom"]["notes"] == [note]
 
 
 def test_the_image_is_that_of_the_converted_volume(run: Run, tmp_path: Path) -> None:
@@ -133,6 +137,27 @@ def test_earlier_dicom_is_replaced_where_that_is_allowed(run: Run, tmp_path: Pat
     assert code == 0
     assert f"removed: {folder}, which an earlier run had made" in said
     assert not folder.exists()
+
+
+def test_dicom_is_written_while_nobody_else_writes_for_an_input_of_the_name(
+    run: Run, tmp_path: Path, weights: Path
+) -> None:
+    """Another patient's run that ends meanwhile keeps its DICOM, and the later one is refused."""
+    first, out = tmp_path / "first", tmp_path / "out"
+    assert run(write_series(tmp_path / "a" / "study", flair()), "-o", first, "--dicom")[0] == 0
+    other = write_series(tmp_path / "b" / "study", flair(PatientName="Other^One"))
+    words = ["synthesize", other, "-o", out, "--weights", weights, "--device", "cpu", "--dicom"]
+    out.mkdir()
+    with locked(out / f".{output_stem('study')}.lock"):
+        process = subprocess.Popen([*PROGRAM, *map(str, words)], stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        while "waiting" not in (line := process.stderr.readline()):
+            assert line, process.wait()
+        assert not dicom_folder(out, "study").exists()
+        shutil.copytree(first, out, dirs_exist_ok=True)
+    assert "exists already" in process.communicate()[1]
+    assert process.returncode == 2
+    assert contents(out) == contents(first)
 
 
 def test_what_was_not_made_here_is_never_removed(run: Run, tmp_path: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import tempfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +20,7 @@ from fixtures.scans import PLANTED, enhanced, flair, stack, write, zipped
 from pseudohealthy.dicom.conversion import TEXTS, convert
 from pseudohealthy.dicom.scale import Scale
 from pseudohealthy.dicom.sources import opened
-from pseudohealthy.errors import InputError
+from pseudohealthy.errors import InputError, PseudohealthyError
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +112,19 @@ def test_what_dcm2niix_makes_nothing_of_is_told_in_one_line(tmp_path: Path, temp
         pytest.raises(InputError, match="made no volumes of its 1 files"),
     ):
         convert(members, Path("x"))
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_conversion_that_fails_on_a_full_disk_asks_for_room(
+    tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
+    line = f"cannot be written to {temporary} (the disk is full); make room there, or set TMPDIR"
+    for series in ([*flair(), *flair("sagittal")], flair(SamplesPerPixel=3)):
+        folder = write(tmp_path / f"{len(series)}", series)
+        with opened(folder) as members, pytest.raises(PseudohealthyError, match=re.escape(line)) as failed:
+            convert(members, Path("x"))
+        assert failed.value.exit_code == 1
     assert list(temporary.iterdir()) == []
 
 

@@ -1,4 +1,4 @@
-"""Headers are read from what is DICOM, bounded, and shown without what tells the patient."""
+"""Headers are read from what is DICOM, and bounded."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from fixtures.scans import ID, NAME, enhanced, flair, stack
+from fixtures.scans import ID, enhanced, flair, stack
 from pseudohealthy.dicom import headers
-from pseudohealthy.dicom.headers import anonymous, number, numbers, read_header, shown, silent, value, words
+from pseudohealthy.dicom.headers import number, numbers, read_header, silent, value, words
 from pseudohealthy.dicom.sources import Member
 
 
@@ -68,28 +68,6 @@ def test_values_of_a_frame_come_before_those_of_all() -> None:
     assert value(image, "SliceLocation") is None
     assert (numbers(image, "SliceLocation"), number(image, "PatientName")) == ((), None)
     assert words(image, "ImageType") == ("ORIGINAL", "PRIMARY", "T2", "NONE")
-
-
-def test_a_description_is_one_short_line_without_the_patient() -> None:
-    header = Dataset()
-    header.PatientName, header.PatientID = NAME, ID
-    for given, expected in {
-        "AX  FLAIR\n\x1b[31m\x07post": "AX FLAIR post",
-        "FLAIR quackenbush": "FLAIR ***",
-        f"FLAIR {ID}-2": "FLAIR ***-2",
-        "FLAIR OttolineQ": "FLAIR ***Q",
-        "FLAIR " + "x" * 100: "FLAIR " + "x" * 51 + "...",
-    }.items():
-        with silent():
-            header.SeriesDescription = given
-        assert shown(header, "SeriesDescription") == expected
-
-
-def test_short_names_are_found_as_words_alone() -> None:
-    header = Dataset()
-    header.PatientName = "Ana^Li"
-    assert anonymous("ana_FLAIR of Ana, Li", header) == "***_FLAIR of ***, Li"
-    assert anonymous("anatomy", header) == "anatomy"
 
 
 def test_tables_that_are_none_and_frames_beyond_all_measure_are_damage(tmp_path: Path) -> None:

@@ -74,6 +74,16 @@ def scan(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return read_scan(write(tmp_path_factory.mktemp(request.param) / "study", series))
 
 
+def test_times_of_an_enhanced_image_fit_into_an_image_of_one_frame(tmp_path: Path) -> None:
+    image = enhanced(stack(), 5, EchoTime=344.6700134277344)
+    shared = image.SharedFunctionalGroupsSequence[0]
+    shared.MRModifierSequence[0].InversionTimes = [1200.0, 2500.0]
+    _, _, folder = made(read_scan(write(tmp_path / "study", [image])), tmp_path / "dicom")
+    for each in healthy_images(folder):
+        assert str(each.EchoTime) == "344.670013427734"
+        assert each.InversionTime == 2500
+
+
 def stripped(series: list[FileDataset]) -> list[FileDataset]:
     for image in series:
         for keyword in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate"):

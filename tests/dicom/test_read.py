@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 from pydicom.dataset import FileDataset
@@ -17,6 +18,8 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless, RLELossless, generate_uid
 
 from fixtures.scans import ID, NAME, PLANES, enhanced, exported, flair, images, stack, write, zipped
+from pseudohealthy.dicom import read
+from pseudohealthy.dicom.headers import MOST_BYTES
 from pseudohealthy.dicom.read import NEUTRAL, Scan, read_scan
 from pseudohealthy.errors import InputError
 
@@ -69,12 +72,14 @@ def test_an_exported_study_and_its_archive_give_the_flair(tmp_path: Path) -> Non
     study = exported(tmp_path / "study")
     scan = read_scan(study)
     at_its_place(scan, flair())
-    assert (scan.name, scan.volume.path, scan.notes) == ("study", study, ())
+    notes = ["1 file that could not be read, which may be a slice at an end"]  # `broken.dcm`
+    assert (scan.name, scan.volume.path, scan.notes) == ("study", study, tuple(notes))
     assert {**scan.report, "converter": ""} == {
         "number": 5,
         "description": "AX T2 FLAIR",
         "slices": 20,
         "converter": "",
+        "notes": notes,
     }
     packed = read_scan(zipped(study, tmp_path / "other.zip"))
     np.testing.assert_array_equal(packed.volume.data, scan.volume.data)
@@ -110,6 +115,27 @@ def test_a_copy_of_a_slice_under_another_uid_is_left_out_and_that_is_said(tmp_pa
     scan = read_scan(write(tmp_path / "study", series))
     assert scan.notes == ("1 slice that had a copy: one of each was taken",)
     at_its_place(scan, flair())
+
+
+def test_slices_that_may_be_missing_at_an_end_are_told(tmp_path: Path) -> None:
+    study = write(tmp_path / "study", flair())
+    by_place = sorted(study.iterdir(), key=lambda path: float(pydicom.dcmread(path).ImagePositionPatient[2]))
+    for path in by_place[:2]:
+        path.write_bytes(path.read_bytes()[:500])
+    scan = read_scan(study)
+    assert scan.notes == (
+        "2 files that could not be read, which may be slices at an end",
+        "its slices are numbered from 3 on, so slices may be missing at an end",
+    )
+    assert scan.report["notes"] == list(scan.notes)
+    assert len(scan.slices) == 18
+    for path in by_place[:2]:
+        path.unlink()
+    phase = flair(ImageType=["ORIGINAL", "PRIMARY", "P", "ND"])[:2]
+    for image in phase:  # which may have the numbers that lack
+        image.SeriesInstanceUID = scan.slices[0].header.SeriesInstanceUID
+    write(study / "phase", phase)
+    assert read_scan(study).notes == ()
 
 
 def doubled(series: list[FileDataset]) -> None:
@@ -163,11 +189,24 @@ def test_a_series_that_is_no_whole_volume_is_refused(
     assert not list(temporary.iterdir())
 
 
+def test_no_more_is_read_than_a_head_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = write(tmp_path / "study", flair())
+    monkeypatch.setattr(read, "convert", None)  # which must not be reached
+    with monkeypatch.context() as patch:
+        patch.setattr(read, "MOST_VOXELS", 19 * 64 * 48)
+        with pytest.raises(InputError, match="series 5: has 20 slices of 64 x 48, more voxels than 1024"):
+            read_scan(study)
+    with next(study.iterdir()).open("ab") as file:
+        file.truncate(file.tell() + MOST_BYTES + 1)  # zeros that take no room on the disk
+    with pytest.raises(InputError, match="series 5: a file of it is far larger than its image; export"):
+        read_scan(study)
+
+
 def test_a_name_that_holds_the_patient_s_is_not_used(tmp_path: Path) -> None:
     for name in (NAME.replace("^", "_"), f"scan {ID}", "ottoline"):
         scan = read_scan(write(tmp_path / name, flair()))
         assert (scan.name, scan.volume.path) == (NEUTRAL, Path(NEUTRAL))
-        assert "the input's own name holds the patient's name or id" in scan.notes[0]
+        assert "the input's own name holds the patient's name, id or birth date" in scan.notes[0]
         with pytest.raises(InputError) as refused:
             read_scan(tmp_path / name, "99")
         assert not any(word.lower() in str(refused.value).lower() for word in (ID, *NAME.split("^")))

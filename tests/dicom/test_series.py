@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.scans import FLAIR, STUDY, exported, flair, images, other_series, stack, write
+from fixtures.scans import FLAIR, STUDY, directory, exported, flair, images, other_series, stack, write
 from pseudohealthy.dicom.series import Series, choose, find_series
 from pseudohealthy.dicom.sources import opened
 from pseudohealthy.errors import InputError
@@ -15,7 +15,7 @@ from pseudohealthy.errors import InputError
 
 def series_in(folder: Path) -> list[Series]:
     with opened(folder) as members:
-        return find_series(folder, members)
+        return find_series(folder, members)[0]
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +107,18 @@ def test_phase_images_within_a_series_are_left_out(tmp_path: Path) -> None:
         image.SeriesInstanceUID = magnitude[0].SeriesInstanceUID
     (found,) = series_in(write(tmp_path, [*phase, *magnitude]))
     assert (found.slices, found.row) == (20, "5: AX T2 FLAIR (20 slices)")
+
+
+def test_damaged_files_that_could_be_images_are_counted(tmp_path: Path) -> None:
+    write(tmp_path, flair()[:5])
+    whole = sorted(tmp_path.iterdir())[0].read_bytes()
+    for place in (132, 200, 600, whole.index(b"SIEMENS")):
+        (tmp_path / f"cut{place}").write_bytes(whole[:place])
+    (tmp_path / "text").write_bytes(whole[:100])
+    directory(flair()[0]).save_as(tmp_path / "DICOMDIR", enforce_file_format=True)
+    with opened(tmp_path) as members:
+        (found,), damaged = find_series(tmp_path, members)
+    assert (found.slices, damaged) == (5, 4)
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:

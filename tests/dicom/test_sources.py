@@ -83,6 +83,17 @@ def test_archives_are_limited_in_size_and_files(tmp_path: Path, monkeypatch: pyt
             pass
 
 
+def test_an_archive_of_an_unknown_compression_is_refused(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.zip", one=b"1")
+    content = bytearray(path.read_bytes())
+    for mark, place in ((b"PK\1\2", 10), (b"PK\3\4", 8)):
+        content[content.index(mark) + place] = 9  # deflate64
+    path.write_bytes(content)
+    line = r"a\.zip: a zip archive of a compression that is not known here; unpack it, and give the folder"
+    with pytest.raises(InputError, match=line), opened(path):
+        pass
+
+
 def test_a_member_that_holds_more_than_it_says_is_no_longer(tmp_path: Path) -> None:
     path = archive(tmp_path / "a.zip", one=bytes(10**6))
     content = bytearray(path.read_bytes())

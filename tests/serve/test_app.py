@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,10 @@ from fixtures.page_server import PageServer, page_server
 from fixtures.scans import ID, NAME, exported, flair, other_series, write, zipped
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.files import MEGABYTE
-from pseudohealthy.serve.app import PAGES, STATIC
+from pseudohealthy.serve.app import PAGES, STATIC, build_app
+from pseudohealthy.serve.job_queue import JobQueue
+from pseudohealthy.serve.limits import Limits
+from pseudohealthy.serve.security import HEADERS, Access
 
 
 def program(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -77,7 +82,7 @@ def test_what_is_downloaded_is_what_the_command_writes(
 
     assert server.ask("DELETE", f"/api/jobs/{job['id']}").status == 204
     assert server.ask("GET", f"/results/{job['id']}/healthy").status == 404
-    assert not list(server.folders()[0].iterdir())
+    assert server.left() == []
 
 
 def test_a_zip_of_dicom_gives_what_the_command_writes(
@@ -105,7 +110,7 @@ def test_a_zip_of_dicom_gives_what_the_command_writes(
     told = json.dumps([job, sorted(files)])
     assert not any(word in told for word in (NAME, ID, *str(NAME).split("^")))
     assert server.ask("DELETE", f"/api/jobs/{job['id']}").status == 204
-    assert not list(server.folders()[0].iterdir())
+    assert server.left() == []
 
 
 def test_a_study_that_cannot_be_used_is_told_in_the_line_of_the_command(
@@ -115,7 +120,7 @@ def test_a_study_that_cannot_be_used_is_told_in_the_line_of_the_command(
     line = program("synthesize", study, "-o", tmp_path / "out", "--weights", weights).stderr.strip()
     job = server.wait_for(server.upload(study.name, study.read_bytes()).json["id"], "failed", "done")
     assert f"pseudohealthy: {tmp_path}{os.sep}{job['error']}" == line
-    assert not list(server.folders()[0].iterdir())
+    assert server.left() == []
 
 
 def test_a_broken_file_is_told_in_the_line_of_the_command(
@@ -128,14 +133,14 @@ def test_a_broken_file_is_told_in_the_line_of_the_command(
     assert f"pseudohealthy: {tmp_path}{os.sep}{job['error']}" == line
     assert job["files"] == []
     assert server.ask("GET", f"/results/{job['id']}/healthy").status == 404
-    assert not list(server.folders()[0].iterdir())
+    assert server.left() == []
 
 
 def test_names_are_shown_without_what_controls_and_are_no_paths(server: PageServer, image: Path) -> None:
     name = "../../..\u202e/\x1b[31m\r\nHost: evil <b>é.nii.gz"
     job = server.wait_for(server.upload(name, image.read_bytes()).json["id"], "done", "failed")
     assert job["name"] == "../../../[31mHost: evil <b>é.nii.gz"
-    assert job["files"][0]["name"] == "31mHost_evil_b__desc-pseudohealthy_FLAIR.nii.gz"
+    assert job["files"][0]["name"] == "31mHost_evil_b_e_desc-pseudohealthy_FLAIR.nii.gz"
     inside = [path for path in server.temporary.rglob("*") if path.is_file()]
     assert inside
     assert all(path.is_relative_to(server.folders()[0] / job["id"]) for path in inside)
@@ -161,7 +166,7 @@ def test_more_than_is_allowed_is_not_stored(small: PageServer, announced: bool) 
         assert answer.status == 413
         assert answer.json == {"error": "the file is larger than 1 MB, the most that is taken"}
     assert small.jobs() == []
-    assert not list(small.folders()[0].iterdir())
+    assert small.left() == []
 
 
 def test_an_empty_file_is_refused(small: PageServer) -> None:
@@ -202,6 +207,69 @@ def test_every_answer_has_the_headers(server: PageServer, path: str) -> None:
     assert headers["cross-origin-embedder-policy"] == "require-corp"
     assert "server" not in headers
     assert "set-cookie" not in headers
+
+
+def answered(queue: JobQueue, path: str, seen: Callable[[Any], object] = lambda _: None) -> list[Any]:
+    """What the application sends; `seen` is called with each message once it is sent."""
+    access = Access.of("127.0.0.1", 80)
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        seen(message)
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    headers = [(b"host", b"127.0.0.1"), (b"authorization", f"Bearer {access.token}".encode())]
+    scope = {"type": "http", "method": "GET", "path": path, "headers": headers, "query_string": b""}
+
+    async def answer() -> None:
+        try:
+            await build_app(queue, access)(scope, receive, send)
+        except AttributeError:
+            sent.append("raised")
+
+    asyncio.run(answer())
+    return sent
+
+
+def test_an_answer_to_what_went_wrong_has_the_headers_too(tmp_path: Path) -> None:
+    queue = JobQueue(tmp_path, tmp_path, Limits())
+    queue.jobs = None  # type: ignore[assignment]  # what no request can bring about
+    sent = answered(queue, "/api/jobs")
+    assert (sent[0]["status"], sent[-1]) == (500, "raised")
+    assert {name.decode() for name, _ in sent[0]["headers"]} >= {name.lower() for name in HEADERS}
+
+
+def test_a_file_that_is_removed_while_it_is_sent_ends_the_answer_and_no_more(tmp_path: Path) -> None:
+    queue = JobQueue(tmp_path, tmp_path, Limits())
+    job = queue.add("a.nii", blend=False)
+    job.finish("done", result={"files": {"healthy": "a.nii.gz"}})
+    job.out.mkdir()
+    (job.out / "a.nii.gz").write_bytes(b"image")
+    whole = answered(queue, f"/results/{job.id}/healthy")
+    assert b"".join(message.get("body", b"") for message in whole) == b"image"
+    begun = answered(
+        queue, f"/results/{job.id}/healthy", lambda _: (job.out / "a.nii.gz").unlink(missing_ok=True)
+    )
+    assert [(message["type"], message["status"]) for message in begun] == [("http.response.start", 200)]
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path: Path, weights: Path, image: Path) -> None:
+    with page_server(tmp_path / "temporary", weights) as running:
+        identity = running.upload(image.name, image.read_bytes()).json["id"]
+        assert running.wait_for(identity, "done", "failed")["state"] == "done"
+        archive = f"/results/{identity}/all.zip"
+        before = resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+        refused = running.ask("GET", archive)
+        assert refused.status == 507
+        assert refused.json == {"error": "the disk refuses it (File too large); make room, and try again"}
+        resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, before)
+        (folder,) = running.folders()
+        assert not list((folder / identity).glob("all*"))
+        assert running.ask("GET", archive).status == 200
+        assert len(running.end()[1].splitlines()) == 2
 
 
 def test_the_page_says_what_it_is_for_and_needs_nothing_from_elsewhere() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -29,6 +31,12 @@ def test_whatever_the_name_a_plain_one_is_stored_and_one_line_is_shown(name: str
     assert len(stored_name(name)) <= MOST_CHARACTERS
     assert shown_name(name).isprintable()
     assert 0 < len(shown_name(name)) <= MOST_CHARACTERS + 1
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_letters_lose_their_accents_alone(form: Literal["NFC", "NFD"]) -> None:
+    name = unicodedata.normalize(form, "Müller_Jürgen Østergård-Łoś.zip")
+    assert stored_name(name) == "Muller_Jurgen_Ostergard-Los.zip"
 
 
 def test_a_long_name_keeps_its_extension() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from pathlib import Path
 
@@ -49,6 +50,45 @@ def test_no_more_are_taken_than_fit(tmp_path: Path) -> None:
     asyncio.run(queue.remove(jobs[0]))
     assert not jobs[0].folder.exists()
     assert queue.add("more.nii", blend=False).state == "uploading"
+
+
+def test_where_no_worker_can_be_started_images_are_told_why_until_one_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def started() -> None:
+        queue, (first, second) = queue_of(tmp_path, 2)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "executable", str(tmp_path / "absent"))
+            async with queue, asyncio.timeout(60):
+                while first.state == "waiting":
+                    await asyncio.sleep(0.01)
+                assert (first.state, second.state) == ("failed", "waiting")
+                assert first.error == (
+                    "the process that does the work cannot be started (No such file or directory); close "
+                    "other programs, or make room on the disk, and try again"
+                )
+                assert not first.folder.exists()
+                await queue.cancel(second)
+                patch.undo()
+                while queue.worker is None:
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(started())
+
+
+def test_an_image_is_not_removed_while_its_files_are_put_into_a_zip(tmp_path: Path) -> None:
+    queue, (job,) = queue_of(tmp_path, 1)
+    job.finish("done")
+
+    async def removed() -> None:
+        async with job.archiving:
+            removal = asyncio.create_task(queue.remove(job))
+            await asyncio.sleep(0.2)
+            assert (job.folder.exists(), queue.jobs) == (True, {})
+        await removal
+        assert not job.folder.exists()
+
+    asyncio.run(removed())
 
 
 def test_what_is_finished_is_not_cancelled(tmp_path: Path) -> None:

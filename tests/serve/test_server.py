@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from fixtures.page_server import PageServer, gone, page_server
-from pseudohealthy.errors import RESEARCH_USE
+from pseudohealthy.errors import RESEARCH_USE, InputError
+from pseudohealthy.serve.limits import Limits
+from pseudohealthy.serve.server import serve
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
@@ -62,7 +64,7 @@ def test_what_is_slow_is_given_up(tmp_path: Path, weights: Path) -> None:
         body = f"{head}Authorization: Bearer {server.token}\r\nContent-Length: 9\r\n\r\nab"
         assert answered(server, body).startswith(b"HTTP/1.1 408 ")
         assert server.jobs() == []
-        assert not list(server.folders()[0].iterdir())
+        assert server.left() == []
 
 
 def answered(server: PageServer, sent: str) -> bytes:
@@ -94,6 +96,12 @@ def test_a_host_and_a_port_that_cannot_be_used_are_refused(weights: Path) -> Non
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert "cannot be used" in refused("--port", port, "--weights", str(weights))
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".example"])
+def test_names_that_no_host_has_are_refused_in_one_line(tmp_path: Path, host: str) -> None:
+    with pytest.raises(InputError, match=rf"^--host {host} --port 0: cannot be used \(.*\); leave them out"):
+        serve(host, 0, tmp_path, Limits(), print)
 
 
 def test_weights_that_are_none_are_refused_before_anything_begins(tmp_path: Path) -> None:

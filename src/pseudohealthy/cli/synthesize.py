@@ -73,7 +73,7 @@ def synthesize(
     Example: `pseudohealthy synthesize export.zip -o healthy/ --dicom`
     """
     import dataclasses
-    import shutil
+    from functools import partial
 
     from pseudohealthy.cli.dicom import read_if_dicom, report_series
     from pseudohealthy.data.volume import read_volume
@@ -84,7 +84,6 @@ def synthesize(
         not_made_again,
         refuse_another_s,
         refuse_existing,
-        refuse_existing_dicom,
     )
     from pseudohealthy.synthesis.synthesize import synthesize as run
 
@@ -92,7 +91,6 @@ def synthesize(
     name = scan.name if scan else image.name
     inputs = (image, brain_mask, lesion_mask)
     refuse_existing(out, name, overwrite=overwrite, inputs=inputs)
-    refuse_existing_dicom(out, name, overwrite=overwrite)
     refuse_another_s(out, name)
     volume = scan.volume if scan else read_volume(image)
     model = Model.load(weights or bundled_weights(), device, backend)
@@ -100,20 +98,19 @@ def synthesize(
         volume, model, brain_mask=brain_mask, blend=blend, lesion_mask=lesion_mask, uncertainty=uncertainty
     )
     page = not no_report
-    old = not_made_again(out, name, blend=blend, uncertainty=uncertainty, page=page)
-    folder = dicom_folder(out, name)
+    old = not_made_again(out, name, blend=blend, uncertainty=uncertainty, page=page, dicom=dicom)
+    write = None
     if scan:
         result = dataclasses.replace(result, report={**result.report, "dicom": scan.report})
         report_series(scan)
     if scan and dicom:
         from pseudohealthy.dicom.output import write_dicom  # which needs the extra
 
-        write_dicom(scan, result.healthy, result.mask, folder, weights=result.report["weights"])
-    elif folder.exists():
-        old.append(folder)
-        shutil.rmtree(folder)
-    files = result.save(out, name, overwrite=overwrite, keep_header_text=keep_header_text, page=page)
-    for kind, path in {**files, **({"dicom": folder} if dicom else {})}.items():
+        write = partial(write_dicom, scan, result.healthy, result.mask, weights=result.report["weights"])
+    files = result.save(
+        out, name, overwrite=overwrite, keep_header_text=keep_header_text, page=page, dicom=write
+    )
+    for kind, path in {**files, **({"dicom": dicom_folder(out, name)} if dicom else {})}.items():
         say(f"{kind}: {path}")
     for path in old:
         say(f"removed: {path}, which an earlier run had made")

@@ -20,9 +20,10 @@ from pseudohealthy.data.volume import Volume, volume_from_image
 from pseudohealthy.dicom.scale import Scale
 from pseudohealthy.dicom.sources import Member
 from pseudohealthy.errors import InputError, PseudohealthyError
-from pseudohealthy.files import folder_beside
+from pseudohealthy.files import MEGABYTE, folder_beside
 
 NAME = "image"
+ROOM = 64 * MEGABYTE  # a disk with less is full
 OPTIONS = (
     *("-g", "i"),  # whatever the user's own defaults are
     *("-b", "n", "-z", "n", "-f", NAME),
@@ -59,6 +60,7 @@ def convert(members: Sequence[Member], path: Path) -> tuple[Volume, Scale | None
         ).returncode
         made = sorted(nifti.glob("*.nii"))
         if code or len(made) != 1:
+            _expect_room(folder)
             count = f"{len(made) or 'no'} volume{'s' * (len(made) != 1)}"
             raise InputError(
                 f"dcm2niix made {count} of its {len(members)} files (exit code {code}); expected one (exit "
@@ -67,6 +69,7 @@ def convert(members: Sequence[Member], path: Path) -> tuple[Volume, Scale | None
         try:
             image = open_nifti(made[0])
         except InputError as error:
+            _expect_room(folder)
             raise InputError(str(error).replace(str(made[0]), "the volume made of it")) from error
     for field in TEXTS:
         image.header[field] = b""
@@ -92,6 +95,19 @@ def _gather(members: Sequence[Member], folder: Path) -> None:
                 shutil.copyfileobj(file, copy, 2**20)
 
 
+def _expect_room(folder: Path) -> None:
+    """Where a conversion has failed and the disk is full, that is why."""
+    if shutil.disk_usage(folder).free < ROOM:
+        raise PseudohealthyError(_no_room("the disk is full"))
+
+
+def _no_room(reason: str) -> str:
+    return (
+        f"its files cannot be written to {tempfile.gettempdir()} ({reason}); make room there, or set TMPDIR "
+        "to a folder with room"
+    )
+
+
 @contextlib.contextmanager
 def _readable() -> Iterator[None]:
     """What is wrong with a file, or with the disk, in one line without the file's name."""
@@ -100,7 +116,4 @@ def _readable() -> Iterator[None]:
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise InputError("a file of it is damaged in the archive; fetch the archive again") from error
     except OSError as error:
-        raise PseudohealthyError(
-            f"its files cannot be copied to {tempfile.gettempdir()} ({error.strerror}); make room there, or "
-            "set TMPDIR to a folder with room"
-        ) from error
+        raise PseudohealthyError(_no_room(str(error.strerror))) from error

@@ -16,7 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from pydicom.valuerep import DA, TM
 
 from pseudohealthy import __version__
-from pseudohealthy.dicom.headers import FUNCTIONAL_GROUPS, number, value
+from pseudohealthy.dicom.headers import FUNCTIONAL_GROUPS, number, numbers, value
 from pseudohealthy.dicom.scale import Scale
 from pseudohealthy.dicom.slices import Slice
 from pseudohealthy.errors import RESEARCH_USE
@@ -157,7 +157,8 @@ class _DerivedImage(highdicom.SOPClass):
             if (found := value(header, name, frame)) is not None:
                 setattr(self, name, found)
         for name, of_enhanced in (("EchoTime", "EffectiveEchoTime"), ("InversionTime", "InversionTimes")):
-            setattr(self, name, value(header, name, frame) or value(header, of_enhanced, frame))
+            times = numbers(header, name, frame) or numbers(header, of_enhanced, frame)
+            setattr(self, name, _decimal(max(times)) if times else None)
         self.BodyPartExamined = value(header, "BodyPartExamined") or "BRAIN"
         pulses = _PULSES.get(str(value(header, "EchoPulseSequence", frame)), ["SE"])
         self.ScanningSequence = value(header, "ScanningSequence", frame) or [*pulses, "IR"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import re
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
@@ -16,14 +15,10 @@ from pydicom.multival import MultiValue
 
 from pseudohealthy.dicom.extra import MAGIC, MAGIC_PLACE
 from pseudohealthy.dicom.sources import Member
-from pseudohealthy.errors import printable
 
 FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 MOST_FRAMES = 100_000
 MOST_BYTES = 2**28  # that a header takes, with the tables of thousands of frames
-LONGEST_TEXT = 60  # characters of a description that are shown
-SHORTEST, LONG = 3, 5  # characters of a name that could tell a person, and that is found within words
-PATIENT = ("PatientName", "OtherPatientNames", "PatientBirthName", "PatientID", "OtherPatientIDs")
 _NO_PREAMBLE = (b"\x08\0", b"\x02\0")  # the first group of a file without preamble, as old archives write
 
 
@@ -64,6 +59,15 @@ def read_header(member: Member, tags: Sequence[str] | None = None) -> Dataset | 
             return header if _is_sound(header) else None
     except Exception:  # of whatever kind: a damaged file lets many libraries raise
         return None
+
+
+def begins_as_dicom(member: Member) -> bool:
+    """Whether a file has the mark of DICOM, or cannot even be opened."""
+    try:
+        with member.open() as file:
+            return file.read(MAGIC_PLACE + len(MAGIC)).endswith(MAGIC)
+    except Exception:  # as in `read_header`
+        return True
 
 
 def _is_sound(header: Dataset) -> bool:
@@ -139,34 +143,6 @@ def words(header: Dataset, keyword: str) -> tuple[str, ...]:
     return tuple(str(each).strip().upper() for each in values)
 
 
-def shown(header: Dataset, keyword: str) -> str:
-    """A text of the header in one short line, without the patient's names and ids."""
-    text = " ".join(re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", str(value(header, keyword) or "")).split())
-    text = printable("".join(each for each in text if each.isprintable()))
-    text = anonymous(text, header)
-    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 3]}..."
-
-
-def anonymous(text: str, header: Dataset) -> str:
-    """A text with stars in place of the patient's names and ids, long ones also within words."""
-    for each in identifiers(header):
-        before, after = (r"(?<![^\W_])", r"(?![^\W_])") if len(each) < LONG else ("", "")
-        text = re.sub(f"{before}{re.escape(each)}{after}", "***", text, flags=re.IGNORECASE)
-    return text
-
-
-def anonymous_name(name: str, header: Dataset) -> str:
-    """As `anonymous`, but a name that is the pseudonym of an image without the patient's identity stays."""
-    removed = str(value(header, "PatientIdentityRemoved") or "").strip().upper() == "YES"
-    return name if removed else anonymous(name, header)
-
-
-def identifiers(header: Dataset) -> list[str]:
-    """The patient's names and ids, the longest first; fewer than three characters say nothing."""
-    texts = [str(each) for keyword in PATIENT for each in _listed(header.get(keyword))]
-    parts = {part for text in texts for part in (text.strip(), *re.split(r"[\^=\s,]+", text))}
-    return sorted((part for part in parts if len(part) >= SHORTEST), key=len, reverse=True)
-
-
-def _listed(found: Any) -> list[Any]:
+def listed(found: Any) -> list[Any]:
+    """The values of an attribute, of one or several; of none an empty text."""
     return list(found) if isinstance(found, list | tuple | MultiValue) else [found or ""]

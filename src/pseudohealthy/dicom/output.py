@@ -15,7 +15,8 @@ from pydicom.dataset import Dataset
 
 from pseudohealthy.dicom.derived_series import complete, derived_series, series_number
 from pseudohealthy.dicom.folder import LESION, expect_ours, healthy_name
-from pseudohealthy.dicom.headers import anonymous, frame_count, silent, value
+from pseudohealthy.dicom.headers import frame_count, silent, value
+from pseudohealthy.dicom.patient import anonymous
 from pseudohealthy.dicom.read import Scan
 from pseudohealthy.dicom.scale import Scale
 from pseudohealthy.dicom.segmentation import lesion_segmentation
@@ -119,7 +120,7 @@ def _encoded(dataset: Dataset) -> bytes:
 
 @contextlib.contextmanager
 def _one_line(header: Dataset) -> Iterator[None]:
-    """What the libraries raise of a header's content, without the patient's name and ids."""
+    """What the libraries raise of a header's content, without what tells the patient."""
     try:
         yield
     except OSError:

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -16,9 +16,11 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ImplicitVRLittleEndian
 
+from pseudohealthy.data.nifti_file import MOST_VOXELS
 from pseudohealthy.data.volume import Volume
 from pseudohealthy.dicom.conversion import convert
-from pseudohealthy.dicom.headers import anonymous_name, frame_count, number, read_header, silent
+from pseudohealthy.dicom.headers import MOST_BYTES, frame_count, number, read_header, silent
+from pseudohealthy.dicom.patient import anonymous_name
 from pseudohealthy.dicom.scale import Scale
 from pseudohealthy.dicom.series import Series, choose, find_series
 from pseudohealthy.dicom.series_report import SeriesReport
@@ -34,13 +36,13 @@ class Scan:
     """A series as a volume, and the slices that it was made of.
 
     Attributes:
-        name: what files that are made of it are named after; the patient's name and ids are not in it.
+        name: what files that are made of it are named after; nothing that tells the patient is in it.
         volume: its voxels, with nothing of the headers but grid and units.
         scale: how its intensities are stored in the slices; None: in each slice otherwise.
         slices: from one end to the other, without their pixels.
         order: how the volume's voxels lie in the slices.
         report: which series it was.
-        notes: what was left out.
+        notes: what was left out, and what may be missing.
     """
 
     name: str
@@ -70,14 +72,14 @@ def read_scan(
     """
     path = Path(source)
     with silent(), _in_one_line(path), opened(path) as members:
-        every = find_series(path, members, progress)
+        every, damaged = find_series(path, members, progress)
         if len(members) == 1 and every[0].slices == 1:
             raise InputError(f"{path}: one slice of a series; expected all of it, so give its folder")
         label = reduce(anonymous_name, (each.header for each in every), str(path))
         chosen = choose(label, every, request)
         name = _name(path, chosen.header)
         with _about(label, chosen):
-            slices, files, notes = _stack(chosen)
+            slices, files, copies = _stack(chosen)
             volume, scale = convert(files, Path(name) if name == NEUTRAL else _place(path).with_name(name))
             order = VoxelOrder.between(slices, volume.affine, volume.data.shape)
             if order is None:
@@ -85,22 +87,37 @@ def read_scan(
                     "its headers and dcm2niix place its voxels differently; convert it, look where left and "
                     "right are, and give the NIfTI file"
                 )
+    notes = [
+        *_maybe_missing(chosen, slices, damaged),
+        *([f"{copies} slice{'s' * (copies > 1)} that had a copy: one of each was taken"] if copies else []),
+    ]
     if name == NEUTRAL:
-        notes = (
-            *notes,
-            f"files are named {NEUTRAL}, for the input's own name holds the patient's name or id",
+        notes.append(
+            f"files are named {NEUTRAL}, for the input's own name holds the patient's name, id or birth date"
         )
     report: SeriesReport = {
         "number": chosen.number,
         "description": chosen.description,
         "slices": len(slices),
         "converter": f"dcm2niix {dcm2niix.__version__}",
+        "notes": notes,
     }
-    return Scan(name, volume, scale, tuple(slices), order, report, notes)
+    return Scan(name, volume, scale, tuple(slices), order, report, tuple(notes))
 
 
-def _stack(chosen: Series) -> tuple[list[Slice], list[Member], tuple[str, ...]]:
-    """The slices in order, the files that hold them, and what was left out."""
+def _maybe_missing(chosen: Series, slices: Sequence[Slice], damaged: int) -> Iterator[str]:
+    """Why slices may lack at an end, where no gap shows it."""
+    if damaged == 1:
+        yield "1 file that could not be read, which may be a slice at an end"
+    elif damaged:
+        yield f"{damaged} files that could not be read, which may be slices at an end"
+    instances = {int(number(each.header, "InstanceNumber") or 0) for each in slices}
+    if not chosen.others and len(instances) == len(slices) and min(instances) > 1:
+        yield f"its slices are numbered from {min(instances)} on, so slices may be missing at an end"
+
+
+def _stack(chosen: Series) -> tuple[list[Slice], list[Member], int]:
+    """The slices in order, the files that hold them, and how many copies were left out."""
     groups = at_one_place(in_order(slices_of([_whole_header(member) for member in chosen.members])))
     for group in groups:
         if len(group) > 1 and len({_content(chosen.members[each.file], each) for each in group}) > 1:
@@ -109,14 +126,19 @@ def _stack(chosen: Series) -> tuple[list[Slice], list[Member], tuple[str, ...]]:
                 "places; expected one volume, so export it as one"
             )
     slices = [group[0] for group in groups]
+    rows, columns = slices[0].shape
+    if rows * columns * len(slices) > MOST_VOXELS:
+        raise InputError(
+            f"has {len(slices)} slices of {rows} x {columns}, more voxels than 1024 x 1024 x 512; expected a "
+            "head, so check the headers"
+        )
     expect_a_stack(slices)
-    copies = sum(map(len, groups)) - len(groups)
-    notes = (f"{copies} slice{'s' * (copies > 1)} that had a copy: one of each was taken",) if copies else ()
-    return slices, [chosen.members[file] for file in sorted({each.file for each in slices})], notes
+    files = [chosen.members[file] for file in sorted({each.file for each in slices})]
+    return slices, files, sum(map(len, groups)) - len(groups)
 
 
 def _whole_header(member: Member) -> Dataset:
-    """All of a header but its pixels, of which the file must hold enough."""
+    """All of a header but its pixels, of which the file must hold enough, and little besides."""
     header = read_header(member)
     if header is None:  # though it was read a moment ago
         raise InputError("a file of it is damaged; fetch it again")
@@ -125,6 +147,8 @@ def _whole_header(member: Member) -> Dataset:
     syntax = UID(str(header.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)))
     if not (syntax.is_compressed or syntax.is_deflated) and member.size < pixels:
         raise InputError("a file of it ends in the middle of its pixels; fetch it again")
+    if member.size > pixels + MOST_BYTES:  # compressed ones are smaller
+        raise InputError("a file of it is far larger than its image; export the series again")
     return header
 
 
@@ -142,7 +166,7 @@ def _place(path: Path) -> Path:
 
 
 def _name(path: Path, header: Dataset) -> str:
-    """The name of a folder or file without its ending; "dicom" where the patient's name or id is in it."""
+    """The name of a folder or file without its ending; "dicom" where it tells the patient."""
     place = _place(path)
     name = (
         place.name

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from pseudohealthy.dicom.flair import is_flair, is_mr, left_out
+from pseudohealthy.dicom.flair import MR_IMAGES, is_flair, is_mr, left_out
 from pseudohealthy.dicom.headers import (
     FUNCTIONAL_GROUPS,
-    PATIENT,
+    begins_as_dicom,
     frame_count,
     number,
     read_header,
-    shown,
     value,
 )
+from pseudohealthy.dicom.patient import PATIENT, shown
 from pseudohealthy.dicom.slices import LEAST
 from pseudohealthy.dicom.sources import Member
 from pseudohealthy.errors import InputError
@@ -41,10 +41,11 @@ class Series:
     Attributes:
         uid: of the series.
         number: as the scanner counts; None where it is absent.
-        description: one line, which may be empty; the patient's names and ids are left out.
+        description: one line, which may be empty; without what tells the patient.
         header: of the first image.
         members: the images' files, each once.
         slices: images in them.
+        others: images that are not the magnitude.
     """
 
     uid: str
@@ -53,6 +54,7 @@ class Series:
     header: Dataset
     members: tuple[Member, ...]
     slices: int
+    others: int
 
     @property
     def name(self) -> str:
@@ -71,35 +73,44 @@ class Series:
 
 def find_series(
     path: Path, members: Sequence[Member], progress: Callable[[int, int, str], None] = lambda *_: None
-) -> list[Series]:
-    """All series of images among these files, by number.
+) -> tuple[list[Series], int]:
+    """All series of images among these files, by number; and how many files are damaged and could be images.
 
     Args:
         path: of what was given, for messages.
-        members: its files; those that are no images are passed over.
+        members: its files; those that are no images, and damaged ones, are passed over.
         progress: is called with files read, files in all, and "".
 
     Raises:
         InputError: there are none.
     """
     found: dict[str, dict[str, tuple[Member, Dataset]]] = defaultdict(dict)
+    damaged = 0
     for done, member in enumerate(members):
         progress(done, len(members), "")
         header = read_header(member, TAGS)
         if header is not None and value(header, "Rows") and (uid := value(header, "SeriesInstanceUID")):
             image = str(value(header, "SOPInstanceUID") or done)  # a copy of a file has the same
             found[str(uid)].setdefault(image, (member, header))
+        elif _could_be_image(member, header):
+            damaged += 1
     if not found:
         raise InputError(
             f"{path}: no DICOM images among {len(members)} files; expected the files of a scan, or the path "
             "of a NIfTI file"
         )
     every = [_series(uid, list(images.values())) for uid, images in found.items()]
-    return sorted(every, key=lambda each: (each.number is None, each.number or 0, each.uid))
+    return sorted(every, key=lambda each: (each.number is None, each.number or 0, each.uid)), damaged
 
 
-def _series(uid: str, images: list[tuple[Member, Dataset]]) -> Series:
-    images = [each for each in images if not left_out(each[1])] or images
+def _could_be_image(member: Member, header: Dataset | None) -> bool:
+    """Whether a file of which no image's header is read could be one: DICOM of no kind, or of that kind."""
+    kind = getattr(header, "file_meta", {}).get("MediaStorageSOPClassUID")
+    return begins_as_dicom(member) if kind is None else str(kind) in MR_IMAGES
+
+
+def _series(uid: str, every: list[tuple[Member, Dataset]]) -> Series:
+    images = [each for each in every if not left_out(each[1])] or every
     header = images[0][1]
     count = number(header, "SeriesNumber")
     return Series(
@@ -109,6 +120,7 @@ def _series(uid: str, images: list[tuple[Member, Dataset]]) -> Series:
         header,
         tuple(member for member, _ in images),
         sum(frame_count(each) for _, each in images),
+        len(every) - len(images),
     )
 
 

@@ -17,6 +17,7 @@ from pseudohealthy.errors import InputError
 
 MOST_FILES = 200_000
 MOST_BYTES = 32 * 2**30  # of all that an archive unpacks to; a large study has a tenth of it
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _ENCRYPTED = 0x1  # bit of a member's flags
 _TYPE = 16  # bits of a member's attributes below its Unix mode
 
@@ -44,8 +45,8 @@ def opened(path: Path) -> Iterator[list[Member]]:
     in place: none of their names becomes a path.
 
     Raises:
-        InputError: there are too many files, or an archive is damaged, encrypted, too large, or names places
-            outside itself.
+        InputError: there are too many files, or an archive is damaged, encrypted, of an unknown compression,
+            too large, or names places outside itself.
     """
     if path.is_dir():
         yield _in_folder(path)
@@ -92,6 +93,10 @@ def _in_archive(path: Path, archive: zipfile.ZipFile) -> list[Member]:
         )
     if any(info.flag_bits & _ENCRYPTED for info in files):
         raise InputError(f"{path}: an encrypted zip archive; unpack it, and give the folder")
+    if any(info.compress_type not in _COMPRESSIONS for info in files):
+        raise InputError(
+            f"{path}: a zip archive of a compression that is not known here; unpack it, and give the folder"
+        )
     total = sum(info.file_size for info in files)
     if total > MOST_BYTES:
         raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import zipfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,10 +12,10 @@ from urllib.parse import unquote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pseudohealthy import __version__
 from pseudohealthy.errors import RESEARCH_USE
@@ -41,7 +42,7 @@ FILES = {
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def build_app(jobs: JobQueue, access: Access) -> Starlette:
+def build_app(jobs: JobQueue, access: Access) -> ASGIApp:
     """The server's application.
 
     Args:
@@ -49,7 +50,7 @@ def build_app(jobs: JobQueue, access: Access) -> Starlette:
         access: who may ask for what.
     """
     handlers = _Handlers(jobs)
-    return Starlette(
+    app = Starlette(
         routes=[
             *(Route(path, _page(*file)) for path, file in PAGES.items()),
             Route("/api/jobs", handlers.overview, methods=["GET"]),
@@ -60,14 +61,14 @@ def build_app(jobs: JobQueue, access: Access) -> Starlette:
             Route("/results/{id}/view", handlers.view),
             Route("/results/{id}/{kind}", handlers.download),
         ],
-        middleware=[Middleware(Guard, access=access)],
-        exception_handlers={HTTPException: _refused},
+        exception_handlers={HTTPException: _refused, OSError: _failed},
     )
+    return Guard(app, access)  # outermost: also around what answers with 500
 
 
 def _page(name: str, media_type: str) -> Handler:
     async def page(_: Request) -> Response:
-        return FileResponse(STATIC / name, media_type=media_type)
+        return _File(STATIC / name, media_type=media_type)
 
     return page
 
@@ -75,6 +76,25 @@ def _page(name: str, media_type: str) -> Handler:
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return refusal(error.status_code, error.detail)
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    """What the disk refuses, and a file that was removed a moment ago."""
+    assert isinstance(error, OSError)
+    if isinstance(error, FileNotFoundError):
+        return refusal(404, "there is no such file any more")
+    return refusal(507, f"the disk refuses it ({error.strerror or error}); make room, and try again")
+
+
+class _File(FileResponse):
+    """A file; where it goes away while it is being sent, the connection is closed."""
+
+    def __init__(self, path: Path, media_type: str, **given: Any) -> None:
+        super().__init__(path, media_type=media_type, stat_result=path.stat(), **given)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with contextlib.suppress(OSError):
+            await super().__call__(scope, receive, send)
 
 
 class _Handlers:
@@ -138,13 +158,13 @@ class _Handlers:
     async def view(self, request: Request) -> Response:
         """The report's page, as it is, shut off from everything else."""
         file = self._file(request, "page")
-        return FileResponse(file, media_type="text/html", headers={"Content-Security-Policy": REPORT})
+        return _File(file, "text/html", headers={"Content-Security-Policy": REPORT})
 
     async def download(self, request: Request) -> Response:
         """One of the files."""
         file = self._file(request, request.path_params["kind"])
         media_type = "image/png" if file.suffix == ".png" else "application/octet-stream"
-        return FileResponse(file, media_type=media_type, filename=file.name)
+        return _File(file, media_type, filename=file.name)
 
     async def archive(self, request: Request) -> Response:
         """All files, in a zip."""
@@ -154,7 +174,7 @@ class _Handlers:
             if not path.is_file():
                 await asyncio.to_thread(_write_zip, path, job.out)
         name = f"{report.name.removesuffix('_report.json')}.zip"
-        return FileResponse(path, media_type="application/zip", filename=name)
+        return _File(path, "application/zip", filename=name)
 
     def _described(self, job: Job) -> dict[str, Any]:
         """What the page shows of an image."""
@@ -185,9 +205,15 @@ def _files(job: Job) -> list[dict[str, Any]]:
 
 
 def _write_zip(path: Path, folder: Path) -> None:
+    def write(part: Path) -> None:
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:  # images are compressed already
+            for file in sorted(folder.rglob("*")):
+                if file.is_file() and not file.name.startswith("."):
+                    archive.write(file, file.relative_to(folder))
+
     part = path.with_suffix(".part")
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:  # images are compressed already
-        for file in sorted(folder.rglob("*")):
-            if file.is_file() and not file.name.startswith("."):
-                archive.write(file, file.relative_to(folder))
-    part.replace(path)
+    try:
+        write(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pseudohealthy.dicom.folding import without_accents
 from pseudohealthy.errors import printable
 
 if TYPE_CHECKING:
@@ -31,9 +32,10 @@ def stored_name(given: str) -> str:
     """A name for files inside a job's own folder, made of letters, digits, dots, hyphens and underscores.
 
     The names of BIDS stay what they are, so that what is made is named as `synthesize` names it. Of a long
-    name the end is kept, where its extension stands.
+    name the end is kept, where its extension stands. Letters lose their accents alone, so that a patient's
+    name is still known for one.
     """
-    plain = re.sub(r"[^A-Za-z0-9._+-]+", "_", _visible(given))
+    plain = re.sub(r"[^A-Za-z0-9._+-]+", "_", without_accents(_visible(given)))
     return plain[-MOST_CHARACTERS:].lstrip("._-+") or "image"
 
 

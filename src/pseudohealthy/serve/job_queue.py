@@ -13,6 +13,8 @@ from pseudohealthy.serve.jobs import FINISHED, Job
 from pseudohealthy.serve.limits import Limits
 from pseudohealthy.serve.worker_process import WorkerProcess
 
+AGAIN_SECONDS = 1.0  # until a worker that could not be started is started again
+
 
 class QueueFullError(Exception):
     """No more images are taken at present; the message says why and what to do."""
@@ -26,6 +28,7 @@ class JobQueue:
         self.limits = limits
         self.worker: WorkerProcess | None = None
         self._folder, self._weights = folder, weights
+        self._temporary = folder / "temporary"
         self._more = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -74,7 +77,8 @@ class JobQueue:
         """Take it from the list, with its files."""
         await self.cancel(job)
         self.jobs.pop(job.id, None)
-        await _removed(job.folder)
+        async with job.archiving:
+            await _removed(job.folder)
 
     def seconds_left(self, job: Job) -> float | None:
         """Until it is done, with all before it; None where that is not known."""
@@ -94,14 +98,31 @@ class JobQueue:
 
     async def _run(self) -> None:
         while True:
-            if self.worker is None or self.worker.ended:
-                self.worker = await WorkerProcess.start(self._folder, self._weights)
-            job = next((job for job in self.jobs.values() if job.state == "waiting"), None)
-            if job is None:
+            try:
+                worker = await self._started()
+            except OSError as error:
+                if job := self._next():
+                    why = f"the process that does the work cannot be started ({error.strerror or error})"
+                    todo = "close other programs, or make room on the disk, and try again"
+                    await self._fail(job, f"{why}; {todo}")
+                await asyncio.sleep(AGAIN_SECONDS)
+                continue
+            if job := self._next():
+                await self._process(job, worker)
+            else:
                 self._more.clear()
                 await self._more.wait()
-            else:
-                await self._process(job, self.worker)
+
+    def _next(self) -> Job | None:
+        return next((job for job in self.jobs.values() if job.state == "waiting"), None)
+
+    async def _started(self) -> WorkerProcess:
+        """The worker; a new one where it has ended. Where the system refuses one, an `OSError`."""
+        if self.worker is None or self.worker.ended:
+            await _removed(self._temporary)  # what the one before it has left
+            self._temporary.mkdir(mode=0o700, exist_ok=True)
+            self.worker = await WorkerProcess.start(self._folder, self._weights, self._temporary)
+        return self.worker
 
     async def _process(self, job: Job, worker: WorkerProcess) -> None:
         job.begin()
@@ -126,7 +147,7 @@ class JobQueue:
     async def _fail(self, job: Job, error: str) -> None:
         """Its files go before anybody is told."""
         await _removed(job.folder)
-        if job.state == "working":  # and not cancelled meanwhile
+        if job.state not in FINISHED:  # cancelled meanwhile
             job.finish("failed", error=error)
 
 

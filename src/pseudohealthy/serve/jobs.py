@@ -34,7 +34,7 @@ class Job:
         result: what the worker told of what it has made.
         began: when the work began; by `time.monotonic`.
         seconds: that the work took.
-        archiving: held while the zip of its files is written.
+        archiving: held while the zip of its files is written, or they are removed.
     """
 
     name: str

@@ -77,10 +77,10 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
     try:
         family, *_, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.create_server(where[:2], family=family)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter of a name with a part that is empty or too long
+        reason = getattr(error, "strerror", None) or error
         raise InputError(
-            f"--host {host} --port {port}: cannot be used ({error.strerror or error}); "
-            "leave them out, or choose others"
+            f"--host {host} --port {port}: cannot be used ({reason}); leave them out, or choose others"
         ) from error
     with listener:
         yield listener

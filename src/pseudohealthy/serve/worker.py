@@ -14,6 +14,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -99,8 +100,8 @@ def _work(request: dict[str, Any], model: Model, reply: Reply) -> dict[str, Any]
     reply(share=PROCESSED, now="writing the files")
     if scan:
         result = dataclasses.replace(result, report={**result.report, "dicom": scan.report})
-    files = with_sidecars(result.save(out, scan.name if scan else image.name))
-    notes = _write_dicom(scan, result, out) if scan else ()
+    write, notes = _dicom(scan, result) if scan else (None, ())
+    files = with_sidecars(result.save(out, scan.name if scan else image.name, dicom=write))
     return {
         "files": {kind: path.name for kind, path in files.items()},
         "lesion_ml": result.report["lesion_ml"],
@@ -109,10 +110,9 @@ def _work(request: dict[str, Any], model: Model, reply: Reply) -> dict[str, Any]
     }
 
 
-def _write_dicom(scan: Scan, result: Synthesis, out: Path) -> tuple[str, ...]:
-    """Write the DICOM files, where that can be done; returns what to say of the series and of them."""
+def _dicom(scan: Scan, result: Synthesis) -> tuple[Callable[[Path], object] | None, tuple[str, ...]]:
+    """What writes the DICOM files, None where that cannot be done; and what to say of the series and them."""
     from pseudohealthy.dicom.output import expect_writable, write_dicom  # noqa: PLC0415
-    from pseudohealthy.synthesis.output_files import dicom_folder  # noqa: PLC0415
 
     number = "without number" if scan.report["number"] is None else scan.report["number"]
     series = f"series {number}, {scan.report['description'] or 'no description'}"
@@ -120,11 +120,9 @@ def _write_dicom(scan: Scan, result: Synthesis, out: Path) -> tuple[str, ...]:
     try:
         expect_writable(scan)
     except InputError as error:
-        return (*said, f"no DICOM was made ({str(error).removeprefix('--dicom: ')})")
-    write_dicom(
-        scan, result.healthy, result.mask, dicom_folder(out, scan.name), weights=result.report["weights"]
-    )
-    return said
+        return None, (*said, f"no DICOM was made ({str(error).removeprefix('--dicom: ')})")
+    weights = result.report["weights"]
+    return partial(write_dicom, scan, result.healthy, result.mask, weights=weights), said
 
 
 def _line(error: Exception, folder: Path) -> str:

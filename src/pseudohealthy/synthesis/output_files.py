@@ -70,23 +70,6 @@ def dicom_folder(out: Path, name: str) -> Path:
     return out / f"{output_stem(name)}_desc-pseudohealthy_dicom"
 
 
-def refuse_existing_dicom(out: Path, name: str, *, overwrite: bool) -> None:
-    """See to it that the folder of DICOM files may be written, or removed where none are made.
-
-    Args:
-        out: where it lies.
-        name: the input's.
-        overwrite: whether it may be replaced; what was written before a run was killed always may.
-
-    Raises:
-        InputError: it is there and must not be replaced, or it holds other files than those made here.
-    """
-    folder = dicom_folder(out, name)
-    expect_ours(folder)
-    finished = output_files(out, name)["report"].exists()  # which is written after it
-    files.refuse_existing([folder] if finished else [], overwrite=overwrite)
-
-
 def sidecar_path(image: Path) -> Path:
     """Where an image's sidecar lies."""
     return image.with_name(image.name.removesuffix(".gz").removesuffix(".nii") + ".json")
@@ -122,12 +105,22 @@ def sidecar(
 
 
 def not_made_again(
-    out: Path, name: str, *, blend: bool, uncertainty: bool = False, page: bool = True
+    out: Path,
+    name: str,
+    *,
+    blend: bool,
+    uncertainty: bool = False,
+    page: bool = True,
+    dicom: bool = False,
 ) -> list[Path]:
-    """Files of an earlier run on an input of this name that a run without them would leave beside its own."""
+    """What an earlier run on an input of this name made, and a run without it would leave beside its own.
+
+    They are files, and the folder of DICOM files last.
+    """
     made = with_sidecars(output_files(out, name, blend=blend, uncertainty=uncertainty, page=page))
     every = with_sidecars(output_files(out, name, blend=True, uncertainty=True))
-    return [path for kind, path in every.items() if kind not in made and path.exists()]
+    old = [path for kind, path in every.items() if kind not in made]
+    return [path for path in (*old, *([] if dicom else [dicom_folder(out, name)])) if path.exists()]
 
 
 def journal(out: Path, name: str) -> Path:
@@ -138,6 +131,8 @@ def journal(out: Path, name: str) -> Path:
 def refuse_existing(out: Path, name: str, *, overwrite: bool, inputs: Iterable[Path | None] = ()) -> None:
     """See to it that an image's files, with all that may be requested, may be written.
 
+    The folder of DICOM files, which comes before the report, may always be replaced where that is absent.
+
     Args:
         out: their folder.
         name: the input's.
@@ -145,8 +140,10 @@ def refuse_existing(out: Path, name: str, *, overwrite: bool, inputs: Iterable[P
         inputs: the files that they are made of, which are never replaced.
 
     Raises:
-        InputError: a file, or a sidecar, is there and must not be replaced, or a name would be too long.
+        InputError: a file, or a sidecar, is there and must not be replaced, the folder of DICOM files holds
+            others than those made here, or a name would be too long.
     """
+    expect_ours(dicom_folder(out, name))
     every = with_sidecars(output_files(out, name, blend=True, uncertainty=True)).values()
     longest = max((os.fsencode(path.name) for path in every), key=len)
     if len(longest) > LONGEST:

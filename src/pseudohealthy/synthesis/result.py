@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from pseudohealthy.report.viewer.subject_page import Kind, Volumes, viewer_html
 from pseudohealthy.synthesis.model import THRESHOLD
 from pseudohealthy.synthesis.output_files import (
     DESCRIPTIONS,
+    dicom_folder,
     journal,
     not_made_again,
     output_files,
@@ -89,6 +91,7 @@ class Synthesis:
         sources: Mapping[str, str] | None = None,
         title: str | None = None,
         page: bool = True,
+        dicom: Callable[[Path], object] | None = None,
     ) -> dict[str, Path]:
         """Write the volumes (NIfTI, JSON), a panel (PNG), the run report (JSON) and a page (HTML).
 
@@ -96,8 +99,8 @@ class Synthesis:
             out: made if absent.
             name: the input's, such as `sub-01_FLAIR.nii.gz`; the files are named after it as BIDS
                 derivatives are.
-            overwrite: replace files of the same names, and remove blend, uncertainty, panel and page of an
-                earlier run where none is made now.
+            overwrite: replace files of the same names, and remove blend, uncertainty, panel, page and DICOM
+                of an earlier run where none is made now.
             keep_header_text: let the volumes hold the texts and extensions of the input's header, in which
                 there may be names and dates; else they have its grid and units alone.
             sources: BIDS URIs of `image`, `brain_mask` and `lesion_mask` for the sidecars; default: the names
@@ -105,6 +108,8 @@ class Synthesis:
             title: of the panel and the page, and the `input` of the report, where a name alone does not tell
                 images apart; default: the name.
             page: draw the panel and write the page, which take longer than to write the volumes.
+            dicom: makes the folder at the path that it is called with, of DICOM files; see
+                `dicom.output.write_dicom`. It becomes `dicom_folder`.
 
         Returns:
             The files, by what they are; each volume's sidecar lies beside it, with the ending .json.
@@ -119,7 +124,7 @@ class Synthesis:
             "uncertainty": self.uncertainty is not None,
             "page": page,
         }
-        files = output_files(out, name, **requested)
+        files, folder = output_files(out, name, **requested), dicom_folder(out, name)
         refuse_existing(out, name, overwrite=overwrite, inputs=(self.volume.path,))
         named = {**self.inputs, "image": self.inputs.get("image", printable(name)), **(sources or {})}
         make_folder(out)
@@ -128,8 +133,12 @@ class Synthesis:
             refuse_existing(out, name, overwrite=overwrite)  # another run may have written them meanwhile
             made = {kind: part / path.name for kind, path in files.items()}
             self._write(made, title, name, named, keep_header_text=keep_header_text)
-            for old in not_made_again(out, name, **requested):
-                old.unlink()
+            if dicom:
+                dicom(part / folder.name)
+            for old in not_made_again(out, name, **requested):  # DICOM too: it is replaced as a whole
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+            if dicom:
+                (part / folder.name).replace(folder)
             move_together(part, out, journal(out, name))
         return files
 
