@@ -10,9 +10,11 @@ import pytest
 from fixtures.brains import brain, write
 from fixtures.cohorts import bids, participants
 from fixtures.models import saved
+from pseudohealthy import files
 from pseudohealthy.errors import InputError
 from pseudohealthy.files import sha256_of
 from pseudohealthy.synthesis.model import Model
+from pseudohealthy.synthesis.output_files import journal, output_stem
 from pseudohealthy.synthesis.transplanted_files import LesionChoice, Output, Transplanter
 
 
@@ -65,6 +67,19 @@ def test_what_a_killed_run_left_is_made_again(model: Model, output: Output) -> N
     list(work.made([output]))
     assert {path: sha256_of(path) for path in output.every} == whole
     assert not output.journal.exists()
+
+
+def test_what_synthesize_has_begun_of_the_same_image_stays(model: Model, output: Output) -> None:
+    half = output.folder / "sub-01_desc-pseudohealthy_FLAIR.nii.gz"
+    with files.folder_beside(output.folder, output_stem(output.image.name)) as part:
+        write(part / "whole.nii", brain())
+        files.write_text(half, "moved")
+        theirs = journal(output.folder, output.image.name)
+        files.write_json(theirs, {half.name: sha256_of(half)})
+        list(Transplanter(model, LesionChoice()).made([output]))
+        assert (part / "whole.nii").exists()
+        assert half.exists()
+        assert theirs.exists()
 
 
 def test_of_a_data_set_with_a_split_training_patients_masks_are_drawn(tmp_path: Path) -> None:

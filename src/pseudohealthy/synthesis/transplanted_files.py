@@ -135,9 +135,14 @@ class Output:
         return [path for volume in self.paths.values() for path in (volume, sidecar_path(volume))]
 
     @property
+    def work(self) -> str:
+        """What its parts and journal are called by; `synthesize` may write beside it, for the same image."""
+        return f"{self.begin}_desc-transplanted"
+
+    @property
     def journal(self) -> Path:
         """See `files.move_together`."""
-        return self.folder / f".{self.begin}.unfinished"
+        return self.folder / f".{self.work}.unfinished"
 
     def is_done(self, made_from: Mapping[str, Any]) -> bool:
         """Whether its files are there, made of just this.
@@ -254,7 +259,7 @@ class Transplanter:
     def _save(self, output: Output, made: Transplantation) -> None:
         """Write the volumes and their sidecars, all of them or none."""
         facts = {**made.report, "made_from": self._made_from(output)}
-        with files.folder_beside(output.folder, output.begin) as part:
+        with files.folder_beside(output.folder, output.work) as part:
             for kind, path in output.paths.items():
                 data = made.image if kind == "image" else made.mask
                 write_volume(part / path.name, data, made.volume, mask=kind == "mask")
