@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from fixtures.brains import LPS, SHAPE, box, brain, ellipse, reoriented, write
 from fixtures.cohorts import FITTING, controls, library, participants
-from fixtures.command_line import Run
+from fixtures.command_line import Run, refused
 from fixtures.models import saved
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.prepare import prepare
@@ -27,6 +28,13 @@ NAMES = [
     "sub-01_label-lesion_desc-transplanted_mask.json",
     "sub-01_label-lesion_desc-transplanted_mask.nii.gz",
 ]
+
+# Of what is no file, in place of one: what is said of it
+KINDS = {
+    "folder": "is a folder",
+    "pipe": "is a device or pipe",
+    "dead link": "is a link to nothing",
+}
 
 
 @pytest.fixture
@@ -53,6 +61,16 @@ def contents(out: Path) -> dict[str, str]:
     """The digests of all files under a folder."""
     paths = (path for path in sorted(out.rglob("*")) if path.is_file())
     return {path.relative_to(out).as_posix(): sha256_of(path) for path in paths}
+
+
+def unusable(path: Path, kind: str) -> None:
+    """Something of `KINDS` at a path."""
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("nowhere")
 
 
 def read(out: Path) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -188,6 +206,34 @@ def test_an_image_that_cannot_be_used_stops_no_other(run: Run, tmp_path: Path, i
     assert warned.startswith("failed: ")
     assert "sub-H02_FLAIR.nii: every voxel is 0" in warned
     assert [v.subject for v in read_cohort([tmp_path / "made"]).volumes] == ["H01", "H03"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_image_that_cannot_even_be_opened_stops_no_other(
+    run: Run, tmp_path: Path, images: list[Path], kind: str
+) -> None:
+    images[1].unlink()
+    unusable(images[1], kind)
+    for _ in range(2):
+        code, said, warned = run(*images[:2], "--count", 2, "-o", tmp_path / "made")
+        assert (code, len(warned.splitlines())) == (1, 1)
+        assert "1 failed. Next" in said
+        assert warned.startswith("failed: ")
+        assert f"sub-H02_FLAIR.nii {KINDS[kind]}" in warned
+    assert "0 made, 2 there already" in said
+    assert [v.subject for v in read_cohort([tmp_path / "made"]).volumes] == ["H01", "H01"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_masks_that_cannot_be_opened_are_refused_in_one_line(
+    run: Run, tmp_path: Path, image: Path, kind: str
+) -> None:
+    bad = tmp_path / "masks" / "x.nii.gz"
+    bad.parent.mkdir()
+    unusable(bad, kind)
+    for option, value in (("--masks", bad.parent), ("--lesion", bad), ("--brain-mask", bad)):
+        refused(run(image, option, value, "-o", tmp_path / "out"), f"x.nii.gz {KINDS[kind]}")
+        assert not contents(tmp_path / "out")
 
 
 @pytest.mark.parametrize("kind", ["files", "library"])

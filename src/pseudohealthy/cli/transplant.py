@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -82,7 +83,7 @@ def transplant(
     choice = LesionChoice(lesion, masks, brain_mask, count, seed, volume)
     choice.check(len(images))
     for path in filter(None, (*images, lesion, brain_mask)):
-        if not path.is_file():
+        if not os.path.lexists(path):  # a slip; what is there and cannot be read stops no other image
             raise InputError(f"{path}: no such file; expected a NIfTI file")
     bids = bids or len(images) > 1 or count > 1
     check_place(out, bids=bids)
@@ -117,7 +118,7 @@ def _many(work: Transplanter, outputs: Sequence[Output], out: Path) -> int:
     write_participants(out, people.values())  # first: an interrupted run leaves a data set with its split
     done = failed = 0
     with progress_bar("lesions") as progress:
-        for nth, result in enumerate(_each(work, pending), 1):
+        for nth, result in enumerate(_each(work, pending, alone=len(people) == 1), 1):
             progress(nth, len(pending), result.output.begin)
             _report(result)
             failed += result.error is not None
@@ -127,16 +128,16 @@ def _many(work: Transplanter, outputs: Sequence[Output], out: Path) -> int:
     return failed
 
 
-def _each(work: Transplanter, pending: Sequence[Output]) -> Iterator[Made]:
-    """The outputs, image by image; one of several images that cannot be used stops no other."""
+def _each(work: Transplanter, pending: Sequence[Output], *, alone: bool) -> Iterator[Made]:
+    """The outputs, image by image; one that cannot be used stops no other, and is an error if alone."""
     from pseudohealthy.synthesis.transplanted_files import Made
 
-    by_image = [list(group) for _, group in groupby(pending, key=lambda output: output.image)]
-    for of_image in by_image:
+    for _, group in groupby(pending, key=lambda output: output.image):
+        of_image = list(group)
         try:
             yield from work.made(of_image)
         except InputError as error:
-            if len(by_image) == 1:
+            if alone:
                 raise
             yield Made(of_image[0], error=str(error))
 

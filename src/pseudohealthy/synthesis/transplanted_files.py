@@ -15,6 +15,7 @@ from pseudohealthy import files
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.layouts import nifti_files
 from pseudohealthy.data.mask import marked_voxels
+from pseudohealthy.data.nifti_file import sha256_of_nifti
 from pseudohealthy.data.volume import read_labels, write_volume
 from pseudohealthy.errors import RESEARCH_USE, InputError, printable
 from pseudohealthy.json_files import read_json
@@ -94,14 +95,18 @@ class LesionChoice:
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
-        """What decides the lesions, beside the image and the weights: numbers, and SHA-256 of the files."""
-        masks = [files.sha256_of(path) for path in self.mask_library]
+        """What decides the lesions, beside the image and the weights: numbers, and SHA-256 of the files.
+
+        Raises:
+            InputError: a mask cannot be read.
+        """
+        masks = [sha256_of_nifti(path) for path in self.mask_library]
         return {
             "seed": self.seed,
             "volume_ml": self.volume_ml,
-            "lesion": self.lesion and files.sha256_of(self.lesion),
+            "lesion": self.lesion and sha256_of_nifti(self.lesion),
             "masks": files.sha256_of_json(masks) if masks else None,
-            "brain_mask": self.brain_mask and files.sha256_of(self.brain_mask),
+            "brain_mask": self.brain_mask and sha256_of_nifti(self.brain_mask),
         }
 
 
@@ -186,18 +191,23 @@ class Transplanter:
 
     model: Model
     choice: LesionChoice
-    _digests: dict[Path, str] = field(default_factory=dict, init=False, repr=False)
+    _digests: dict[Path, str | InputError] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         expect_reconstructor(self.model)
 
     def pending(self, outputs: Sequence[Output]) -> list[Output]:
-        """The outputs that are not there yet.
+        """The outputs that are not there yet, and all of an image that cannot be read: `made` raises for it.
 
         Raises:
-            InputError: an image cannot be read, or one is there that was made of something else.
+            InputError: a mask cannot be read, or an output is there that was made of something else.
         """
-        return [output for output in outputs if not output.is_done(self._made_from(output))]
+        return [
+            output
+            for output in outputs
+            if isinstance(self._digest(output.image), InputError)
+            or not output.is_done(self._made_from(output))
+        ]
 
     def made(self, outputs: Sequence[Output]) -> Iterator[Made]:
         """Make the outputs of one image, and save them.
@@ -205,6 +215,8 @@ class Transplanter:
         Raises:
             InputError: the image or a mask cannot be used.
         """
+        if isinstance(unreadable := self._digest(outputs[0].image), InputError):
+            raise unreadable
         recipient = Recipient.of(outputs[0].image, self.model, brain_mask=self.choice.brain_mask)
         tissue = None if self.choice.lesion else Tissue.of(recipient.brain.alone)
         for output in outputs:
@@ -241,16 +253,19 @@ class Transplanter:
             "expected a lesion mask that is not empty, and smaller than the brain"
         )
 
-    def _made_from(self, output: Output) -> dict[str, Any]:
-        if output.image not in self._digests:
+    def _digest(self, image: Path) -> str | InputError:
+        """SHA-256 of an image, or why it cannot be read."""
+        if image not in self._digests:
             try:
-                self._digests[output.image] = files.sha256_of(output.image)
-            except (OSError, ValueError) as error:
-                raise InputError(
-                    f"{output.image}: cannot be read ({error}); expected a NIfTI file"
-                ) from error
+                self._digests[image] = sha256_of_nifti(image)
+            except InputError as error:
+                self._digests[image] = error
+        return self._digests[image]
+
+    def _made_from(self, output: Output) -> dict[str, Any]:
+        """What decides an output of an image that can be read."""
         return {
-            "image": self._digests[output.image],
+            "image": self._digest(output.image),
             "weights": self.model.provenance["sha256"],
             "number": output.number,
             **self.choice.fingerprint,
