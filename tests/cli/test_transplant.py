@@ -205,6 +205,10 @@ def test_an_image_that_cannot_be_used_stops_no_other(run: Run, tmp_path: Path, i
     assert "2 made, 0 there already, 1 failed" in said
     assert warned.startswith("failed: ")
     assert "sub-H02_FLAIR.nii: every voxel is 0" in warned
+    assert [line[:7] for line in (tmp_path / "made" / "participants.tsv").read_text().splitlines()[1:]] == [
+        "sub-H01",
+        "sub-H03",
+    ]
     assert [v.subject for v in read_cohort([tmp_path / "made"]).volumes] == ["H01", "H03"]
 
 
@@ -288,6 +292,26 @@ def test_refusals_are_one_line_and_leave_nothing(run: Run, tmp_path: Path, image
         assert words in fault
         assert len(fault.splitlines()) == 1
         assert not contents(out) if out.exists() else True
+
+
+def test_the_table_of_subjects_keeps_what_it_had_and_lists_none_without_data(
+    run: Run, tmp_path: Path, images: list[Path]
+) -> None:
+    out = tmp_path / "made"
+    write(images[3], np.zeros(SHAPE, np.int16))
+    code, _, fault = run(images[3], "--bids", "-o", out)
+    assert (code, len(fault.splitlines())) == (2, 1)
+    assert not (out / "participants.tsv").exists()
+    (out / "participants.tsv").write_text("participant_id\tgroup\tnote\nsub-H01\tpatient\tmine\n")
+    assert run(*images, "-o", out)[0] == 1
+    assert (out / "participants.tsv").read_text() == (
+        "participant_id\tgroup\tnote\tsplit\nsub-H01\tpatient\tmine\ttrain\n"
+        "sub-H02\tpatient\tn/a\ttrain\nsub-H03\tpatient\tn/a\tval\n"
+    )
+    (out / "participants.tsv").write_text("damaged\n")
+    before = contents(out)
+    refused(run(*images, "-o", out), "participants.tsv: cannot be read as a table")
+    assert contents(out) == before
 
 
 def test_a_data_set_is_not_written_among_other_files(run: Run, tmp_path: Path, images: list[Path]) -> None:

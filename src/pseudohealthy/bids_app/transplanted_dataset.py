@@ -106,36 +106,72 @@ def describe(out: Path) -> None:
     write_text(out / "README.md", README)
 
 
-def participants_of(images: Iterable[Path]) -> dict[Path, tuple[str, str]]:
-    """By image, `sub-` and the subject, and its split in the scan's own data set; n/a where it has none.
+def participants_with(out: Path, images: Iterable[Path]) -> pd.DataFrame:
+    """The rows of `participants.tsv` as they are, and those of the images' subjects, all patients.
+
+    The split is that of the scans' own data set, where that has one.
+
+    Returns:
+        By `participant_id`, in its order, as text; with a column of splits where any has one.
 
     Raises:
-        InputError: a `participants.tsv` of the scans cannot be read.
+        InputError: the table, or a `participants.tsv` of the scans, cannot be read.
     """
-    return {image: (f"sub-{_subject(image)}", _split(image) or "n/a") for image in dict.fromkeys(images)}
+    table = _participants(out)
+    for image in dict.fromkeys(images):
+        name, split = f"sub-{_subject(image)}", _split(image)
+        if name not in table.index:
+            table.loc[name, GROUP] = "patient"
+        if split:
+            table.loc[name, SPLIT] = split
+    return table.sort_index().rename_axis(ID)
 
 
-def write_participants(out: Path, people: Iterable[tuple[str, str]]) -> None:
-    """Add subjects to `participants.tsv`, all as patients; with splits where any has one.
+def write_participants(out: Path, table: pd.DataFrame) -> None:
+    """Write `participants.tsv`, as `participants_with` gives it; without subjects there is none."""
+    if len(table):
+        write_tsv(out / TABLE, table)
+    else:
+        (out / TABLE).unlink(missing_ok=True)
+
+
+def drop_without_data(out: Path, outputs: Iterable[Output]) -> None:
+    """Take the subjects of whom no image is there out of `participants.tsv`.
 
     Args:
         out: the data set.
-        people: as `participants_of` gives them.
+        outputs: whose subjects are looked at.
     """
-    table, rows = out / TABLE, dict[str, str]()
-    if table.exists():
-        before = read_tsv(table, text=(ID, SPLIT))
-        rows = dict(
-            zip(before[ID], before.get(SPLIT, before[ID].map(lambda _: "n/a")).fillna("n/a"), strict=True)
-        )
-    rows |= dict(people)
-    every = pd.DataFrame([{ID: name, GROUP: "patient", SPLIT: rows[name]} for name in sorted(rows)])
-    if not every.empty:
-        write_tsv(table, every if (every[SPLIT] != "n/a").any() else every.drop(columns=SPLIT))
+    names = dict.fromkeys(output.begin.partition("_")[0] for output in outputs)
+    without = [name for name in names if not _any_matches(out / name, ("anat/*.nii*", "ses-*/anat/*.nii*"))]
+    if without:
+        write_participants(out, _participants(out).drop(index=without, errors="ignore"))
+
+
+def _participants(out: Path) -> pd.DataFrame:
+    """All columns of `participants.tsv` as text; of a new data set, none.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    path = out / TABLE
+    if not path.exists():
+        return pd.DataFrame(columns=[GROUP], index=pd.Index([], name=ID), dtype=str)
+    try:
+        table = read_tsv(path, index=ID, text=None)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise InputError(f"{path}: cannot be read as a table ({reason}); mend or remove it") from error
+    if table.index.hasnans or table.index.has_duplicates:
+        raise InputError(f"{path}: expected one row a subject, each with its {ID}; mend or remove it")
+    return table
 
 
 def _is_data_set(folder: Path) -> bool:
-    patterns = (DESCRIPTION, "sub-*/anat", "sub-*/ses-*/anat")
+    return _any_matches(folder, (DESCRIPTION, "sub-*/anat", "sub-*/ses-*/anat"))
+
+
+def _any_matches(folder: Path, patterns: Iterable[str]) -> bool:
     return any(next(folder.glob(pattern), None) for pattern in patterns)
 
 

@@ -110,19 +110,27 @@ def _one(work: Transplanter, output: Output) -> int:
 
 def _many(work: Transplanter, outputs: Sequence[Output], out: Path) -> int:
     """Make all that is missing; returns how many images failed."""
-    from pseudohealthy.bids_app.transplanted_dataset import describe, participants_of, write_participants
+    from pseudohealthy.bids_app.transplanted_dataset import (
+        describe,
+        drop_without_data,
+        participants_with,
+        write_participants,
+    )
 
-    people = participants_of(output.image for output in outputs)
-    pending = work.pending(outputs)
+    images = list(dict.fromkeys(output.image for output in outputs))
+    people, pending = participants_with(out, images), work.pending(outputs)
     describe(out)
-    write_participants(out, people.values())  # first: an interrupted run leaves a data set with its split
+    write_participants(out, people)  # first: a killed run leaves a data set with its split
     done = failed = 0
-    with progress_bar("lesions") as progress:
-        for nth, result in enumerate(_each(work, pending, alone=len(people) == 1), 1):
-            progress(nth, len(pending), result.output.begin)
-            _report(result)
-            failed += result.error is not None
-            done += result.error is None
+    try:
+        with progress_bar("lesions") as progress:
+            for nth, result in enumerate(_each(work, pending, alone=len(images) == 1), 1):
+                progress(nth, len(pending), result.output.begin)
+                _report(result)
+                failed += result.error is not None
+                done += result.error is None
+    finally:
+        drop_without_data(out, outputs)
     counts = f"{done} made, {len(outputs) - len(pending)} there already"
     say(f"{counts}{f', {failed} failed' if failed else ''}. Next: pseudohealthy prepare {out} -o PREPARED")
     return failed
