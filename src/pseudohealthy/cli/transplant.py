@@ -38,13 +38,15 @@ def transplant(
         ),
     ] = None,
     count: Annotated[
-        int, typer.Option(min=1, help="Lesions for each image, each in an output of its own.")
+        int, typer.Option(help="Lesions for each image, each in an output of its own; at most 1000.")
     ] = 1,
     volume: Annotated[
         float | None,
-        typer.Option(metavar="ML", help="Of a random shape, in ml; default: drawn from 10 to 100."),
+        typer.Option(
+            metavar="ML", help="Of a random shape, in ml, at most 2000; default: drawn from 10 to 100."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of shape, place and brightness.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of shape, place and brightness; 0 to 4294967295.")] = 0,
     bids: Annotated[
         bool,
         typer.Option(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pseudohealthy import files
+from pseudohealthy.config import LARGEST_SEED
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.layouts import nifti_files
 from pseudohealthy.data.mask import marked_voxels
@@ -30,6 +30,8 @@ from pseudohealthy.synthesis.transplantation import (
     tissue_level,
 )
 
+LARGEST_ML = 2000  # of a lesion: more than any brain holds
+MOST_LESIONS = 1000  # for each image
 DRAWN = "drawn"  # the origin of a mask that is no file's
 KEY = "Transplantation"  # of the sidecars
 DESCRIPTIONS = {
@@ -60,7 +62,7 @@ class LesionChoice:
     volume_ml: float | None = None
 
     def check(self, images: int) -> None:
-        """Raise an `InputError` where the wishes contradict each other."""
+        """Raise an `InputError` where the wishes contradict each other, or are beyond the limits."""
         if self.lesion and self.masks:
             raise InputError("--lesion and --masks: expected one of them, a mask or a folder to draw from")
         if self.lesion and (images > 1 or self.count > 1):
@@ -69,8 +71,12 @@ class LesionChoice:
             raise InputError("--brain-mask is for one image; give several images without their skulls")
         if self.volume_ml is not None and (self.lesion or self.masks):
             raise InputError("--volume is for drawn shapes; masks that are given keep their size")
-        if self.volume_ml is not None and not 0 < self.volume_ml < math.inf:
-            raise InputError(f"--volume is {self.volume_ml:g} ml; expected more than 0")
+        if self.volume_ml is not None and not 0 < self.volume_ml <= LARGEST_ML:
+            raise InputError(f"--volume is {self.volume_ml:g} ml; expected more than 0, at most {LARGEST_ML}")
+        if not 1 <= self.count <= MOST_LESIONS:
+            raise InputError(f"--count is {self.count}; expected 1 to {MOST_LESIONS}")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise InputError(f"--seed is {self.seed}; expected 0 to {LARGEST_SEED}")
 
     @cached_property
     def mask_library(self) -> tuple[Path, ...]:
@@ -234,7 +240,8 @@ class Transplanter:
         name = output_stem(output.image.name).encode("utf-8", "surrogateescape")
         rng = np.random.default_rng([self.choice.seed, output.number, *name])
         level = tissue_level(self.model)
-        drawn_level = float(rng.uniform(level.median - level.deviation, level.median + level.deviation))
+        low, high = max(level.median - level.deviation, level.median / 2), level.median + level.deviation
+        drawn_level = float(rng.uniform(low, min(high, 1.0)))
         mask, origin = self._mask(tissue, rng)
         return recipient.transplanted(mask, origin, level=drawn_level)
 
