@@ -198,6 +198,17 @@ def test_the_first_lesion_is_the_same_alone_and_among_many(
     assert digests[0] < digests[1]
 
 
+def test_images_of_one_name_have_other_lesions_in_each_subject_and_session(run: Run, tmp_path: Path) -> None:
+    places = ("sub-01/ses-1/anat", "sub-01/ses-2/anat", "sub-02/anat", "sub-03/anat")
+    same = [write(tmp_path / "study" / place / "FLAIR.nii.gz", brain()) for place in places]
+    assert run(*same, "-o", tmp_path / "made")[0] == 0
+    masks = {name: digest for name, digest in contents(tmp_path / "made").items() if "mask.nii" in name}
+    assert len(masks) == len(set(masks.values())) == 4
+    assert run(same[1], "-o", tmp_path / "alone")[0] == 0
+    alone = contents(tmp_path / "alone")["FLAIR_label-lesion_desc-transplanted_mask.nii.gz"]
+    assert alone == masks["sub-01/ses-2/anat/sub-01_ses-2_label-lesion_desc-transplanted_mask.nii.gz"]
+
+
 def test_an_image_that_cannot_be_used_stops_no_other(run: Run, tmp_path: Path, images: list[Path]) -> None:
     write(images[1], np.zeros(SHAPE, np.int16))
     code, said, warned = run(*images[:3], "-o", tmp_path / "made")

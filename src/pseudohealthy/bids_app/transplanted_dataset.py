@@ -15,7 +15,7 @@ from pseudohealthy.errors import RESEARCH_USE, InputError, printable
 from pseudohealthy.files import make_folder, read_tsv, write_json, write_text, write_tsv
 from pseudohealthy.json_files import read_json
 from pseudohealthy.synthesis.output_files import output_stem
-from pseudohealthy.synthesis.transplanted_files import Output
+from pseudohealthy.synthesis.transplanted_files import Output, entity_of
 
 NAME = "Healthy images with transplanted lesions"
 DERIVED = 3  # folders above a subject's: the data set, or DATA_SET/derivatives/NAME
@@ -43,7 +43,7 @@ def planned(images: Sequence[Path], out: Path, count: int) -> list[Output]:
     whose: dict[tuple[str, str], Path] = {}
     outputs = []
     for image in images:
-        key = _subject(image), _entity(image, "ses") or ""
+        key = _subject(image), entity_of(image, "ses") or ""
         if key in whose:
             raise InputError(
                 f"{image} and {whose[key]} are both of {'_'.join(filter(None, key))}; expected one image a "
@@ -177,18 +177,10 @@ def _any_matches(folder: Path, patterns: Iterable[str]) -> bool:
 
 def _subject(image: Path) -> str:
     """The label of the subject, of letters and digits."""
-    label = _entity(image, "sub") or re.sub(r"[^a-zA-Z0-9]", "", output_stem(printable(image.name)))
+    label = entity_of(image, "sub") or re.sub(r"[^a-zA-Z0-9]", "", output_stem(printable(image.name)))
     if not label:
         raise InputError(f"{image}: has no letters or digits in its name to call a subject by; rename it")
     return label
-
-
-def _entity(image: Path, key: str) -> str | None:
-    """What the image's name, or else the folders above it, say after `sub-` or `ses-`."""
-    for part in (image.name, *(folder.name for folder in list(image.absolute().parents)[:3])):
-        if found := re.match(rf"(?:.*_)?{key}-([a-zA-Z0-9]+)(?:_|$)", part):
-            return found[1]
-    return None
 
 
 def _split(image: Path) -> str | None:

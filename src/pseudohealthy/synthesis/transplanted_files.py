@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -236,9 +237,13 @@ class Transplanter:
         return recipient.transplanted(mask, origin, warnings=warnings)
 
     def _drawn(self, recipient: Recipient, tissue: Tissue, output: Output) -> Transplantation:
-        """The lesion of a seed, an image's name and a number: the same whichever others are made."""
-        name = output_stem(output.image.name).encode("utf-8", "surrogateescape")
-        rng = np.random.default_rng([self.choice.seed, output.number, *name])
+        """The lesion of a seed, a number, and an image's subject, session and name.
+
+        It is the same whichever others are made.
+        """
+        labels = [entity_of(output.image, key) or "" for key in ("sub", "ses")]
+        image = "/".join([*labels, output_stem(output.image.name)]).encode("utf-8", "surrogateescape")
+        rng = np.random.default_rng([self.choice.seed, output.number, *image])
         level = tissue_level(self.model)
         low, high = max(level.median - level.deviation, level.median / 2), level.median + level.deviation
         drawn_level = float(rng.uniform(low, min(high, 1.0)))
@@ -287,6 +292,14 @@ class Transplanter:
                 write_volume(part / path.name, data, made.volume, mask=kind == "mask")
                 files.write_json(part / sidecar_path(path).name, _sidecar(kind, output, facts))
             files.move_together(part, output.folder, output.journal)
+
+
+def entity_of(image: Path, key: str) -> str | None:
+    """What the image's name, or else the folders above it, say after `sub-` or `ses-`."""
+    for part in (image.name, *(folder.name for folder in list(image.absolute().parents)[:3])):
+        if found := re.match(rf"(?:.*_)?{key}-([a-zA-Z0-9]+)(?:_|$)", part):
+            return found[1]
+    return None
 
 
 def _sidecar(kind: str, output: Output, facts: Mapping[str, Any]) -> dict[str, Any]:
