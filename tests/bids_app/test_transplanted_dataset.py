@@ -132,3 +132,10 @@ def test_masks_do_not_come_between_those_of_a_data_set(tmp_path: Path, session: 
     for inside in ("derivatives/made", "made", "sub-01/anat"):
         with pytest.raises(InputError, match=r"lies inside the data set .*study, where the masks"):
             check_place(tmp_path / "study" / inside, bids=bids)
+    for name, target in (("link", "study/derivatives/made"), ("loop", "loop")):
+        (tmp_path / name).symlink_to(tmp_path / target)
+    with pytest.raises(InputError, match=r"link: lies inside the data set .*study, where the masks"):
+        check_place(tmp_path / "link", bids=bids)
+    with pytest.raises(InputError, match=r"made: lies inside the data set .*study, where the masks"):
+        check_place(tmp_path / "link" / "made", bids=bids)
+    check_place(tmp_path / "loop", bids=False)

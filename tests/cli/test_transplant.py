@@ -277,6 +277,7 @@ def test_refusals_are_one_line_and_leave_nothing(run: Run, tmp_path: Path, image
     outside = write(tmp_path / "outside.nii.gz", box(SHAPE, (0, 2), (0, 2), (0, 2)).astype(np.uint8))
     second = write(tmp_path / "sub-01_ses-2_FLAIR.nii.gz", brain(1))
     twin = write(tmp_path / "twin" / "sub-01_acq-x_FLAIR.nii.gz", brain(1))
+    long = write(tmp_path / f"{'x' * 220}_FLAIR.nii.gz", brain())
     judge = saved(tmp_path / "judge", "judge")
     (tmp_path / "none").mkdir()
     faults: list[tuple[list[object], str]] = [
@@ -300,6 +301,8 @@ def test_refusals_are_one_line_and_leave_nothing(run: Run, tmp_path: Path, image
         ([image, "--seed", 2**63], "--seed is 9223372036854775808; expected 0 to 4294967295"),
         ([image, "--seed", -1], "--seed is -1; expected 0 to 4294967295"),
         ([image, "--volume", 5, "--lesion", black], "--volume is for drawn shapes"),
+        ([long], "would have a name of 263 bytes; expected at most 255, so give the image a shorter name"),
+        ([long, image], "would have a name of 267 bytes; expected at most 255"),
         ([tmp_path / "absent.nii.gz"], "no such file"),
         ([image, "--weights", judge], "method judge, which has no reconstructor that takes a mask"),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -68,7 +69,8 @@ def check_place(out: Path, *, bids: bool) -> None:
         InputError: `out` lies inside a data set, whose readers would take the masks for those of its own
             scans; or a data set is to go where something else is.
     """
-    around = next((folder for folder in out.absolute().parents if _is_data_set(folder)), None)
+    above = (*out.absolute().parents, *Path(os.path.realpath(out)).parents)  # a link may lead into one
+    around = next(filter(_is_data_set, above), None)
     if around is not None:
         raise InputError(
             f"--out {out}: lies inside the data set {around}, where the masks would be taken for its own "

@@ -22,7 +22,7 @@ from pseudohealthy.errors import RESEARCH_USE, InputError, printable
 from pseudohealthy.json_files import read_json
 from pseudohealthy.synthesis.lesion_placement import Tissue, drawn_mask, placed_mask
 from pseudohealthy.synthesis.model import Model
-from pseudohealthy.synthesis.output_files import output_stem, sidecar_path
+from pseudohealthy.synthesis.output_files import expect_short_names, output_stem, sidecar_path
 from pseudohealthy.synthesis.transplantation import (
     Mask,
     Recipient,
@@ -160,8 +160,9 @@ class Output:
         """Whether its files are there, made of just this.
 
         Raises:
-            InputError: some are there, and were made of something else.
+            InputError: some are there, and were made of something else; or a name would be too long.
         """
+        expect_short_names(self.image.name, self.every)
         unfinished = files.unfinished(self.journal)
         there = [path for path in self.every if path.exists() and path not in unfinished]
         if not there:
@@ -207,7 +208,8 @@ class Transplanter:
         """The outputs that are not there yet, and all of an image that cannot be read: `made` raises for it.
 
         Raises:
-            InputError: a mask cannot be read, or an output is there that was made of something else.
+            InputError: a mask cannot be read, or an output is there that was made of something else, or would
+                have too long a name.
         """
         return [
             output
