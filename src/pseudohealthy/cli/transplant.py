@@ -122,7 +122,7 @@ def _many(work: Transplanter, outputs: Sequence[Output], out: Path) -> int:
     images = list(dict.fromkeys(output.image for output in outputs))
     people, pending = participants_with(out, images), work.pending(outputs)
     describe(out)
-    write_participants(out, people)  # first: a killed run leaves a data set with its split
+    write_participants(out, people)  # first: an interrupted run leaves its split
     done = failed = 0
     try:
         with progress_bar("lesions") as progress:
@@ -131,8 +131,10 @@ def _many(work: Transplanter, outputs: Sequence[Output], out: Path) -> int:
                 _report(result)
                 failed += result.error is not None
                 done += result.error is None
-    finally:
+    except InputError:
         drop_without_data(out, outputs)
+        raise
+    drop_without_data(out, outputs)
     counts = f"{done} made, {len(outputs) - len(pending)} there already"
     say(f"{counts}{f', {failed} failed' if failed else ''}. Next: pseudohealthy prepare {out} -o PREPARED")
     return failed
