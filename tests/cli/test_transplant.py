@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fixtures.bids_validator import errors
 from fixtures.brains import LPS, SHAPE, box, brain, ellipse, reoriented, write
 from fixtures.cohorts import FITTING, controls, library, participants
 from fixtures.command_line import Run, refused
@@ -166,6 +167,17 @@ def test_several_are_a_data_set_that_the_program_s_own_reader_takes(
     assert sum(totals["slices"]["pathological"] for totals in manifest["totals"].values()) > 20
     beside = read_cohort([out, tmp_path / "study"])
     assert {v.split for v in beside.volumes if v.subject.endswith("H04")} == {"test"}
+
+
+def test_the_official_validator_finds_no_error_in_the_data_set(
+    run: Run, tmp_path: Path, images: list[Path]
+) -> None:
+    later = write(tmp_path / "study/sub-H01/ses-b/anat/sub-H01_ses-b_FLAIR.nii.gz", brain(9))
+    given: list[list[object]] = [[*images[:2]], [images[0], later], [images[0], later, "--count", 2]]
+    for number, arguments in enumerate(given):
+        out = tmp_path / f"made{number}"
+        assert run(*arguments, "-o", out)[0] == 0
+        assert errors(out) == []
 
 
 def test_the_same_command_makes_what_is_missing(run: Run, tmp_path: Path, images: list[Path]) -> None:
