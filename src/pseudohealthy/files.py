@@ -104,13 +104,13 @@ def write_tsv(path: Path, table: pd.DataFrame, float_format: str | None = None) 
     write_text(path, tsv_text(table, float_format))
 
 
-def read_tsv(path: Path, index: str | None = None, text: Iterable[str] = ()) -> pd.DataFrame:
+def read_tsv(path: Path, index: str | None = None, text: Iterable[str] | None = ()) -> pd.DataFrame:
     """Read a table of `write_tsv`: n/a alone is a missing value, so that a volume may be called NA.
 
     Args:
         path: of the file.
         index: the column that becomes the index, as text; None: none does.
-        text: other columns to be read as text.
+        text: other columns to be read as text; None: all.
 
     Raises:
         OSError: the system refuses to read it.
@@ -118,11 +118,16 @@ def read_tsv(path: Path, index: str | None = None, text: Iterable[str] = ()) -> 
     """
     import pandas as pd  # noqa: PLC0415
 
-    types = dict.fromkeys([*text, *([index] if index else [])], str)
+    types = str if text is None else dict.fromkeys([*text, *([index] if index else [])], str)
     with open_file(path) as file:
-        return pd.read_csv(
-            file, sep="\t", index_col=index, dtype=types, keep_default_na=False, na_values=["n/a"]
-        )
+        table = pd.read_csv(file, sep="\t", dtype=types, keep_default_na=False, na_values=["n/a"])
+    if len(table) and not isinstance(table.index, pd.RangeIndex):
+        raise ValueError("its rows have more cells than there are columns")
+    if index is None:
+        return table
+    if index not in table:
+        raise ValueError(f"no column {index}")
+    return table.set_index(index)
 
 
 def sha256_of(path: Path) -> str:

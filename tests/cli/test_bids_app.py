@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +14,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from fixtures.bids_validator import errors
 from fixtures.cohorts import NO_IMAGE, break_images, image, study, touch, tree
 from fixtures.models import saved
 from pseudohealthy import __version__
@@ -162,23 +162,6 @@ def test_a_rerun_skips_what_is_done_and_tries_what_failed(processed: Processed) 
 def test_the_official_validator_finds_no_error(processed: Processed) -> None:
     assert run(processed.raw, processed.out, "group").code == 0
     assert errors(processed.out) == []
-
-
-def errors(folder: Path) -> list[str]:
-    """What the official validator calls an error."""
-    program = shutil.which(
-        "bids-validator-deno", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    )
-    assert program, "install bids-validator-deno"
-    result = subprocess.run(
-        [program, folder, "--format", "json"], capture_output=True, text=True, check=False
-    )
-    issues: list[dict[str, Any]] = json.loads(result.stdout)["issues"]["issues"]
-    return [
-        f"{each['code']} {each.get('subCode')} {each['location']}"
-        for each in issues
-        if each["severity"] == "error"
-    ]
 
 
 def test_blends_of_runs_and_sessions_are_valid_too(tmp_path: Path, weights: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fixtures.bids_validator import errors
 from fixtures.brains import LPS, SHAPE, box, brain, ellipse, reoriented, write
 from fixtures.cohorts import FITTING, controls, library, participants
-from fixtures.command_line import Run
+from fixtures.command_line import Run, refused
 from fixtures.models import saved
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.prepare import prepare
@@ -27,6 +29,13 @@ NAMES = [
     "sub-01_label-lesion_desc-transplanted_mask.json",
     "sub-01_label-lesion_desc-transplanted_mask.nii.gz",
 ]
+
+# Of what is no file, in place of one: what is said of it
+KINDS = {
+    "folder": "is a folder",
+    "pipe": "is a device or pipe",
+    "dead link": "is a link to nothing",
+}
 
 
 @pytest.fixture
@@ -53,6 +62,16 @@ def contents(out: Path) -> dict[str, str]:
     """The digests of all files under a folder."""
     paths = (path for path in sorted(out.rglob("*")) if path.is_file())
     return {path.relative_to(out).as_posix(): sha256_of(path) for path in paths}
+
+
+def unusable(path: Path, kind: str) -> None:
+    """Something of `KINDS` at a path."""
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("nowhere")
 
 
 def read(out: Path) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -150,6 +169,17 @@ def test_several_are_a_data_set_that_the_program_s_own_reader_takes(
     assert {v.split for v in beside.volumes if v.subject.endswith("H04")} == {"test"}
 
 
+def test_the_official_validator_finds_no_error_in_the_data_set(
+    run: Run, tmp_path: Path, images: list[Path]
+) -> None:
+    later = write(tmp_path / "study/sub-H01/ses-b/anat/sub-H01_ses-b_FLAIR.nii.gz", brain(9))
+    given: list[list[object]] = [[*images[:2]], [images[0], later], [images[0], later, "--count", 2]]
+    for number, arguments in enumerate(given):
+        out = tmp_path / f"made{number}"
+        assert run(*arguments, "-o", out)[0] == 0
+        assert errors(out) == []
+
+
 def test_the_same_command_makes_what_is_missing(run: Run, tmp_path: Path, images: list[Path]) -> None:
     out = tmp_path / "made"
     assert run(*images[:2], "-o", out)[0] == 0
@@ -180,6 +210,17 @@ def test_the_first_lesion_is_the_same_alone_and_among_many(
     assert digests[0] < digests[1]
 
 
+def test_images_of_one_name_have_other_lesions_in_each_subject_and_session(run: Run, tmp_path: Path) -> None:
+    places = ("sub-01/ses-1/anat", "sub-01/ses-2/anat", "sub-02/anat", "sub-03/anat")
+    same = [write(tmp_path / "study" / place / "FLAIR.nii.gz", brain()) for place in places]
+    assert run(*same, "-o", tmp_path / "made")[0] == 0
+    masks = {name: digest for name, digest in contents(tmp_path / "made").items() if "mask.nii" in name}
+    assert len(masks) == len(set(masks.values())) == 4
+    assert run(same[1], "-o", tmp_path / "alone")[0] == 0
+    alone = contents(tmp_path / "alone")["FLAIR_label-lesion_desc-transplanted_mask.nii.gz"]
+    assert alone == masks["sub-01/ses-2/anat/sub-01_ses-2_label-lesion_desc-transplanted_mask.nii.gz"]
+
+
 def test_an_image_that_cannot_be_used_stops_no_other(run: Run, tmp_path: Path, images: list[Path]) -> None:
     write(images[1], np.zeros(SHAPE, np.int16))
     code, said, warned = run(*images[:3], "-o", tmp_path / "made")
@@ -187,7 +228,39 @@ def test_an_image_that_cannot_be_used_stops_no_other(run: Run, tmp_path: Path, i
     assert "2 made, 0 there already, 1 failed" in said
     assert warned.startswith("failed: ")
     assert "sub-H02_FLAIR.nii: every voxel is 0" in warned
+    assert [line[:7] for line in (tmp_path / "made" / "participants.tsv").read_text().splitlines()[1:]] == [
+        "sub-H01",
+        "sub-H03",
+    ]
     assert [v.subject for v in read_cohort([tmp_path / "made"]).volumes] == ["H01", "H03"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_image_that_cannot_even_be_opened_stops_no_other(
+    run: Run, tmp_path: Path, images: list[Path], kind: str
+) -> None:
+    images[1].unlink()
+    unusable(images[1], kind)
+    for _ in range(2):
+        code, said, warned = run(*images[:2], "--count", 2, "-o", tmp_path / "made")
+        assert (code, len(warned.splitlines())) == (1, 1)
+        assert "1 failed. Next" in said
+        assert warned.startswith("failed: ")
+        assert f"sub-H02_FLAIR.nii {KINDS[kind]}" in warned
+    assert "0 made, 2 there already" in said
+    assert [v.subject for v in read_cohort([tmp_path / "made"]).volumes] == ["H01", "H01"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_masks_that_cannot_be_opened_are_refused_in_one_line(
+    run: Run, tmp_path: Path, image: Path, kind: str
+) -> None:
+    bad = tmp_path / "masks" / "x.nii.gz"
+    bad.parent.mkdir()
+    unusable(bad, kind)
+    for option, value in (("--masks", bad.parent), ("--lesion", bad), ("--brain-mask", bad)):
+        refused(run(image, option, value, "-o", tmp_path / "out"), f"x.nii.gz {KINDS[kind]}")
+        assert not contents(tmp_path / "out")
 
 
 @pytest.mark.parametrize("kind", ["files", "library"])
@@ -216,6 +289,7 @@ def test_refusals_are_one_line_and_leave_nothing(run: Run, tmp_path: Path, image
     outside = write(tmp_path / "outside.nii.gz", box(SHAPE, (0, 2), (0, 2), (0, 2)).astype(np.uint8))
     second = write(tmp_path / "sub-01_ses-2_FLAIR.nii.gz", brain(1))
     twin = write(tmp_path / "twin" / "sub-01_acq-x_FLAIR.nii.gz", brain(1))
+    long = write(tmp_path / f"{'x' * 220}_FLAIR.nii.gz", brain())
     judge = saved(tmp_path / "judge", "judge")
     (tmp_path / "none").mkdir()
     faults: list[tuple[list[object], str]] = [
@@ -232,7 +306,15 @@ def test_refusals_are_one_line_and_leave_nothing(run: Run, tmp_path: Path, image
         ([image, "--volume", 500], "no place for a lesion of 500 ml"),
         ([image, "--volume", 0], "expected more than 0"),
         ([image, "--volume", "inf"], "expected more than 0"),
+        ([image, "--volume", "nan"], "expected more than 0, at most 2000"),
+        ([image, "--volume", 1e308], "expected more than 0, at most 2000"),
+        ([image, "--count", 10**9], "--count is 1000000000; expected 1 to 1000"),
+        ([image, "--count", 0], "--count is 0; expected 1 to 1000"),
+        ([image, "--seed", 2**63], "--seed is 9223372036854775808; expected 0 to 4294967295"),
+        ([image, "--seed", -1], "--seed is -1; expected 0 to 4294967295"),
         ([image, "--volume", 5, "--lesion", black], "--volume is for drawn shapes"),
+        ([long], "would have a name of 263 bytes; expected at most 255, so give the image a shorter name"),
+        ([long, image], "would have a name of 267 bytes; expected at most 255"),
         ([tmp_path / "absent.nii.gz"], "no such file"),
         ([image, "--weights", judge], "method judge, which has no reconstructor that takes a mask"),
     ]
@@ -242,6 +324,26 @@ def test_refusals_are_one_line_and_leave_nothing(run: Run, tmp_path: Path, image
         assert words in fault
         assert len(fault.splitlines()) == 1
         assert not contents(out) if out.exists() else True
+
+
+def test_the_table_of_subjects_keeps_what_it_had_and_lists_none_without_data(
+    run: Run, tmp_path: Path, images: list[Path]
+) -> None:
+    out = tmp_path / "made"
+    write(images[3], np.zeros(SHAPE, np.int16))
+    code, _, fault = run(images[3], "--bids", "-o", out)
+    assert (code, len(fault.splitlines())) == (2, 1)
+    assert not (out / "participants.tsv").exists()
+    (out / "participants.tsv").write_text("participant_id\tgroup\tnote\nsub-H01\tpatient\tmine\n")
+    assert run(*images, "-o", out)[0] == 1
+    assert (out / "participants.tsv").read_text() == (
+        "participant_id\tgroup\tnote\tsplit\nsub-H01\tpatient\tmine\ttrain\n"
+        "sub-H02\tpatient\tn/a\ttrain\nsub-H03\tpatient\tn/a\tval\n"
+    )
+    (out / "participants.tsv").write_text("damaged\n")
+    before = contents(out)
+    refused(run(*images, "-o", out), "participants.tsv: cannot be read as a table")
+    assert contents(out) == before
 
 
 def test_a_data_set_is_not_written_among_other_files(run: Run, tmp_path: Path, images: list[Path]) -> None:

@@ -174,6 +174,30 @@ def test_a_reference_is_written_beside_the_weights_and_read_again(tmp_path: Path
         Reference.read(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("figure", "key", "value", "words"),
+    [
+        ("level", "median", 0, "figures.level.median is 0, expected more than 0, at most 1"),
+        ("level", "median", 1.5, "figures.level.median is 1.5, expected more than 0, at most 1"),
+        ("rim", "median", -1e308, r"figures\.rim\.median"),
+        ("sulci", "deviation", 1e200, r"figures\.sulci\.deviation"),
+        ("white", "deviation", -1, r"figures\.white\.deviation"),
+        ("noise", "slice_deviation", 1e200, r"figures\.noise\.slice_deviation"),
+        ("", "limit", 1e308, "limit"),
+        ("", "farthest", -1, "farthest"),
+    ],
+)
+def test_a_reference_beyond_all_measure_is_refused(
+    tmp_path: Path, figure: str, key: str, value: float, words: str
+) -> None:
+    values = json.loads((bundled_weights() / FILE).read_text())
+    (values["figures"][figure] if figure else values)[key] = value
+    (tmp_path / FILE).write_text(json.dumps(values))
+    with pytest.raises(InputError, match=words) as refused:
+        Reference.read(tmp_path)
+    assert len(str(refused.value).splitlines()) == 1
+
+
 def test_the_bundled_reference_is_of_the_bundled_weights_data() -> None:
     reference = Reference.read(bundled_weights())
     config = json.loads((bundled_weights() / "config.json").read_text())

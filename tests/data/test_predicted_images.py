@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +219,18 @@ def test_an_input_that_is_gone_or_was_changed_is_named(
     # The data set may have another name by now, and another one may hold a file of that name.
     moved = Path(shutil.copytree(phantoms, tmp_path / "moved"))
     assert len(read_outputs(cohort, of_split(cohort), predictions, [changed, moved])) == 36
+
+
+@pytest.mark.parametrize("outside", ["../{0.name}", "{0}"])
+def test_an_input_outside_the_data_set_is_not_read(
+    cohort: Prepared, phantoms: Path, predictions: Path, outside: str
+) -> None:
+    manifest = deepcopy(cohort.manifest)
+    for image in (record["inputs"]["image"] for record in manifest["volumes"]):
+        image["path"] = f"{outside.format(phantoms)}/{image['path']}"
+    with pytest.raises(InputError, match="expected the path of something inside") as error:
+        read_outputs(replace(cohort, manifest=manifest), of_split(cohort), predictions, [phantoms])
+    assert len(str(error.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("make", [brats, isles])

@@ -35,6 +35,9 @@ def test_a_calibration_of_other_weights_is_not_of_these(tmp_path: Path) -> None:
         ({"volume_68": {"low": -0.5, "high": 1.5}}, "volume_68.low"),
         ({"near": {"constant": 0, "factor": 1, "ratio_95": 2}}, "near.constant"),
         ({"elsewhere": {"constant": 0.1, "factor": 1, "ratio_95": 0.5}}, "elsewhere.ratio_95"),
+        ({"lesion": {"constant": 0.1, "factor": 1e308, "ratio_95": 2}}, "lesion.factor"),
+        ({"lesion": {"constant": 0.1, "factor": 1, "ratio_95": 1e308}}, "lesion.ratio_95"),
+        ({"volume_95": {"low": 0.5, "high": 1e308}}, "volume_95.high"),
     ],
 )
 def test_a_damaged_calibration_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:

@@ -37,11 +37,11 @@ EXTENSIONS = {
 }
 
 
-def planted(path: Path, seed: int = 0) -> Path:
-    """A patient's image whose header names them in every text field and in extensions."""
+def planted(path: Path, seed: int = 0, *, mask: bool = False, slices: slice = STUDY_SLICES) -> Path:
+    """A patient's image, or its mask, whose header names them in every text field and in extensions."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = np.where(lesion() > 0, 300, brain(seed)).astype(np.int16)[:, :, STUDY_SLICES]
-    image = nib.Nifti1Image(data, LPS)
+    data = lesion() if mask else np.where(lesion() > 0, 300, brain(seed)).astype(np.int16)
+    image = nib.Nifti1Image(data[:, :, slices], LPS)
     for field, text in PLANTED.items():
         image.header[field] = text
     for code, text in EXTENSIONS.items():
@@ -118,6 +118,19 @@ def test_nothing_that_a_study_gives_names_a_patient(tmp_path: Path, weights: Pat
     assert len(list(out.rglob("*.nii.gz"))) == 10
     assert leaks(out) == set()
     assert not any(text.decode() in said for text in PLANTED.values())
+
+
+def test_nothing_that_transplant_writes_or_says_names_the_patient(tmp_path: Path, weights: Path) -> None:
+    place, whole = tmp_path / "in", slice(None)
+    images = [planted(place / f"scan{number}.nii", number, slices=whole) for number in (1, 2)]
+    mask = planted(place / "masks" / "lesion.nii.gz", mask=True, slices=whole)
+    assert len(leaks(place)) == 3 * (len(PLANTED) + len(EXTENSIONS))
+    given = ("transplant", "--weights", weights, "--device", "cpu")
+    said = run("main", *given, images[0], "--lesion", mask, "-o", tmp_path / "one")
+    said += run("main", *given, *images, "--count", "2", "--masks", mask.parent, "-o", tmp_path / "many")
+    assert [len(list((tmp_path / name).rglob("*.nii.gz"))) for name in ("one", "many")] == [2, 8]
+    assert leaks(tmp_path / "one") == leaks(tmp_path / "many") == set()
+    assert not any(text.decode() in said for text in (*PLANTED.values(), *EXTENSIONS.values()))
 
 
 def test_an_image_in_memory_leaves_nothing_either_and_all_on_request(tmp_path: Path, weights: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from fixtures.cohorts import bids, participants, study
+from fixtures.cohorts import bids, library, participants, study
 from fixtures.models import TINY, saved
 from pseudohealthy.files import write_json
 from pseudohealthy.provenance import provenance
@@ -28,6 +28,7 @@ FIT = ["--set", "slice_shape=[64, 48]"]
 SHORT = [f"--set={group}.{key}={value}" for group, values in TINY.items() for key, value in values.items()]
 ON_CPU = ["--device", "cpu"]
 SPLITS = ("sub-01\ttrain", "sub-02\ttrain", "sub-03\tval", "sub-04\ttest")
+PATIENT = "patients/sub-{0:02d}/anat/sub-{0:02d}_FLAIR.nii.gz"
 IMAGE = "study/sub-01/anat/sub-01_FLAIR.nii.gz"
 
 # What a command is given behind its name, by the folders of its inputs and of its outputs
@@ -39,6 +40,10 @@ COMMANDS: dict[str, Callable[[Path, Path], list[Any]]] = {
     ],
     "synthesize": lambda given, out: [
         *("synthesize", given / IMAGE, "-o", out, "--weights", given / "weights", *ON_CPU)
+    ],
+    "transplant": lambda given, out: [
+        *("transplant", given / PATIENT.format(1), given / PATIENT.format(2), "--count", 2),
+        *("--masks", given / "masks", "-o", out, "--weights", given / "weights", *ON_CPU),
     ],
     "evaluate": lambda given, out: [
         *("evaluate", given / "prepared", "-o", out, "--weights", given / "weights", "--split", "test"),
@@ -53,7 +58,17 @@ COMMANDS: dict[str, Callable[[Path, Path], list[Any]]] = {
 }
 BIDS = ("participant", "group")
 QUICK = ("synthesize", "prepare")
-LONG = ("phantom", "prepare", "train", "synthesize", "evaluate", "export", "participant", "group")
+LONG = (
+    "phantom",
+    "prepare",
+    "train",
+    "synthesize",
+    "transplant",
+    "evaluate",
+    "export",
+    "participant",
+    "group",
+)
 # Which files of a rerun may differ from those of a run that met nothing: they hold times and machines, or,
 # as torch writes them, the name of a temporary file
 TIMED = ("report.json", "report.html", ".lock", "clock.json", "status.tsv", "summary.json", ".pt")
@@ -78,6 +93,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("given")
     saved(folder / "weights")
     study(folder / "study", 2)
+    library(folder / "masks", 2)
     participants(bids(folder / "patients", 4), "participant_id\tsplit", *SPLITS)
     assert alone(run, command("prepare", folder, folder / "prepared")).code == 0
     return folder
@@ -258,6 +274,8 @@ def unreadable(name: str, path: str, given: Path, place: Path) -> Ended:
             for name, path in (
                 ("synthesize", "weights/model.safetensors"),
                 ("prepare", "patients/participants.tsv"),
+                ("transplant", "patients/participants.tsv"),
+                ("transplant", "masks/derivatives/masks/sub-B01/anat/sub-B01_label-L_mask.nii.gz"),
                 ("train", "prepared/images.npy"),
                 ("evaluate", "prepared/manifest.json"),
                 ("participant", IMAGE),
@@ -427,7 +445,7 @@ def test_a_reader_that_stops_reading(name: str, given: Path, place: Path) -> Non
     assert ended.code in (0, 1), ended
     assert "Traceback" not in ended.err, ended.err
     assert len(ended.lines) <= 2, ended.err
-    assert whole or name == "participant"
+    assert whole or name in ("participant", "transplant")  # which end at the first line
     counted["closed output"] += 1
 
 

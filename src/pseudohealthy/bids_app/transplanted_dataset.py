@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from pseudohealthy.errors import RESEARCH_USE, InputError, printable
 from pseudohealthy.files import make_folder, read_tsv, write_json, write_text, write_tsv
 from pseudohealthy.json_files import read_json
 from pseudohealthy.synthesis.output_files import output_stem
-from pseudohealthy.synthesis.transplanted_files import Output
+from pseudohealthy.synthesis.transplanted_files import Output, entity_of
 
 NAME = "Healthy images with transplanted lesions"
 DERIVED = 3  # folders above a subject's: the data set, or DATA_SET/derivatives/NAME
@@ -43,7 +44,7 @@ def planned(images: Sequence[Path], out: Path, count: int) -> list[Output]:
     whose: dict[tuple[str, str], Path] = {}
     outputs = []
     for image in images:
-        key = _subject(image), _entity(image, "ses") or ""
+        key = _subject(image), entity_of(image, "ses") or ""
         if key in whose:
             raise InputError(
                 f"{image} and {whose[key]} are both of {'_'.join(filter(None, key))}; expected one image a "
@@ -68,7 +69,8 @@ def check_place(out: Path, *, bids: bool) -> None:
         InputError: `out` lies inside a data set, whose readers would take the masks for those of its own
             scans; or a data set is to go where something else is.
     """
-    around = next((folder for folder in out.absolute().parents if _is_data_set(folder)), None)
+    above = (*out.absolute().parents, *Path(os.path.realpath(out)).parents)  # a link may lead into one
+    around = next(filter(_is_data_set, above), None)
     if around is not None:
         raise InputError(
             f"--out {out}: lies inside the data set {around}, where the masks would be taken for its own "
@@ -106,53 +108,81 @@ def describe(out: Path) -> None:
     write_text(out / "README.md", README)
 
 
-def participants_of(images: Iterable[Path]) -> dict[Path, tuple[str, str]]:
-    """By image, `sub-` and the subject, and its split in the scan's own data set; n/a where it has none.
+def participants_with(out: Path, images: Iterable[Path]) -> pd.DataFrame:
+    """The rows of `participants.tsv` as they are, and those of the images' subjects, all patients.
+
+    The split is that of the scans' own data set, where that has one.
+
+    Returns:
+        By `participant_id`, in its order, as text; with a column of splits where any has one.
 
     Raises:
-        InputError: a `participants.tsv` of the scans cannot be read.
+        InputError: the table, or a `participants.tsv` of the scans, cannot be read.
     """
-    return {image: (f"sub-{_subject(image)}", _split(image) or "n/a") for image in dict.fromkeys(images)}
+    table = _participants(out)
+    for image in dict.fromkeys(images):
+        name, split = f"sub-{_subject(image)}", _split(image)
+        if name not in table.index:
+            table.loc[name, GROUP] = "patient"
+        if split:
+            table.loc[name, SPLIT] = split
+    return table.sort_index().rename_axis(ID)
 
 
-def write_participants(out: Path, people: Iterable[tuple[str, str]]) -> None:
-    """Add subjects to `participants.tsv`, all as patients; with splits where any has one.
+def write_participants(out: Path, table: pd.DataFrame) -> None:
+    """Write `participants.tsv`, as `participants_with` gives it; without subjects there is none."""
+    if len(table):
+        write_tsv(out / TABLE, table)
+    else:
+        (out / TABLE).unlink(missing_ok=True)
+
+
+def drop_without_data(out: Path, outputs: Iterable[Output]) -> None:
+    """Take the subjects of whom no image is there out of `participants.tsv`.
 
     Args:
         out: the data set.
-        people: as `participants_of` gives them.
+        outputs: whose subjects are looked at.
     """
-    table, rows = out / TABLE, dict[str, str]()
-    if table.exists():
-        before = read_tsv(table, text=(ID, SPLIT))
-        rows = dict(
-            zip(before[ID], before.get(SPLIT, before[ID].map(lambda _: "n/a")).fillna("n/a"), strict=True)
-        )
-    rows |= dict(people)
-    every = pd.DataFrame([{ID: name, GROUP: "patient", SPLIT: rows[name]} for name in sorted(rows)])
-    if not every.empty:
-        write_tsv(table, every if (every[SPLIT] != "n/a").any() else every.drop(columns=SPLIT))
+    names = dict.fromkeys(output.begin.partition("_")[0] for output in outputs)
+    without = [name for name in names if not _any_matches(out / name, ("anat/*.nii*", "ses-*/anat/*.nii*"))]
+    if without:
+        write_participants(out, _participants(out).drop(index=without, errors="ignore"))
+
+
+def _participants(out: Path) -> pd.DataFrame:
+    """All columns of `participants.tsv` as text; of a new data set, none.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    path = out / TABLE
+    if not path.exists():
+        return pd.DataFrame(columns=[GROUP], index=pd.Index([], name=ID), dtype=str)
+    try:
+        table = read_tsv(path, index=ID, text=None)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise InputError(f"{path}: cannot be read as a table ({reason}); mend or remove it") from error
+    if table.index.hasnans or table.index.has_duplicates:
+        raise InputError(f"{path}: expected one row a subject, each with its {ID}; mend or remove it")
+    return table
 
 
 def _is_data_set(folder: Path) -> bool:
-    patterns = (DESCRIPTION, "sub-*/anat", "sub-*/ses-*/anat")
+    return _any_matches(folder, (DESCRIPTION, "sub-*/anat", "sub-*/ses-*/anat"))
+
+
+def _any_matches(folder: Path, patterns: Iterable[str]) -> bool:
     return any(next(folder.glob(pattern), None) for pattern in patterns)
 
 
 def _subject(image: Path) -> str:
     """The label of the subject, of letters and digits."""
-    label = _entity(image, "sub") or re.sub(r"[^a-zA-Z0-9]", "", output_stem(printable(image.name)))
+    label = entity_of(image, "sub") or re.sub(r"[^a-zA-Z0-9]", "", output_stem(printable(image.name)))
     if not label:
         raise InputError(f"{image}: has no letters or digits in its name to call a subject by; rename it")
     return label
-
-
-def _entity(image: Path, key: str) -> str | None:
-    """What the image's name, or else the folders above it, say after `sub-` or `ses-`."""
-    for part in (image.name, *(folder.name for folder in list(image.absolute().parents)[:3])):
-        if found := re.match(rf"(?:.*_)?{key}-([a-zA-Z0-9]+)(?:_|$)", part):
-            return found[1]
-    return None
 
 
 def _split(image: Path) -> str | None:

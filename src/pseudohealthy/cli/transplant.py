@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -37,13 +38,15 @@ def transplant(
         ),
     ] = None,
     count: Annotated[
-        int, typer.Option(min=1, help="Lesions for each image, each in an output of its own.")
+        int, typer.Option(help="Lesions for each image, each in an output of its own; at most 1000.")
     ] = 1,
     volume: Annotated[
         float | None,
-        typer.Option(metavar="ML", help="Of a random shape, in ml; default: drawn from 10 to 100."),
+        typer.Option(
+            metavar="ML", help="Of a random shape, in ml, at most 2000; default: drawn from 10 to 100."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of shape, place and brightness.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of shape, place and brightness; 0 to 4294967295.")] = 0,
     bids: Annotated[
         bool,
         typer.Option(
@@ -82,7 +85,7 @@ def transplant(
     choice = LesionChoice(lesion, masks, brain_mask, count, seed, volume)
     choice.check(len(images))
     for path in filter(None, (*images, lesion, brain_mask)):
-        if not path.is_file():
+        if not os.path.lexists(path):  # a slip; what is there and cannot be read stops no other image
             raise InputError(f"{path}: no such file; expected a NIfTI file")
     bids = bids or len(images) > 1 or count > 1
     check_place(out, bids=bids)
@@ -109,34 +112,44 @@ def _one(work: Transplanter, output: Output) -> int:
 
 def _many(work: Transplanter, outputs: Sequence[Output], out: Path) -> int:
     """Make all that is missing; returns how many images failed."""
-    from pseudohealthy.bids_app.transplanted_dataset import describe, participants_of, write_participants
+    from pseudohealthy.bids_app.transplanted_dataset import (
+        describe,
+        drop_without_data,
+        participants_with,
+        write_participants,
+    )
 
-    people = participants_of(output.image for output in outputs)
-    pending = work.pending(outputs)
+    images = list(dict.fromkeys(output.image for output in outputs))
+    people, pending = participants_with(out, images), work.pending(outputs)
     describe(out)
-    write_participants(out, people.values())  # first: an interrupted run leaves a data set with its split
+    write_participants(out, people)  # first: an interrupted run leaves its split
     done = failed = 0
-    with progress_bar("lesions") as progress:
-        for nth, result in enumerate(_each(work, pending), 1):
-            progress(nth, len(pending), result.output.begin)
-            _report(result)
-            failed += result.error is not None
-            done += result.error is None
+    try:
+        with progress_bar("lesions") as progress:
+            for nth, result in enumerate(_each(work, pending, alone=len(images) == 1), 1):
+                progress(nth, len(pending), result.output.begin)
+                _report(result)
+                failed += result.error is not None
+                done += result.error is None
+    except InputError:
+        drop_without_data(out, outputs)
+        raise
+    drop_without_data(out, outputs)
     counts = f"{done} made, {len(outputs) - len(pending)} there already"
     say(f"{counts}{f', {failed} failed' if failed else ''}. Next: pseudohealthy prepare {out} -o PREPARED")
     return failed
 
 
-def _each(work: Transplanter, pending: Sequence[Output]) -> Iterator[Made]:
-    """The outputs, image by image; one of several images that cannot be used stops no other."""
+def _each(work: Transplanter, pending: Sequence[Output], *, alone: bool) -> Iterator[Made]:
+    """The outputs, image by image; one that cannot be used stops no other, and is an error if alone."""
     from pseudohealthy.synthesis.transplanted_files import Made
 
-    by_image = [list(group) for _, group in groupby(pending, key=lambda output: output.image)]
-    for of_image in by_image:
+    for _, group in groupby(pending, key=lambda output: output.image):
+        of_image = list(group)
         try:
             yield from work.made(of_image)
         except InputError as error:
-            if len(by_image) == 1:
+            if alone:
                 raise
             yield Made(of_image[0], error=str(error))
 

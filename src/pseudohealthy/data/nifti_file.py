@@ -19,6 +19,7 @@ from nibabel.imageglobals import logger
 from numpy.typing import NDArray
 
 from pseudohealthy.errors import InputError
+from pseudohealthy.files import sha256_of
 
 GZIP, BZIP2 = b"\x1f\x8b", b"BZh"
 MOST_VOXELS = 2**29  # 1024 x 1024 x 512: beyond it a header is taken to be damaged
@@ -71,6 +72,19 @@ def open_nifti(path: Path) -> Any:
         content.read(SLACK)
         image = _voxel_bytes(image_file, _Content(image_file), header)
         return _opened(pair, header=content.buffer, image=image)
+
+
+def sha256_of_nifti(path: Path) -> str:
+    """SHA-256 of a NIfTI file, of which no more than that is checked.
+
+    Raises:
+        InputError: it is missing, empty, no file, or cannot be read.
+    """
+    _check_readable(path)
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def check_voxels(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:

@@ -14,6 +14,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy import ndimage
 
 from pseudohealthy.config import Frozen
@@ -52,6 +53,9 @@ SIGNS = {
     "sulci": "its fine structures are bright, not dark",
 }
 
+# What no training data come to, so that a stranger's file with more is damaged
+LARGEST_FIGURE, LARGEST_DISTANCE = 1e6, 1e15
+
 Array = NDArray[np.float32]
 
 
@@ -61,9 +65,9 @@ class Spread(Frozen):
     The latter is 0 where it is not known, and counts where it is the larger one.
     """
 
-    median: float
-    deviation: float
-    slice_deviation: float = 0.0
+    median: float = Field(ge=-LARGEST_FIGURE, le=LARGEST_FIGURE)
+    deviation: float = Field(ge=0, le=LARGEST_FIGURE)
+    slice_deviation: float = Field(0.0, ge=0, le=LARGEST_FIGURE)
 
     def of(self, slices: int) -> float:
         """The standard deviation to be expected of a figure of so many slices."""
@@ -87,8 +91,8 @@ class Reference(Frozen):
     data: str
     volumes: int
     figures: dict[str, Spread]
-    farthest: float
-    limit: float
+    farthest: float = Field(ge=0, le=LARGEST_DISTANCE)
+    limit: float = Field(ge=0, le=LARGEST_DISTANCE)
 
     @classmethod
     def of(cls, prepared: Prepared) -> Self:
@@ -132,6 +136,11 @@ class Reference(Frozen):
         reference = validated(cls, values, str(path))
         if reference.format != FORMAT or list(reference.figures) != list(SIGNS):
             raise InputError(f"{path}: of another version; remove it, or write it again")
+        if not 0 < (level := reference.figures["level"].median) <= 1:  # images are in [0, 1]
+            raise InputError(
+                f"{path}: figures.level.median is {level:g}, expected more than 0, at most 1; remove it, or "
+                "write it again"
+            )
         return reference
 
 

@@ -17,6 +17,7 @@ from pseudohealthy.data.layouts import CohortVolume, grouped, listed, nifti_file
 from pseudohealthy.data.prepared import Prepared, VolumeRecord, input_record
 from pseudohealthy.data.volume_slices import VolumeSlices
 from pseudohealthy.errors import InputError, printable
+from pseudohealthy.files import inside
 
 NO_IMAGE = re.compile(r"[_-](mask|probseg|dseg|segm?)$|desc-difference", re.IGNORECASE)
 MODALITY = re.compile(r"[_-](flair|t2f)$", re.IGNORECASE)
@@ -85,15 +86,16 @@ def _original(record: VolumeRecord, folders: Sequence[Path]) -> CohortVolume:
     """The volume whose image the cohort was prepared from, without its mask.
 
     Raises:
-        InputError: none of the folders has it, or what they have is another one.
+        InputError: none of the folders has it, or what they have is another one; or the cohort names a file
+            outside them.
     """
     wanted = record["inputs"]["image"]
-    there = [folder for folder in folders if (folder / wanted["path"]).is_file()]
+    there = [folder for folder in folders if inside(folder, wanted["path"]).is_file()]
     for folder in there:
         volume = CohortVolume(
             subject=record["subject"],
             group=record["group"],
-            image=folder / wanted["path"],
+            image=inside(folder, wanted["path"]),
             mask=None,
             truth=None,
             split=record["split"],

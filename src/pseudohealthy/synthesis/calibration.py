@@ -20,6 +20,8 @@ ZONES = ("elsewhere", "near", "lesion")  # of the lesion map
 NEAR_MM, NEAR_PROBABILITY = 10.0, 0.1  # a voxel is near a lesion so far, in its slice, from so probable a one
 SURE, POSSIBLE = 0.9, 0.1  # probabilities of disease, in the mean of the runs, for the lesion's volume
 
+LARGEST_FACTOR = 1e6  # of a half-width of images in [0, 1], or of a volume: what none comes to
+
 
 class Zone(Frozen):
     """Half-widths in one zone of the lesion map, for images in [0, 1].
@@ -31,8 +33,8 @@ class Zone(Frozen):
     """
 
     constant: float = Field(gt=0, le=1)
-    factor: float = Field(ge=0)
-    ratio_95: float = Field(ge=1)
+    factor: float = Field(ge=0, le=LARGEST_FACTOR)
+    ratio_95: float = Field(ge=1, le=LARGEST_FACTOR)
 
 
 class VolumeFactors(Frozen):
@@ -43,8 +45,8 @@ class VolumeFactors(Frozen):
         high: of the volume that is possible, above `POSSIBLE`.
     """
 
-    low: float = Field(ge=0)
-    high: float = Field(ge=0)
+    low: float = Field(ge=0, le=LARGEST_FACTOR)
+    high: float = Field(ge=0, le=LARGEST_FACTOR)
 
 
 class Calibration(MeasuredOfWeights):

@@ -145,18 +145,23 @@ def refuse_existing(out: Path, name: str, *, overwrite: bool, inputs: Iterable[P
     """
     expect_ours(dicom_folder(out, name))
     every = with_sidecars(output_files(out, name, blend=True, uncertainty=True)).values()
-    longest = max((os.fsencode(path.name) for path in every), key=len)
-    if len(longest) > LONGEST:
-        raise InputError(
-            f"{name}: a file made of it would have a name of {len(longest)} bytes; expected at most "
-            f"{LONGEST}, so give the image a shorter name"
-        )
+    expect_short_names(name, every)
     there = [path for path in every if path.exists()]
     for source in filter(None, inputs):
         if source.exists() and any(path.samefile(source) for path in there):
             raise InputError(f"{source}: would be replaced by what is made of it; choose another folder")
     ours = files.unfinished(journal(out, name))
     files.refuse_existing([path for path in there if path not in ours], overwrite=overwrite)
+
+
+def expect_short_names(name: str, paths: Iterable[Path]) -> None:
+    """Raise an `InputError` where files that are made of an input of this name would have too long a name."""
+    longest = max(len(os.fsencode(path.name)) for path in paths)
+    if longest > LONGEST:
+        raise InputError(
+            f"{name}: a file made of it would have a name of {longest} bytes; expected at most {LONGEST}, so "
+            "give the image a shorter name"
+        )
 
 
 def refuse_another_s(out: Path, name: str) -> None:

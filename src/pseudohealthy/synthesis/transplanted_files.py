@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 
 from pseudohealthy import files
+from pseudohealthy.config import LARGEST_SEED
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.layouts import nifti_files
 from pseudohealthy.data.mask import marked_voxels
+from pseudohealthy.data.nifti_file import sha256_of_nifti
 from pseudohealthy.data.volume import read_labels, write_volume
 from pseudohealthy.errors import RESEARCH_USE, InputError, printable
 from pseudohealthy.json_files import read_json
 from pseudohealthy.synthesis.lesion_placement import Tissue, drawn_mask, placed_mask
 from pseudohealthy.synthesis.model import Model
-from pseudohealthy.synthesis.output_files import output_stem, sidecar_path
+from pseudohealthy.synthesis.output_files import expect_short_names, output_stem, sidecar_path
 from pseudohealthy.synthesis.transplantation import (
     Mask,
     Recipient,
@@ -29,6 +31,8 @@ from pseudohealthy.synthesis.transplantation import (
     tissue_level,
 )
 
+LARGEST_ML = 2000  # of a lesion: more than any brain holds
+MOST_LESIONS = 1000  # for each image
 DRAWN = "drawn"  # the origin of a mask that is no file's
 KEY = "Transplantation"  # of the sidecars
 DESCRIPTIONS = {
@@ -59,7 +63,7 @@ class LesionChoice:
     volume_ml: float | None = None
 
     def check(self, images: int) -> None:
-        """Raise an `InputError` where the wishes contradict each other."""
+        """Raise an `InputError` where the wishes contradict each other, or are beyond the limits."""
         if self.lesion and self.masks:
             raise InputError("--lesion and --masks: expected one of them, a mask or a folder to draw from")
         if self.lesion and (images > 1 or self.count > 1):
@@ -68,8 +72,12 @@ class LesionChoice:
             raise InputError("--brain-mask is for one image; give several images without their skulls")
         if self.volume_ml is not None and (self.lesion or self.masks):
             raise InputError("--volume is for drawn shapes; masks that are given keep their size")
-        if self.volume_ml is not None and not 0 < self.volume_ml < math.inf:
-            raise InputError(f"--volume is {self.volume_ml:g} ml; expected more than 0")
+        if self.volume_ml is not None and not 0 < self.volume_ml <= LARGEST_ML:
+            raise InputError(f"--volume is {self.volume_ml:g} ml; expected more than 0, at most {LARGEST_ML}")
+        if not 1 <= self.count <= MOST_LESIONS:
+            raise InputError(f"--count is {self.count}; expected 1 to {MOST_LESIONS}")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise InputError(f"--seed is {self.seed}; expected 0 to {LARGEST_SEED}")
 
     @cached_property
     def mask_library(self) -> tuple[Path, ...]:
@@ -94,14 +102,18 @@ class LesionChoice:
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
-        """What decides the lesions, beside the image and the weights: numbers, and SHA-256 of the files."""
-        masks = [files.sha256_of(path) for path in self.mask_library]
+        """What decides the lesions, beside the image and the weights: numbers, and SHA-256 of the files.
+
+        Raises:
+            InputError: a mask cannot be read.
+        """
+        masks = [sha256_of_nifti(path) for path in self.mask_library]
         return {
             "seed": self.seed,
             "volume_ml": self.volume_ml,
-            "lesion": self.lesion and files.sha256_of(self.lesion),
+            "lesion": self.lesion and sha256_of_nifti(self.lesion),
             "masks": files.sha256_of_json(masks) if masks else None,
-            "brain_mask": self.brain_mask and files.sha256_of(self.brain_mask),
+            "brain_mask": self.brain_mask and sha256_of_nifti(self.brain_mask),
         }
 
 
@@ -135,16 +147,22 @@ class Output:
         return [path for volume in self.paths.values() for path in (volume, sidecar_path(volume))]
 
     @property
+    def work(self) -> str:
+        """What its parts and journal are called by; `synthesize` may write beside it, for the same image."""
+        return f"{self.begin}_desc-transplanted"
+
+    @property
     def journal(self) -> Path:
         """See `files.move_together`."""
-        return self.folder / f".{self.begin}.unfinished"
+        return self.folder / f".{self.work}.unfinished"
 
     def is_done(self, made_from: Mapping[str, Any]) -> bool:
         """Whether its files are there, made of just this.
 
         Raises:
-            InputError: some are there, and were made of something else.
+            InputError: some are there, and were made of something else; or a name would be too long.
         """
+        expect_short_names(self.image.name, self.every)
         unfinished = files.unfinished(self.journal)
         there = [path for path in self.every if path.exists() and path not in unfinished]
         if not there:
@@ -181,18 +199,24 @@ class Transplanter:
 
     model: Model
     choice: LesionChoice
-    _digests: dict[Path, str] = field(default_factory=dict, init=False, repr=False)
+    _digests: dict[Path, str | InputError] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         expect_reconstructor(self.model)
 
     def pending(self, outputs: Sequence[Output]) -> list[Output]:
-        """The outputs that are not there yet.
+        """The outputs that are not there yet, and all of an image that cannot be read: `made` raises for it.
 
         Raises:
-            InputError: an image cannot be read, or one is there that was made of something else.
+            InputError: a mask cannot be read, or an output is there that was made of something else, or would
+                have too long a name.
         """
-        return [output for output in outputs if not output.is_done(self._made_from(output))]
+        return [
+            output
+            for output in outputs
+            if isinstance(self._digest(output.image), InputError)
+            or not output.is_done(self._made_from(output))
+        ]
 
     def made(self, outputs: Sequence[Output]) -> Iterator[Made]:
         """Make the outputs of one image, and save them.
@@ -200,6 +224,8 @@ class Transplanter:
         Raises:
             InputError: the image or a mask cannot be used.
         """
+        if isinstance(unreadable := self._digest(outputs[0].image), InputError):
+            raise unreadable
         recipient = Recipient.of(outputs[0].image, self.model, brain_mask=self.choice.brain_mask)
         tissue = None if self.choice.lesion else Tissue.of(recipient.brain.alone)
         for output in outputs:
@@ -213,11 +239,16 @@ class Transplanter:
         return recipient.transplanted(mask, origin, warnings=warnings)
 
     def _drawn(self, recipient: Recipient, tissue: Tissue, output: Output) -> Transplantation:
-        """The lesion of a seed, an image's name and a number: the same whichever others are made."""
-        name = output_stem(output.image.name).encode("utf-8", "surrogateescape")
-        rng = np.random.default_rng([self.choice.seed, output.number, *name])
+        """The lesion of a seed, a number, and an image's subject, session and name.
+
+        It is the same whichever others are made.
+        """
+        labels = [entity_of(output.image, key) or "" for key in ("sub", "ses")]
+        image = "/".join([*labels, output_stem(output.image.name)]).encode("utf-8", "surrogateescape")
+        rng = np.random.default_rng([self.choice.seed, output.number, *image])
         level = tissue_level(self.model)
-        drawn_level = float(rng.uniform(level.median - level.deviation, level.median + level.deviation))
+        low, high = max(level.median - level.deviation, level.median / 2), level.median + level.deviation
+        drawn_level = float(rng.uniform(low, min(high, 1.0)))
         mask, origin = self._mask(tissue, rng)
         return recipient.transplanted(mask, origin, level=drawn_level)
 
@@ -236,16 +267,19 @@ class Transplanter:
             "expected a lesion mask that is not empty, and smaller than the brain"
         )
 
-    def _made_from(self, output: Output) -> dict[str, Any]:
-        if output.image not in self._digests:
+    def _digest(self, image: Path) -> str | InputError:
+        """SHA-256 of an image, or why it cannot be read."""
+        if image not in self._digests:
             try:
-                self._digests[output.image] = files.sha256_of(output.image)
-            except (OSError, ValueError) as error:
-                raise InputError(
-                    f"{output.image}: cannot be read ({error}); expected a NIfTI file"
-                ) from error
+                self._digests[image] = sha256_of_nifti(image)
+            except InputError as error:
+                self._digests[image] = error
+        return self._digests[image]
+
+    def _made_from(self, output: Output) -> dict[str, Any]:
+        """What decides an output of an image that can be read."""
         return {
-            "image": self._digests[output.image],
+            "image": self._digest(output.image),
             "weights": self.model.provenance["sha256"],
             "number": output.number,
             **self.choice.fingerprint,
@@ -254,12 +288,20 @@ class Transplanter:
     def _save(self, output: Output, made: Transplantation) -> None:
         """Write the volumes and their sidecars, all of them or none."""
         facts = {**made.report, "made_from": self._made_from(output)}
-        with files.folder_beside(output.folder, output.begin) as part:
+        with files.folder_beside(output.folder, output.work) as part:
             for kind, path in output.paths.items():
                 data = made.image if kind == "image" else made.mask
                 write_volume(part / path.name, data, made.volume, mask=kind == "mask")
                 files.write_json(part / sidecar_path(path).name, _sidecar(kind, output, facts))
             files.move_together(part, output.folder, output.journal)
+
+
+def entity_of(image: Path, key: str) -> str | None:
+    """What the image's name, or else the folders above it, say after `sub-` or `ses-`."""
+    for part in (image.name, *(folder.name for folder in list(image.absolute().parents)[:3])):
+        if found := re.match(rf"(?:.*_)?{key}-([a-zA-Z0-9]+)(?:_|$)", part):
+            return found[1]
+    return None
 
 
 def _sidecar(kind: str, output: Output, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import yaml
 
-from fixtures.brains import box, brain, write
+from fixtures.brains import box, brain, lesion, write
 from fixtures.cohorts import FITTING, HALF, bids, library, participants, study
 from fixtures.models import saved
 from pseudohealthy.data.cohort import read_cohort
@@ -51,6 +51,8 @@ TRAINING = (
     "--set training.snapshot_every=4 --set training.preview_every=4 --device cpu"
 )
 SYNTHESIZE = "pseudohealthy synthesize {inputs}/sub-01_FLAIR.nii.gz -o {out} --device cpu --backend torch"
+TRANSPLANT = "pseudohealthy transplant {inputs}/patients/sub-01/anat/sub-01_FLAIR.nii.gz"
+TRANSPLANTED = "-o {out} --weights {inputs}/weights --device cpu"
 EVALUATE = (
     "pseudohealthy evaluate {inputs}/prepared -o {out} --split test --resegmentation-steps 0 --device cpu"
 )
@@ -72,6 +74,12 @@ COMMANDS = (
         f"{SYNTHESIZE} --weights {{inputs}}/weights --overwrite",
         (f"{SYNTHESIZE} --weights {{inputs}}/other_weights --blend",),
         removes=r".*desc-blend.*",
+    ),
+    Command("transplant", f"{TRANSPLANT} --lesion {{inputs}}/lesion.nii.gz {TRANSPLANTED}"),
+    Command(
+        "transplant many",
+        f"{TRANSPLANT} {{inputs}}/patients/sub-02/anat/sub-02_FLAIR.nii.gz --masks {{inputs}}/masks "
+        f"--count 2 {TRANSPLANTED}",
     ),
     Command("evaluate", f"{EVALUATE} --weights {{inputs}}/weights --judge {{inputs}}/judge", finished=2),
     Command(
@@ -150,6 +158,7 @@ def make_inputs(folder: Path) -> Path:
     saved(folder / "judge", "judge", finds=True)
     study(folder / "study", 2)
     shutil.copy(folder / "study/sub-01/anat/sub-01_FLAIR.nii.gz", folder)
+    write(folder / "lesion.nii.gz", lesion().astype(np.uint8))
     text = yaml.safe_dump(EXPERIMENT, sort_keys=False)
     (folder / "experiment.yaml").write_text(text, encoding="utf-8")
     return folder
