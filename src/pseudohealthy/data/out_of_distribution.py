@@ -10,18 +10,20 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from pseudohealthy.config import Frozen
-from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
 from pseudohealthy.files import write_json
 from pseudohealthy.json_files import read_json
 from pseudohealthy.settings_files import validated
+
+if TYPE_CHECKING:  # comparing needs no cohort
+    from pseudohealthy.data.prepared import Prepared
 
 FILE, FORMAT = "training_distribution.json", 1
 SLICES = 24  # of a volume, at most
@@ -288,6 +290,8 @@ def write_reference(folder: Path, prepared: Prepared) -> Reference:
 
 
 if __name__ == "__main__":
+    from pseudohealthy.data.prepared import Prepared
+
     cohort, weights = map(Path, sys.argv[1:])
     try:
         print(write_reference(weights, Prepared.open(cohort)).model_dump_json(indent=1))
