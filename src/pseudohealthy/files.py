@@ -49,7 +49,17 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write text in UTF-8, as `replace` does; what UTF-8 cannot hold, as parts of some names, is escaped."""
-    replace(path, lambda part: part.write_text(text, encoding="utf-8", errors="backslashreplace"))
+    write_pieces(path, [text])
+
+
+def write_pieces(path: Path, pieces: Iterable[str]) -> None:
+    """Write text as `write_text` does, piece by piece: all of a long one need never be in memory."""
+
+    def write(part: Path) -> None:
+        with part.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(pieces)
+
+    replace(path, write)
 
 
 def read_text(path: Path, most: int) -> str:

@@ -72,6 +72,19 @@ def test_no_difference_gives_the_data_bit_for_bit() -> None:
     np.testing.assert_array_equal(restored.view(np.int32), data.view(np.int32))
 
 
+def test_what_is_given_stays_and_its_order_in_memory_does_not_count() -> None:
+    rng = np.random.default_rng(0)
+    data = rng.uniform(-5, 300, (3, 4, 5)).astype(np.float32)
+    difference = rng.uniform(-1, 1, data.shape).astype(np.float32) * (rng.random(data.shape) < 0.5)
+    intensity, as_read = Intensity.of(data, BRAIN), np.asfortranarray(data)
+    before = as_read.copy()
+    assert Intensity.of(as_read, BRAIN) == intensity
+    np.testing.assert_array_equal(intensity.normalised(as_read), intensity.normalised(data))
+    restored = intensity.restored(as_read, difference)
+    np.testing.assert_array_equal(restored, intensity.restored(data, np.asfortranarray(difference)))
+    np.testing.assert_array_equal(as_read, before)
+
+
 def test_restored_undoes_normalised() -> None:
     """Whatever the network makes of a voxel within the range returns in the file's units."""
     rng = np.random.default_rng(1)

@@ -87,10 +87,15 @@ def test_mirrored_slices_have_the_same_figures() -> None:
     assert twice == pytest.approx(once, rel=1e-4)
 
 
+def loose_reference() -> Reference:
+    """One by which only the last of the signs, of the surface or the cortex, counts."""
+    reference = Reference.of(cohort())
+    spread = {name: each.model_copy(update={"deviation": 10.0}) for name, each in reference.figures.items()}
+    return reference.model_copy(update={"figures": spread})
+
+
 def test_a_bright_surface_alone_is_a_sign_in_a_single_slice() -> None:
-    loose = Reference.of(cohort())
-    spread = {name: each.model_copy(update={"deviation": 10.0}) for name, each in loose.figures.items()}
-    loose = loose.model_copy(update={"figures": spread})
+    loose = loose_reference()
     for rim, is_out in ((0.5, False), (SURFACE - 0.05, False), (SURFACE + 0.05, True), (1.5, True)):
         x = tissues(50, rim=rim, noise=0)[:1]
         compared = compare(x, 1.0, loose)
@@ -113,6 +118,20 @@ def test_pixels_around_the_brain_count_for_its_surface_alone() -> None:
     assert alone is not None
     assert around is not None
     assert around.distance <= alone.distance  # its surface is darker
+    loose = loose_reference()
+    around = compare(fringed[:1], 1.0, loose, brain[:1])
+    assert around is not None
+    assert around.distance == pytest.approx(
+        loose.limit * figures(fringed[:1], 1.0)["rim"] / SURFACE, abs=2e-3
+    )
+
+
+def test_of_many_slices_24_are_compared() -> None:
+    x, reference = np.concatenate([tissues(seed) for seed in range(50, 60)]), Reference.of(cohort())
+    assert len(x) > 24
+    brain = (x > 0) & (np.arange(x.shape[2]) % 7 > 0)
+    used = np.linspace(0, len(x) - 1, 24).round().astype(int)
+    assert compare(x, 1.0, reference, brain) == compare(x[used], 1.0, reference, brain[used])
 
 
 def test_a_single_slice_may_differ_as_much_as_single_slices_do() -> None:

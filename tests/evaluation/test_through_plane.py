@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pseudohealthy.evaluation.through_plane import brightness_inconsistency, through_plane_inconsistency
+from pseudohealthy.evaluation.through_plane import Inconsistency, through_plane_inconsistency
 
 Z = np.array([5, 6, 7, 8, 1, 2])
 VOLUMES = np.array(["a"] * 4 + ["b"] * 2)
@@ -38,10 +38,18 @@ def test_slices_brighter_by_turns_are_seen_where_a_smoother_image_hides_them() -
     by_turns = smooth * (1 + 0.02 * (np.arange(20) % 2))[:, None, None]
     table = through_plane_inconsistency(by_turns, heads, inside, ["a"] * 20, np.arange(20))
     assert table["through_plane_inconsistency"].item() < 1
-    assert brightness_inconsistency(by_turns, heads, inside) > 5
-    assert brightness_inconsistency(smooth, heads, inside) == pytest.approx(1, abs=0.1)
-    assert brightness_inconsistency(heads, heads, inside) == 1
-    assert np.isnan(brightness_inconsistency(heads[:2], heads[:2], inside[:2]))
+    assert Inconsistency.of_volume(by_turns, heads, inside).brightness > 5
+    assert Inconsistency.of_volume(smooth, heads, inside).brightness == pytest.approx(1, abs=0.1)
+    assert Inconsistency.of_volume(heads, heads, inside).brightness == 1
+    assert np.isnan(Inconsistency.of_volume(heads[:2], heads[:2], inside[:2]).brightness)
+
+
+def test_one_volume_has_the_number_of_the_table() -> None:
+    images, outputs = np.random.default_rng(0).random((2, 12, 7, 5)).astype(np.float32)
+    brains = images > 0.1
+    table = through_plane_inconsistency(outputs, images, brains, ["a"] * 12, np.arange(12))
+    alone = Inconsistency.of_volume(outputs, images, brains)
+    assert alone.voxels == table["through_plane_inconsistency"].item()
 
 
 def test_a_copy_is_1_and_alternate_brightening_raises_it() -> None:

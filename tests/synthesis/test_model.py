@@ -78,6 +78,26 @@ def test_a_model_describes_itself(trained: Path, prepared: Prepared) -> None:
     assert averaged == [False, True]
 
 
+@pytest.mark.parametrize("method", get_args(MethodName))
+def test_all_numbers_of_a_loaded_network_are_those_of_its_file(method: MethodName, tmp_path: Path) -> None:
+    """It is built without numbers, so that one which is in no file would be anything."""
+    loaded = Model.load(saved(tmp_path, method), "cpu").networks
+    tensors = load_file(tmp_path / "model.safetensors")
+    for name, tensor in (*loaded.named_parameters(), *loaded.named_buffers()):
+        assert torch.equal(tensor, tensors[name].float())
+    assert all(parameter.requires_grad for parameter in loaded.parameters())
+
+
+def test_slices_may_be_read_only_and_stay_as_they_are(trained: Path) -> None:
+    model, x = Model.load(trained, "cpu"), image(FIELD)
+    x.flags.writeable = False
+    before = x.copy()
+    out = model.synthesize(x)
+    np.testing.assert_array_equal(x, before)
+    np.testing.assert_array_equal(out, model.synthesize(before))
+    np.testing.assert_array_equal(x, before)
+
+
 def test_slices_larger_than_in_training_go_through_in_tiles(trained: Path) -> None:
     model = Model.load(trained, "cpu")
     x = np.random.default_rng(0).random((2, 96, 72), dtype=np.float32)

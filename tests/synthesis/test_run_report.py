@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +54,14 @@ def test_through_plane_change_is_that_of_neighbouring_slices_in_the_brain() -> N
         "through_plane_inconsistency": None,
         "brightness_inconsistency": None,
     }
+
+
+def test_the_report_of_one_volume_brings_no_pandas() -> None:
+    code = (
+        "import sys, numpy as np; from pseudohealthy.synthesis.run_report import through_plane_change; "
+        "x = np.ones((4, 2, 2)); through_plane_change(x, x, x > 0); sys.exit('pandas' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_inconsistent_brightness_is_warned_of() -> None:

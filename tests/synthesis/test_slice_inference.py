@@ -53,6 +53,18 @@ def test_the_background_comes_back(model: Model, volume: Volume) -> None:
     np.testing.assert_array_equal(probability, inference.m_tilde.transpose(2, 1, 0))
 
 
+def test_putting_it_back_changes_nothing_that_was_there(model: Model, volume: Volume) -> None:
+    alone = brain_alone(volume, SkullEvidence.of(volume))
+    inference = SliceInference.of(alone, model)
+    held = (volume.data, alone.data, inference.x, inference.x_tilde, inference.m_tilde)
+    before = [each.copy() for each in held]
+    for _ in range(2):
+        healthy, probability = inference.on_grid_of(volume, Brain(alone, 500.0, "absent"))
+        assert not any(np.shares_memory(made, each) for made in (healthy, probability) for each in held)
+    for each, was in zip(held, before, strict=True):
+        np.testing.assert_array_equal(each, was)
+
+
 def test_a_blend_is_shown_where_there_is_one(model: Model, volume: Volume) -> None:
     inference = SliceInference.of(brain_alone(volume, SkullEvidence.of(volume)), model)
     assert list(inference.pictures(None)) == ["input", "healthy", "difference", "lesion probability"]

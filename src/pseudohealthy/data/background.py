@@ -71,7 +71,7 @@ class Background:
             return cls(None, fault=_fault_without(coarse))
         if fault := _fault(coarse - value, value):
             return cls(value, fault=fault)
-        above = x - np.float32(value)
+        above = x - np.float32(value) if value else x
         small = SMALL * _brightness(above)
         around = _left_around(above, small)
         if around is None:
@@ -94,6 +94,8 @@ def outside(above: NDArray[Any], small: float) -> Mask:
 
 def share_below(above: NDArray[Any]) -> float:
     """Share below the background of what is clearly not background; 0 where that is mere overshoot."""
+    if not (above < 0).any():
+        return 0.0
     size = np.abs(above[above != 0])
     scale = _brightness(size)
     clear = max(int(np.count_nonzero(size > SMALL * scale)), 1)

@@ -91,9 +91,11 @@ class Grid:
         rows, columns = (
             _laid(brain, axis, volume.spacing[axes[axis]], settings, cover=cover) for axis in (1, 2)
         )
-        held = brain[:, rows.inverse().on_image()][:, :, columns.inverse().on_image()]
-        outside = np.count_nonzero(brain) - np.count_nonzero(held)
-        return cls(volume.data.shape, axes, flipped, rows, columns, int(outside))
+        outside = 0
+        if not cover:
+            held = brain[:, rows.inverse().on_image()][:, :, columns.inverse().on_image()]
+            outside = int(np.count_nonzero(brain) - np.count_nonzero(held))
+        return cls(volume.data.shape, axes, flipped, rows, columns, outside)
 
     @property
     def shape(self) -> tuple[int, int, int]:

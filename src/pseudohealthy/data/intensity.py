@@ -44,7 +44,8 @@ class Intensity:
                 f"{name}: {negative:.0%} of its voxels that are not 0 are negative (z-scored?); expected a "
                 "brain above a background of 0, so give the image as it was before that normalisation"
             )
-        voxels = data[data > 0] if settings.clip_region == "brain" else data
+        # Transposed: voxels of files lie in memory in the order of their first axis, numpy's is of the last
+        voxels = data.T[data.T > 0] if settings.clip_region == "brain" else data
         ceiling = float(np.percentile(voxels, settings.clip_percentile)) if voxels.size else 0.0
         if not ceiling > 0:
             raise InputError(
@@ -56,7 +57,9 @@ class Intensity:
     def normalised(self, data: NDArray[Any]) -> NDArray[np.float32]:
         """`data`, any shape, clipped to [0, ceiling] and scaled to [0, 1]."""
         scale = np.float32(self.ceiling)
-        return np.clip(np.asarray(data, dtype=np.float32), 0, scale) / scale
+        scaled = np.clip(np.asarray(data, dtype=np.float32), 0, scale)
+        scaled /= scale
+        return scaled
 
     def restored(self, data: NDArray[Any], difference: NDArray[Any]) -> NDArray[np.float32]:
         """`data` with a change of the network's added, in the file's units.
@@ -71,14 +74,15 @@ class Intensity:
             difference: output minus input of the network, in [-1, 1], of the same shape; where it is 0 the
                 result is `data` bit for bit.
         """
-        restored, difference = np.array(data, dtype=np.float32), np.asarray(difference, dtype=np.float32)
+        # Transposed as above
+        restored, difference = np.array(data, dtype=np.float32).T, np.asarray(difference, dtype=np.float32).T
         changed = difference != 0
         before, change = restored[changed], difference[changed]
         scale = np.float32(self.ceiling)
         above = np.maximum(before - scale, 0) * np.clip(1 + change / FADE, 0, 1)
         after = np.minimum(before, scale) + change * scale + above
         restored[changed] = np.maximum(after, np.minimum(before, 0))
-        return restored
+        return restored.T
 
 
 def saturated_share(data: NDArray[Any], where: NDArray[np.bool_], ceiling: float) -> float:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,13 @@ from pydantic import Field
 from scipy import ndimage
 
 from pseudohealthy.config import Frozen
-from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
 from pseudohealthy.files import write_json
 from pseudohealthy.json_files import read_json
 from pseudohealthy.settings_files import validated
+
+if TYPE_CHECKING:  # comparing needs no cohort
+    from pseudohealthy.data.prepared import Prepared
 
 FILE, FORMAT = "training_distribution.json", 1
 SLICES = 24  # of a volume, at most
@@ -176,12 +178,18 @@ def compare(
     Returns:
         None where the brain is too small to be measured.
     """
-    values = np.array(list(figures(x if brain is None else x * brain, spacing).values()))
+    used = _used(len(x))
+    x = np.asarray(x[used], dtype=np.float32)
+    inner = x if brain is None else x * brain[used]
+    depth = _depth(inner, spacing)
+    values = np.array(list(_figures(inner, depth).values()))
     if not np.isfinite(values).all():
         return None
-    above = _above(values, reference.figures, min(len(x), SLICES))
+    above = _above(values, reference.figures, len(x))
+    if not np.array_equal(inner > 0, x > 0):
+        depth = _depth(x, spacing)
     sign, excess = (
-        ("rim", _surface(x, spacing) / SURFACE) if len(x) == 1 else ("white", CORTEX / _cortex(x, spacing))
+        ("rim", _surface(x, depth) / SURFACE) if len(x) == 1 else ("white", CORTEX / _cortex(x, depth))
     )
     distance = max(float(above.sum()), reference.limit * excess)
     by_size = sorted(zip(SIGNS, above, strict=True), key=lambda pair: -pair[1])
@@ -197,9 +205,12 @@ def figures(x: Array, spacing: float) -> dict[str, float]:
         x: training slices of one volume, of which 24 evenly spread ones are used.
         spacing: pixel size in mm.
     """
-    x = _spread_out(x)
-    brain, depth = x > 0, _depth(x, spacing)
-    inside = depth > COARSE
+    x = np.asarray(x[_used(len(x))], dtype=np.float32)
+    return _figures(x, _depth(x, spacing))
+
+
+def _figures(x: Array, depth: Array) -> dict[str, float]:
+    brain, inside = x > 0, depth > COARSE
     rim, cortex, white = (x[(depth > low) & (depth <= high)] for low, high in (RIM_MM, CORTEX_MM, WHITE_MM))
     if min(rim.size, cortex.size, white.size) == 0:
         return dict.fromkeys(SIGNS, float("nan"))
@@ -218,9 +229,9 @@ def figures(x: Array, spacing: float) -> dict[str, float]:
     return dict(zip(SIGNS, map(float, values), strict=True))
 
 
-def _spread_out(x: Array) -> Array:
-    """At most 24 slices, evenly spread."""
-    return np.asarray(x[np.unique(np.linspace(0, len(x) - 1, SLICES).round().astype(int))], dtype=np.float32)
+def _used(slices: int) -> NDArray[np.intp]:
+    """Of so many slices, at most 24, evenly spread."""
+    return np.unique(np.linspace(0, slices - 1, SLICES).round().astype(np.intp))
 
 
 def _depth(x: Array, spacing: float) -> Array:
@@ -228,16 +239,14 @@ def _depth(x: Array, spacing: float) -> Array:
     return np.stack([ndimage.distance_transform_edt(np.pad(one, 1))[1:-1, 1:-1] * spacing for one in x > 0])
 
 
-def _surface(x: Array, spacing: float) -> float:
+def _surface(x: Array, depth: Array) -> float:
     """Median of the pixels at the brain's surface, over that of all of it."""
-    depth, (low, high) = _depth(x, spacing), RIM_MM
+    low, high = RIM_MM
     return float(np.median(x[(depth > low) & (depth <= high)]) / np.median(x[x > 0]))
 
 
-def _cortex(x: Array, spacing: float) -> float:
+def _cortex(x: Array, depth: Array) -> float:
     """Upper quartile below the brain's surface, over the median of the tissue deep inside."""
-    x = _spread_out(x)
-    depth = _depth(x, spacing)
     ribbon, deep = (x[(depth > low) & (depth <= high)] for low, high in (RIBBON_MM, WHITE_MM))
     white = deep[deep > WHITE_LEVEL * np.median(x[x > 0])]
     return float(np.percentile(ribbon, 75) / np.median(white)) if ribbon.size and white.size else float("inf")
@@ -290,6 +299,8 @@ def write_reference(folder: Path, prepared: Prepared) -> Reference:
 
 
 if __name__ == "__main__":
+    from pseudohealthy.data.prepared import Prepared
+
     cohort, weights = map(Path, sys.argv[1:])
     try:
         print(write_reference(weights, Prepared.open(cohort)).model_dump_json(indent=1))

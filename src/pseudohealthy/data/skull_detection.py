@@ -118,13 +118,15 @@ def expect_no_fault(volume: Volume, evidence: SkullEvidence) -> None:
 def brain_alone(volume: Volume, evidence: SkullEvidence, mask: NDArray[np.bool_] | None = None) -> Volume:
     """The brain above a background of 0, on the same grid; what the networks were trained for.
 
+    Where there is nothing to change its voxels are those of `volume`, not a copy.
+
     Args:
         volume: stripped, or not where a mask is given.
         evidence: of it. A background other than 0 is subtracted from every voxel.
         mask: (I, J, K), the brain; None: all that is not background, nor left around it by resampling.
     """
     mask = within(volume, evidence) if mask is None else mask
-    data = volume.data - np.float32(evidence.background or 0)
+    data = volume.data - np.float32(evidence.background) if evidence.background else volume.data
     return replace(volume, data=data if mask is None else np.where(mask, data, np.float32(0)))
 
 

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from pseudohealthy.evaluation.by_volume import Rows, by_volume
+if TYPE_CHECKING:  # one volume needs no table
+    import pandas as pd
+
+Triples = list[list[int]]  # places in the stack of each three neighbouring slices
+
+
+class Inconsistency(NamedTuple):
+    """Of outputs over that of inputs: 1 for a copy; NaN without three neighbours, or if no input changes.
+
+    Attributes:
+        voxels: mean size of the second difference along z, see `through_plane_inconsistency`.
+        brightness: the same of the mean over the brain of each three. Voxel by voxel, a smoother image has
+            less of it, which can hide that whole slices are brighter and darker by turns; in their means
+            noise does not count.
+    """
+
+    voxels: float
+    brightness: float
+
+    @classmethod
+    def of_volume(cls, outputs: NDArray[Any], images: NDArray[Any], brains: NDArray[Any]) -> Inconsistency:
+        """Of one volume, its slices in order; arguments as of `through_plane_inconsistency`."""
+        return _of_triples(outputs, images, brains, [[k, k + 1, k + 2] for k in range(len(images) - 2)])
 
 
 def through_plane_inconsistency(
@@ -30,45 +51,39 @@ def through_plane_inconsistency(
         `through_plane_inconsistency` by volume: 1 for a copy; NaN without three neighbours or where the input
         does not change.
     """
+    from pseudohealthy.evaluation.by_volume import by_volume  # noqa: PLC0415  (brings pandas)
+
     heights = np.asarray(z)
 
-    def measure(rows: Rows) -> dict[str, float]:
+    def measure(rows: NDArray[np.intp]) -> dict[str, float]:
         triples = _triples(rows, heights[rows])
-        given = sum(_change(images, brains, triple) for triple in triples)
-        found = sum(_change(outputs, brains, triple) for triple in triples)
-        return {"through_plane_inconsistency": found / given if given else float("nan")}
+        return {"through_plane_inconsistency": _of_triples(outputs, images, brains, triples).voxels}
 
     return by_volume(volumes, measure)
 
 
-def brightness_inconsistency(outputs: NDArray[Any], images: NDArray[Any], brains: NDArray[Any]) -> float:
-    """The same for one volume, its slices in order, of the mean over the brain of each three.
-
-    Voxel by voxel, a smoother image has less of it, which can hide that whole slices are brighter and darker
-    by turns; in their means noise does not count.
-    """
-    triples = [[k, k + 1, k + 2] for k in range(len(images) - 2)]
-    given, found = (sum(_shift(stack, brains, triple) for triple in triples) for stack in (images, outputs))
-    return found / given if given else float("nan")
-
-
-def _triples(rows: Rows, z: NDArray[Any]) -> list[list[int]]:
-    """Places in the stack of each three neighbouring slices."""
+def _triples(rows: NDArray[np.intp], z: NDArray[Any]) -> Triples:
     place = dict(zip(z.tolist(), rows.tolist(), strict=True))
     return [[place[k], place[k + 1], place[k + 2]] for k in sorted(place) if {k + 1, k + 2} <= place.keys()]
 
 
-def _change(stack: NDArray[Any], brains: NDArray[Any], triple: list[int]) -> float:
-    """Sum of the second difference's size over the brain common to three slices."""
-    return float(np.abs(_second_difference(stack, brains, triple)).sum())
+def _of_triples(
+    outputs: NDArray[Any], images: NDArray[Any], brains: NDArray[Any], triples: Triples
+) -> Inconsistency:
+    given, found = (_sums(stack, brains, triples) for stack in (images, outputs))
+    return Inconsistency(*(f / g if g else float("nan") for g, f in zip(given, found, strict=True)))
 
 
-def _shift(stack: NDArray[Any], brains: NDArray[Any], triple: list[int]) -> float:
-    """Size of the second difference's sum over the brain common to three slices."""
-    return abs(float(_second_difference(stack, brains, triple).sum()))
-
-
-def _second_difference(stack: NDArray[Any], brains: NDArray[Any], triple: list[int]) -> NDArray[np.float64]:
-    below, middle, above = (np.asarray(stack[row], dtype=np.float64) for row in triple)
-    common = (brains[triple] > 0).all(axis=0)
-    return np.asarray((below - 2 * middle + above)[common])
+def _sums(stack: NDArray[Any], brains: NDArray[Any], triples: Triples) -> tuple[float, float]:
+    """Over all triples, of the second difference in their common brain: its size, and that of its sum."""
+    sizes, shifts = [], []
+    slices: dict[int, NDArray[np.float64]] = {}
+    for triple in triples:
+        slices = {
+            row: slices[row] if row in slices else np.asarray(stack[row], dtype=np.float64) for row in triple
+        }
+        below, middle, above = slices.values()
+        difference = (below - 2 * middle + above)[(brains[triple] > 0).all(axis=0)]
+        sizes.append(float(np.abs(difference).sum()))
+        shifts.append(abs(float(difference.sum())))
+    return sum(sizes), sum(shifts)

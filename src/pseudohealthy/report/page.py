@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pseudohealthy.errors import RESEARCH_USE
-from pseudohealthy.files import write_text
+from pseudohealthy.files import write_pieces
 from pseudohealthy.report.table1.cells import text
 
 FOLDERS = [Path(__file__).with_name("templates"), Path(__file__).parent / "viewer" / "static"]
@@ -33,4 +33,4 @@ def write_page(path: Path, template: str, **values: Any) -> None:
         lstrip_blocks=True,
     )
     environment.filters["cell"] = text
-    write_text(path, environment.get_template(template).render(research_use=RESEARCH_USE, **values))
+    write_pieces(path, environment.get_template(template).generate(research_use=RESEARCH_USE, **values))

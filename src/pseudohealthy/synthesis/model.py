@@ -81,9 +81,9 @@ class Model:
         where = device_of("cpu" if device == "auto" and backend not in ("auto", "torch") else device)
         backends.validate(backend, where)
         with torch.device("meta"):  # what a stranger's config asks for takes memory once the tensors fit it
-            refuse_misfit(folder, build(settings).generators)
-        networks = build(settings).generators
-        load_weights(folder, networks)
+            networks = build(settings).generators
+        refuse_misfit(folder, networks)
+        load_weights(folder, networks.to_empty(device="cpu"))
         measured = InputRanges.read(folder, about["sha256"])
         ranges = measured.networks if measured else {}
         with full_memory_explained(ON_CPU):
@@ -159,10 +159,15 @@ class Model:
                     out[part] = run(*(array[part] for array in parts))
                 if progress:
                     progress(next(count), batches)
-            return np.concatenate([out[:, 0]] * len(arrays))
+            return out[:, 0] if len(arrays) == 1 else np.concatenate([out[:, 0]] * len(arrays))
 
-        # One array behind the other, so that tiles cut image and mask alike
-        out = by_tiles(tile, np.concatenate(arrays), shape)[: len(arrays[0])]
+        # One array behind the other, so that tiles cut image and mask alike; torch takes what may be written
+        together = (
+            np.require(arrays[0], requirements=["WRITEABLE", "ENSUREARRAY"])
+            if len(arrays) == 1
+            else np.concatenate(arrays)
+        )
+        out = by_tiles(tile, together, shape)[: len(arrays[0])]
         if not np.isfinite(out).all():
             raise InputError(
                 f"the {NETWORK_NAMES[letter]} gives numbers that are NaN or infinite; its weights are "

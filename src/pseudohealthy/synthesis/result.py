@@ -19,7 +19,6 @@ from pseudohealthy.data.volume import Volume, write_volume
 from pseudohealthy.errors import printable
 from pseudohealthy.files import folder_beside, make_folder, move_together, replace, write_json
 from pseudohealthy.locks import locked
-from pseudohealthy.report.figures import panel
 from pseudohealthy.report.viewer.subject_page import Kind, Volumes, viewer_html
 from pseudohealthy.synthesis.model import THRESHOLD
 from pseudohealthy.synthesis.output_files import (
@@ -156,6 +155,9 @@ class Synthesis:
         ratios = self.report["uncertainty"]["ratio_95"] if "uncertainty" in self.report else {}
 
         def write(kind: str) -> None:
+            if kind == "panel":
+                replace(files[kind], lambda part: self.draw(part, heading))
+                return
             write_volume(
                 files[kind],
                 self._stored(getattr(self, kind)),
@@ -166,9 +168,7 @@ class Synthesis:
             write_json(sidecar_path(files[kind]), sidecar(kind, sources, ratios, stripped=stripped))
 
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # gzip leaves the other threads free
-            list(pool.map(write, [kind for kind in DESCRIPTIONS if kind in files]))
-        if "panel" in files:
-            replace(files["panel"], lambda part: self.draw(part, heading))
+            list(pool.map(write, [kind for kind in (*DESCRIPTIONS, "panel") if kind in files]))
         names = {kind: printable(path.name) for kind, path in files.items()}
         write_json(files["report"], {**self.report, **({"input": heading} if title else {}), "files": names})
         if "page" in files:
@@ -196,6 +196,8 @@ class Synthesis:
 
     def draw(self, path: Path, title: str) -> None:
         """Draw the panel: a few slices of input, healthy image, difference and probability, as a PNG."""
+        from pseudohealthy.report.figures import panel  # noqa: PLC0415  (brings PIL; not for --no-report)
+
         chosen = _slices_to_show(self.slices["lesion probability"], self.slices["input"])
         rows = [[images[z] for images in self.slices.values()] for z in chosen]
         panel(path, list(self.slices), rows, names=[f"slice {z}" for z in chosen], title=title)

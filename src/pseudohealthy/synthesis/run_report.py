@@ -17,6 +17,7 @@ from pseudohealthy.data.slice_selection import training_slices
 from pseudohealthy.data.volume import Volume
 from pseudohealthy.dicom.series_report import SeriesReport
 from pseudohealthy.errors import RESEARCH_USE, printable
+from pseudohealthy.evaluation.through_plane import Inconsistency
 from pseudohealthy.synthesis.blend import DILATION_MM, EDGE_MM, Blend
 from pseudohealthy.synthesis.lesion_caveat import lesion_caveat
 from pseudohealthy.synthesis.model import Model
@@ -241,21 +242,14 @@ def through_plane_change(x: Array, x_tilde: Array, brain: Mask) -> ThroughPlane:
     """Change from slice to slice of x~ over that of x, of all slices `(Z, H, W)`.
 
     Returns:
-        `through_plane_inconsistency` (flicker) and `brightness_inconsistency` of `evaluation.through_plane`:
-        1 for a copy, the second above 1 where slices are brighter and darker by turns; None where the brain
-        is not in three neighbouring slices.
+        `through_plane_inconsistency` (flicker) and `brightness_inconsistency`, both of `Inconsistency`: 1 for
+        a copy, the second above 1 where slices are brighter and darker by turns; None where the brain is not
+        in three neighbouring slices.
     """
-    if len(x) < 3:
-        return {"through_plane_inconsistency": None, "brightness_inconsistency": None}
-    from pseudohealthy.evaluation.through_plane import (  # noqa: PLC0415  (brings pandas; not for a single slice)
-        brightness_inconsistency,
-        through_plane_inconsistency,
-    )
-
-    table = through_plane_inconsistency(x_tilde, x, brain, ["one"] * len(x), np.arange(len(x)))
+    inconsistency = Inconsistency.of_volume(x_tilde, x, brain)
     return {
-        "through_plane_inconsistency": _rounded(float(table["through_plane_inconsistency"].iloc[0])),
-        "brightness_inconsistency": _rounded(brightness_inconsistency(x_tilde, x, brain)),
+        "through_plane_inconsistency": _rounded(inconsistency.voxels),
+        "brightness_inconsistency": _rounded(inconsistency.brightness),
     }
 
 

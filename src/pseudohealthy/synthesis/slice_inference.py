@@ -67,21 +67,26 @@ class SliceInference:
         x_tilde, m_tilde = x.copy(), np.zeros_like(x)
         x_tilde[processed], m_tilde[processed] = through_networks(x[processed], model, progress)
         seconds = round(time.perf_counter() - began, 3)
-        return cls(
-            x, np.where(brain, x_tilde, x), m_tilde * brain, brain, processed, grid, intensity, seconds
-        )
+        np.copyto(x_tilde, x, where=~brain)
+        m_tilde *= brain
+        return cls(x, x_tilde, m_tilde, brain, processed, grid, intensity, seconds)
 
     def on_grid_of(self, volume: Volume, brain: Brain) -> tuple[Array, Array]:
         """The healthy image in the volume's intensity units, and the probability of disease, `(I, J, K)`."""
         inside = brain.alone.brain
-        change = np.where(inside, self.grid.to_stored(self.x_tilde - self.x), 0)
-        restored = self.intensity.restored(brain.alone.data, change) + np.float32(brain.background)
-        probability = self.probability_on_grid(self.m_tilde, inside)
-        return np.where(change == 0, volume.data, restored), probability
+        change = self.grid.to_stored(self.x_tilde - self.x)
+        np.copyto(change, 0, where=~inside)
+        healthy = self.intensity.restored(brain.alone.data, change)
+        healthy += np.float32(brain.background)
+        np.copyto(healthy, volume.data, where=change == 0)
+        return healthy, self.probability_on_grid(self.m_tilde, inside)
 
     def probability_on_grid(self, m_tilde: Array, inside: NDArray[np.bool_]) -> Array:
         """A probability `(Z, H, W)` on the volume's grid, `(I, J, K)`; 0 where not `inside` the brain."""
-        return np.clip(self.grid.to_stored(m_tilde), 0, 1) * inside
+        probability = self.grid.to_stored(m_tilde)
+        np.clip(probability, 0, 1, out=probability)
+        probability *= inside
+        return probability
 
     def pictures(self, weight: Array | None) -> dict[str, Array]:
         """The columns of the panel; the blend is one of them where its weight `(I, J, K)` is given."""

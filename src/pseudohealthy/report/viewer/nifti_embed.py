@@ -59,8 +59,7 @@ class Embedded:
         if levels and width > _SMALL:
             data = np.asarray(image.dataobj, dtype=np.float32)
             slope = step = float(max(data.max(), -data.min())) / levels or 1.0
-            data = data / step  # not in place: it may be the caller's
-            stored = np.rint(data, out=data).astype(np.int16)
+            stored = _whole(data / step)
         elif width <= _WIDEST and nibabel.is_proxy(image.dataobj):
             stored, slope, inter = image.dataobj.get_unscaled(), image.dataobj.slope, image.dataobj.inter
         else:
@@ -80,6 +79,11 @@ class Embedded:
         """(I, J, K), of which voxels it is true; asked by slice, for all at once take much memory."""
         slices = range(self.stored.shape[2])
         return np.stack([condition(self.values((..., k))) for k in slices], axis=2)
+
+
+def _whole(values: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Rounded; `values` are not kept."""
+    return np.rint(values, out=values).astype(np.int16)
 
 
 def _opened(path: Path) -> Any:

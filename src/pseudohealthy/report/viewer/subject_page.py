@@ -67,8 +67,10 @@ def viewer_html(
         InputError: a volume or the mosaic cannot be read, or the volumes are not on one grid.
         PseudohealthyError: the file cannot be written.
     """
-    embedded = _embedded(volumes)
-    _check_grids(volumes, embedded)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # gzip and numpy leave the other threads free
+        embedded = _embedded(volumes, pool)
+        _check_grids(volumes, embedded)
+        settings = _settings(embedded, pool)
     write_page(
         path,
         "viewer.html.jinja",
@@ -80,17 +82,16 @@ def viewer_html(
         mosaic=None if mosaic is None else _encoded(mosaic),
         volumes={kind: each.text for kind, each in embedded.items()},
         steps={kind: f"{each.step:.2g}" for kind, each in embedded.items() if each.step},
-        settings=_settings(embedded),
+        settings=settings,
         scripts={name: _static(name) for name in ("niivue.umd.js", "viewer.js")},
         licence=_static("niivue.LICENSE.txt"),
     )
 
 
-def _embedded(volumes: Volumes) -> dict[Kind, Embedded]:
+def _embedded(volumes: Volumes, pool: ThreadPoolExecutor) -> dict[Kind, Embedded]:
     def of(levels: Mapping[Kind, int]) -> dict[Kind, Embedded]:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # gzip leaves the other threads free
-            made = pool.map(lambda kind: Embedded.of(volumes[kind], levels.get(kind)), volumes)
-            return dict(zip(volumes, made, strict=True))
+        made = pool.map(lambda kind: Embedded.of(volumes[kind], levels.get(kind)), volumes)
+        return dict(zip(volumes, made, strict=True))
 
     embedded = of(LEVELS)
     if sum(len(each.text) for each in embedded.values()) <= LARGE:
@@ -109,19 +110,30 @@ def _check_grids(volumes: Volumes, embedded: Mapping[Kind, Embedded]) -> None:
             raise InputError(f"{named}: not on the grid of {reference}; expected the volumes of one run")
 
 
-def _settings(embedded: Mapping[Kind, Embedded]) -> dict[str, Any]:
+def _settings(embedded: Mapping[Kind, Embedded], pool: ThreadPoolExecutor) -> dict[str, Any]:
     """How the views begin: the grey window, where the colours end, the cross-hairs in mm."""
     x, affine = embedded["input"], embedded["input"].affine
-    bright, lesion = x.where(lambda x: x > 0), embedded["probability"].where(lambda p: p > LESION)
-    darkest = min(0.0, _percentile(x.values(), 0.5)) if x.where(lambda x: x < 0).any() else 0.0
-    voxel = _middle(lesion if lesion.any() else bright)
+    window = pool.submit(_window, x)
+    extents = {
+        kind: pool.submit(_extent, embedded[kind])
+        for kind in ("difference", "uncertainty")
+        if kind in embedded
+    }
+    lesion = embedded["probability"].where(lambda p: p > LESION)
+    voxel = _middle(lesion if lesion.any() else x.where(lambda x: x > 0))
     return {
-        "window": [darkest, _percentile(x.values(bright), 99.5) or 1.0],
-        "largest": _extent(embedded["difference"]),
-        "widest": _extent(embedded["uncertainty"]) if "uncertainty" in embedded else 1.0,
+        "window": window.result(),
+        "largest": extents["difference"].result(),
+        "widest": extents["uncertainty"].result() if "uncertainty" in extents else 1.0,
         "start": (affine[:3, :3] @ voxel + affine[:3, 3]).tolist(),
         "to_voxel": np.linalg.inv(affine)[:3].tolist(),
     }
+
+
+def _window(x: Embedded) -> list[float]:
+    """The values that are black and white."""
+    darkest = min(0.0, _percentile(x.values(), 0.5)) if x.where(lambda x: x < 0).any() else 0.0
+    return [darkest, _percentile(x.values(x.where(lambda x: x > 0)), 99.5) or 1.0]
 
 
 def _extent(volume: Embedded) -> float:
