@@ -307,6 +307,13 @@ def test_a_brain_that_no_slice_could_hold_is_refused_before_memory_is_taken_for_
         laid(wide, cover=True)
 
 
+def test_more_slices_than_memory_could_hold_are_refused() -> None:
+    thin = volume(np.ones((4, 4, 9000)), np.diag([-1.0, -1.0, 0.02, 1.0]))
+    with pytest.raises(InputError, match=r"9000 slices, at 1 mm a pixel of 208 x 160; expected 268 million"):
+        laid(thin, Preprocessing())
+    assert laid(thin).shape == (9000, 48, 32)
+
+
 def test_cover_leaves_a_field_that_holds_the_brain() -> None:
     stack = np.zeros((2, 60, 60), dtype=np.float32)
     stack[:, 10:50, 20:40] = 1

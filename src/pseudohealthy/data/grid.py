@@ -16,6 +16,7 @@ from pseudohealthy.data.volume import Volume
 from pseudohealthy.errors import InputError
 
 _SAME_MM = 1e-3  # spacings this close need no resampling
+MOST_PIXELS = 2**28  # of a stack; several of 4 bytes a pixel are in memory at once
 _SIDE = 16  # the segmentor halves a slice four times
 
 
@@ -81,7 +82,7 @@ class Grid:
             cover: the field grows by multiples of 16 pixels until it holds the whole brain.
 
         Raises:
-            InputError: that field would be larger than any slice may be.
+            InputError: that field would be larger than any slice, or its stack than any volume may be.
         """
         # Of each stored axis: the nearest of x, y, z as 0, 1, 2, and whether it grows as RAS+ does.
         nearest, direction = io_orientation(volume.affine).T
@@ -91,6 +92,13 @@ class Grid:
         rows, columns = (
             _laid(brain, axis, volume.spacing[axes[axis]], settings, cover=cover) for axis in (1, 2)
         )
+        slices = volume.data.shape[axes[0]]
+        if slices * rows.pixels * columns.pixels > MOST_PIXELS:
+            raise InputError(
+                f"{slices} slices, at {settings.spacing:g} mm a pixel of {rows.pixels} x {columns.pixels}; "
+                f"expected {MOST_PIXELS // 10**6} million pixels at most, so check the voxel sizes, or give "
+                "fewer slices"
+            )
         outside = 0
         if not cover:
             held = brain[:, rows.inverse().on_image()][:, :, columns.inverse().on_image()]
