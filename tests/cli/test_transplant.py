@@ -302,6 +302,7 @@ def test_refusals_are_one_line_and_leave_nothing(run: Run, tmp_path: Path, image
         ([image, twin], "are both of 01; expected one image a subject and session"),
         ([image, "--masks", tmp_path / "none"], "no images or masks found"),
         ([image, "--masks", tmp_path / "nowhere"], "no such folder"),
+        ([image, "--masks", tmp_path / ("x" * 300)], "expected a folder of NIfTI masks"),
         ([image, "--masks", tmp_path / "twin"], "expected a mask"),
         ([image, "--volume", 500], "no place for a lesion of 500 ml"),
         ([image, "--volume", 0], "expected more than 0"),

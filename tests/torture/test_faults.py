@@ -275,6 +275,7 @@ def unreadable(name: str, path: str, given: Path, place: Path) -> Ended:
                 ("synthesize", "weights/model.safetensors"),
                 ("prepare", "patients/participants.tsv"),
                 ("transplant", "patients/participants.tsv"),
+                ("transplant", "masks"),
                 ("transplant", "masks/derivatives/masks/sub-B01/anat/sub-B01_label-L_mask.nii.gz"),
                 ("train", "prepared/images.npy"),
                 ("evaluate", "prepared/manifest.json"),

@@ -84,19 +84,28 @@ class LesionChoice:
         """The masks of the folder: those that lie in it, else those of a data set's training patients.
 
         Raises:
-            InputError: there is none.
+            InputError: there is none, or the folder cannot be read.
         """
         if self.masks is None:
             return ()
-        if not self.masks.is_dir():
-            raise InputError(f"--masks {self.masks}: no such folder; expected a folder of NIfTI masks")
-        if inside := nifti_files(self.masks, "*"):
+        try:
+            return self._masks_of(self.masks)
+        except OSError as error:
+            raise InputError(
+                f"--masks {self.masks}: cannot be read ({error.strerror}); expected a folder of NIfTI masks"
+            ) from error
+
+    @staticmethod
+    def _masks_of(folder: Path) -> tuple[Path, ...]:
+        if not folder.is_dir():
+            raise InputError(f"--masks {folder}: no such folder; expected a folder of NIfTI masks")
+        if inside := nifti_files(folder, "*"):
             return tuple(inside)
-        volumes = read_cohort([self.masks]).volumes
+        volumes = read_cohort([folder]).volumes
         found = tuple(v.mask for v in volumes if v.mask and v.split in (None, "train"))
         if not found:
             raise InputError(
-                f"--masks {self.masks}: holds no lesion mask of a training patient; expected one or more"
+                f"--masks {folder}: holds no lesion mask of a training patient; expected one or more"
             )
         return found
 
