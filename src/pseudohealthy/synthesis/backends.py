@@ -113,9 +113,9 @@ def compile_network(
 
     Outputs agree with PyTorch's within 5e-4 in f32 (ONNX Runtime 2e-5), OpenVINO's segmentor at single edges
     of a lesion within 5e-3. OpenVINO computes in bf16 where the processor multiplies matrices in it (AMX):
-    the generator's within 0.02; the segmentor's, at the edges of a lesion, within 0.1. Where it multiplies 8-bit
-    integers (VNNI), and `ranges` are given, it computes in those: the generator's output agrees within 0.01
-    outside a lesion's surroundings.
+    the generator's within 0.02; the segmentor's, at the edges of a lesion, within 0.1. Where it multiplies
+    8-bit integers (VNNI), and `ranges` are given, it computes in those: the generator's output agrees within
+    0.01 outside a lesion's surroundings.
 
     Args:
         name: of the backend; those beside "torch" work on the CPU, with as many threads as torch has.
