@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from fixtures.brains import brain, write
 from fixtures.models import saved
@@ -63,6 +65,16 @@ def test_putting_it_back_changes_nothing_that_was_there(model: Model, volume: Vo
         assert not any(np.shares_memory(made, each) for made in (healthy, probability) for each in held)
     for each, was in zip(held, before, strict=True):
         np.testing.assert_array_equal(each, was)
+
+
+def test_torch_takes_what_comes_back_in_any_orientation(model: Model, volume: Volume) -> None:
+    """It takes no array that runs backwards in memory."""
+    turned = replace(volume, affine=np.diag([1.0, 1.0, -1.0, 1.0]))
+    alone = brain_alone(turned, SkullEvidence.of(turned))
+    inference = SliceInference.of(alone, model)
+    assert inference.grid.flipped == (0, 1, 2)
+    for made in inference.on_grid_of(turned, Brain(alone, 500.0, "absent")):
+        np.testing.assert_array_equal(torch.from_numpy(made).numpy(), made)
 
 
 def test_a_blend_is_shown_where_there_is_one(model: Model, volume: Volume) -> None:

@@ -85,8 +85,7 @@ class SliceInference:
         """A probability `(Z, H, W)` on the volume's grid, `(I, J, K)`; 0 where not `inside` the brain."""
         probability = self.grid.to_stored(m_tilde)
         np.clip(probability, 0, 1, out=probability)
-        probability *= inside
-        return probability
+        return probability * inside  # a new array, for this one may run backwards in memory
 
     def pictures(self, weight: Array | None) -> dict[str, Array]:
         """The columns of the panel; the blend is one of them where its weight `(I, J, K)` is given."""

@@ -82,7 +82,7 @@ class Embedded:
 
 
 def _whole(values: NDArray[np.float32]) -> NDArray[np.int16]:
-    """Rounded; `values` are not kept."""
+    """Rounded; `values` are overwritten."""
     return np.rint(values, out=values).astype(np.int16)
 
 
