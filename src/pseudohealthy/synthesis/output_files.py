@@ -143,9 +143,9 @@ def refuse_existing(out: Path, name: str, *, overwrite: bool, inputs: Iterable[P
         InputError: a file, or a sidecar, is there and must not be replaced, the folder of DICOM files holds
             others than those made here, or a name would be too long.
     """
-    expect_ours(dicom_folder(out, name))
     every = with_sidecars(output_files(out, name, blend=True, uncertainty=True)).values()
     expect_short_names(name, every)
+    expect_ours(dicom_folder(out, name))
     there = [path for path in every if path.exists()]
     for source in filter(None, inputs):
         if source.exists() and any(path.samefile(source) for path in there):
