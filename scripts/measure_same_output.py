@@ -70,9 +70,8 @@ TOLERANCES: Mapping[str, Mapping[str, float]] = {
     "synthesis, openvino, bf16": {"healthy": 0.02, "probability": 0.1, "mask_voxels": 30},
     "synthesis, openvino, int8": {"healthy": 0.01, "probability": 0.5, "mask_voxels": 60},
     # Other threads sum a norm's pixels in another order; Adam's first steps are as large where there is
-    # little but rounding errors. The segmentor goes another way at once: no limit would tell it from others
-    "training, 32-true": {"healthy": 0.02},
-    "training, bf16-mixed": {"healthy": 0.1},
+    # little but rounding errors. In bf16, and the segmentor, go another way at once: no limit would tell
+    "training, 32-true": {"healthy": 0.05},
 }
 
 Arrays = Mapping[str, NDArray[Any]]
