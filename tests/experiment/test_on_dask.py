@@ -74,6 +74,13 @@ def running_step(out: Path, worker: int) -> Step | None:
     return None
 
 
+def running_step_of(
+    out: Path, *workers: subprocess.Popen[bytes]
+) -> tuple[Step, subprocess.Popen[bytes]] | None:
+    """As `running_step`, of any of the workers, and whose it is."""
+    return next(((step, each) for each in workers if (step := running_step(out, each.pid))), None)
+
+
 def first_snapshot(run: Path) -> Path:
     return run / SNAPSHOTS / "0000200" / WEIGHTS
 
@@ -84,10 +91,10 @@ def test_a_killed_worker_s_training_goes_on_at_another_and_the_table_is_the_same
     alone = begun(reproduce(tmp_path / "alone"))
     alone.communicate(timeout=5 * PATIENCE)
     out = tmp_path / "out"
-    with worker(address, tmp_path / "a") as one, worker(address, tmp_path / "b"):
+    with worker(address, tmp_path / "a") as one, worker(address, tmp_path / "b") as other:
         program = begun(reproduce(out, "--dask", address))
-        step = wait_for(lambda: running_step(out, one.pid))
-        one.kill()
+        step, its = wait_for(lambda: running_step_of(out, one, other))  # whichever got it
+        its.kill()
         made = first_snapshot(step.run).stat().st_mtime_ns
         _, lines = program.communicate(timeout=5 * PATIENCE)
     assert (alone.returncode, program.returncode) == (0, 0), lines
