@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from pseudohealthy.synthesis.output_files import (
     sidecar_path,
 )
 from pseudohealthy.synthesis.run_report import RunReport
+from pseudohealthy.threads import in_threads
 
 PANEL_ROWS = 3
 
@@ -167,8 +167,8 @@ class Synthesis:
             )
             write_json(sidecar_path(files[kind]), sidecar(kind, sources, ratios, stripped=stripped))
 
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # gzip leaves the other threads free
-            list(pool.map(write, [kind for kind in (*DESCRIPTIONS, "panel") if kind in files]))
+        kinds = [kind for kind in (*DESCRIPTIONS, "panel") if kind in files]
+        in_threads(write, kinds, torch.get_num_threads())  # gzip leaves the other threads free
         names = {kind: printable(path.name) for kind, path in files.items()}
         write_json(files["report"], {**self.report, **({"input": heading} if title else {}), "files": names})
         if "page" in files:

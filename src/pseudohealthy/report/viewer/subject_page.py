@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +17,7 @@ from pseudohealthy.errors import InputError
 from pseudohealthy.files import flatten
 from pseudohealthy.report.page import write_page
 from pseudohealthy.report.viewer.nifti_embed import Embedded
+from pseudohealthy.threads import in_threads
 
 Kind = Literal["input", "healthy", "difference", "probability", "uncertainty"]
 Volumes = Mapping[Kind, Path | nibabel.Nifti1Image]  # files, or images in memory
@@ -67,10 +67,8 @@ def viewer_html(
         InputError: a volume or the mosaic cannot be read, or the volumes are not on one grid.
         PseudohealthyError: the file cannot be written.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # gzip and numpy leave the other threads free
-        embedded = _embedded(volumes, pool)
-        _check_grids(volumes, embedded)
-        settings = _settings(embedded, pool)
+    embedded = _embedded(volumes)
+    _check_grids(volumes, embedded)
     write_page(
         path,
         "viewer.html.jinja",
@@ -82,15 +80,15 @@ def viewer_html(
         mosaic=None if mosaic is None else _encoded(mosaic),
         volumes={kind: each.text for kind, each in embedded.items()},
         steps={kind: f"{each.step:.2g}" for kind, each in embedded.items() if each.step},
-        settings=settings,
+        settings=_settings(embedded),
         scripts={name: _static(name) for name in ("niivue.umd.js", "viewer.js")},
         licence=_static("niivue.LICENSE.txt"),
     )
 
 
-def _embedded(volumes: Volumes, pool: ThreadPoolExecutor) -> dict[Kind, Embedded]:
-    def of(levels: Mapping[Kind, int]) -> dict[Kind, Embedded]:
-        made = pool.map(lambda kind: Embedded.of(volumes[kind], levels.get(kind)), volumes)
+def _embedded(volumes: Volumes) -> dict[Kind, Embedded]:
+    def of(levels: Mapping[Kind, int]) -> dict[Kind, Embedded]:  # gzip and numpy leave the other threads free
+        made = in_threads(lambda kind: Embedded.of(volumes[kind], levels.get(kind)), volumes, os.cpu_count())
         return dict(zip(volumes, made, strict=True))
 
     embedded = of(LEVELS)
@@ -110,24 +108,24 @@ def _check_grids(volumes: Volumes, embedded: Mapping[Kind, Embedded]) -> None:
             raise InputError(f"{named}: not on the grid of {reference}; expected the volumes of one run")
 
 
-def _settings(embedded: Mapping[Kind, Embedded], pool: ThreadPoolExecutor) -> dict[str, Any]:
+def _settings(embedded: Mapping[Kind, Embedded]) -> dict[str, Any]:
     """How the views begin: the grey window, where the colours end, the cross-hairs in mm."""
-    x, affine = embedded["input"], embedded["input"].affine
-    window = pool.submit(_window, x)
-    extents = {
-        kind: pool.submit(_extent, embedded[kind])
-        for kind in ("difference", "uncertainty")
-        if kind in embedded
+    x = embedded["input"]
+    work: dict[str, Callable[[], Any]] = {
+        "window": lambda: _window(x),
+        "largest": lambda: _extent(embedded["difference"]),
+        "widest": lambda: _extent(embedded["uncertainty"]) if "uncertainty" in embedded else 1.0,
+        "start": lambda: _start(x, embedded["probability"]),
     }
-    lesion = embedded["probability"].where(lambda p: p > LESION)
+    done = in_threads(lambda name: work[name](), work, os.cpu_count())
+    return {**dict(zip(work, done, strict=True)), "to_voxel": np.linalg.inv(x.affine)[:3].tolist()}
+
+
+def _start(x: Embedded, probability: Embedded) -> list[float]:
+    """The place, in mm, of a voxel in the lesion, or else in the brain."""
+    lesion = probability.where(lambda p: p > LESION)
     voxel = _middle(lesion if lesion.any() else x.where(lambda x: x > 0))
-    return {
-        "window": window.result(),
-        "largest": extents["difference"].result(),
-        "widest": extents["uncertainty"].result() if "uncertainty" in extents else 1.0,
-        "start": (affine[:3, :3] @ voxel + affine[:3, 3]).tolist(),
-        "to_voxel": np.linalg.inv(affine)[:3].tolist(),
-    }
+    return list((x.affine[:3, :3] @ voxel + x.affine[:3, 3]).tolist())
 
 
 def _window(x: Embedded) -> list[float]:
