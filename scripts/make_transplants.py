@@ -59,18 +59,21 @@ def table(results: Results) -> str:
         for cohort, counts in results["cohorts"].items()
         for count, each in counts.items()
     ]
-    config = results["config"]
+    pieces = [each for counts in results["cohorts"].values() for each in counts.values()]
+    first = pieces[0]["config"]
+    if any(each["config"] != first for each in pieces):
+        raise ValueError("expected all of it measured with the same settings")
     patients = " and ".join(
         f"{next(iter(counts.values()))['patients']} with {COHORTS[cohort]}"
         for cohort, counts in results["cohorts"].items()
     )
-    images, lesions, seeds = (config[key] for key in ("images", "lesions", "seeds"))
+    images, lesions, seeds = (first[key] for key in ("images", "lesions", "seeds"))
     below = (
         f"Mean Dice over the test patients with a lesion ({patients}) and {seeds} seeds, and the mean "
         "difference with its 95 % interval over the patients. Each training sees "
         f"{images:,} images; {lesions} lesions are added, and half of the volumes with a lesion stay real."
     )
-    return f"{markdown(heads, rows)}\n\n{below}{made_at(results)}"
+    return f"{markdown(heads, rows)}\n\n{below}{made_at(*pieces)}"
 
 
 def _gain(each: Mapping[str, float]) -> str:

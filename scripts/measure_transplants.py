@@ -8,21 +8,22 @@ own, whose lesions stay and are marked, too, 200 lesions of shapes from the form
 reconstructor (`pseudohealthy transplant`), or plainly painted, in the same places. A segmentor is trained on
 the real patients alone, and on as many real volumes as made ones of either kind, for the same number of
 images. The validation patients select its weights; it is measured on the test patients. All of it lies in
-FOLDER, and goes on where it was; the results go to `results/transplants.json`.
+FOLDER, and goes on where it was. The results of a cohort and a number of patients go to
+`results/transplants.json` as soon as they are there, beside those of others.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import itertools
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import nibabel
@@ -37,6 +38,7 @@ from pseudohealthy.evaluation.segmentation import volume_dice
 from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.evaluation.statistics import averaged_over_seeds, interval
 from pseudohealthy.files import whole_folder, write_json
+from pseudohealthy.json_files import read_json
 from pseudohealthy.provenance import provenance
 from pseudohealthy.sampling.synthetic_lesions import add_synthetic_lesion
 from pseudohealthy.synthesis.model import THRESHOLD, Model
@@ -275,9 +277,23 @@ def _by_seed(values: Sequence[pd.Series[float]]) -> list[float]:
     return [float(each.mean()) for each in values]
 
 
-def draws(cohort: Cohort, counts: Sequence[int], seeds: int, lesions: int) -> Iterator[Draw]:
-    """In the order of the counts."""
-    return (Draw(cohort, count, seed, lesions) for count, seed in itertools.product(counts, range(seeds)))
+def measured(cohort: Cohort, count: int, seeds: int, lesions: int, images: int) -> dict[str, Any]:
+    """What is found with so many patients of a cohort; trains what is not trained."""
+    slices = every_slice(Prepared.open(cohort.prepared()), "test")
+    scores: dict[str, list[tuple[pd.Series[float], float]]] = {kind: [] for kind in KINDS}
+    for draw in (Draw(cohort, count, seed, lesions) for seed in range(seeds)):
+        for kind in KINDS:
+            scores[kind].append(score(draw.trained(kind, images), slices))
+            print(f"{cohort.name}: {count} patients, seed {draw.seed}, {kind}", file=sys.stderr)
+    return compared(scores)
+
+
+def with_found(out: Path, cohort: str, count: int, found: Mapping[str, Any]) -> dict[str, Any]:
+    """The results in a file, if it is there, with those of a cohort and a number of patients."""
+    cohorts = dict(read_json(out)["cohorts"]) if out.exists() else {}
+    counts = {**cohorts.get(cohort, {}), str(count): dict(found)}
+    cohorts[cohort] = {each: counts[each] for each in sorted(counts, key=int)}
+    return {"cohorts": {name: cohorts[name] for name in sorted(cohorts)}}
 
 
 def main() -> None:
@@ -293,26 +309,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
     made_by = provenance()  # before anything is written
+    config = {name: getattr(arguments, name) for name in ("images", "seeds", "lesions")}
     pairs = [word.partition("=") for word in arguments.data]
     cohorts = [Cohort(name, Path(data), arguments.work / name) for name, _, data in pairs]
+    writing = Lock()
 
-    def scored(cohort: Cohort) -> dict[str, Any]:
-        slices = every_slice(Prepared.open(cohort.prepared()), "test")
-        scores: dict[int, dict[str, list[tuple[pd.Series[float], float]]]] = {
-            count: {kind: [] for kind in KINDS} for count in arguments.patients
-        }
-        for draw in draws(cohort, arguments.patients, arguments.seeds, arguments.lesions):
-            for kind in KINDS:
-                weights = draw.trained(kind, arguments.images)
-                scores[draw.count][kind].append(score(weights, slices))
-                print(f"{cohort.name}: {draw.count} patients, seed {draw.seed}, {kind}", file=sys.stderr)
-        return {str(count): compared(each) for count, each in scores.items()}
+    def measure(cohort: Cohort) -> None:
+        for count in arguments.patients:
+            found = measured(cohort, count, **config)
+            with writing:
+                piece = {**found, "config": {**config, "settings": SETTINGS}, **made_by}
+                write_json(arguments.out, with_found(arguments.out, cohort.name, count, piece))
 
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        results = dict(zip((each.name for each in cohorts), pool.map(scored, cohorts), strict=True))
-    config = {name: getattr(arguments, name) for name in ("images", "seeds", "lesions")}
-    config["settings"] = SETTINGS
-    write_json(arguments.out, {"cohorts": results, "config": config, **made_by})
+        list(pool.map(measure, cohorts))
 
 
 if __name__ == "__main__":

@@ -30,9 +30,10 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def made_at(results: Mapping[str, Any]) -> str:
-    """The paragraph below a table that says what made it."""
-    return f"\n\nMade at {short(results['commit'])}, {results['machine']}."
+def made_at(*results: Mapping[str, Any]) -> str:
+    """The paragraph below a table that says what made it, or each part of it."""
+    makers = dict.fromkeys(f"{short(each['commit'])}, {each['machine']}" for each in results)
+    return f"\n\nMade at {'; '.join(makers)}."
 
 
 def short(commit: str) -> str:

@@ -16,8 +16,9 @@ from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.data.volume import read_labels
 from pseudohealthy.evaluation.slice_set import SliceSet
+from pseudohealthy.files import write_json
 from pseudohealthy.phantom.dataset import make_phantoms
-from scripts.measure_transplants import Cohort, Draw, _subset, compared, main, painted, score
+from scripts.measure_transplants import Cohort, Draw, _subset, compared, main, painted, score, with_found
 
 
 def test_a_painted_lesion_is_bright_in_its_mask_and_leaves_the_rest() -> None:
@@ -75,6 +76,18 @@ def test_gains_are_of_the_same_patients_and_averaged_over_seeds() -> None:
     assert found["marked_without_lesion"]["real"] == [0.01, 0.01]
 
 
+def test_what_is_found_stands_beside_what_was_found_before(tmp_path: Path) -> None:
+    out = tmp_path / "results.json"
+    for cohort, count in (("lgg", 60), ("soop", 20), ("lgg", 20), ("lgg", 60)):
+        write_json(out, with_found(out, cohort, count, {"patients": count}))
+    cohorts = json.loads(out.read_text(encoding="utf-8"))["cohorts"]
+    assert cohorts == {
+        "lgg": {"20": {"patients": 20}, "60": {"patients": 60}},
+        "soop": {"20": {"patients": 20}},
+    }
+    assert list(cohorts["lgg"]) == ["20", "60"]
+
+
 def test_a_patients_slices_count_together_and_what_is_marked_without_a_lesion_apart(tmp_path: Path) -> None:
     brain = ellipse((64, 48), (28, 20))
     masks = np.zeros((3, 64, 48), bool)
@@ -107,6 +120,7 @@ def test_the_whole_experiment_on_few_phantoms(tmp_path: Path, monkeypatch: pytes
     found = json.loads(out.read_text(encoding="utf-8"))["cohorts"]["phantoms"]["2"]
     assert set(found["dice"]) == {"real", "painted", "transplanted"}
     assert found["patients"] > 0
+    assert found["config"]["images"] == 8
     draw = work / "phantoms/2-patients-seed-0"
     for kind in ("real", "painted", "transplanted"):
         table = Prepared.open(draw / f"prepared_{kind}").slices
