@@ -18,7 +18,7 @@ from pseudohealthy.catalogue.measures import MEASURES
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.json_files import read_json
 from pseudohealthy.report.table1.cells import MISSING, get_path
-from scripts import make_registration
+from scripts import make_registration, make_transplants
 from scripts.headlines import COLUMNS, finding, goals, headlines, paper_form
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,6 +77,7 @@ def page(folders: list[Path]) -> str:
     sections += whole(ROOT / "results/whole")
     sections += external(ROOT / "results/volumes")
     sections += registration(make_registration.RESULTS)
+    sections += transplants(make_transplants.RESULTS)
     sections += ["## The columns", columns()]
     return "\n\n".join([*sections, "Written by `make results` from the files under `results/`."]) + "\n"
 
@@ -173,6 +174,19 @@ def registration(results: Path) -> list[str]:
         "### How it was made",
         "`python -m scripts.measure_registration lgg=DATA --work FOLDER`, with the weights in the package. "
         "[Lesion filling](howto/lesion_filling.md#does-it-help-registration) says what the figures are.",
+    ]
+
+
+def transplants(results: Path) -> list[str]:
+    """What transplanted lesions are worth to those who train a segmentor."""
+    measured = read_json(results)
+    return [
+        "## Training with transplanted lesions",
+        make_transplants.found(measured),
+        make_transplants.table(measured),
+        "### How it was made",
+        "`python -m scripts.measure_transplants NAME=DATA --work FOLDER`, with the weights in the package. "
+        "[The how-to](howto/transplant.md#does-it-help-to-train-others) says what the figures are.",
     ]
 
 
