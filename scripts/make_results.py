@@ -171,9 +171,10 @@ def registration(results: Path) -> list[str]:
         "## Registration of a brain with a lesion",
         make_registration.found(measured),
         make_registration.tables(measured),
-        "### How it was made",
-        "`python -m scripts.measure_registration lgg=DATA --work FOLDER`, with the weights in the package. "
-        "[Lesion filling](howto/lesion_filling.md#does-it-help-registration) says what the figures are.",
+        *_explained_in(
+            "[Lesion filling](howto/lesion_filling.md#does-it-help-registration)",
+            "python -m scripts.measure_registration lgg=DATA --work FOLDER",
+        ),
     ]
 
 
@@ -184,10 +185,17 @@ def transplants(results: Path) -> list[str]:
         "## Training with transplanted lesions",
         make_transplants.found(measured),
         make_transplants.table(measured),
-        "### How it was made",
-        "`python -m scripts.measure_transplants NAME=DATA --work FOLDER`, with the weights in the package. "
-        "[The how-to](howto/transplant.md#does-it-help-to-train-others) says what the figures are.",
+        *_explained_in(
+            "[The how-to](howto/transplant.md#does-it-help-to-train-others)",
+            "python -m scripts.measure_transplants NAME=DATA --work FOLDER",
+        ),
     ]
+
+
+def _explained_in(page: str, command: str) -> list[str]:
+    """The end of a section whose tables stand in a how-to, too."""
+    how = f"`{command}`, with the weights in the package. {page} says what the figures are."
+    return ["### How it was made", how]
 
 
 def _external_finding(rows: Sequence[Mapping[str, str]]) -> str:
