@@ -42,11 +42,11 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP)  ## ratios to this machine's own peak
+bench: $(STAMP)  ## ratios to this machine's own peak: under 15 minutes
 	$(BIN)/python -m benchmarks
 
-bench-long: $(STAMP)  ## cohorts of up to 1,000 volumes, and the minutes until a training reaches a balance
-	$(BIN)/python -m benchmarks --parts growth,balance
+bench-long: $(STAMP)  ## what was tried, processes at once, 1,000 volumes, and the minutes until a balance
+	$(BIN)/python -m benchmarks --parts tried,scaling,growth,balance
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'

@@ -1,6 +1,7 @@
 """Measures this machine, then the program against it; writes `results/performance.json` and its page.
 
-Every part can be measured by itself: rows of the others stay as they were.
+Every part can be measured by itself: rows of the others stay as they were, and the page marks those of
+another machine.
 """
 
 from __future__ import annotations
@@ -18,14 +19,13 @@ import torch
 
 from benchmarks import growth, hours, inference, roofline, scaling, time_to_balance, training, volume
 from benchmarks.formulas import widened
-from benchmarks.page import page
+from benchmarks.page import machine_words, page
 from benchmarks.yardstick import Machine
 from pseudohealthy.errors import InputError
 from pseudohealthy.files import write_json, write_text
 from pseudohealthy.provenance import commit, provenance
 
 ROOT = Path(__file__).resolve().parents[1]
-SAME = ("machine", "processor", "device", "torch")  # of measurements that may stand beside each other
 # What a part's rows begin with, so that a new measurement takes the old one's place
 PARTS = {
     "inference": ("G_", "S_"),
@@ -39,7 +39,7 @@ PARTS = {
     "balance": ("balance_",),
     "hours": ("table1_",),
 }
-LONG = ("growth", "balance")  # more than a few minutes each
+LONG = ("tried", "scaling", "growth", "balance")  # more than a few minutes each
 
 
 def measured(arguments: argparse.Namespace, before: dict[str, Any]) -> dict[str, Any]:
@@ -59,12 +59,11 @@ def measured(arguments: argparse.Namespace, before: dict[str, Any]) -> dict[str,
         "balance": lambda: time_to_balance.rows(*((0.1, 16, 8) if quick else (6.0, 4000, 40))),
         "hours": lambda: hours.rows(ROOT / "results"),
     }
-    made = {"commit": commit(), "date": datetime.now(UTC).date().isoformat()}
     speed = peaks.pop("copy_gb_per_s")
     cuda = machine.device.type == "cuda"
     head: dict[str, Any] = {
         **provenance(),
-        **made,
+        "date": datetime.now(UTC).date().isoformat(),
         "processor": processor(),
         "device": torch.cuda.get_device_name() if cuda else "cpu",
         "seed": 0,
@@ -72,10 +71,11 @@ def measured(arguments: argparse.Namespace, before: dict[str, Any]) -> dict[str,
         "peak_gflops": peaks,
         "copy_gb_per_s": speed,
     }
-    if any(before.get(key) != head[key] for key in SAME) or before["config"]["quick"] != quick:
-        before = {}  # of another machine or of a quick run: not comparable with these
-    rows = {row["name"]: row for row in before.get("rows", [])}
-    shares = before.get("paired_step_shares")
+    made = {"commit": commit(), "date": head["date"], "machine": machine_words(head)}
+    if before and before["config"]["quick"] != quick:
+        before = {}  # measured badly, or these are
+    rows = {row["name"]: {"machine": machine_words(before), **row} for row in before.get("rows", [])}
+    shares = before.get("paired_step_shares") if machine_words(before) == made["machine"] else None
     result: dict[str, Any] = {}
     for part in arguments.parts:
         rows = {name: row for name, row in rows.items() if not name.startswith(PARTS[part])}
@@ -112,7 +112,7 @@ def main() -> None:
         type=listed,
         default=[part for part in PARTS if part not in LONG],
         metavar="PART,...",
-        help=f"of {', '.join(PARTS)}; default: all but {' and '.join(LONG)}, which take long",
+        help=f"of {', '.join(PARTS)}; default: all but {', '.join(LONG)}, which take long",
     )
     parser.add_argument("--width", type=int, default=32, help="of every network (the paper: 32)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")

@@ -21,9 +21,9 @@ FRACTIONS_OF = {
 GROWTH = ("memory_over_smallest", "prepare_over_smallest", "step_over_smallest", "synthesis_over_smallest")
 FRACTIONS = ("fraction_of_peak", "fraction_of_bf16_peak", "vs_eager_fp32", "seconds")
 PEAKS = {"bf16_peak": "bf16 peak", "peak": "highest peak"}
-NOTHING = "–"
+NOTHING, ELSEWHERE = "–", "†"
 INTRODUCTION = (
-    "Written by `make bench` from what it measured (`results/performance.json`). A fraction or a ratio is to "
+    "Written by `make bench` and `make bench-long` from what they measured (`results/performance.json`). A fraction or a ratio is to "
     "something measured beside it in the same process, just before and after: matrix products in fp32 and in "
     "bf16, of which the faster is the peak, or the same work in PyTorch's eager fp32. Median (lowest to "
     "highest) of the repeats. The operations of a fraction are the paper's own, counted by formula "
@@ -37,14 +37,15 @@ Row = Mapping[str, Any]
 
 def page(result: Mapping[str, Any]) -> str:
     """The page in Markdown: the machine, each measurement with its spread, goals, and what was tried."""
-    peaks, rows = result["peak_gflops"], {row["name"]: row for row in result["rows"]}
+    peaks, machine = result["peak_gflops"], machine_words(result)
+    rows = {row["name"]: _marked(row, machine) for row in result["rows"]}
     parts = [
         "# Performance",
         f"> {RESEARCH_USE}",
         INTRODUCTION,
-        f"Machine: {_machine(result)}. Matrix products: fp32 {peaks['fp32']:.0f} GFLOP/s, bf16 "
+        f"Machine: {machine}. Matrix products: fp32 {peaks['fp32']:.0f} GFLOP/s, bf16 "
         f"{peaks['bf16']:.3g} GFLOP/s, of which the higher is the peak; copies in memory "
-        f"{result['copy_gb_per_s']:.0f} GB/s. {_commits(rows.values())}",
+        f"{result['copy_gb_per_s']:.0f} GB/s. {_commits(rows.values())}{_elsewhere(rows.values())}",
         "## Goals",
         table(("goal", "target", "measured", "met"), list(goals(rows, result["device"]))),
     ]
@@ -152,8 +153,8 @@ OTHERS: Sequence[tuple[str, str, Sequence[str], Sequence[str]]] = (
 )
 
 
-def _machine(result: Mapping[str, Any]) -> str:
-    """Its kind, its vector instructions where they were kept, its device."""
+def machine_words(result: Mapping[str, Any]) -> str:
+    """A machine's kind, its vector instructions where they were kept, its device."""
     return "; ".join(result[key] for key in ("machine", "processor", "device") if key in result)
 
 
@@ -164,28 +165,42 @@ def _commits(rows: Iterable[Row]) -> str:
     return f"Commits of the rows: {', '.join(of)}." if of else ""
 
 
+def _marked(row: Row, machine: str) -> Row:
+    """The row, its name with a sign where it was measured elsewhere."""
+    return row if row.get("machine", machine) == machine else {**row, "name": f"{row['name']} {ELSEWHERE}"}
+
+
+def _elsewhere(rows: Iterable[Row]) -> str:
+    """What that sign means, where it stands."""
+    others = sorted(
+        {f"{row['machine']}, on {row['date']}" for row in rows if row["name"].endswith(ELSEWHERE)}
+    )
+    return f" {ELSEWHERE} Not of this machine: {' and '.join(others)}." if others else ""
+
+
 def goals(rows: Mapping[str, Row], device: str) -> Iterator[list[str]]:
     """Goal, target, what was measured, whether it is met; rows not measured are left out."""
     targets: list[tuple[str, str, Any, float, bool]] = []
-    for name, row in rows.items():
-        if name.startswith("volume_"):
+    for key, row in rows.items():
+        name = row["name"]
+        if key.startswith("volume_"):
             for peak in ("bf16_peak", "peak") if row["backend"]["precision"] != "int8" else ():
                 fraction = row[f"network_fraction_of_{peak}"]["median"]
                 targets.append((name, f"networks, fraction of the {PEAKS[peak]}", fraction, NETWORK, True))
             around = sum(row[f"{part}_over_network"]["median"] for part in ("overhead", "report"))
             targets.append((name, "everything around the networks, over them", around, AROUND, False))
-        elif name.startswith("train_step_paired"):
+        elif key.startswith("train_step_paired"):
             goal = STEP if device == "cpu" else STEP_CUDA
             for peak in ("bf16_peak", "peak"):
                 fraction = row[f"fraction_of_{peak}"]["median"]
                 targets.append((name, f"fraction of the {PEAKS[peak]}", fraction, goal, True))
-        elif name in COLD:
-            targets.append((name, "seconds", row["seconds"]["median"], COLD[name], False))
-        elif name == "cold_volume":
+        elif key in COLD:
+            targets.append((name, "seconds", row["seconds"]["median"], COLD[key], False))
+        elif key == "cold_volume":
             targets.append((name, "most memory, MB", row["memory_mb"]["median"], MEMORY, False))
-        elif name.startswith("growth_"):
-            for key in GROWTH:
-                targets.append((name, key.replace("_", " "), row[key], FLAT, False))
+        elif key.startswith("growth_"):
+            for figure in GROWTH:
+                targets.append((name, figure.replace("_", " "), row[figure], FLAT, False))
     for name, words, measured, goal, least in targets:
         met = measured >= goal if least else measured <= goal
         sign = "≥" if least else "≤"

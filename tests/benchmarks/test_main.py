@@ -39,20 +39,30 @@ def test_a_wrong_option_is_refused(
     assert message in capsys.readouterr().err
 
 
-def test_rows_of_other_parts_stay_if_they_are_of_this_machine(
+def test_rows_of_other_parts_stay_and_those_of_another_machine_are_marked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, written = tmp_path / "performance.json", tmp_path / "performance.md"
     options = ["--quick", "--parts", "hours", "--device", "cpu", "--out", str(out), "--page", str(written)]
     run(monkeypatch, *options)
     first = json.loads(out.read_text())
-    row = {"name": "torchrun_two_processes", "times_as_fast": {"median": 1, "lowest": 1, "highest": 1}}
-    for machine, stays in ((first["machine"], True), ("another", False)):
+    row = {
+        "name": "torchrun_two_processes",
+        "times_as_fast": {"median": 1, "lowest": 1, "highest": 1},
+        "date": "2026-11-23",
+    }
+    for machine in (first["machine"], "another"):
         out.write_text(json.dumps({**first, "machine": machine, "rows": [row]}))
         run(monkeypatch, *options)
-        names = {row["name"] for row in json.loads(out.read_text())["rows"]}
-        assert (row["name"] in names) == stays
-    assert written.read_text() == page(json.loads(out.read_text()))
+        assert row["name"] in {row["name"] for row in json.loads(out.read_text())["rows"]}
+        text = written.read_text()
+        assert text == page(json.loads(out.read_text()))
+        elsewhere = machine == "another"
+        assert (f"| {row['name']} † |" in text) == elsewhere
+        assert (f"† Not of this machine: {machine}; " in text) == elsewhere
+    out.write_text(json.dumps({**first, "config": {**first["config"], "quick": False}, "rows": [row]}))
+    run(monkeypatch, *options)
+    assert row["name"] not in {row["name"] for row in json.loads(out.read_text())["rows"]}
 
 
 def test_a_part_that_fails_leaves_what_the_others_measured(
