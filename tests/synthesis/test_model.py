@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -61,6 +63,15 @@ def test_a_loaded_model_gives_what_its_networks_give(trained: Path, prepared: Pr
         assert ours.dtype == np.float32
         np.testing.assert_allclose(ours, run(networks(trained)[letter], x), rtol=0, atol=1e-6)
         assert np.ptp(ours) > 0
+
+
+def test_a_model_is_loaded_without_sympy(trained: Path) -> None:
+    """Its import would take half a second of every first image."""
+    code = (
+        "import sys; from pathlib import Path; from pseudohealthy.synthesis.model import Model; "
+        f"Model.load(Path({str(trained)!r}), 'cpu'); sys.exit('sympy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_model_describes_itself(trained: Path, prepared: Prepared) -> None:

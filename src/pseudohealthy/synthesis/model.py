@@ -27,7 +27,7 @@ from pseudohealthy.settings_files import validated
 from pseudohealthy.synthesis import backends
 from pseudohealthy.synthesis.bundled_weights import describe_weights
 from pseudohealthy.synthesis.quantization import InputRanges, Ranges
-from pseudohealthy.training.checkpoint import load_weights, refuse_misfit
+from pseudohealthy.training.checkpoint import load_weights
 from pseudohealthy.training.weights import CONFIG, read_config
 
 THRESHOLD = 0.5  # of the segmentor's probability, above which a voxel is lesion
@@ -82,8 +82,7 @@ class Model:
         backends.validate(backend, where)
         with torch.device("meta"):  # what a stranger's config asks for takes memory once the tensors fit it
             networks = build(settings).generators
-        refuse_misfit(folder, networks)
-        load_weights(folder, networks.to_empty(device="cpu"))
+        load_weights(folder, networks)
         measured = InputRanges.read(folder, about["sha256"])
         ranges = measured.networks if measured else {}
         with full_memory_explained(ON_CPU):

@@ -63,11 +63,13 @@ def save_in_half_precision(weights: Path, out: Path) -> None:
 def load_weights(folder: Path, networks: nn.ModuleDict) -> None:
     """Load a weights folder's tensors into `networks`, which may be fewer than the folder's.
 
+    Networks on the device "meta", which have taken no memory yet, are on the CPU afterwards.
+
     Raises:
         InputError: no such folder, a damaged file, tensors of other names or shapes, or numbers that are
             whole, NaN or infinite.
     """
-    refuse_misfit(folder, networks)
+    _refuse_misfit(folder, networks)
     path = folder / WEIGHTS
     with _open_weights(folder) as file:
         tensors = {name: file.get_tensor(name) for name in networks.state_dict()}
@@ -81,15 +83,16 @@ def load_weights(folder: Path, networks: nn.ModuleDict) -> None:
             raise InputError(
                 f"{path}: {name} holds numbers that are NaN or infinite; fetch it again, or train again"
             )
-    networks.load_state_dict(tensors)
+    own = networks.state_dict()
+    tensors = {name: tensor.to(own[name].dtype) for name, tensor in tensors.items()}
+    # Assigned, as PyTorch's `to_empty` would import sympy, half a second of every first image
+    networks.load_state_dict(tensors, assign=any(tensor.is_meta for tensor in own.values()))
 
 
-def refuse_misfit(folder: Path, networks: nn.ModuleDict) -> None:
+def _refuse_misfit(folder: Path, networks: nn.ModuleDict) -> None:
     """Refuse a weights folder whose tensors do not fit `networks`, reading names and shapes alone.
 
-    Args:
-        folder: with the weights of these networks, and perhaps of others.
-        networks: may be on the device "meta", where they take no memory.
+    The folder may hold other networks, too.
 
     Raises:
         InputError: no such folder, a damaged file, or tensors of other names or shapes.
