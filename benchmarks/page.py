@@ -23,13 +23,13 @@ FRACTIONS = ("fraction_of_peak", "fraction_of_bf16_peak", "vs_eager_fp32", "seco
 PEAKS = {"bf16_peak": "bf16 peak", "peak": "highest peak"}
 NOTHING, ELSEWHERE = "–", "†"
 INTRODUCTION = (
-    "Written by `make bench` and `make bench-long` from what they measured (`results/performance.json`). A fraction or a ratio is to "
-    "something measured beside it in the same process, just before and after: matrix products in fp32 and in "
-    "bf16, of which the faster is the peak, or the same work in PyTorch's eager fp32. Median (lowest to "
-    "highest) of the repeats. The operations of a fraction are the paper's own, counted by formula "
-    "(`benchmarks/formulas.py`): work saved counts as speed, wasted work does not. Growth and scaling are of "
-    "whole processes, one after the other; growth was measured once. Seconds are this machine's and say "
-    "little about another."
+    "Written by `make bench` and `make bench-long` from what they measured (`results/performance.json`). A "
+    "fraction or a ratio is to something measured beside it in the same process, just before and after: "
+    "matrix products in fp32 and in bf16, of which the faster is the peak, or the same work in PyTorch's "
+    "eager fp32. Median (lowest to highest) of the repeats. The operations of a fraction are the paper's own,"
+    " counted by formula (`benchmarks/formulas.py`): work saved counts as speed, wasted work does not. Growth"
+    " and scaling are of whole processes, one after the other; growth was measured once. Seconds are this "
+    "machine's and say little about another."
 )
 
 Row = Mapping[str, Any]
