@@ -34,7 +34,7 @@ PARTS = {
     "training": ("train_step_",),
     "tried": ("tried_",),
     "around": ("memory_", "twice_", "waiting_"),
-    "scaling": ("torchrun_", "trainings_at_once", "volumes_at_once"),
+    "scaling": ("torchrun_", "trainings_at_once", "volumes_at_once", "asleep_"),
     "growth": ("growth_",),
     "balance": ("balance_",),
     "hours": ("table1_",),

@@ -140,6 +140,12 @@ OTHERS: Sequence[tuple[str, str, Sequence[str], Sequence[str]]] = (
     ),
     ("Volumes at once", "volumes_at_once", ("times as fast as one after the other",), ("times_as_fast",)),
     (
+        "A training whose threads wait asleep, alone and beside another program that keeps a core busy",
+        "asleep_",
+        ("times as fast as with threads that spin",),
+        ("times_as_fast",),
+    ),
+    (
         "Whole tables",
         "table1_",
         (

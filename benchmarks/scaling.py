@@ -22,6 +22,7 @@ from pseudohealthy.phantom.dataset import make_phantoms
 
 SUBJECTS = 8
 IMAGES, WIDTH = 160, 8
+SPINS = "300000"  # of a thread that waits, before it sleeps: what libgomp does where nobody chooses
 PROGRAM = ("-m", "pseudohealthy.cli.main")
 
 
@@ -35,6 +36,8 @@ def rows(repeats: int, spacing: float = 1.0) -> Iterator[dict[str, Any]]:
         yield _torchrun(folder, prepared, repeats)
         yield _trainings_at_once(folder, prepared, repeats)
         yield _volumes_at_once(folder, data, repeats)
+        for beside in (False, True):
+            yield _asleep(folder, prepared, repeats, beside=beside)
 
 
 def _torchrun(folder: Path, prepared: Path, repeats: int) -> dict[str, Any]:
@@ -62,6 +65,32 @@ def _trainings_at_once(folder: Path, prepared: Path, repeats: int) -> dict[str, 
             list(pool.map(half, [[sys.executable, *_training(prepared, out)] for out in both]))
         ratios.append(2 * min(_speed(out) for out in both) / _speed(alone))  # both, until the last is done
     return {"name": "trainings_at_once", "times_as_fast": spread(ratios)}
+
+
+def _asleep(folder: Path, prepared: Path, repeats: int, *, beside: bool) -> dict[str, Any]:
+    """Threads that wait asleep, as the program has them: images per second over those of threads that spin.
+
+    Args:
+        folder: for the runs.
+        prepared: what is trained on.
+        repeats: of both.
+        beside: whether another process, of one thread, keeps a core busy all the while.
+    """
+    name, ratios = f"asleep_{'beside_another' if beside else 'alone'}", []
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if beside else None
+    try:
+        for repeat in range(repeats):
+            speeds = []
+            for spins in (SPINS, "0"):
+                out = folder / f"{name}-{repeat}-{spins}"
+                _run([sys.executable, *_training(prepared, out)], GOMP_SPINCOUNT=spins)
+                speeds.append(_speed(out))
+            ratios.append(speeds[1] / speeds[0])
+    finally:
+        if busy:
+            busy.kill()
+            busy.wait()
+    return {"name": name, "times_as_fast": spread(ratios)}
 
 
 def _training(prepared: Path, out: Path) -> list[str]:
@@ -93,6 +122,6 @@ def _volumes_at_once(folder: Path, data: Path, repeats: int) -> dict[str, Any]:
     return {"name": "volumes_at_once", "volumes": SUBJECTS, "times_as_fast": spread(ratios)}
 
 
-def _run(command: list[str], threads: int | None = None) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads or torch.get_num_threads())}
+def _run(command: list[str], threads: int | None = None, **variables: str) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads or torch.get_num_threads()), **variables}
     subprocess.run(command, check=True, capture_output=True, env=environment)
