@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PARTS = {
     "inference": ("G_", "S_"),
     "roofline": ("convolutions_", "kernels_"),
-    "volume": ("volume_", "cold_"),
+    "volume": ("volume_", "uncertainty_", "cold_"),
     "training": ("train_step_",),
     "tried": ("tried_",),
     "around": ("memory_", "twice_", "waiting_"),

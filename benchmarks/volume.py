@@ -43,7 +43,7 @@ REPEATS = 3  # at most: the eager version takes a minute
 
 
 def rows(machine: Machine, width: int, spacing: float = 1.0) -> Iterator[dict[str, Any]]:
-    """A row with the paper's networks, fresh, and one with the package's weights; then cold starts.
+    """A row with the paper's networks, fresh, and one with the package's weights; uncertainty; cold starts.
 
     Paired, unpaired and semi-supervised have the same networks; other methods have no segmentor and
     synthesize slices only.
@@ -53,6 +53,7 @@ def rows(machine: Machine, width: int, spacing: float = 1.0) -> Iterator[dict[st
         image = written(folder / "sub-01_FLAIR.nii.gz", spacing)
         yield _row(machine, image, fresh(folder / "weights", width), f"volume_w{width}")
         yield _row(machine, image, bundled_weights(), "volume_embedded")
+        yield _uncertainty(machine, image)
         yield from cold(folder, image, machine.repeats, spacing)
 
 
@@ -125,6 +126,16 @@ def _row(machine: Machine, image: Path, weights: Path, name: str) -> dict[str, A
     }
 
 
+def _uncertainty(machine: Machine, image: Path) -> dict[str, Any]:
+    """A volume with its uncertainty, file to files, over the same without; the package's weights."""
+    model = Model.load(bundled_weights(), machine.device.type, "auto")
+    ratios = []
+    for _ in range(1 + min(machine.repeats, REPEATS)):
+        plain, unsure = (_timed(image, model, uncertainty=asked).whole for asked in (False, True))
+        ratios.append(unsure / plain)
+    return {"name": "uncertainty_embedded", "over_plain": spread(ratios[1:])}  # the first converts networks
+
+
 @dataclass(frozen=True)
 class Timing:
     """Seconds of one volume: all, and of its parts; and what was done.
@@ -156,7 +167,7 @@ class Timing:
         return self.around - self.reading - self.writing
 
 
-def _timed(image: Path, model: Model) -> Timing:
+def _timed(image: Path, model: Model, *, uncertainty: bool = False) -> Timing:
     """One volume; its files are written with panel and page, and without, as drawing and writing overlap."""
     reading: list[float] = []
 
@@ -168,7 +179,7 @@ def _timed(image: Path, model: Model) -> Timing:
 
     with tempfile.TemporaryDirectory() as out, patch.object(inputs, "read_volume", read):
         began = time.perf_counter()
-        made = synthesize(image, model)
+        made = synthesize(image, model, uncertainty=uncertainty)
         made_at = time.perf_counter()
         made.save(Path(out) / "all", image.name)
         ended = time.perf_counter()

@@ -97,7 +97,14 @@ def test_every_part_runs_but_what_was_tried_which_compiles_for_minutes(
     parts = ",".join(part for part in program.PARTS if part != "tried")
     run(monkeypatch, "--quick", "--width", "4", "--device", "cpu", "--parts", parts, *paths)
     rows = {row["name"]: row for row in json.loads(out.read_text())["rows"]}
-    assert {"volume_w4", "volume_embedded", "cold_help", "growth_6_volumes", "volumes_at_once"} <= rows.keys()
+    assert {
+        "volume_w4",
+        "volume_embedded",
+        "uncertainty_embedded",
+        "cold_help",
+        "growth_6_volumes",
+        "volumes_at_once",
+    } <= rows.keys()
     assert {"G_torch_w4", "S_torch_w4", "train_step_paired_w4_b4", "torchrun_two_processes"} <= rows.keys()
     assert {"memory_kept_w4_b4", "waiting_paired_w4_b4", "twice_the_batch_w4_b8"} <= rows.keys()
     assert {"kernels_paired_w4_b4", "table1_phantom"} <= rows.keys()
