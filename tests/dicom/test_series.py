@@ -51,7 +51,10 @@ def test_a_series_is_chosen_by_number_uid_or_description(every: list[Series]) ->
 
 
 def test_none_and_several_are_told_with_those_there_are(every: list[Series]) -> None:
-    advice = "expected one, so choose with --series (its number, UID or a part of its description) among"
+    advice = (
+        "expected one, so choose with --series (its number, UID or a part of its description), or give one "
+        "alone, of"
+    )
     begin = f"study: {{}}; {advice}"
     with pytest.raises(InputError) as none:
         choose("study", every[:4])

@@ -1,4 +1,4 @@
-"""The tutorials, and a how-to, do what they say: commands and Python, run in order as a reader would."""
+"""The tutorials, and some how-tos, do what they say: commands and Python, run in order as a reader would."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 
 import pytest
+
+from fixtures import reader_inputs
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 NOT_RUN = "<!-- not run -->"  # before a block that needs a download, a cluster or another program
@@ -25,6 +28,27 @@ LEFT = {
     "tutorials/researcher": ("run/results/table1.md", "run/results/report.html", "run/results/pairs.tsv"),
     "tutorials/developer": ("run/weights/model.safetensors",),
     "howto/export": ("onnx/segmentor.onnx", "bundle/configs/metadata.json"),
+    "howto/transplant": (
+        "with_lesion/sub-01_desc-transplanted_FLAIR.nii.gz",
+        "with_my_lesion/sub-01_label-lesion_desc-transplanted_mask.nii.gz",
+        "transplanted/participants.tsv",
+        "prepared/both/slices.tsv",
+        "from_patients/participants.tsv",
+    ),
+    "howto/dicom": (
+        "healthy/export_desc-pseudohealthy_FLAIR.nii.gz",
+        "healthy/export_desc-pseudohealthy_dicom/healthy_0001.dcm",
+        "from_zip/export_desc-pseudohealthy_FLAIR.nii.gz",
+        "by_name/export_desc-pseudohealthy_report.html",
+        "from_python/dicom/lesion.dcm",
+    ),
+    "howto/uncertainty": (
+        "healthy/sub-01_desc-uncertainty_FLAIR.nii.gz",
+        "out/sub-P001/anat/sub-P001_desc-uncertainty_FLAIR.nii.gz",
+        "runs/paired/weights/uncertainty.json",
+        "calibration.json",
+    ),
+    "howto/lesion_filling": ("healthy/sub-01_desc-blend_FLAIR.nii.gz",),
 }
 PRINTED = {
     "tutorials/neuroimager": (
@@ -36,6 +60,16 @@ PRINTED = {
     "tutorials/researcher": ("to do  measure copy-raw", "INVALID", "valid: False", "copy 1.0 0.0"),
     "tutorials/developer": ("training.imges is not a setting; did you mean images?", "segmentor_dice"),
     "howto/export": ("'slice_shape': [208, 160]", "(3, 1, 208, 160)", "torch.Size([1, 1, 208, 160])"),
+    "howto/transplant": ("my_mask.nii.gz", "9 made, 0 there already", "Prepared in prepared/both"),
+    "howto/dicom": ("series: 5, AX T2 FLAIR", "series: 9, SAG FLAIR 3D"),
+    "howto/uncertainty": ("lesion: 68 %", "1 done, 0 skipped, 0 failed"),
+    "howto/lesion_filling": ("lesion: ",),
+}
+GIVEN: dict[str, Callable[[Path, Path], None]] = {  # puts what the reader has beforehand in a folder
+    "howto/transplant": reader_inputs.for_transplant,
+    "howto/dicom": reader_inputs.for_dicom,
+    "howto/uncertainty": reader_inputs.for_uncertainty,
+    "howto/lesion_filling": reader_inputs.for_lesion_filling,
 }
 
 
@@ -70,9 +104,16 @@ e
     assert blocks(page) == [("bash", "a\n\nb\n"), ("python", "e\n")]
 
 
+@pytest.fixture(scope="module")
+def small_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return reader_inputs.small_study(tmp_path_factory.mktemp("made") / "study")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LEFT)
-def test_a_page_runs_from_beginning_to_end(name: str, tmp_path: Path) -> None:
+def test_a_page_runs_from_beginning_to_end(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if name in GIVEN:
+        GIVEN[name](request.getfixturevalue("small_study"), tmp_path)
     printed = ""
     programs = {"bash": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

@@ -146,7 +146,7 @@ def choose(label: str, every: Sequence[Series], request: str | None = None) -> S
         listed = _listed(fitting or every)
         raise InputError(
             f"{label}: {count} {what}; expected one, so choose with --series (its number, UID or a part of "
-            f"its description) among\n  {listed}"
+            f"its description), or give one alone, of\n  {listed}"
         )
     (chosen,) = fitting
     if not is_mr(chosen.header):

@@ -96,6 +96,7 @@ function show(job) {
   part('.caveat').textContent = job.caveat ? sentence(job.caveat) : ''
   part('.warnings').replaceChildren(...(job.warnings ?? []).map((text) => element('li', text)))
   const ended = ENDED.includes(job.state)
+  const focused = item.contains(document.activeElement) ? document.activeElement : null // before it is hidden
   const progress = part('progress')
   progress.hidden = ended
   progress.value = job.share
@@ -104,6 +105,7 @@ function show(job) {
     '.view': job.state === 'done', '.panel': job.state === 'done', '.zip': job.state === 'done', '.files': job.state === 'done',
     '.cancel': !ended, '.remove': ended,
   })) part(name).hidden = !shown
+  if (focused?.hidden) part('.actions button:not([hidden])').focus()
   if (before?.state === job.state) return
   if (job.state === 'done') fillFiles(part('.files ul'), part('.zip'), part('.panel'), job)
   if (ended && before) byId('live').textContent = `${job.name}: ${STATES[job.state]}. ${job.error ?? ''}`
