@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # The tests' networks are so small that threads only wait for each other; files of tests run side by side instead.
 # Where a test asks for threads, they wait asleep: threads that spin beside another process take it 20 times as long.
-PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+# Where a process of tests dies, the tests end: pytest-xdist would start another, and wait for ever.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/pytest -n auto --maxprocesses 4 --max-worker-restart 0 --dist loadfile
 
 .PHONY: demo test test-all coverage cuda torture lowest pythons lint bench bench-long docs reference results clean
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
-import time
 
 import pytest
 
@@ -25,25 +26,30 @@ def test_the_first_thing_s_error_is_raised() -> None:
 @pytest.mark.skipif(os.name == "nt", reason="signals of this kind are a matter of Linux and macOS")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_comes_when_no_thread_is_at_work(sent: signal.Signals) -> None:
-    done = []
+    """In a process of its own, which is sent the signal."""
+    script = f"""
+import os, signal, sys, time
+from pseudohealthy.threads import in_threads
 
-    def interrupt(*_: object) -> None:
-        raise SystemExit
+done = []
 
-    def do(thing: int) -> None:
-        if thing == 0:
-            os.kill(os.getpid(), sent)
-        time.sleep(0.05)
-        done.append(thing)
+def interrupt(*_):
+    sys.exit(f"interrupted after {{sorted(done)}}")
 
-    before = signal.signal(sent, interrupt)
-    try:
-        with pytest.raises(SystemExit):
-            in_threads(do, range(4), 2)
-        assert sorted(done) == [0, 1, 2, 3]
-        assert signal.getsignal(sent) is interrupt
-    finally:
-        signal.signal(sent, before)
+def do(thing):
+    if thing == 0:
+        os.kill(os.getpid(), {int(sent)})
+    time.sleep(0.05)
+    done.append(thing)
+
+signal.signal({int(sent)}, interrupt)
+try:
+    in_threads(do, range(4), 2)
+finally:
+    assert signal.getsignal({int(sent)}) is interrupt
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (1, "interrupted after [0, 1, 2, 3]\n")
 
 
 def test_a_thread_may_share_its_work_too() -> None:
