@@ -232,6 +232,25 @@ def test_interrupted_steps_are_done_again_alone_and_come_to_the_same(
     assert without_times(results) == without_times(table1)
 
 
+@pytest.mark.parametrize("damage", ["no UTF-8", "no file", "a folder"])
+def test_a_damaged_table_of_a_finished_step_says_what_to_remove(
+    finished: Path, smoke: Experiment, tmp_path: Path, damage: str
+) -> None:
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    (pairs,) = copy.glob("protocol/*/pairs.tsv")
+    pairs.unlink()
+    if damage == "no UTF-8":
+        pairs.write_bytes(b"use\tdonor\n\xff\n")
+    elif damage == "a folder":
+        pairs.mkdir()
+    with pytest.raises(InputError) as failure:
+        reproduce(smoke, copy, device="cpu")
+    line = str(failure.value)
+    assert line.startswith(f"{pairs.parent}: damaged (")
+    assert line.endswith(f"); remove {pairs.parent} and run the experiment again")
+    assert len(line.splitlines()) == 1
+
+
 def test_a_step_that_is_done_elsewhere_and_not_seen_here_is_told(
     smoke: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
