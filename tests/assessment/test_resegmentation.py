@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from fixtures.brains import Image, box, slices
-from pseudohealthy.assessment.resegmentation import coordinates_auroc, excess_auroc
-from pseudohealthy.errors import InputError
+from pseudohealthy.assessment.resegmentation import SmallUNet, coordinates_auroc, excess_auroc
+from pseudohealthy.errors import InputError, PseudohealthyError
 from pseudohealthy.evaluation.slice_set import SliceSet
 
 VOLUMES = np.repeat(["d", "c", "b", "a"], 4)
@@ -129,6 +129,22 @@ def test_without_subjects_each_volume_is_one() -> None:
 def test_a_device_that_is_not_there_is_told() -> None:
     with pytest.raises(InputError, match="device nowhere cannot be used here"):
         excess(noise(), steps=1, device="nowhere")
+
+
+@pytest.mark.parametrize("learning", [True, False])
+def test_a_full_card_is_told_in_one_line_learning_or_ranking(
+    monkeypatch: pytest.MonkeyPatch, learning: bool
+) -> None:
+    forward = SmallUNet.forward
+
+    def full(self: SmallUNet, x: torch.Tensor) -> torch.Tensor:
+        if torch.is_grad_enabled() == learning:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return forward(self, x)
+
+    monkeypatch.setattr(SmallUNet, "forward", full)
+    with pytest.raises(PseudohealthyError, match=r"too little memory left \(.*\); .*, or give --device cpu$"):
+        excess(noise(), steps=1)
 
 
 def test_only_the_brain_counts(coordinates: pd.DataFrame) -> None:

@@ -21,7 +21,7 @@ import pydicom
 import pytest
 
 from fixtures.brains import brain, write
-from fixtures.command_line import PROGRAM, Run, contents
+from fixtures.command_line import PROGRAM, Run, contents, refused
 from fixtures.scans import PLANTED, exported, flair, other_series, zipped
 from fixtures.scans import write as write_series
 from pseudohealthy.locks import locked
@@ -99,6 +99,24 @@ def test_without_a_flair_the_series_are_listed_before_any_work(run: Run, tmp_pat
     code, said, _ = run(study, "-o", tmp_path / "out", "--series", "MPR")
     assert (code, said.splitlines()[0]) == (0, "series: 6, AX T2 FLAIR MPR, 20 slices")
     assert not dicom_folder(tmp_path / "out", "study").exists()
+
+
+@pytest.mark.parametrize(
+    ("keyword", "line"),
+    [
+        ("StudyInstanceUID", "series 5: an image with 2 StudyInstanceUIDs; expected one"),
+        ("SeriesInstanceUID", "no DICOM images among 20 files, 20 of them damaged"),
+    ],
+)
+def test_identifiers_of_several_values_are_refused_in_one_line(
+    run: Run, tmp_path: Path, keyword: str, line: str
+) -> None:
+    series = flair()
+    for image in series:
+        setattr(image, keyword, ["1.2", "3.4"])
+    study = write_series(tmp_path / "study", series)
+    refused(run(study, "-o", tmp_path / "out", "--dicom"), f"{study}: {line}")
+    assert not (tmp_path / "out").exists()
 
 
 def test_options_for_dicom_are_refused_for_other_files(run: Run, tmp_path: Path) -> None:

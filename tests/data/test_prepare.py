@@ -313,6 +313,21 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert error.value.exit_code == 1
 
 
+def test_of_two_at_once_the_second_to_end_is_told_and_harms_nothing(tmp_path: Path) -> None:
+    cohort, other = (read_cohort([bids(tmp_path / name, count)]) for name, count in (("one", 3), ("two", 4)))
+
+    def meanwhile(done: int, total: int, _what: str) -> None:
+        if done == total:
+            prepare(other, tmp_path / "out", FITTING)
+
+    with pytest.raises(PseudohealthyError, match="out: cannot be written") as told:
+        prepare(cohort, tmp_path / "out", FITTING, progress=meanwhile)
+    assert (told.value.exit_code, len(str(told.value).splitlines())) == (1, 1)
+    assert len(Prepared.open(tmp_path / "out").manifest["volumes"]) == 4
+    assert prepare(other, tmp_path / "out", FITTING)["cohort"] == other.name
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "out", "two"]
+
+
 def test_progress_counts_every_step_once(tmp_path: Path) -> None:
     steps: list[tuple[int, int, str]] = []
     cohort = read_cohort([bids(tmp_path / "data", 3)])

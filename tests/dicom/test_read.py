@@ -189,6 +189,31 @@ def test_a_series_that_is_no_whole_volume_is_refused(
     assert not list(temporary.iterdir())
 
 
+@pytest.mark.parametrize("keyword", ["SOPInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID"])
+def test_an_identifier_of_several_values_is_refused(tmp_path: Path, keyword: str) -> None:
+    series = flair()
+    setattr(series[7], keyword, ["1.2", "3.4"])
+    study = write(tmp_path / "study", series)
+    with pytest.raises(InputError) as refused:
+        read_scan(study)
+    assert str(refused.value) == (
+        f"{study}: series 5: an image with 2 {keyword}s; expected one, so export the series again"
+    )
+
+
+def test_images_of_several_series_at_once_are_damaged(tmp_path: Path) -> None:
+    series = flair()
+    series[-1].SeriesInstanceUID = ["1.2", "3.4"]
+    scan = read_scan(write(tmp_path / "last", series))
+    assert len(scan.slices) == 19
+    assert scan.notes == ("1 file that could not be read, which may be a slice at an end",)
+    for image in series:
+        image.SeriesInstanceUID = ["1.2", "3.4"]
+    every = write(tmp_path / "every", series)
+    with pytest.raises(InputError, match=f"{every}: no DICOM images among 20 files, 20 of them damaged;"):
+        read_scan(every)
+
+
 def test_no_more_is_read_than_a_head_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = write(tmp_path / "study", flair())
     monkeypatch.setattr(read, "convert", None)  # which must not be reached

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from pseudohealthy.experiment.config import Data, Experiment, read_experiment
 from pseudohealthy.experiment.publish import render
 from pseudohealthy.experiment.runner import StepRunner, describe_steps, prepared_cohort, reproduce
 from pseudohealthy.experiment.steps import DONE, SELECTION, list_steps
+from pseudohealthy.locks import locked
 from pseudohealthy.synthesis.model import Model
 
 PROGRAM = [sys.executable, "-m", "pseudohealthy.cli.main"]
@@ -230,6 +232,43 @@ def test_interrupted_steps_are_done_again_alone_and_come_to_the_same(
     assert all(any(path.is_relative_to(folder) for folder in folders) for path in again)
     results = json.loads((copy / "results/table1.json").read_text(encoding="utf-8"))
     assert without_times(results) == without_times(table1)
+
+
+@pytest.mark.parametrize("damage", ["no UTF-8", "no file", "a folder"])
+def test_a_damaged_table_of_a_finished_step_says_what_to_remove(
+    finished: Path, smoke: Experiment, tmp_path: Path, damage: str
+) -> None:
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    (pairs,) = copy.glob("protocol/*/pairs.tsv")
+    pairs.unlink()
+    if damage == "no UTF-8":
+        pairs.write_bytes(b"use\tdonor\n\xff\n")
+    elif damage == "a folder":
+        pairs.mkdir()
+    with pytest.raises(InputError) as failure:
+        reproduce(smoke, copy, device="cpu")
+    line = str(failure.value)
+    assert line.startswith(f"{pairs.parent}: damaged (")
+    assert line.endswith(f"); remove {pairs.parent} and run the experiment again")
+    assert len(line.splitlines()) == 1
+
+
+def test_results_that_another_run_publishes_meanwhile_are_waited_for_and_not_replaced(
+    finished: Path, smoke: Experiment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy, results, said = shutil.copytree(finished, tmp_path / "copy"), tmp_path / "results", ""
+    with ThreadPoolExecutor(1) as pool:
+        results.mkdir()
+        with locked(results / ".results.lock"):
+            second = pool.submit(reproduce, smoke, copy, results=results, device="cpu")
+            while "waiting" not in said and not second.done():
+                said += capsys.readouterr().err
+                time.sleep(0.05)
+            (results / "table1.json").write_text('{"experiment": "another"}')
+        with pytest.raises(InputError, match=r"holds the results of another, not of smoke; .* \(--results\)"):
+            second.result()
+    assert f"{results}: another run (" in said
+    assert [path.name for path in results.iterdir()] == ["table1.json"]
 
 
 def test_a_step_that_is_done_elsewhere_and_not_seen_here_is_told(

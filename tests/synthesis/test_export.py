@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -329,5 +330,27 @@ def test_a_card_that_is_no_text_is_refused_and_leaves_nothing(tmp_path: Path) ->
     with pytest.raises(
         InputError, match=r"README\.md: cannot be read as a card \(byte 1 is not UTF-8 text\)"
     ):
+        export(weights, tmp_path / "out", "monai")
+    assert list(tmp_path.iterdir()) == [weights]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "gigabytes"])
+def test_a_licence_that_is_none_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    def begun(*_: object) -> None:
+        raise AssertionError("the folder was begun")
+
+    weights = saved(tmp_path / "weights")
+    path = weights / LICENCE
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        with path.open("wb") as file:
+            file.truncate(4 * 2**30)
+    monkeypatch.setattr("pseudohealthy.synthesis.export.whole_folder", begun)
+    with pytest.raises(InputError, match=r"LICENSE: cannot be read as a licence \((expected a|larger than)"):
         export(weights, tmp_path / "out", "monai")
     assert list(tmp_path.iterdir()) == [weights]

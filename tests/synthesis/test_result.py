@@ -18,10 +18,17 @@ from PIL import Image
 from fixtures.brains import flair
 from fixtures.models import calibrated, saved
 from pseudohealthy import __version__
+from pseudohealthy.dicom.folder import healthy_name
 from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.files import sha256_of
 from pseudohealthy.synthesis.model import Model
-from pseudohealthy.synthesis.output_files import output_files, refuse_existing, sidecar_path, with_sidecars
+from pseudohealthy.synthesis.output_files import (
+    dicom_folder,
+    output_files,
+    refuse_existing,
+    sidecar_path,
+    with_sidecars,
+)
 from pseudohealthy.synthesis.result import Synthesis
 from pseudohealthy.synthesis.synthesize import synthesize
 
@@ -195,6 +202,30 @@ def test_a_run_killed_at_any_of_its_moves_is_taken_over(
             assert len(list(out.iterdir())) == len(expected), nth
             with pytest.raises(InputError, match="exists already"):
                 result.save(out, "scan.nii")
+
+
+def test_killed_behind_its_dicom_a_run_leaves_no_earlier_report_beside_it(
+    tmp_path: Path, result: Synthesis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scans(content: bytes) -> Callable[[Path], object]:
+        def make(folder: Path) -> None:
+            folder.mkdir()
+            (folder / healthy_name(1)).write_bytes(content)
+
+        return make
+
+    out = tmp_path / "out"
+    files = result.save(out, "scan.nii", dicom=scans(b"earlier"))
+    scan = dicom_folder(out, "scan.nii") / healthy_name(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", _killed_at(out, 1))
+        with pytest.raises(KeyboardInterrupt):
+            result.save(out, "scan.nii", overwrite=True, dicom=scans(b"later"))
+    assert scan.read_bytes() == b"later"
+    assert not files["report"].exists()
+    result.save(out, "scan.nii", overwrite=True, dicom=scans(b"later"))
+    assert files["report"].exists()
+    assert sorted(out.iterdir()) == sorted([*with_sidecars(files).values(), scan.parent])
 
 
 def test_what_a_killed_run_left_and_somebody_changed_is_not_replaced(

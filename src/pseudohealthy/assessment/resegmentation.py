@@ -194,6 +194,7 @@ def _folds(subjects: NDArray[Any], seed: int) -> NDArray[np.intp]:
 
 
 @reproducible_convolutions()
+@full_memory_explained(ON_CPU)
 @torch.inference_mode()
 def _logits(network: SmallUNet, x: Stack, device: torch.device) -> Stack:
     parts = [network(part.to(device))[:, 0].cpu() for part in torch.from_numpy(x).split(BATCH)]

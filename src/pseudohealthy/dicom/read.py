@@ -19,7 +19,7 @@ from pydicom.uid import UID, ImplicitVRLittleEndian
 from pseudohealthy.data.nifti_file import MOST_VOXELS
 from pseudohealthy.data.volume import Volume
 from pseudohealthy.dicom.conversion import convert
-from pseudohealthy.dicom.headers import MOST_BYTES, frame_count, number, read_header, silent
+from pseudohealthy.dicom.headers import MOST_BYTES, frame_count, listed, number, read_header, silent, value
 from pseudohealthy.dicom.patient import anonymous_name
 from pseudohealthy.dicom.scale import Scale
 from pseudohealthy.dicom.series import Series, choose, find_series
@@ -29,6 +29,7 @@ from pseudohealthy.dicom.sources import Member, opened
 from pseudohealthy.errors import InputError, PseudohealthyError
 
 NEUTRAL = "dicom"
+UNIQUE = ("SOPInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")  # of which an image has one at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,10 +139,17 @@ def _stack(chosen: Series) -> tuple[list[Slice], list[Member], int]:
 
 
 def _whole_header(member: Member) -> Dataset:
-    """All of a header but its pixels, of which the file must hold enough, and little besides."""
+    """All of a header but its pixels, of which the file must hold enough, and little besides.
+
+    Raises:
+        InputError: it does not, or an identifier has several values.
+    """
     header = read_header(member)
     if header is None:  # though it was read a moment ago
         raise InputError("a file of it is damaged; fetch it again")
+    for keyword in UNIQUE:
+        if (count := len(listed(value(header, keyword)))) > 1:
+            raise InputError(f"an image with {count} {keyword}s; expected one, so export the series again")
     sizes = ("Rows", "Columns", "BitsAllocated", "SamplesPerPixel", "NumberOfFrames")
     pixels = math.prod(int(number(header, keyword) or 1) for keyword in sizes) // 8
     syntax = UID(str(header.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)))

@@ -14,6 +14,7 @@ from pseudohealthy.dicom.headers import (
     FUNCTIONAL_GROUPS,
     begins_as_dicom,
     frame_count,
+    listed,
     number,
     read_header,
     value,
@@ -89,18 +90,25 @@ def find_series(
     for done, member in enumerate(members):
         progress(done, len(members), "")
         header = read_header(member, TAGS)
-        if header is not None and value(header, "Rows") and (uid := value(header, "SeriesInstanceUID")):
+        if header is not None and value(header, "Rows") and (uid := _series_uid(header)):
             image = str(value(header, "SOPInstanceUID") or done)  # a copy of a file has the same
-            found[str(uid)].setdefault(image, (member, header))
+            found[uid].setdefault(image, (member, header))
         elif _could_be_image(member, header):
             damaged += 1
     if not found:
+        of_them = f", {damaged} of them damaged" if damaged else ""
         raise InputError(
-            f"{path}: no DICOM images among {len(members)} files; expected the files of a scan, or the path "
-            "of a NIfTI file"
+            f"{path}: no DICOM images among {len(members)} files{of_them}; expected the files of a scan, or "
+            "the path of a NIfTI file"
         )
     every = [_series(uid, list(images.values())) for uid, images in found.items()]
     return sorted(every, key=lambda each: (each.number is None, each.number or 0, each.uid)), damaged
+
+
+def _series_uid(header: Dataset) -> str:
+    """Of the series that an image is of; "" where it does not say of which one."""
+    uids = listed(value(header, "SeriesInstanceUID"))
+    return str(uids[0]) if len(uids) == 1 else ""
 
 
 def _could_be_image(member: Member, header: Dataset | None) -> bool:
@@ -143,10 +151,10 @@ def choose(label: str, every: Sequence[Series], request: str | None = None) -> S
         what = f"series that fit --series {request}"
     if len(fitting) != 1:
         count = f"{len(fitting)}" if fitting else "no"
-        listed = _listed(fitting or every)
+        rows = _listed(fitting or every)
         raise InputError(
             f"{label}: {count} {what}; expected one, so choose with --series (its number, UID or a part of "
-            f"its description), or give one alone, of\n  {listed}"
+            f"its description), or give one alone, of\n  {rows}"
         )
     (chosen,) = fitting
     if not is_mr(chosen.header):

@@ -19,7 +19,16 @@ from pseudohealthy.experiment.config import Experiment
 from pseudohealthy.experiment.results import by_volume, curves, judge_curves, table1
 from pseudohealthy.experiment.steps import Step
 from pseudohealthy.experiment.weights import FOLDER, publish_weights
-from pseudohealthy.files import folder_beside, make_folder, read_tsv, write_json, write_text, write_tsv
+from pseudohealthy.files import (
+    MEGABYTE,
+    folder_beside,
+    make_folder,
+    read_text,
+    read_tsv,
+    write_json,
+    write_text,
+    write_tsv,
+)
 from pseudohealthy.json_files import expect_parts, read_json
 from pseudohealthy.renamed import expect_new_names, keys_of
 from pseudohealthy.report.figures import contact_sheet
@@ -31,6 +40,7 @@ from pseudohealthy.report.table1.tables import table1_latex, table1_markdown, ta
 
 Stacks = dict[str, NDArray[np.floating]]
 
+LARGEST_TABLE = 64 * MEGABYTE  # of pairs of slices, a line each
 QUANTILES = (0.25, 0.5, 0.75)
 SLICE_RULE = (
     "Of each volume the slice with its largest lesion; where not all volumes are shown, those at the "
@@ -66,6 +76,7 @@ def publish(
     `report.table1.html_report`.
 
     Raises:
+        InputError: a file of a finished step is damaged or missing.
         PseudohealthyError: the folder cannot be written to.
     """
     make_folder(folder)
@@ -74,7 +85,9 @@ def publish(
     for name, make in tables.items():
         write_tsv(folder / f"{name}.tsv", make(out, steps))
     protocol = next(step for step in steps if step.kind == "protocol")
-    write_text(folder / "pairs.tsv", (protocol.folder(out) / "pairs.tsv").read_text(encoding="utf-8"))
+    with protocol.reading(out):
+        pairs = read_text(protocol.folder(out) / "pairs.tsv", LARGEST_TABLE)
+    write_text(folder / "pairs.tsv", pairs)
     draw_pictures(folder / "pictures", out, steps, SliceSet.of(prepared, "test"))
     publish_weights(out, steps, folder / FOLDER)
     render(folder)

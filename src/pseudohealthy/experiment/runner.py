@@ -30,7 +30,7 @@ from pseudohealthy.experiment.publish import publish, refuse_others
 from pseudohealthy.experiment.steps import DONE, SELECTION, STAGES, Kind, Step, list_steps
 from pseudohealthy.experiment.weights import take_up_weights
 from pseudohealthy.files import inside, make_folder, write_arrays, write_json, write_tsv
-from pseudohealthy.locks import folder_lock
+from pseudohealthy.locks import folder_lock, locked
 from pseudohealthy.phantom.dataset import make_phantoms
 from pseudohealthy.provenance import provenance
 from pseudohealthy.settings_files import validated
@@ -86,9 +86,20 @@ def reproduce(
             take_up_weights(out, steps, prepared, from_weights)
         _do_all(StepRunner(experiment, out, prepared, steps, device), workers, say)
         say(printable(f"tables, figures and report: {folder}"))
-        publish(experiment, out, steps, prepared, folder)
+        _publish_alone(experiment, out, steps, prepared, folder)
     say(RESEARCH_USE)
     return folder
+
+
+def _publish_alone(
+    experiment: Experiment, out: Path, steps: Sequence[Step], prepared: Prepared, folder: Path
+) -> None:
+    """Publish as the only run that does so into `folder`, which may be the results' of several runs."""
+    make_folder(folder)
+    # Not the lock of a working folder: one may be the other, or two runs hold and want each other's
+    with locked(folder / ".results.lock", str(folder)):
+        refuse_others(folder, experiment)  # of another run, which have come meanwhile
+        publish(experiment, out, steps, prepared, folder)
 
 
 def _do_all(runner: StepRunner, workers: Parallel | None, say: Callable[[str], object]) -> None:

@@ -18,6 +18,7 @@ from pseudohealthy.errors import RESEARCH_USE, InputError, install_command
 from pseudohealthy.files import (
     MEGABYTE,
     make_folder,
+    read_bytes,
     read_text,
     replace,
     whole_folder,
@@ -86,8 +87,8 @@ def export(weights: Path, out: Path, form: Format) -> list[Path]:
         The files, sorted.
 
     Raises:
-        InputError: not a weights folder, `out` is not empty, a package is missing, or weights of which no
-            bundle can be made.
+        InputError: not a weights folder, `out` is not empty, a package is missing, weights of which no bundle
+            can be made, or a card or licence that cannot be read.
         PseudohealthyError: the disk is full; nothing has been written then.
     """
     if out.is_dir() and any(out.iterdir()):
@@ -98,10 +99,11 @@ def export(weights: Path, out: Path, form: Format) -> list[Path]:
     model = Model.load(weights, "cpu")
     if form == "monai":
         _main_network(model)
+    licence = _licence(weights)
     with whole_folder(out) as part:
         write(model, weights, part)
-        if (weights / LICENCE).is_file():
-            _write_bytes(part / LICENCE, (weights / LICENCE).read_bytes())
+        if licence is not None:
+            _write_bytes(part / LICENCE, licence)
     return sorted(path for path in out.rglob("*") if path.is_file())
 
 
@@ -175,6 +177,17 @@ def _inputs(signature: Signature) -> str:
 
 def _slice_shape(model: Model) -> str:
     return " x ".join(map(str, model.preprocessing.slice_shape))
+
+
+def _licence(weights: Path) -> bytes | None:
+    """The weights' own licence; None where they have none."""
+    path = weights / LICENCE
+    try:
+        return read_bytes(path, MEGABYTE) if path.exists() else None
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: cannot be read as a licence ({error}); fetch it again or remove it"
+        ) from error
 
 
 def _card(weights: Path) -> str:

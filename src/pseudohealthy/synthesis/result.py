@@ -137,6 +137,7 @@ class Synthesis:
             for old in not_made_again(out, name, **requested):  # DICOM too: it is replaced as a whole
                 shutil.rmtree(old) if old.is_dir() else old.unlink()
             if dicom:
+                files["report"].unlink(missing_ok=True)  # killed now, nothing says that all belongs together
                 (part / folder.name).replace(folder)
             move_together(part, out, journal(out, name))
         return files

@@ -30,7 +30,7 @@ BEGINNINGS = (
 )
 SCRATCH = ("/dev/null", "/proc/self/")
 STARTS = ("os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "socket.connect")
-READING = ("uname", "git")  # programs that may be asked
+READING = ("uname", "git", "dcm2niix")  # programs that may be asked
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Watch:
             if event == "os.rename":
                 self._expect_allowed(event, arguments[0], arguments[2])
             self._expect_allowed(event, arguments[1], arguments[-1])
-        elif event in STARTS and arguments[0] not in READING:
+        elif event in STARTS and os.path.basename(str(arguments[0])) not in READING:
             self.seen.append(f"{event} {arguments[0]!r}")
 
     def _expect_allowed(self, event: str, path: Any, folder: Any = -1) -> None:

@@ -30,7 +30,12 @@ from torture.fuzzing.verdict import (
 )
 
 ADDRESS_SPACE = 12 * 2**30  # bytes, of libraries and all; what is used is measured
-SLOW = frozenset({"resume", "synthesize", "synthesize_mask", "bids_participant", "results"})
+SLOW = frozenset(
+    {
+        *("resume", "synthesize", "synthesize_mask", "synthesize_dicom", "bids_participant", "results"),
+        *("transplant_lesion", "transplant_masks", "transplant_library"),
+    }
+)
 TWICE = 4  # every so many-th input of the slow ones is read twice; of the others each
 
 

@@ -67,7 +67,7 @@ NAME_PIECES = (
 )
 
 
-def _names_changed(random: Random, folder: Path) -> None:
+def names_changed(random: Random, folder: Path) -> None:
     """One to four files or folders renamed, moved, doubled, removed, or made a link, a pipe or a folder."""
     for _ in range(random.choice((1, 1, 2, 4))):
         there = sorted(os.fsencode(path) for path in folder.rglob("*"))
@@ -124,14 +124,14 @@ def _participant_level(folder: Path, out: Path) -> None:
 
 
 def _study_changed(random: Random, folder: Path) -> None:
-    _names_changed(random, folder / "raw")
+    names_changed(random, folder / "raw")
 
 
 ANY_FAILURE = frozenset({1, 2})  # of the BIDS-App, where 1 is that some image failed
 TARGETS = (
     Target("participants", "BIDS", 9, _people, _read_people, {"participants.tsv": m.TABLE}),
-    Target("cohort_names", "BIDS", 3, _names, _read_names, disturb=_names_changed),
-    Target("bids_names", "BIDS", 3, _names, _select_names, disturb=_names_changed),
+    Target("cohort_names", "BIDS", 3, _names, _read_names, disturb=names_changed),
+    Target("bids_names", "BIDS", 3, _names, _select_names, disturb=names_changed),
     Target(
         "bids_participant",
         "BIDS",

@@ -24,7 +24,7 @@ class Target:
 
     Attributes:
         name: of the target.
-        group: of the figures: NIfTI, YAML, BIDS, JSON, weights, training state.
+        group: of the figures: NIfTI, DICOM, YAML, BIDS, JSON, weights, training state.
         share: of a campaign's inputs, beside those of the others.
         build: makes sound files in an empty folder.
         read: what is done with the folder; the second folder, empty, may be written to.
