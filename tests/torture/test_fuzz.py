@@ -17,7 +17,7 @@ SEED, SHORT, LONG = 20261128, 300, 100_000
 CHEAP = (  # readers that need no network and no prepared cohort
     *("nifti_image", "nifti_mask", "settings", "experiment", "overrides", "participants", "cohort_names"),
     *("bids_names", "json", "bids_group", "steps", "scores", "weights_config", "metrics"),
-    *("dicom_series", "dicom_archive"),
+    "dicom_archive",
 )
 
 

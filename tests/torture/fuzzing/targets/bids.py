@@ -71,6 +71,8 @@ def names_changed(random: Random, folder: Path) -> None:
     """One to four files or folders renamed, moved, doubled, removed, or made a link, a pipe or a folder."""
     for _ in range(random.choice((1, 1, 2, 4))):
         there = sorted(os.fsencode(path) for path in folder.rglob("*"))
+        if not there:  # all was removed
+            return
         path = random.choice(there)
         place, name = os.path.split(path)
         at, end = sorted(random.randrange(len(name) + 1) for _ in range(2))

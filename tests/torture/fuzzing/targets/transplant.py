@@ -21,11 +21,9 @@ MASKS = ("masks/a.nii.gz", "masks/b.nii")
 def _build(folder: Path) -> None:
     """A healthy brain, weights, a mask on its grid, and masks of others on theirs."""
     saved(folder / "weights")
-    nib.save(nib.Nifti1Image(fractional(brain())[:, :, 6:13].astype(np.float32), LPS), folder / "x.nii.gz")
-    mask = lesion()[:, :, 6:13].astype(np.float32)
-    write(folder / "mask.nii.gz", mask)
-    for name in MASKS:
-        write(folder / name, mask)
+    nib.save(nib.Nifti1Image(fractional(brain()).astype(np.float32), LPS), folder / "x.nii.gz")
+    for name in ("mask.nii.gz", *MASKS):
+        write(folder / name, lesion().astype(np.float32))
 
 
 def _build_data_set(folder: Path) -> None:
