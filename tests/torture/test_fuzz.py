@@ -45,7 +45,8 @@ def test_damaged_inputs_are_refused_in_one_line(tmp_path: Path) -> None:
     figures = judge({name: BY_NAME[name].share for name in CHEAP}, SHORT, tmp_path)
     everything_kept(figures)
     assert sum(each.inputs for each in figures.values()) == pytest.approx(SHORT, abs=len(CHEAP))
-    assert all(each.refused for name, each in figures.items() if name not in ("cohort_names", "bids_names"))
+    accepted_whole = {name for name, each in figures.items() if not each.refused}
+    assert accepted_whole <= {"cohort_names", "bids_names", "dicom_archive"}  # of odd names, or of a few inputs
 
 
 def test_an_input_is_the_same_each_time() -> None:
