@@ -46,7 +46,11 @@ def test_damaged_inputs_are_refused_in_one_line(tmp_path: Path) -> None:
     everything_kept(figures)
     assert sum(each.inputs for each in figures.values()) == pytest.approx(SHORT, abs=len(CHEAP))
     accepted_whole = {name for name, each in figures.items() if not each.refused}
-    assert accepted_whole <= {"cohort_names", "bids_names", "dicom_archive"}  # of odd names, or of a few inputs
+    assert accepted_whole <= {
+        "cohort_names",
+        "bids_names",
+        "dicom_archive",
+    }  # of odd names, or of a few inputs
 
 
 def test_an_input_is_the_same_each_time() -> None:
