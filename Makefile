@@ -48,6 +48,7 @@ bench: $(STAMP)  ## ratios to this machine's own peak: under 15 minutes
 	$(BIN)/python -m benchmarks
 
 bench-long: $(STAMP)  ## what was tried, processes at once, 1,000 volumes, and the minutes until a balance
+	$(BIN)/pytest -m torture tests/benchmarks  # each part in a quick form first: hours are to be lost
 	$(BIN)/python -m benchmarks --parts tried,scaling,growth,balance
 
 $(STAMP): pyproject.toml constraints.txt

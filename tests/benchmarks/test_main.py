@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,28 +89,36 @@ def test_the_page_says_what_the_measurements_say() -> None:
     assert page_text == page(json.loads(result.read_text(encoding="utf-8"))), "run with --page-only"
 
 
-@pytest.mark.slow
-def test_every_part_runs_but_what_was_tried_which_compiles_for_minutes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *parts: str) -> dict[str, dict[str, Any]]:
+    """The rows of these parts, by name, measured badly."""
     out = tmp_path / "performance.json"
     paths = ["--out", str(out), "--page", str(tmp_path / "performance.md")]
-    parts = ",".join(part for part in program.PARTS if part != "tried")
-    run(monkeypatch, "--quick", "--width", "4", "--device", "cpu", "--parts", parts, *paths)
-    rows = {row["name"]: row for row in json.loads(out.read_text())["rows"]}
+    run(monkeypatch, "--quick", "--width", "4", "--device", "cpu", "--parts", ",".join(parts), *paths)
+    return {row["name"]: row for row in json.loads(out.read_text())["rows"]}
+
+
+@pytest.mark.slow
+def test_every_part_of_the_short_form_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = [part for part in program.PARTS if part not in program.LONG]
+    rows = measured(tmp_path, monkeypatch, *short)
     assert {
         "volume_w4",
         "volume_embedded",
         "uncertainty_embedded",
         "cold_help",
-        "growth_6_volumes",
-        "volumes_at_once",
+        "table1_phantom",
     } <= rows.keys()
-    assert {"G_torch_w4", "S_torch_w4", "train_step_paired_w4_b4", "torchrun_two_processes"} <= rows.keys()
+    assert {"G_torch_w4", "S_torch_w4", "train_step_paired_w4_b4", "kernels_paired_w4_b4"} <= rows.keys()
     assert {"memory_kept_w4_b4", "waiting_paired_w4_b4", "twice_the_batch_w4_b8"} <= rows.keys()
-    assert {"kernels_paired_w4_b4", "table1_phantom"} <= rows.keys()
+    assert rows["G_torch_w4"]["vs_eager_fp32"]["median"] == 1
+
+
+@pytest.mark.torture
+def test_every_part_of_the_long_form_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = measured(tmp_path, monkeypatch, *program.LONG)
+    assert {"growth_6_volumes", "torchrun_two_processes", "volumes_at_once", "asleep_alone"} <= rows.keys()
+    assert "tried_compiled_w4_b4" in rows
     for warm_up in ("with", "without"):
         row = rows[f"balance_{warm_up}_warm_up"]
         assert row["checkpoints"] > 0
         assert set(row["minutes_until_balance"]) == {"0.5", "0.6", "0.7"}
-    assert rows["G_torch_w4"]["vs_eager_fp32"]["median"] == 1
