@@ -68,7 +68,7 @@ def _trainings_at_once(folder: Path, prepared: Path, repeats: int) -> dict[str, 
 
 
 def _asleep(folder: Path, prepared: Path, repeats: int, *, beside: bool) -> dict[str, Any]:
-    """Threads that wait asleep, as the program has them: images per second over those of threads that spin.
+    """Threads that wait asleep (OMP_WAIT_POLICY=passive): images per second over those of threads that spin.
 
     Args:
         folder: for the runs.

@@ -60,18 +60,6 @@ def test_help_and_info_need_no_torch(tmp_path: Path, command: tuple[str, ...]) -
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("chosen", [None, "active"])
-def test_threads_wait_asleep_unless_somebody_chose(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: str | None
-) -> None:
-    (tmp_path / "torch.py").write_text("import os; raise ImportError(os.environ['OMP_WAIT_POLICY'])")
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    if chosen:
-        monkeypatch.setenv("OMP_WAIT_POLICY", chosen)
-    done = ran(tmp_path, "-m", MAIN, "synthesize", "scan.nii", "-o", "out")
-    assert f"cannot be loaded ({chosen or 'passive'})" in done.stderr
-
-
 def test_an_interrupted_import_ends_with_the_same_exit_code(tmp_path: Path) -> None:
     """Packages run text as code while they are imported, which Python itself would end by the signal."""
     script = """

@@ -74,11 +74,8 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int, str], None]]:
 def run(name: str, command: Callable[[], object]) -> None:
     """Run a program's command: one clear line and exit code 1 or 2 for what a person can mend.
 
-    Ctrl-C and SIGTERM (a cluster's time limit, `docker stop`, `kill`) end it in order. PyTorch's threads wait
-    asleep unless OMP_WAIT_POLICY says otherwise: where other programs want the same cores, spinning ones take
-    many times as long (`docs/performance.md`).
+    Ctrl-C and SIGTERM (a cluster's time limit, `docker stop`, `kill`) end it in order.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read once, when torch is imported
     try:
         escape_what_cannot_be_shown()
         with _sigterm_raises():
