@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # The tests' networks are so small that threads only wait for each other; files of tests run side by side instead.
-# Where a test asks for threads, they wait asleep: threads that spin beside another process take it 20 times as long.
+# Where a test asks for threads, they wait asleep: threads that spin beside another process take it many times as long.
 # Where a process of tests dies, the tests end: pytest-xdist would start another, and wait for ever.
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/pytest -n auto --maxprocesses 4 --max-worker-restart 0 --dist loadfile
 
@@ -44,7 +44,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP)  ## ratios to this machine's own peak: under 15 minutes
+bench: $(STAMP)  ## ratios to this machine's own peak
 	$(BIN)/python -m benchmarks
 
 bench-long: $(STAMP)  ## what was tried, processes at once, 1,000 volumes, and the minutes until a balance

@@ -166,8 +166,9 @@ OTHERS: Sequence[tuple[str, str, Sequence[str], Sequence[str]]] = (
 
 
 def machine_words(result: Mapping[str, Any]) -> str:
-    """A machine's kind, its vector instructions where they were kept, its device."""
-    return "; ".join(result[key] for key in ("machine", "processor", "device") if key in result)
+    """A machine's kind, its vector instructions where they were kept, its device, and its PyTorch."""
+    words = [result[key] for key in ("machine", "processor", "device") if key in result]
+    return "; ".join([*words, f"PyTorch {result['torch']}"] if "torch" in result else words)
 
 
 def _commits(rows: Iterable[Row]) -> str:
@@ -187,7 +188,7 @@ def _elsewhere(rows: Iterable[Row]) -> str:
     others = sorted(
         {f"{row['machine']}, on {row['date']}" for row in rows if row["name"].endswith(ELSEWHERE)}
     )
-    return f" {ELSEWHERE} Not of this machine: {' and '.join(others)}." if others else ""
+    return f" {ELSEWHERE} Not of this machine and PyTorch: {' and '.join(others)}." if others else ""
 
 
 def goals(rows: Mapping[str, Row], device: str) -> Iterator[list[str]]:

@@ -60,7 +60,7 @@ def test_rows_of_other_parts_stay_and_those_of_another_machine_are_marked(
         assert text == page(json.loads(out.read_text()))
         elsewhere = machine == "another"
         assert (f"| {row['name']} † |" in text) == elsewhere
-        assert (f"† Not of this machine: {machine}; " in text) == elsewhere
+        assert (f"† Not of this machine and PyTorch: {machine}; " in text) == elsewhere
     out.write_text(json.dumps({**first, "config": {**first["config"], "quick": False}, "rows": [row]}))
     run(monkeypatch, *options)
     assert row["name"] not in {row["name"] for row in json.loads(out.read_text())["rows"]}

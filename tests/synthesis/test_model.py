@@ -66,7 +66,7 @@ def test_a_loaded_model_gives_what_its_networks_give(trained: Path, prepared: Pr
 
 
 def test_a_model_is_loaded_without_sympy(trained: Path) -> None:
-    """Its import would take half a second of every first image."""
+    """Its import would make every first image wait."""
     code = (
         "import sys; from pathlib import Path; from pseudohealthy.synthesis.model import Model; "
         f"Model.load(Path({str(trained)!r}), 'cpu'); sys.exit('sympy' in sys.modules)"

@@ -85,7 +85,7 @@ def load_weights(folder: Path, networks: nn.ModuleDict) -> None:
             )
     own = networks.state_dict()
     tensors = {name: tensor.to(own[name].dtype) for name, tensor in tensors.items()}
-    # Assigned, as PyTorch's `to_empty` would import sympy, half a second of every first image
+    # Assigned, as PyTorch's `to_empty` would import sympy, which takes long
     networks.load_state_dict(tensors, assign=any(tensor.is_meta for tensor in own.values()))
 
 
