@@ -26,7 +26,7 @@ from pseudohealthy.phantom.dataset import make_phantoms
 from pseudohealthy.sampling.batch import Batch, Need
 from pseudohealthy.sampling.sampler import BatchSampler
 from pseudohealthy.training.allocator import retain_freed_memory
-from pseudohealthy.training.loop import precision
+from pseudohealthy.training.precision import precision
 from pseudohealthy.training.trainer import Trainer
 
 BATCH = 4  # the paper's

@@ -26,6 +26,7 @@ from scipy.stats import spearmanr
 
 from pseudohealthy.config import Split
 from pseudohealthy.data.prepared import Label, Prepared
+from pseudohealthy.errors import InputError
 from pseudohealthy.evaluation.insertion import insert, plan_insertions
 from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.evaluation.statistics import interval
@@ -185,8 +186,18 @@ def pinball(above: Array, level: float) -> float:
 
 
 def fit_zones(outcomes: Sequence[Outcome]) -> dict[str, Zone]:
-    """Of each zone, from as many voxels of each patient."""
-    return {zone: fit_zone(*_sampled(outcomes, index)) for index, zone in enumerate(ZONES)}
+    """Of each zone, from as many voxels of each patient.
+
+    Raises:
+        InputError: in one there is no voxel.
+    """
+    zones = {}
+    for index, name in enumerate(ZONES):
+        error, spread = _sampled(outcomes, index)
+        if not error.size:
+            raise InputError(f"no voxel of the validation patients is in the zone {name!r}: too few patients")
+        zones[name] = fit_zone(error, spread)
+    return zones
 
 
 def _sampled(outcomes: Sequence[Outcome], zone: int) -> tuple[Array, Array]:
@@ -288,7 +299,16 @@ def calibrated(
 
 
 def measure(prepared: Prepared, model: Model, split: Split, weights: Path) -> dict[str, Any]:
-    """Coverage on a split; on "val" the weights are calibrated first."""
+    """Coverage on a split; on "val" the weights are calibrated first.
+
+    Raises:
+        InputError: the cohort was prepared otherwise than the weights' was, or has too few patients.
+    """
+    if prepared.preprocessing != model.preprocessing:
+        raise InputError(
+            f"the cohort has {prepared.preprocessing}, the weights were trained on {model.preprocessing}; "
+            "prepare it as their cohort was"
+        )
     outcomes = [Outcome.of(transplants(prepared, split, seed), model) for seed in SEEDS[split]]
     volumes = {"transplanted": volumes_of(outcomes[0]), "own": own_lesions(prepared, split, model)}
     if split == "val":
@@ -352,7 +372,10 @@ def main() -> None:
         name, part = "averaged", {"correlation": compare_averaged(prepared, model, other)}
     else:
         name = arguments.split
-        part = measure(prepared, model, arguments.split, arguments.weights)
+        try:
+            part = measure(prepared, model, arguments.split, arguments.weights)
+        except InputError as error:
+            parser.error(str(error))
     before = read_json(arguments.out) if arguments.out.exists() else {}
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     write_json(arguments.out, {**before, name: {**part, "config": config, **made_by}})

@@ -33,6 +33,7 @@ from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.files import write_json
 from pseudohealthy.methods.factory import build
 from pseudohealthy.phantom.dataset import make_phantoms
+from pseudohealthy.processes import has_bf16
 from pseudohealthy.provenance import installed_versions, provenance
 from pseudohealthy.synthesis import model as model_module
 from pseudohealthy.synthesis.backends import PACKAGES, Name
@@ -184,9 +185,14 @@ def measure(folder: Path, pythons: Mapping[str, str] | None = None) -> dict[str,
             precision: compare_training(
                 folder / precision, folder / "prepared", precision, {**OF_TRAINING, **others}
             )
-            for precision in PRECISIONS
+            for precision in computed_here()
         },
     }
+
+
+def computed_here() -> tuple[str, ...]:
+    """Without instructions for bf16 a processor takes minutes for what are seconds in fp32."""
+    return PRECISIONS if has_bf16() else PRECISIONS[:1]
 
 
 def compare_synthesis(image: Path, folder: Path, others: Mapping[str, Setting]) -> dict[str, Any]:

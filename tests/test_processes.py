@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pseudohealthy.processes import _Process, multiplies_bf16, processes
+from pseudohealthy.processes import _Process, has_bf16, multiplies_bf16, processes
 
 
 def work(folder: Path, seconds: float) -> None:
@@ -63,6 +63,8 @@ def alive() -> list[str]:
 
 def test_a_torch_too_old_to_know_the_processor_has_no_fast_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
-    assert multiplies_bf16()
+    assert (multiplies_bf16(), has_bf16()) == (True, True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert (multiplies_bf16(), has_bf16()) == (False, True)
     monkeypatch.delattr(torch.cpu, "get_capabilities")
-    assert not multiplies_bf16()
+    assert (multiplies_bf16(), has_bf16()) == (False, False)

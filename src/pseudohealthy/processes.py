@@ -27,6 +27,11 @@ def multiplies_bf16() -> bool:
     return _has("amx_bf16")
 
 
+def has_bf16() -> bool:
+    """Whether the processor has instructions for bf16 of any kind; False where torch is too old to say."""
+    return multiplies_bf16() or _has("avx512_bf16")
+
+
 def multiplies_int8() -> bool:
     """Whether the processor sums products of 8-bit integers at once (VNNI); False where torch is too old."""
     return _has("avx512_vnni") or _has("avx_vnni")

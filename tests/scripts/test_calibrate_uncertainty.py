@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from fixtures.drawn_cohort import drawn
 from fixtures.models import bright, copied, ruled
+from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis.calibration import FORMAT, Calibration, VolumeFactors, Zone
 from scripts.calibrate_uncertainty import (
     LesionVolume,
@@ -15,8 +19,10 @@ from scripts.calibrate_uncertainty import (
     covered,
     fit_factors,
     fit_zone,
+    fit_zones,
     image_coverage,
     lesion_volumes,
+    measure,
     pinball,
     transplants,
     volume_coverage,
@@ -109,3 +115,19 @@ def test_a_generator_that_leaves_the_lesion_is_as_wrong_as_the_lesion_is_bright(
     assert shown["outside"]["68"]["mean"] == 1
     assert shown["marked"]["68"]["mean"] == pytest.approx(0.68, abs=0.05)
     assert shown["marked"]["95"]["mean"] == pytest.approx(0.95, abs=0.05)
+
+
+def test_a_zone_without_a_voxel_is_refused_by_name() -> None:
+    """Where the segmentor marks nothing."""
+    outcome = Outcome.of(transplants(drawn(), "val", seed=0), ruled(G=copied, S=bright(0.6)))
+    unmarked = replace(outcome, plain=np.zeros_like(outcome.plain))
+    with pytest.raises(InputError, match="no voxel of the validation patients is in the zone 'lesion'"):
+        fit_zones([unmarked])
+
+
+def test_a_cohort_prepared_otherwise_is_refused_before_any_work(tmp_path: Path) -> None:
+    model, prepared = ruled(G=copied, S=bright(0.6)), drawn()
+    shape = prepared.preprocessing.slice_shape
+    other = prepared.preprocessing.model_copy(update={"slice_shape": (shape[0] + 16, shape[1])})
+    with pytest.raises(InputError, match="prepare it as their cohort was"):
+        measure(prepared, replace(model, preprocessing=other), "val", tmp_path)

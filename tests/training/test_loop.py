@@ -31,7 +31,7 @@ from pseudohealthy.methods.factory import build
 from pseudohealthy.sampling.batch import Batch
 from pseudohealthy.sampling.sampler import BatchSampler
 from pseudohealthy.training.checkpoint import load_state, load_weights
-from pseudohealthy.training.loop import describe_run, images_to_see, precision, prefetch, train
+from pseudohealthy.training.loop import describe_run, images_to_see, prefetch, train
 from pseudohealthy.training.trainer import Trainer
 from pseudohealthy.training.weights import read_config
 
@@ -373,41 +373,6 @@ def test_the_budget_is_whole_batches_of_images_or_epochs() -> None:
     assert images_to_see(training, epoch=5) == 16
     assert images_to_see(training.model_copy(update={"images": 9}), epoch=5) == 12
     assert images_to_see(training.model_copy(update={"images": 9, "minutes": 1.0}), epoch=5) is None
-
-
-def test_precision_is_that_of_the_settings() -> None:
-    assert precision(tiny("paired", "training.precision=bf16-mixed").training, "cpu") == "bf16-mixed"
-    assert precision(tiny("paired", "training.precision=32-true").training, "cpu") == "32-true"
-
-
-def test_a_run_goes_on_in_the_precision_in_which_it_was_begun(
-    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On a processor that would have begun it in another."""
-    settings = tiny("paired", "training.images=8", "training.preview_every=1000")
-    monkeypatch.setattr("pseudohealthy.training.loop.multiplies_bf16", lambda: False)
-    train(prepared, tmp_path / "whole", settings, accelerator="cpu")
-    stop_at(6, prepared, tmp_path / "stopped", settings)
-    monkeypatch.setattr("pseudohealthy.training.loop.multiplies_bf16", lambda: True)
-    assert precision(settings.training, "cpu") == "bf16-mixed"
-    assert precision(settings.training, "cpu", tmp_path / "nowhere") == "bf16-mixed"
-    train(prepared, tmp_path / "stopped", settings, accelerator="cpu")
-    assert same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
-    chosen = tiny("paired", "training.images=8", "training.precision=bf16-mixed")
-    with pytest.raises(InputError, match=r"precision was auto and is bf16-mixed"):
-        train(prepared, tmp_path / "stopped", chosen, accelerator="cpu")
-
-
-@pytest.mark.parametrize(("has_units", "expected"), [(True, "bf16-mixed"), (False, "32-true")])
-def test_a_graphics_card_that_only_emulates_bf16_computes_in_fp32(
-    has_units: bool, expected: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(
-        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or has_units
-    )
-    training = tiny("paired").training
-    assert [precision(training, name) for name in ("cuda", "auto")] == [expected] * 2
 
 
 def test_more_processes_than_graphics_cards_are_refused_before_anything_is_written(

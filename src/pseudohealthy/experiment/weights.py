@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -156,4 +155,5 @@ def _curve(weights: Path, name: str) -> dict[str, Any]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    replace(target, lambda part: shutil.copyfile(source, part))
+    content = source.read_bytes()  # first, so that an error names the file that it is of
+    replace(target, lambda part: part.write_bytes(content))

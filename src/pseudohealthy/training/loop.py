@@ -27,13 +27,13 @@ from pseudohealthy.devices import device_type, expect_cards, full_memory_explain
 from pseudohealthy.errors import InputError
 from pseudohealthy.locks import folder_lock
 from pseudohealthy.methods.factory import build
-from pseudohealthy.processes import multiplies_bf16
 from pseudohealthy.sampling.batch import Batch
 from pseudohealthy.sampling.sampler import BatchSampler
 from pseudohealthy.training.allocator import retain_freed_memory
 from pseudohealthy.training.checkpoint import load_weights
+from pseudohealthy.training.precision import precision
 from pseudohealthy.training.progress import Bar, Metrics
-from pseudohealthy.training.run_folder import METRICS, WEIGHTS, Position, RunFolder, begun_in
+from pseudohealthy.training.run_folder import METRICS, WEIGHTS, Position, RunFolder
 from pseudohealthy.training.trainer import Trainer, discriminator_steps
 from pseudohealthy.training.weights import digest
 
@@ -147,23 +147,6 @@ def describe_run(
         "data": prepared.manifest["key"],
         "init": None if init is None else digest(init),
     }
-
-
-def precision(training: Training, accelerator: str, out: Path | None = None) -> str:
-    """The precision in force: "auto" is bf16 where a matrix unit makes it faster than fp32.
-
-    AVX-512 alone multiplies bf16 too, but no faster than fp32. A run that was begun in the folder `out`,
-    perhaps on another machine, goes on as it was begun.
-    """
-    if training.precision != "auto":
-        return training.precision
-    if out is not None and (begun := begun_in(out)) is not None:
-        return begun
-    if device_type(accelerator) == "cuda":  # cards without such units only emulate it, slowly
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        fast = multiplies_bf16()
-    return "bf16-mixed" if fast else "32-true"
 
 
 def prefetch(draw: Callable[[int], T], first: int, ahead: int) -> Generator[T, None, None]:

@@ -11,6 +11,7 @@ from fixtures.brains import diseased
 from fixtures.models import saved
 from pseudohealthy.cli.dicom import read_if_dicom
 from torture.fuzzing import mutations as m
+from torture.fuzzing.dicom_mutations import archive_changed, elements_changed
 from torture.fuzzing.targets.bids import names_changed
 from torture.fuzzing.targets.target import Target, made, run_pseudohealthy
 
@@ -102,21 +103,21 @@ def _series_changed(random: Random, folder: Path) -> None:
         return
     paths, seed = [folder / name for name in IMAGES], random.random()
     for path in paths[random.choice((0, 0, 1)) :]:
-        path.write_bytes(m.elements_changed(Random(seed), path.read_bytes()))
+        path.write_bytes(elements_changed(Random(seed), path.read_bytes()))
 
 
-DICOM = m.any_of(m.elements_changed, m.elements_changed, m.bytes_changed)
+DICOM = m.any_of(elements_changed, elements_changed, m.bytes_changed)
 TARGETS = (
     Target("dicom_series", "DICOM", 2, build_series, _read_series, dict.fromkeys(IMAGES, DICOM)),
     Target("dicom_folder", "DICOM", 1, build_series, _read_series, disturb=_series_changed),
     Target("dicom_frames", "DICOM", 0.7, _build_frames, _read_frames, {"frames.dcm": DICOM}),
-    Target("dicom_archive", "DICOM", 1, _build_archive, _read_archive, {"study.zip": m.archive_changed}),
+    Target("dicom_archive", "DICOM", 1, _build_archive, _read_archive, {"study.zip": archive_changed}),
     Target(
         "synthesize_dicom",
         "DICOM",
         0.2,
         _build_synthesis,
         _synthesize,
-        dict.fromkeys(IMAGES, m.elements_changed),
+        dict.fromkeys(IMAGES, elements_changed),
     ),
 )
