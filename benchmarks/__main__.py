@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import growth, hours, inference, roofline, scaling, time_to_balance, training, volume
+from benchmarks import earlier, growth, hours, inference, roofline, scaling, time_to_balance, training, volume
 from benchmarks.formulas import widened
 from benchmarks.page import machine_words, page
 from benchmarks.yardstick import Machine
@@ -32,6 +32,7 @@ PARTS = {
     "roofline": ("convolutions_", "kernels_"),
     "volume": ("volume_", "uncertainty_", "cold_"),
     "training": ("train_step_",),
+    "earlier": ("earlier_",),
     "tried": ("tried_",),
     "around": ("memory_", "twice_", "waiting_"),
     "scaling": ("torchrun_", "trainings_at_once", "volumes_at_once", "asleep_"),
@@ -39,7 +40,7 @@ PARTS = {
     "balance": ("balance_",),
     "hours": ("table1_",),
 }
-LONG = ("tried", "scaling", "growth", "balance")  # more than a few minutes each
+LONG = ("earlier", "tried", "scaling", "growth", "balance")  # more than a few minutes each
 
 
 def measured(arguments: argparse.Namespace, before: dict[str, Any]) -> dict[str, Any]:
@@ -52,6 +53,7 @@ def measured(arguments: argparse.Namespace, before: dict[str, Any]) -> dict[str,
         "roofline": lambda: chain(roofline.rows(machine, width), roofline.training_rows(machine, width)),
         "volume": lambda: volume.rows(machine, width, 4.0 if quick else 1.0),
         "training": lambda: training.rows(machine, width),
+        "earlier": lambda: earlier.rows(1 if quick else 5, 4.0 if quick else 1.0, width),
         "tried": lambda: training.tried(machine, width),
         "around": lambda: training.around(machine, width),
         "scaling": lambda: scaling.rows(1 if quick else 3, 4.0 if quick else 1.0),

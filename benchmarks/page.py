@@ -137,6 +137,12 @@ OTHERS: Sequence[tuple[str, str, Sequence[str], Sequence[str]]] = (
         ),
         ("memory_mb", *GROWTH, "processed"),
     ),
+    (
+        "This version beside 0.2.0: whole commands, by turns",
+        "earlier_",
+        ("times as fast", "its memory over that of before", "seconds before", "seconds now"),
+        ("times_as_fast", "memory_over_before", "seconds_before", "seconds_now"),
+    ),
     ("Two training processes", "torchrun_", ("times as fast as one",), ("times_as_fast",)),
     (
         "Two trainings at once, the cores shared",

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -67,6 +67,13 @@ def written(path: Path, spacing: float) -> Path:
     short = [want - have for have, want in zip(data.shape, shape, strict=True)]
     margins = [(missing // 2, missing - missing // 2) for missing in short]
     nibabel.save(nibabel.Nifti1Image(np.pad(data, margins), _affine(spacing)), path)
+    return path
+
+
+def written_slice(path: Path, spacing: float) -> Path:
+    """The middle slice of that phantom's image."""
+    data = phantom("patient", 0, seed=3, spacing=spacing).image
+    nibabel.save(nibabel.Nifti1Image(data[:, :, [data.shape[2] // 2]], _affine(spacing)), path)
     return path
 
 
@@ -192,10 +199,7 @@ def _timed(image: Path, model: Model, *, uncertainty: bool = False) -> Timing:
 
 def cold(folder: Path, volume: Path, repeats: int, spacing: float) -> Iterator[dict[str, Any]]:
     """`--help`, a single slice and a volume in a fresh process, beside one that only imports torch."""
-    data = phantom("patient", 0, seed=3, spacing=spacing).image
-    single = data[:, :, [data.shape[2] // 2]]
-    image = folder / "slice_FLAIR.nii.gz"
-    nibabel.save(nibabel.Nifti1Image(single, _affine(spacing)), image)
+    image = written_slice(folder / "slice_FLAIR.nii.gz", spacing)
     program = [sys.executable, "-m", "pseudohealthy.cli.main"]
     synthesizing = [*program, "synthesize", "-o", str(folder / "out"), "--overwrite"]
     commands = {
@@ -207,16 +211,18 @@ def cold(folder: Path, volume: Path, repeats: int, spacing: float) -> Iterator[d
     for name, (command, times) in commands.items():
         runs = []
         for _ in range(times + 1):
-            (seconds, memory), (yardstick, _) = map(_run, (command, [sys.executable, "-c", "import torch"]))
+            (seconds, memory), (yardstick, _) = map(
+                run_alone, (command, [sys.executable, "-c", "import torch"])
+            )
             runs.append((seconds, seconds / yardstick, memory))
         values = zip(*runs[1:], strict=True)  # the first has its files to read from the disk
         yield {"name": f"cold_{name}", **{key: spread(each) for key, each in zip(keys, values, strict=True)}}
 
 
-def _run(command: list[str]) -> tuple[float, float]:
+def run_alone(command: Sequence[str], environment: Mapping[str, str] | None = None) -> tuple[float, float]:
     """Seconds that a program takes, and the most memory that it has, in MB."""
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, *command], check=True, capture_output=True, text=True
+        [sys.executable, "-c", MEASURE, *command], check=True, capture_output=True, text=True, env=environment
     )
     seconds, memory = map(float, done.stdout.split())
     return seconds, memory * (1 if sys.platform == "darwin" else 1024) / 1e6

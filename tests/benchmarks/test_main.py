@@ -117,6 +117,7 @@ def test_every_part_of_the_short_form_runs(tmp_path: Path, monkeypatch: pytest.M
 def test_every_part_of_the_long_form_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = measured(tmp_path, monkeypatch, *program.LONG)
     assert {"growth_6_volumes", "torchrun_two_processes", "volumes_at_once", "asleep_alone"} <= rows.keys()
+    assert {"earlier_volume", "earlier_slice", "earlier_training"} <= rows.keys()
     assert "tried_compiled_w4_b4" in rows
     for warm_up in ("with", "without"):
         row = rows[f"balance_{warm_up}_warm_up"]

@@ -121,7 +121,7 @@ def test_a_zone_without_a_voxel_is_refused_by_name() -> None:
     """Where the segmentor marks nothing."""
     outcome = Outcome.of(transplants(drawn(), "val", seed=0), ruled(G=copied, S=bright(0.6)))
     unmarked = replace(outcome, plain=np.zeros_like(outcome.plain))
-    with pytest.raises(InputError, match="no voxel of the validation patients is in the zone 'lesion'"):
+    with pytest.raises(InputError, match="no voxel of the validation patients is in the zone 'near'"):
         fit_zones([unmarked])
 
 
