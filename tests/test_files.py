@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from pseudohealthy.files import (
     replace,
     sha256_of,
     sha256_of_json,
+    temporary_folder,
     tsv_text,
     unfinished,
     whole_folder,
@@ -79,6 +81,16 @@ def test_a_writer_that_fails_half_way_leaves_the_old_file_alone(file: Path, erro
         replace(file, failing(error))
     assert file.read_text() == "old"
     assert list(file.parent.iterdir()) == [file]
+
+
+def test_without_a_folder_for_temporary_files_the_line_says_what_to_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/none"])
+    with pytest.raises(PseudohealthyError, match="set TMPDIR to a folder with room") as failure:
+        temporary_folder()
+    assert failure.value.exit_code == 1
 
 
 @pytest.mark.parametrize(

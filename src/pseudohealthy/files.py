@@ -7,6 +7,7 @@ import hashlib
 import json
 import shutil
 import stat
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
@@ -218,6 +219,20 @@ def folder_beside(out: Path, name: str = "") -> Iterator[Path]:
         remove_leftovers(out, name)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def temporary_folder() -> Path:
+    """The folder for temporary files, as `tempfile` finds it.
+
+    Raises:
+        PseudohealthyError: there is none that can be written to.
+    """
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        raise PseudohealthyError(
+            "no folder for temporary files can be written to; set TMPDIR to a folder with room"
+        ) from error
 
 
 def move_together(part: Path, out: Path, journal: Path) -> None:

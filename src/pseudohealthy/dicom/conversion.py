@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ from pseudohealthy.data.volume import Volume, volume_from_image
 from pseudohealthy.dicom.scale import Scale
 from pseudohealthy.dicom.sources import Member
 from pseudohealthy.errors import InputError, PseudohealthyError
-from pseudohealthy.files import MEGABYTE, folder_beside
+from pseudohealthy.files import MEGABYTE, folder_beside, temporary_folder
 
 NAME = "image"
 ROOM = 64 * MEGABYTE  # a disk with less is full
@@ -45,9 +44,9 @@ def convert(members: Sequence[Member], path: Path) -> tuple[Volume, Scale | None
 
     Raises:
         InputError: a file is damaged, or dcm2niix makes no volume of them, or several.
-        PseudohealthyError: there is no room for them.
+        PseudohealthyError: there is no room for them, or no folder for temporary files.
     """
-    with folder_beside(Path(tempfile.gettempdir())) as folder:
+    with folder_beside(temporary_folder()) as folder:
         dicom, nifti = folder / "dicom", folder / "nifti"
         _gather(members, dicom)
         nifti.mkdir()
@@ -103,7 +102,7 @@ def _expect_room(folder: Path) -> None:
 
 def _no_room(reason: str) -> str:
     return (
-        f"its files cannot be written to {tempfile.gettempdir()} ({reason}); make room there, or set TMPDIR "
+        f"its files cannot be written to {temporary_folder()} ({reason}); make room there, or set TMPDIR "
         "to a folder with room"
     )
 

