@@ -33,7 +33,7 @@ from pseudohealthy.sampling.sampler import BatchSampler
 from pseudohealthy.training.checkpoint import load_state, load_weights
 from pseudohealthy.training.loop import describe_run, images_to_see, prefetch, train
 from pseudohealthy.training.trainer import Trainer
-from pseudohealthy.training.weights import read_config
+from pseudohealthy.training.weights import DISCRIMINATORS, read_config
 
 PROGRAM = [sys.executable, "-m", "pseudohealthy.cli.main"]
 
@@ -358,6 +358,36 @@ def test_fine_tuning_starts_from_the_given_weights(prepared: Prepared, tmp_path:
     )
     assert all(torch.allclose(start[name], end[name], atol=1e-9) for name in start)
     assert yaml.safe_load((tmp_path / "tuned/settings.yaml").read_text())["init"] is not None
+
+
+def test_fine_tuning_goes_on_with_the_discriminators_of_a_run_where_they_are_given(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    settings = tiny("paired", "training.images=8", "losses.lesion_crop_adversarial=0.5")
+    first = train(prepared, tmp_path / "first", settings, accelerator="cpu")
+    still = tiny(
+        *("paired", "training.learning_rate=1e-12", "training.images=2"),
+        *("training.seed=1", "losses.lesion_crop_adversarial=0.5"),
+    )
+    start = load_file(first / DISCRIMINATORS)
+    assert {name.split(".")[0] for name in start} == set(build(settings).discriminators)
+
+    def tuned(init: Path, name: str) -> bool:
+        """Whether a run that hardly learns has the discriminators of the first one."""
+        train(prepared, tmp_path / name, still, init=init, accelerator="cpu")
+        end = load_file(tmp_path / name / "weights" / DISCRIMINATORS)
+        return all(torch.allclose(start[key], end[key], atol=1e-6) for key in start)
+
+    assert tuned(first, "with")
+    assert not tuned(tmp_path / "first/weights_ema", "without")
+    (first / DISCRIMINATORS).write_bytes(b"broken")
+    with pytest.raises(InputError, match=rf"{DISCRIMINATORS}: not a readable safetensors file"):
+        train(prepared, tmp_path / "broken", still, init=first, accelerator="cpu")
+
+
+def test_a_method_without_discriminators_has_no_file_of_them(prepared: Prepared, tmp_path: Path) -> None:
+    folder = train(prepared, tmp_path / "run", tiny("judge"), accelerator="cpu")
+    assert not (folder / DISCRIMINATORS).exists()
 
 
 def test_a_loss_that_is_no_number_stops_the_run(prepared: Prepared, tmp_path: Path) -> None:

@@ -31,7 +31,12 @@ def train(
     ] = None,
     config: Annotated[Path | None, path_option(help="YAML file of settings.")] = None,
     overrides: SetOption = None,
-    init: Annotated[Path | None, path_option(help="Weights folder to start from (fine-tuning).")] = None,
+    init: Annotated[
+        Path | None,
+        path_option(
+            help="Weights folder to start from (fine-tuning); RUN/weights has its discriminators, too."
+        ),
+    ] = None,
     device: DeviceOption = "auto",
     processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch.")] = 1,
     dry_run: Annotated[

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
-from typing import Any, TypedDict
+from dataclasses import dataclass
+from typing import Any, Self, TypedDict
 
 import numpy as np
 import torch
@@ -152,13 +153,43 @@ class RunReport(ThroughPlane, OptionalPart):
     research_use: str
 
 
+@dataclass(frozen=True)
+class SliceFigures:
+    """What the report measures of slices, and the warnings that follow.
+
+    Attributes:
+        distribution: how far the input is from the training data, see `RunReport`.
+        through_plane: see `through_plane_change`.
+        anomaly: see `change`.
+        warnings: of the first two.
+    """
+
+    distribution: Distribution | str
+    through_plane: ThroughPlane
+    anomaly: Anomaly
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, inference: SliceInference, model: Model) -> Self:
+        """Of what the networks of `model` were given, and gave."""
+        x, x_tilde, inside = inference.x, inference.x_tilde, inference.brain
+        distribution, far = out_of_distribution(
+            x, inside, model.preprocessing, model.provenance.get("training_distribution")
+        )
+        through_plane = through_plane_change(x, x_tilde, inside)
+        unsteady = brightness_warnings(through_plane["brightness_inconsistency"])
+        anomaly = change(x, x_tilde, inside & inference.processed[:, None, None])
+        return cls(distribution, through_plane, anomaly, (*far, *unsteady))
+
+
 def describe_run(
     brain: Brain,
     model: Model,
     inference: SliceInference,
+    figures: SliceFigures,
+    *,
     mask: Mask,
     blend: Blend | None,
-    *,
     began: float,
     uncertainty: UncertaintyReport | None = None,
 ) -> RunReport:
@@ -168,18 +199,13 @@ def describe_run(
         brain: of the input, with the warnings of both.
         model: whose networks ran.
         inference: what they gave.
+        figures: of that.
         mask: of the lesion, (I, J, K).
         blend: None where none was requested.
         began: `time.perf_counter()` at the run's start.
         uncertainty: None where it was not requested.
     """
-    x, x_tilde, inside, processed = inference.x, inference.x_tilde, inference.brain, inference.processed
-    distribution, far = out_of_distribution(
-        x, inside, model.preprocessing, model.provenance.get("training_distribution")
-    )
-    through_plane = through_plane_change(x, x_tilde, inside)
-    unsteady = brightness_warnings(through_plane["brightness_inconsistency"])
-    slices = int(processed.sum())
+    slices = int(inference.processed.sum())
     optional = _blend_part(blend, brain.alone)
     if uncertainty:
         optional["uncertainty"] = uncertainty
@@ -192,21 +218,20 @@ def describe_run(
         "torch": torch.__version__,
         "machine": platform.processor() or platform.machine(),
         "skull": brain.skull,
-        "slices": {"all": len(x), "processed": slices},
+        "slices": {"all": len(inference.x), "processed": slices},
         "ceiling": inference.intensity.ceiling,
         "lesion_ml": millilitres(mask, brain.alone),
         "lesion_caveat": lesion_caveat(model.provenance),
         "brain_ml": millilitres(brain.alone.brain, brain.alone),
-        "anomaly": change(x, x_tilde, inside & processed[:, None, None]),
-        **through_plane,
-        "out_of_distribution": distribution,
+        "anomaly": figures.anomaly,
+        **figures.through_plane,
+        "out_of_distribution": figures.distribution,
         **optional,
         "warnings": [
             *brain.alone.warnings,
             *brain.warnings,
             *(blend.warnings if blend else ()),
-            *far,
-            *unsteady,
+            *figures.warnings,
         ],
         "seconds": {"networks": inference.seconds, "all": round(time.perf_counter() - began, 3)},
         "research_use": RESEARCH_USE,

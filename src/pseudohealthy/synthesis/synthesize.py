@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from pseudohealthy.data.nifti_file import opens_by_name
 from pseudohealthy.data.volume import Volume
@@ -15,10 +18,11 @@ from pseudohealthy.synthesis.calibration import expect_calibrated
 from pseudohealthy.synthesis.inputs import Source, image_volume, mask_source, on_grid
 from pseudohealthy.synthesis.model import THRESHOLD, Model
 from pseudohealthy.synthesis.result import Synthesis, as_given
-from pseudohealthy.synthesis.run_report import describe_run
+from pseudohealthy.synthesis.run_report import SliceFigures, describe_run
 from pseudohealthy.synthesis.skull_stripping import find_brain
 from pseudohealthy.synthesis.slice_inference import Progress, SliceInference
 from pseudohealthy.synthesis.uncertainty import Uncertainty, run_progress
+from pseudohealthy.threads import in_threads
 
 
 def synthesize(
@@ -67,14 +71,25 @@ def synthesize(
         progress(0, 1, "finding the brain")
     brain = find_brain(volume, brain_mask, model.device)
     inference = SliceInference.of(brain.alone, model, run_progress(progress, 0) if calibration else progress)
-    healthy, probability = inference.on_grid_of(volume, brain)
+    work: tuple[Callable[[], Any], ...] = (
+        lambda: inference.on_grid_of(volume, brain),
+        lambda: SliceFigures.of(inference, model),
+    )
+    (healthy, probability), figures = in_threads(lambda do: do(), work, torch.get_num_threads())
     mask = probability > THRESHOLD
     fading = Blend.of(mask, lesion, brain.alone) if blend else None
     unsure = None
     if calibration:
         unsure = Uncertainty.of(inference, brain.alone, model, calibration, mask, progress=progress)
     report = describe_run(
-        brain, model, inference, mask, fading, began=began, uncertainty=unsure.report if unsure else None
+        brain,
+        model,
+        inference,
+        figures,
+        mask=mask,
+        blend=fading,
+        began=began,
+        uncertainty=unsure.report if unsure else None,
     )
     return Synthesis(
         volume,

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
 from pseudohealthy import __version__
 from pseudohealthy.config import Settings
@@ -19,7 +19,7 @@ from pseudohealthy.errors import RESEARCH_USE, InputError
 from pseudohealthy.files import make_folder, replace, write_json, write_text
 from pseudohealthy.methods.factory import build
 from pseudohealthy.settings_files import validated
-from pseudohealthy.training.weights import CARD, CONFIG, FORMAT, WEIGHTS, card, read_config
+from pseudohealthy.training.weights import CARD, CONFIG, DISCRIMINATORS, FORMAT, WEIGHTS, card, read_config
 
 WRITTEN_ANEW = ("format", "version", "research_use")  # parts of a config that `save_weights` adds
 
@@ -36,12 +36,26 @@ def save_weights(folder: Path, networks: nn.ModuleDict, config: Mapping[str, Any
         PseudohealthyError: the disk is full or the folder cannot be written.
     """
     config = {"format": FORMAT, "version": __version__, **config, "research_use": RESEARCH_USE}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in networks.state_dict().items()}
-    content = save(tensors, {"config": json.dumps(config)})
+    content = save(_tensors(networks), {"config": json.dumps(config)})
     make_folder(folder)
     replace(folder / WEIGHTS, lambda part: part.write_bytes(content))
     write_json(folder / CONFIG, config)
     write_text(folder / CARD, card(config))
+
+
+def save_discriminators(folder: Path, discriminators: nn.ModuleDict) -> None:
+    """Write a run's discriminators, by the paper's letter, into a weights folder; none, no file.
+
+    Raises:
+        PseudohealthyError: the disk is full or the folder cannot be written.
+    """
+    if discriminators:
+        content = save(_tensors(discriminators))
+        replace(folder / DISCRIMINATORS, lambda part: part.write_bytes(content))
+
+
+def _tensors(networks: nn.ModuleDict) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in networks.state_dict().items()}
 
 
 def save_in_half_precision(weights: Path, out: Path) -> None:
@@ -60,8 +74,18 @@ def save_in_half_precision(weights: Path, out: Path) -> None:
     save_weights(out, networks.half(), about)
 
 
-def load_weights(folder: Path, networks: nn.ModuleDict) -> None:
-    """Load a weights folder's tensors into `networks`, which may be fewer than the folder's.
+def load_discriminators(folder: Path, discriminators: nn.ModuleDict) -> None:
+    """Load those of a weights folder; where it has none, they stay as they are.
+
+    Raises:
+        InputError: as of `load_weights`.
+    """
+    if (folder / DISCRIMINATORS).is_file():
+        load_weights(folder, discriminators, DISCRIMINATORS)
+
+
+def load_weights(folder: Path, networks: nn.ModuleDict, file_name: str = WEIGHTS) -> None:
+    """Load the tensors of a weights folder's file into `networks`, which may be fewer than the file's.
 
     Networks on the device "meta", which have taken no memory yet, are on the CPU afterwards.
 
@@ -69,9 +93,9 @@ def load_weights(folder: Path, networks: nn.ModuleDict) -> None:
         InputError: no such folder, a damaged file, tensors of other names or shapes, or numbers that are
             whole, NaN or infinite.
     """
-    _refuse_misfit(folder, networks)
-    path = folder / WEIGHTS
-    with _open_weights(folder) as file:
+    path = folder / file_name
+    _refuse_misfit(path, networks)
+    with _open_weights(path) as file:
         tensors = {name: file.get_tensor(name) for name in networks.state_dict()}
     for name, tensor in tensors.items():
         if not tensor.is_floating_point():
@@ -89,31 +113,32 @@ def load_weights(folder: Path, networks: nn.ModuleDict) -> None:
     networks.load_state_dict(tensors, assign=any(tensor.is_meta for tensor in own.values()))
 
 
-def _refuse_misfit(folder: Path, networks: nn.ModuleDict) -> None:
-    """Refuse a weights folder whose tensors do not fit `networks`, reading names and shapes alone.
+def _refuse_misfit(path: Path, networks: nn.ModuleDict) -> None:
+    """Refuse a file whose tensors do not fit `networks`, reading names and shapes alone.
 
-    The folder may hold other networks, too.
+    The file may hold other networks, too.
 
     Raises:
-        InputError: no such folder, a damaged file, or tensors of other names or shapes.
+        InputError: no such file, a damaged one, or tensors of other names or shapes.
     """
-    with _open_weights(folder) as file:
+    with _open_weights(path) as file:
         shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     shapes = {name: shape for name, shape in shapes.items() if name.split(".")[0] in networks}
     own = {name: list(tensor.shape) for name, tensor in networks.state_dict().items()}
     wrong = [name for name in {**own, **shapes} if own.get(name) != shapes.get(name)]
     if wrong:
         raise InputError(
-            f"{folder / WEIGHTS}: {len(wrong)} tensors do not fit the networks, {wrong[0]} first; "
+            f"{path}: {len(wrong)} tensors do not fit the networks, {wrong[0]} first; "
             f"are the method and widths those of its {CONFIG}?"
         )
 
 
 @contextlib.contextmanager
-def _open_weights(folder: Path) -> Iterator[Any]:
-    path = folder / WEIGHTS
+def _open_weights(path: Path) -> Iterator[Any]:
     if not path.is_file():
-        raise InputError(f"{folder}: no {WEIGHTS} there; expected a weights folder as training writes it")
+        raise InputError(
+            f"{path.parent}: no {path.name} there; expected a weights folder as training writes it"
+        )
     try:
         with safe_open(path, "pt") as file:
             yield file

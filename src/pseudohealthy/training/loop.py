@@ -30,7 +30,7 @@ from pseudohealthy.methods.factory import build
 from pseudohealthy.sampling.batch import Batch
 from pseudohealthy.sampling.sampler import BatchSampler
 from pseudohealthy.training.allocator import retain_freed_memory
-from pseudohealthy.training.checkpoint import load_weights
+from pseudohealthy.training.checkpoint import load_discriminators, load_weights
 from pseudohealthy.training.precision import precision
 from pseudohealthy.training.progress import Bar, Metrics
 from pseudohealthy.training.run_folder import METRICS, WEIGHTS, Position, RunFolder
@@ -63,7 +63,8 @@ def train(
             of the warm-up apart) and seconds of training; `snapshots/0000400/`, where the settings ask for
             snapshots, the weights (a judge's averaged, else raw) after so many images behind the warm-up.
         settings: the method and how it is trained.
-        init: a weights folder to start from (fine-tuning).
+        init: a weights folder to start from (fine-tuning). Of a run's raw weights the discriminators are
+            taken over, too; the optimisers begin anew.
         accelerator: "cpu", "cuda" or "auto".
         devices: processes on this machine; under torchrun, its own number counts.
 
@@ -81,6 +82,7 @@ def train(
     slices = BatchSampler(prepared, "train", method.needs, settings.training)
     if init is not None:
         load_weights(init, method.generators)
+        load_discriminators(init, method.discriminators)
     trainer = Trainer(fabric, method, settings, images_to_see(settings.training, len(slices)))
     folder, description = RunFolder(out, prepared), describe_run(prepared, settings, init, accelerator, out)
     folder.refuse_other_run(description)

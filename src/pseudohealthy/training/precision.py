@@ -52,5 +52,4 @@ def bf16_gain() -> float:
         return time.perf_counter() - began
 
     pairs = [(seconds(torch.float32), seconds(torch.bfloat16)) for _ in range(REPEATS + 1)][1:]
-    plain, short = (min(each) for each in zip(*pairs, strict=True))
-    return plain / short
+    return min(plain for plain, _ in pairs) / min(short for _, short in pairs)

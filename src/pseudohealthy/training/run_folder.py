@@ -24,7 +24,7 @@ from pseudohealthy.errors import InputError
 from pseudohealthy.files import flatten, folder_beside, make_folder, write_json, write_text
 from pseudohealthy.sampling.sampler import BatchSampler
 from pseudohealthy.settings_files import read_yaml, validated
-from pseudohealthy.training.checkpoint import load_state, save_state, save_weights
+from pseudohealthy.training.checkpoint import load_state, save_discriminators, save_state, save_weights
 from pseudohealthy.training.progress import preview_panel
 from pseudohealthy.training.trainer import Trainer
 
@@ -123,6 +123,7 @@ class RunFolder:
         """The weights, raw and averaged, the state to resume from, and the time used."""
         for name, averaged in ((WEIGHTS, False), (AVERAGED, True)):
             self._save_weights(self.path / name, trainer, averaged=averaged)
+        save_discriminators(self.path / WEIGHTS, trainer.method.discriminators)
         write_json(self.path / CLOCK, {**trainer.seen, "seconds": round(trainer.seconds, 3)})
         save_state(self.path / STATE, trainer.state())  # last: what it says is done is not done again
 

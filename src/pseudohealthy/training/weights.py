@@ -15,6 +15,7 @@ FORMAT = 1
 PARTS = {"settings": dict, "preprocessing": dict, "data": dict, "images": int, "averaged": bool}
 UNKNOWN = "(not stated)"  # in the card of weights whose config does not say it
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+DISCRIMINATORS = "discriminators.safetensors"  # of a run's raw weights, for a training that begins with them
 
 
 def read_config(folder: Path) -> dict[str, Any]:
