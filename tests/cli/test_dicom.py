@@ -130,6 +130,29 @@ def test_options_for_dicom_are_refused_for_other_files(run: Run, tmp_path: Path)
         )
 
 
+def test_what_is_not_there_and_an_archive_that_is_none_are_told_as_what_they_are(
+    run: Run, tmp_path: Path
+) -> None:
+    no_archive = tmp_path / "export.ZIP"
+    no_archive.write_text("an error page")
+    for given, line in (
+        (tmp_path / "nosuch", "does not exist; expected a NIfTI file, or a folder or zip of DICOM files"),
+        (no_archive, "is no zip archive, whatever its name says; fetch it again"),
+    ):
+        code, said, warned = run(given, "-o", tmp_path / "out")
+        assert (code, said, warned) == (2, "", f"pseudohealthy: {given} {line}\n")
+
+
+@pytest.mark.parametrize("out", [".", "healthy", "../study/healthy"])
+def test_dicom_is_not_written_among_the_series_that_are_read(run: Run, tmp_path: Path, out: str) -> None:
+    study = write_series(tmp_path / "study", flair())
+    before = sorted(study.rglob("*"))
+    code, said, warned = run(study, "-o", study / out, "--dicom")
+    assert (code, said) == (2, "")
+    assert "whose series are read; choose a folder outside it for --dicom" in warned
+    assert sorted(study.rglob("*")) == before
+
+
 def test_without_the_extra_a_folder_is_refused_with_its_command(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

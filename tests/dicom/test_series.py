@@ -64,12 +64,12 @@ def test_none_and_several_are_told_with_those_there_are(every: list[Series]) -> 
     ]
     with pytest.raises(InputError) as absent:
         choose("study", every, "99")
-    assert str(absent.value).splitlines()[0] == begin.format("no series that fit --series 99")
+    assert str(absent.value).splitlines()[0] == begin.format("no series for --series 99")
     assert len(str(absent.value).splitlines()) == 1 + len(every)
     with pytest.raises(InputError) as several:
         choose("study", every, "AX")
     assert str(several.value).splitlines() == [
-        begin.format("3 series that fit --series AX"),
+        begin.format("3 series for --series AX"),
         *(f"  {every[place].row}" for place in (1, 2, 4)),
     ]
 

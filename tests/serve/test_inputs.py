@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import unicodedata
 from typing import Literal
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pseudohealthy.serve.inputs import MOST_CHARACTERS, shown_name, stored_name
+from pseudohealthy.serve.inputs import MOST_CHARACTERS, kinds, shown_name, stored_name
 
 
 @pytest.mark.parametrize(
@@ -43,3 +44,10 @@ def test_a_long_name_keeps_its_extension() -> None:
     name = "a" * 5000 + ".nii.gz"
     assert stored_name(name).endswith("a.nii.gz")
     assert shown_name(name).endswith("a.nii.gz")
+
+
+def test_the_page_offers_dicom_only_where_its_extra_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(kinds()) == ["NIfTI (.nii, .nii.gz)", "DICOM files in a zip (.zip)"]
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "highdicom" else find(name))
+    assert list(kinds()) == ["NIfTI (.nii, .nii.gz)"]

@@ -13,24 +13,34 @@ if TYPE_CHECKING:
     from pseudohealthy.dicom.read import Scan
 
 
-def read_if_dicom(image: Path, series: str | None, *, writes: bool) -> Scan | None:
+def read_if_dicom(image: Path, series: str | None, out: Path, *, writes: bool) -> Scan | None:
     """The series of a folder, an archive or a DICOM file; None where the image is something else.
 
     Args:
         image: what was given.
         series: which of the series; None: the one FLAIR.
+        out: where the outputs go.
         writes: whether DICOM is to be written too.
 
     Raises:
-        InputError: the extra is not installed; there is no such series; or an option is for DICOM alone.
+        InputError: nothing is there; the extra is not installed; there is no such series; an option is for
+            DICOM alone; or DICOM would be written among that which is read.
     """
+    if not (image.exists() or image.is_symlink()):
+        raise InputError(f"{image} does not exist; expected a NIfTI file, or a folder or zip of DICOM files")
     if not is_dicom(image):
         option = "--series" if series is not None else "--dicom" if writes else None
         if option:
             raise InputError(
                 f"{option}: {image} is no DICOM; expected a folder, a zip archive or a DICOM file"
             )
+        if image.suffix.lower() == ".zip":
+            raise InputError(f"{image} is no zip archive, whatever its name says; fetch it again")
         return None
+    if writes and image.is_dir() and out.resolve().is_relative_to(image.resolve()):
+        raise InputError(
+            f"{out} is in {image}, whose series are read; choose a folder outside it for --dicom"
+        )
     require_extra(image)
     from pseudohealthy.dicom.output import expect_writable
     from pseudohealthy.dicom.read import read_scan

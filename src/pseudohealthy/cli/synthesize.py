@@ -12,7 +12,6 @@ from pseudohealthy.cli.options import (
     DeviceOption,
     Folder,
     KeepHeaderTextOption,
-    OverwriteOption,
     UncertaintyOption,
     path_argument,
     path_option,
@@ -60,7 +59,12 @@ def synthesize(
         typer.Option("--no-report", help="No page and no panel: the images, and the JSON of what made them."),
     ] = False,
     keep_header_text: KeepHeaderTextOption = False,
-    overwrite: OverwriteOption = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace what an earlier run made; what this one does not make is removed."
+        ),
+    ] = False,
 ) -> None:
     """Make the pseudo-healthy image, the lesion's probability and mask, and the difference, on its own grid.
 
@@ -87,7 +91,7 @@ def synthesize(
     )
     from pseudohealthy.synthesis.synthesize import synthesize as run
 
-    scan = read_if_dicom(image, series, writes=dicom)
+    scan = read_if_dicom(image, series, out, writes=dicom)
     name = scan.name if scan else image.name
     inputs = (image, brain_mask, lesion_mask)
     refuse_existing(out, name, overwrite=overwrite, inputs=inputs)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def transplant(
     images: Annotated[
         list[Path],
-        path_argument(metavar="IMAGE...", help="FLAIR of brains without a lesion: NIfTI volumes or slices."),
+        path_argument(metavar="IMAGE", help="FLAIR of brains without a lesion: NIfTI volumes or slices."),
     ],
     out: Folder,
     lesion: Annotated[

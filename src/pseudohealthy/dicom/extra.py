@@ -30,16 +30,26 @@ def is_archive(path: Path) -> bool:
         return file.read(4) in ARCHIVES
 
 
+def is_installed() -> bool:
+    """Whether the extra is."""
+    return not _missing()
+
+
+def _missing() -> list[str]:
+    return [name for name in PACKAGES if not importlib.util.find_spec(name)]
+
+
 def require_extra(path: Path) -> None:
     """Refuse DICOM where the extra is not installed.
 
     Raises:
         InputError: it names what is missing and the command that installs it.
     """
-    missing = ", ".join(name for name in PACKAGES if not importlib.util.find_spec(name))
+    missing = _missing()
     if missing:
         what = "a folder" if path.is_dir() else "DICOM, or a zip archive"
+        verb = "is" if len(missing) == 1 else "are"
         raise InputError(
-            f"{path} is {what}: to read DICOM, {missing} is needed and not installed; "
+            f"{path} is {what}: to read DICOM, {', '.join(missing)} {verb} needed and not installed; "
             f"{install_command(EXTRA)}, or give a NIfTI file"
         )

@@ -141,14 +141,14 @@ def choose(label: str, every: Sequence[Series], request: str | None = None) -> S
         request: a UID, a number or a part of the description; None: the one FLAIR.
 
     Raises:
-        InputError: none or several fit; its lines list those that there are.
+        InputError: none or several are meant; its lines list those that there are.
     """
     if request is None:
         fitting = [each for each in every if each.slices >= LEAST and is_flair(each.header)]
         what = "FLAIR series"
     else:
         fitting = _requested(every, request)
-        what = f"series that fit --series {request}"
+        what = f"series for --series {request}"
     if len(fitting) != 1:
         count = f"{len(fitting)}" if fitting else "no"
         rows = _listed(fitting or every)

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pseudohealthy import __version__
 from pseudohealthy.errors import RESEARCH_USE
-from pseudohealthy.serve.inputs import KINDS
+from pseudohealthy.serve.inputs import kinds
 from pseudohealthy.serve.job_queue import JobQueue, QueueFullError
 from pseudohealthy.serve.jobs import Job
 from pseudohealthy.serve.security import REPORT, Access, Guard, refusal
@@ -119,7 +119,7 @@ class _Handlers:
             {
                 "version": __version__,
                 "research_use": RESEARCH_USE,
-                "kinds": KINDS,
+                "kinds": kinds(),
                 "upload_bytes": self._jobs.limits.upload_bytes,
                 "jobs": [self._described(job) for job in self._jobs.jobs.values()],
             }

@@ -7,6 +7,7 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pseudohealthy.dicom.extra import is_dicom, is_installed, require_extra
 from pseudohealthy.dicom.folding import without_accents
 from pseudohealthy.errors import printable
 
@@ -14,11 +15,14 @@ if TYPE_CHECKING:
     from pseudohealthy.data.volume import Volume
     from pseudohealthy.dicom.read import Scan
 
-KINDS = {  # what a person reads, what the browser's dialogue offers
-    "NIfTI (.nii, .nii.gz)": (".nii", ".gz"),
-    "DICOM files in a zip (.zip)": (".zip",),
-}
+NIFTI = {"NIfTI (.nii, .nii.gz)": (".nii", ".gz")}  # what a person reads, what the browser's dialogue offers
+DICOM = {"DICOM files in a zip (.zip)": (".zip",)}
 MOST_CHARACTERS = 120  # of a name; the names of the outputs are longer
+
+
+def kinds() -> dict[str, tuple[str, ...]]:
+    """The kinds of files that are taken; DICOM where its extra is installed."""
+    return {**NIFTI, **(DICOM if is_installed() else {})}
 
 
 def shown_name(given: str) -> str:
@@ -52,7 +56,6 @@ def read_input(path: Path) -> tuple[Volume, Scan | None]:
     """
     # The server's own process reads no image
     from pseudohealthy.data.volume import read_volume  # noqa: PLC0415
-    from pseudohealthy.dicom.extra import is_dicom, require_extra  # noqa: PLC0415
 
     if not is_dicom(path):
         return read_volume(path), None
