@@ -13,18 +13,17 @@ if TYPE_CHECKING:
     from pseudohealthy.dicom.read import Scan
 
 
-def read_if_dicom(image: Path, series: str | None, out: Path, *, writes: bool) -> Scan | None:
+def read_if_dicom(image: Path, series: str | None, *, writes: bool) -> Scan | None:
     """The series of a folder, an archive or a DICOM file; None where the image is something else.
 
     Args:
         image: what was given.
         series: which of the series; None: the one FLAIR.
-        out: where the outputs go.
         writes: whether DICOM is to be written too.
 
     Raises:
-        InputError: nothing is there; the extra is not installed; there is no such series; an option is for
-            DICOM alone; or DICOM would be written among that which is read.
+        InputError: nothing is there; the extra is not installed; there is no such series; or an option is for
+            DICOM alone.
     """
     if not (image.exists() or image.is_symlink()):
         raise InputError(f"{image} does not exist; expected a NIfTI file, or a folder or zip of DICOM files")
@@ -37,10 +36,6 @@ def read_if_dicom(image: Path, series: str | None, out: Path, *, writes: bool) -
         if image.suffix.lower() == ".zip":
             raise InputError(f"{image} is no zip archive, whatever its name says; fetch it again")
         return None
-    if writes and image.is_dir() and out.resolve().is_relative_to(image.resolve()):
-        raise InputError(
-            f"{out} is in {image}, whose series are read; choose a folder outside it for --dicom"
-        )
     require_extra(image)
     from pseudohealthy.dicom.output import expect_writable
     from pseudohealthy.dicom.read import read_scan
@@ -50,6 +45,18 @@ def read_if_dicom(image: Path, series: str | None, out: Path, *, writes: bool) -
     if writes:
         expect_writable(scan)
     return scan
+
+
+def expect_outside(image: Path, out: Path) -> None:
+    """Refuse to write DICOM among the series that are read.
+
+    Raises:
+        InputError: the folder `out` lies in the folder `image`.
+    """
+    if image.is_dir() and out.resolve().is_relative_to(image.resolve()):
+        raise InputError(
+            f"{out} is in {image}, whose series are read; choose a folder outside it for --dicom"
+        )
 
 
 def report_series(scan: Scan) -> None:

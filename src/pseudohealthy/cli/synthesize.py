@@ -79,7 +79,7 @@ def synthesize(
     import dataclasses
     from functools import partial
 
-    from pseudohealthy.cli.dicom import read_if_dicom, report_series
+    from pseudohealthy.cli.dicom import expect_outside, read_if_dicom, report_series
     from pseudohealthy.data.volume import read_volume
     from pseudohealthy.synthesis.bundled_weights import bundled_weights
     from pseudohealthy.synthesis.model import Model
@@ -91,7 +91,9 @@ def synthesize(
     )
     from pseudohealthy.synthesis.synthesize import synthesize as run
 
-    scan = read_if_dicom(image, series, out, writes=dicom)
+    if dicom:
+        expect_outside(image, out)
+    scan = read_if_dicom(image, series, writes=dicom)
     name = scan.name if scan else image.name
     inputs = (image, brain_mask, lesion_mask)
     refuse_existing(out, name, overwrite=overwrite, inputs=inputs)
