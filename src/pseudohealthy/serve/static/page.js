@@ -146,6 +146,7 @@ const ACTIONS = {
   view(job) {
     byId('viewer-title').textContent = job.name
     byId('viewer-tab').href = byId('viewer-frame').src = `/results/${job.id}/view`
+    byId('viewer-loading').hidden = false
     byId('viewer').showModal()
   },
   async cancel(job) {
@@ -269,6 +270,7 @@ addEventListener('drop', (event) => {
   mark(-over)
   add([...event.dataTransfer.files])
 })
+byId('viewer-frame').addEventListener('load', () => { byId('viewer-loading').hidden = true })
 byId('viewer-close').addEventListener('click', () => byId('viewer').close())
 byId('viewer').addEventListener('close', () => { byId('viewer-frame').src = 'about:blank' })
 addEventListener('beforeunload', (event) => { if (sending || uploads.length) event.preventDefault() })
