@@ -196,8 +196,8 @@ def fit_zones(outcomes: Sequence[Outcome]) -> dict[str, Zone]:
         error, spread = _sampled(outcomes, index)
         if not error.size:
             raise InputError(
-                f"no voxel of the validation patients is in the zone {name!r}; calibrate on more patients, or "
-                "train a segmentor that finds their lesions"
+                f"no voxel of the validation patients is in the zone {name!r}; calibrate on more patients, "
+                "or train a segmentor that finds their lesions"
             )
         zones[name] = fit_zone(error, spread)
     return zones
