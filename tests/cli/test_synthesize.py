@@ -70,8 +70,10 @@ def test_existing_outputs_stay_unless_they_may_be_replaced(
     assert run(*command).code == 0
     before = contents(tmp_path / "out")
     refused(run(*command), "exists already", "--overwrite")
-    before_any_work = ["synthesize", tmp_path / "none" / image.name, "-o", tmp_path / "out"]
-    refused(run(*before_any_work), "exists already")
+    unreadable = tmp_path / "empty" / image.name
+    unreadable.parent.mkdir()
+    unreadable.touch()
+    refused(run("synthesize", unreadable, "-o", tmp_path / "out"), "exists already")  # before any work
     assert contents(tmp_path / "out") == before
     report = tmp_path / "out/sub-01_desc-pseudohealthy_report.json"
     report.write_text("{}")

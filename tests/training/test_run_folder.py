@@ -89,7 +89,9 @@ def test_the_run_folder_says_what_was_done(prepared: Prepared, tmp_path: Path) -
     panels = sorted((tmp_path / "run/panels").iterdir())
     assert [panel.name for panel in panels] == ["0000040.png", "0000044.png"]
     assert panels[0].read_bytes().startswith(b"\x89PNG")
-    assert {file.name for file in folder.iterdir()} == {"model.safetensors", "config.json", "README.md"}
+    assert {file.name for file in folder.iterdir()} == {
+        *("model.safetensors", "discriminators.safetensors", "config.json", "README.md")
+    }
     assert not list((tmp_path / "run").glob(".*"))
 
 
