@@ -47,9 +47,9 @@ lint: $(STAMP)
 bench: $(STAMP)  ## ratios to this machine's own peak
 	$(BIN)/python -m benchmarks
 
-bench-long: $(STAMP)  ## beside an earlier version, what was tried, processes at once, 1,000 volumes, the minutes until a balance
+bench-long: $(STAMP)  ## beside an earlier version, rooflines, what was tried, processes at once, 1,000 volumes, the minutes until a balance
 	$(BIN)/pytest -m torture tests/benchmarks  # each part in a quick form first: hours are to be lost
-	$(BIN)/python -m benchmarks --parts earlier,tried,scaling,growth,balance
+	$(BIN)/python -m benchmarks --parts earlier,roofline,around,tried,scaling,growth,balance
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'

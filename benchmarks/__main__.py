@@ -40,7 +40,15 @@ PARTS = {
     "balance": ("balance_",),
     "hours": ("table1_",),
 }
-LONG = ("earlier", "tried", "scaling", "growth", "balance")  # more than a few minutes each
+LONG = (
+    "earlier",
+    "roofline",
+    "around",
+    "tried",
+    "scaling",
+    "growth",
+    "balance",
+)  # more than a few minutes each
 
 
 def measured(arguments: argparse.Namespace, before: dict[str, Any]) -> dict[str, Any]:
@@ -53,7 +61,7 @@ def measured(arguments: argparse.Namespace, before: dict[str, Any]) -> dict[str,
         "roofline": lambda: chain(roofline.rows(machine, width), roofline.training_rows(machine, width)),
         "volume": lambda: volume.rows(machine, width, 4.0 if quick else 1.0),
         "training": lambda: training.rows(machine, width),
-        "earlier": lambda: earlier.rows(1 if quick else 5, 4.0 if quick else 1.0, width),
+        "earlier": lambda: earlier.rows(1 if quick else 3, 4.0 if quick else 1.0, width),
         "tried": lambda: training.tried(machine, width),
         "around": lambda: training.around(machine, width),
         "scaling": lambda: scaling.rows(1 if quick else 3, 4.0 if quick else 1.0),

@@ -20,7 +20,7 @@ from pseudohealthy.phantom.dataset import make_phantoms
 
 ROOT = Path(__file__).resolve().parents[1]
 VERSION, COMMIT = "0.2.0", "7069a3f"  # that completed it
-SUBJECTS, IMAGES = 6, 40
+SUBJECTS, IMAGES = 6, 16
 PROGRAM = (sys.executable, "-m", "pseudohealthy.cli.main")
 
 When = Literal["before", "now"]
