@@ -209,8 +209,8 @@ class Training(Frozen):
         healthy_sampling: healthy slices drawn at random, or at heights like those of the pathological ones.
         synthetic_fraction: fraction of a batch's pathological images that are healthy slices with a synthetic
             lesion of a real lesion's shape, where `losses.synthetic_supervision` is above 0.
-        precision: `auto` is bf16 where it is faster than fp32, on a processor as measured at the start, else
-            fp32; a run goes on, on whatever processor, in the one in which it was begun.
+        precision: `auto` is bf16 where the processor is known to be faster in it (AMX, or AMD's AVX-512 for
+            bf16), else fp32; a run goes on, on whatever processor, in the one in which it was begun.
         seed: of initial weights, batches, augmentation and the pool of earlier generated images.
         checkpoint_every: images between two saves of the latest weights and of the state to resume from.
         preview_every: images between two preview panels.

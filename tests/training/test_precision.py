@@ -11,9 +11,8 @@ from fixtures.models import tiny
 from fixtures.runs import same, stop_at, weights
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
-from pseudohealthy.processes import has_bf16
 from pseudohealthy.training.loop import train
-from pseudohealthy.training.precision import GAIN, bf16_gain, precision
+from pseudohealthy.training.precision import precision
 
 
 def test_precision_is_that_of_the_settings() -> None:
@@ -21,25 +20,12 @@ def test_precision_is_that_of_the_settings() -> None:
     assert precision(tiny("paired", "training.precision=32-true").training, "cpu") == "32-true"
 
 
-@pytest.mark.parametrize(
-    ("instructions", "gain", "expected"),
-    [(True, GAIN, "bf16-mixed"), (True, 1.2, "32-true"), (False, None, "32-true")],
-)
-def test_a_processor_computes_in_bf16_where_it_is_clearly_faster_in_it(
-    instructions: bool, gain: float | None, expected: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("faster", "expected"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_a_processor_computes_in_bf16_where_it_is_faster_in_it(
+    faster: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without instructions nothing is measured: emulation would take long."""
-    monkeypatch.setattr("pseudohealthy.training.precision.has_bf16", lambda: instructions)
-    monkeypatch.setattr("pseudohealthy.training.precision.bf16_gain", lambda: gain)
+    monkeypatch.setattr("pseudohealthy.training.precision.trains_faster_in_bf16", lambda: faster)
     assert precision(tiny("paired").training, "cpu") == expected
-
-
-@pytest.mark.skipif(not has_bf16(), reason="this processor has no instructions for bf16")
-def test_the_gain_of_bf16_is_measured_once_and_draws_no_random_numbers() -> None:
-    state = torch.get_rng_state()
-    bf16_gain.cache_clear()
-    assert bf16_gain() == bf16_gain() > 0
-    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_a_run_goes_on_in_the_precision_in_which_it_was_begun(
@@ -47,11 +33,10 @@ def test_a_run_goes_on_in_the_precision_in_which_it_was_begun(
 ) -> None:
     """On a processor that would have begun it in another."""
     settings = tiny("paired", "training.images=8", "training.preview_every=1000")
-    monkeypatch.setattr("pseudohealthy.training.precision.has_bf16", lambda: False)
+    monkeypatch.setattr("pseudohealthy.training.precision.trains_faster_in_bf16", lambda: False)
     train(prepared, tmp_path / "whole", settings, accelerator="cpu")
     stop_at(6, prepared, tmp_path / "stopped", settings)
-    monkeypatch.setattr("pseudohealthy.training.precision.has_bf16", lambda: True)
-    monkeypatch.setattr("pseudohealthy.training.precision.bf16_gain", lambda: 2.0)
+    monkeypatch.setattr("pseudohealthy.training.precision.trains_faster_in_bf16", lambda: True)
     assert precision(settings.training, "cpu") == "bf16-mixed"
     assert precision(settings.training, "cpu", tmp_path / "nowhere") == "bf16-mixed"
     train(prepared, tmp_path / "stopped", settings, accelerator="cpu")
