@@ -38,7 +38,8 @@ def trains_faster_in_bf16() -> bool:
     """Whether a training step in bf16 takes less time than in fp32: with AMX, or AMD's AVX-512 for bf16.
 
     Decided by the kind of processor, as runs of one machine are to be alike; to measure it at the start would
-    depend on what else runs. Another processor with AVX-512 for bf16, without AMX, was slower in it.
+    depend on what else runs. Another processor with AVX-512 for bf16, without AMX, was slower in it; its make
+    was not recorded.
     """
     return multiplies_bf16() or (has_bf16() and _vendor() == "AuthenticAMD")
 
