@@ -43,12 +43,12 @@ LEFT = {
         "from_python/dicom/lesion.dcm",
     ),
     "howto/uncertainty": (
-        "healthy/sub-01_desc-uncertainty_FLAIR.nii.gz",
+        "unsure/sub-01_desc-uncertainty_FLAIR.nii.gz",
         "out/sub-P001/anat/sub-P001_desc-uncertainty_FLAIR.nii.gz",
         "runs/paired/weights/uncertainty.json",
         "calibration.json",
     ),
-    "howto/lesion_filling": ("healthy/sub-01_desc-blend_FLAIR.nii.gz",),
+    "howto/lesion_filling": ("filled/sub-01_desc-blend_FLAIR.nii.gz",),
 }
 PRINTED = {
     "tutorials/neuroimager": (
