@@ -67,23 +67,30 @@ def viewer_html(
         InputError: a volume or the mosaic cannot be read, or the volumes are not on one grid.
         PseudohealthyError: the file cannot be written.
     """
-    embedded = _embedded(volumes)
-    _check_grids(volumes, embedded)
     write_page(
         path,
         "viewer.html.jinja",
+        **_of_volumes(volumes),
         title=title,
         warnings=list(report.get("warnings") or ()),
         numbers=_numbers(report),
         caveat=report.get("lesion_caveat"),
         provenance=_provenance(report),
         mosaic=None if mosaic is None else _encoded(mosaic),
-        volumes={kind: each.text for kind, each in embedded.items()},
-        steps={kind: f"{each.step:.2g}" for kind, each in embedded.items() if each.step},
-        settings=_settings(embedded),
         scripts={name: _static(name) for name in ("niivue.umd.js", "viewer.js")},
         licence=_static("niivue.LICENSE.txt"),
     )
+
+
+def _of_volumes(volumes: Volumes) -> dict[str, Any]:
+    """What the page says of the volumes; their voxels are not kept, so that writing it takes less memory."""
+    embedded = _embedded(volumes)
+    _check_grids(volumes, embedded)
+    return {
+        "volumes": {kind: each.text for kind, each in embedded.items()},
+        "steps": {kind: f"{each.step:.2g}" for kind, each in embedded.items() if each.step},
+        "settings": _settings(embedded),
+    }
 
 
 def _embedded(volumes: Volumes) -> dict[Kind, Embedded]:
