@@ -258,6 +258,7 @@ def _volumes(rows: Iterable[Row]) -> str:
         "times as fast as eager fp32",
         "reading, geometry, writing over networks",
         "panel and page over networks",
+        "all of that over the networks in eager fp32",
         "seconds",
         "how",
     )
@@ -267,6 +268,7 @@ def _volumes(rows: Iterable[Row]) -> str:
         "vs_eager_fp32",
         "overhead_over_network",
         "report_over_network",
+        "around_over_eager_network",
         "seconds",
     )
     body = []
@@ -277,7 +279,7 @@ def _volumes(rows: Iterable[Row]) -> str:
             f"enough brain; around the networks: {_text(row['overhead_shares'])}; "
             f"loading took {row['loading_seconds']} s, converting {row['converting_seconds']} s"
         )
-        body.append([row["name"], *(_text(row[key]) for key in keys), how])
+        body.append([row["name"], *(_text(row.get(key)) for key in keys), how])
     return table(heads, body)
 
 

@@ -110,12 +110,15 @@ def _row(machine: Machine, image: Path, weights: Path, name: str) -> dict[str, A
     runs: list[Timing] = []
     fractions: dict[str, list[float]] = {"peak": [], "bf16_peak": []}
     ratios: list[float] = []
+    around: list[float] = []
     for _ in range(min(machine.repeats, REPEATS)):
         beside = machine.beside(lambda: runs.append(_timed(image, model)), products)
         flops = runs[-1].facts["slices"]["all"] * a_slice
         fractions["peak"].append(flops / runs[-1].networks / beside.peak)
         fractions["bf16_peak"].append(flops / runs[-1].networks / beside.bf16_peak)
-        ratios.append(_timed(image, eager).whole / runs[-1].whole)
+        slow = _timed(image, eager)
+        ratios.append(slow.whole / runs[-1].whole)
+        around.append((runs[-1].around + runs[-1].report) / slow.networks)
     return {
         "name": name,
         **runs[-1].facts,
@@ -127,6 +130,7 @@ def _row(machine: Machine, image: Path, weights: Path, name: str) -> dict[str, A
             for part in ("reading", "geometry", "writing")
         },
         "report_over_network": spread([run.report / run.networks for run in runs]),
+        "around_over_eager_network": spread(around),
         "seconds": spread([run.whole for run in runs]),
         "loading_seconds": round(loading, 2),
         "converting_seconds": round(max(first.networks - median([run.networks for run in runs]), 0), 2),
