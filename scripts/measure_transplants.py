@@ -41,8 +41,10 @@ from pseudohealthy.files import whole_folder, write_json
 from pseudohealthy.json_files import read_json
 from pseudohealthy.provenance import provenance
 from pseudohealthy.sampling.synthetic_lesions import add_synthetic_lesion
+from pseudohealthy.settings_files import read_yaml
 from pseudohealthy.synthesis.model import THRESHOLD, Model
 from pseudohealthy.synthesis.transplantation import LEVEL
+from pseudohealthy.training.run_folder import SETTINGS as RUN_SETTINGS
 from scripts.calibrate_int8 import every_slice
 
 OUT = Path(__file__).parents[1] / "results" / "transplants.json"
@@ -280,12 +282,24 @@ def _by_seed(values: Sequence[pd.Series[float]]) -> list[float]:
 def measured(cohort: Cohort, count: int, seeds: int, lesions: int, images: int) -> dict[str, Any]:
     """What is found with so many patients of a cohort; trains what is not trained."""
     slices = every_slice(Prepared.open(cohort.prepared()), "test")
+    runs: list[Path] = []
     scores: dict[str, list[tuple[pd.Series[float], float]]] = {kind: [] for kind in KINDS}
     for draw in (Draw(cohort, count, seed, lesions) for seed in range(seeds)):
         for kind in KINDS:
-            scores[kind].append(score(draw.trained(kind, images), slices))
+            weights = draw.trained(kind, images)
+            runs.append(weights.parent)
+            expect_one_precision(runs)
+            scores[kind].append(score(weights, slices))
             print(f"{cohort.name}: {count} patients, seed {draw.seed}, {kind}", file=sys.stderr)
     return compared(scores)
+
+
+def expect_one_precision(runs: Sequence[Path]) -> None:
+    """Refuse to compare trainings that were not of one precision, which `auto` chooses by the machine."""
+    found = {read_yaml(run / RUN_SETTINGS)["precision"]: run for run in runs}
+    if len(found) > 1:
+        words = " and ".join(f"{run} in {precision}" for precision, run in found.items())
+        raise SystemExit(f"trained in different precisions: {words}; remove one, and it is trained again")
 
 
 def with_found(out: Path, cohort: str, count: int, found: Mapping[str, Any]) -> dict[str, Any]:

@@ -168,7 +168,7 @@ def frame_twice(series: list[FileDataset]) -> None:
         (doubled, "holds 2 different images at one place, 21 at 20 places; expected one volume"),
         (frame_twice, "holds 2 different images at one place, 40 at 20 places"),
         (gap, "slices are missing or not evenly spaced: 1 of 17 distances differ"),
-        (cut, "a file of it ends in the middle of its pixels; fetch it again"),
+        (cut, "the file of its image 8 ends in the middle of its pixels; fetch it again"),
         (black, "every voxel is 0"),
     ],
     ids=["two images", "two frames", "gap", "cut short", "black"],
@@ -223,7 +223,9 @@ def test_no_more_is_read_than_a_head_takes(tmp_path: Path, monkeypatch: pytest.M
             read_scan(study)
     with next(study.iterdir()).open("ab") as file:
         file.truncate(file.tell() + MOST_BYTES + 1)  # zeros that take no room on the disk
-    with pytest.raises(InputError, match="series 5: a file of it is far larger than its image; export"):
+    with pytest.raises(
+        InputError, match=r"series 5: the file of its image [0-9]+ is far larger than its image; export"
+    ):
         read_scan(study)
 
 

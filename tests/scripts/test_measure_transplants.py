@@ -18,7 +18,17 @@ from pseudohealthy.data.volume import read_labels
 from pseudohealthy.evaluation.slice_set import SliceSet
 from pseudohealthy.files import write_json
 from pseudohealthy.phantom.dataset import make_phantoms
-from scripts.measure_transplants import Cohort, Draw, _subset, compared, main, painted, score, with_found
+from scripts.measure_transplants import (
+    Cohort,
+    Draw,
+    _subset,
+    compared,
+    expect_one_precision,
+    main,
+    painted,
+    score,
+    with_found,
+)
 
 
 def test_a_painted_lesion_is_bright_in_its_mask_and_leaves_the_rest() -> None:
@@ -74,6 +84,16 @@ def test_gains_are_of_the_same_patients_and_averaged_over_seeds() -> None:
     assert found["gain"]["transplanted"]["by_seed"] == pytest.approx([0.15, 0.15])
     assert found["gain"]["transplanted_over_painted"]["mean"] == pytest.approx(0.10)
     assert found["marked_without_lesion"]["real"] == [0.01, 0.01]
+
+
+def test_trainings_of_two_precisions_are_not_compared(tmp_path: Path) -> None:
+    runs = [tmp_path / name for name in "abc"]
+    for run, precision in zip(runs, ("bf16-mixed", "bf16-mixed", "32-true"), strict=True):
+        run.mkdir()
+        (run / "settings.yaml").write_text(f"precision: {precision}\n", encoding="utf-8")
+    expect_one_precision(runs[:2])
+    with pytest.raises(SystemExit, match=r"b in bf16-mixed and .*c in 32-true"):
+        expect_one_precision(runs)
 
 
 def test_what_is_found_stands_beside_what_was_found_before(tmp_path: Path) -> None:

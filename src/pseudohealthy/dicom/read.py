@@ -153,10 +153,14 @@ def _whole_header(member: Member) -> Dataset:
     sizes = ("Rows", "Columns", "BitsAllocated", "SamplesPerPixel", "NumberOfFrames")
     pixels = math.prod(int(number(header, keyword) or 1) for keyword in sizes) // 8
     syntax = UID(str(header.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)))
+    instance = number(header, "InstanceNumber")
+    what = (
+        f"the file of its image {instance:g}" if instance else "a file of it"
+    )  # whose name may be anybody's
     if not (syntax.is_compressed or syntax.is_deflated) and member.size < pixels:
-        raise InputError("a file of it ends in the middle of its pixels; fetch it again")
+        raise InputError(f"{what} ends in the middle of its pixels; fetch it again")
     if member.size > pixels + MOST_BYTES:  # compressed ones are smaller
-        raise InputError("a file of it is far larger than its image; export the series again")
+        raise InputError(f"{what} is far larger than its image; export the series again")
     return header
 
 
