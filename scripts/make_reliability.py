@@ -155,7 +155,8 @@ def kills(results: Results) -> str:
         "that came in time",
         "not made good",
     )
-    commits = sorted({short(each["commit"]) for each in results["commands"].values()})
+    made = [(*each.get("earlier_commits", ()), each["commit"]) for each in results["commands"].values()]
+    commits = sorted({short(commit) for each in made for commit in each})
     return f"{markdown(heads, rows)}\n\nMade at {' and '.join(commits)}, {results['machine']}."
 
 

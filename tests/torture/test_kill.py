@@ -10,13 +10,14 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from torture.fork_server import ForkServer, Moment
 from torture.kills.campaign import Campaign, KilledWronglyError
 from torture.kills.commands import COMMANDS, command_called, make_inputs
-from torture.kills.measure import SEED, measure
+from torture.kills.measure import SEED, Progress, measure
 from torture.kills.trees import differences, half_written, tree
 
 SHORT = {"prepare": (1, 2), "synthesize": (15, 1), "export monai": (4, 1)}  # each so many-th change, moments
@@ -85,6 +86,31 @@ def test_half_a_file_is_seen(inputs: Path, tmp_path: Path) -> None:
         content = (inputs / name).read_bytes()
         half.write_bytes(content[: len(content) // 2])
         assert half_written(half), name
+
+
+def test_a_stopped_campaign_goes_on_and_an_ended_or_another_one_begins_anew() -> None:
+    def progress(**changed: Any) -> Progress:
+        plan = {"command": "c", "arguments": "a", "changes": 4, "stride": 1, "sides": ("before",), **changed}
+        counts = {"planned": 4, "done": 0, "killed": 0, "failed": [], "longest_orphan_seconds": 0.0}
+        figures = {**plan, "at_changes": dict(counts), "at_random": dict(counts)}
+        return Progress((), [Moment(change) for change in range(1, 9)], figures)
+
+    stopped = json.loads(json.dumps({"commit": "old", **progress().figures}))
+    stopped["at_changes"] |= {"done": 2, "killed": 2}
+    stopped["at_random"] |= {"done": 3, "killed": 1}
+    going_on = progress()
+    going_on.go_on(stopped)
+    assert [moment.change for moment in going_on.left] == [6, 7, 8]
+    assert going_on.figures["at_random"]["killed"] == 1
+    assert going_on.figures["earlier_commits"] == ["old"]
+    for anew, before in ((progress(changes=5), stopped), (progress(), {})):
+        anew.go_on(before)
+        assert len(anew.left) == 8
+        assert "earlier_commits" not in anew.figures
+    stopped["at_changes"]["done"] = 5
+    (ended := progress()).go_on(stopped)
+    assert len(ended.left) == 8
+    assert ended.figures["at_changes"]["done"] == 0
 
 
 @pytest.mark.torture

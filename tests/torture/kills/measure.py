@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -40,10 +40,12 @@ class Progress:
     def of(cls, campaigns: Sequence[Campaign], moments: int, stride: int, seed: int) -> Progress:
         """So many random moments, and the changes; a few random moments come first."""
         campaign, command = campaigns[0], campaigns[0].command
+        options = f"--moments {moments} --stride {stride} --seed {seed}"
         drawn = campaign.random_moments(math.ceil(moments * command.share), seed)
         stride = stride * command.stride
         changes = campaign.every_change(stride) if stride else []
         figures = {
+            "command": f"{COMMAND} '{command.name}' {options}",
             "arguments": command.arguments,
             "changes": campaign.changes,
             "stride": stride or None,
@@ -53,6 +55,20 @@ class Progress:
             "at_random": _counts(len(drawn)),
         }
         return cls(campaigns, [*drawn[:ROUND], *changes, *drawn[ROUND:]], figures)
+
+    def go_on(self, before: Mapping[str, Any]) -> None:
+        """Go on after the figures of a campaign that was stopped; of another one, or one that ended: anew."""
+        parts = ("at_changes", "at_random")
+        same = all(before.get(key) == json.loads(json.dumps(value)) for key, value in self._plan().items())
+        done = sum(before[part]["done"] for part in parts) if same else 0
+        if done and self.left[done:]:
+            self.figures |= {part: before[part] for part in parts}
+            self.figures["earlier_commits"] = [*before.get("earlier_commits", []), before["commit"]]
+            del self.left[:done]
+
+    def _plan(self) -> dict[str, Any]:
+        """What a campaign does, whenever it does it."""
+        return {key: self.figures[key] for key in ("command", "arguments", "changes", "stride", "sides")}
 
     def kill(self, count: int) -> None:
         """Kill at the next so many moments in each of the campaigns."""
@@ -92,12 +108,11 @@ def _counts(planned: int) -> dict[str, Any]:
 def measure(names: Sequence[str], moments: int, stride: int, seed: int, path: Path, *, jobs: int = 1) -> int:
     """Kill commands at every change and at random moments, in turn; how many kills were not made good.
 
-    The figures so far are in `path`.
+    The figures so far are in `path`; a campaign that was stopped goes on from there.
     Those of other commands that are there stay, each with the commit that it was killed at.
     """
     made = {**provenance(), "seed": seed}
     others = json.loads(path.read_text(encoding="utf-8"))["commands"] if path.exists() else {}
-    options = f"--moments {moments} --stride {stride} --seed {seed}"
     chosen = [command for command in COMMANDS if not names or command.name in names]
     path.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -112,16 +127,10 @@ def measure(names: Sequence[str], moments: int, stride: int, seed: int, path: Pa
                         for job, server in enumerate(servers)
                     ]
                     begun[each.name] = Progress.of(campaigns, moments, stride, seed)
+                    begun[each.name].go_on(others.get(each.name, {}))
                 progress = begun[each.name]
                 progress.kill(math.ceil(ROUND * each.share))
-                figures = {
-                    name: {
-                        "command": f"{COMMAND} '{name}' {options}",
-                        "commit": made["commit"],
-                        **one.figures,
-                    }
-                    for name, one in begun.items()
-                }
+                figures = {name: {"commit": made["commit"], **one.figures} for name, one in begun.items()}
                 write_json(path, {**made, "commands": {**others, **figures}})
                 print(f"{each.name}: {len(progress.left)} moments left", flush=True)
     parts = [one.figures[part] for one in begun.values() for part in ("at_changes", "at_random")]
