@@ -11,6 +11,7 @@ import ctypes
 import io
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,6 +32,7 @@ PROGRAMS = {"pseudohealthy": "main", "pseudohealthy-bids": "bids_main"}
 PRELOADED = "torture.preloaded"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 NEW_MOUNTS = 0x00020000  # CLONE_NEWNS
+PROGRESS = re.compile(r"experiment \S+: |\[\d+/\d+\] |tables, figures and report: ")
 OVERRIDE = 0b110  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: what lets root ignore permissions
 CAPABILITIES = 0x20080522  # version 3 of capget and capset
 
@@ -57,8 +59,8 @@ class Ended:
 
     @property
     def lines(self) -> list[str]:
-        """What it said on standard error."""
-        return self.err.strip().splitlines()
+        """What it said on standard error, without an experiment's progress."""
+        return [line for line in self.err.strip().splitlines() if not PROGRESS.match(line)]
 
 
 def alone(scenario: Callable[..., T], *arguments: Any) -> T:

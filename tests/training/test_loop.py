@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -440,6 +441,20 @@ def test_bf16_trains_to_other_but_finite_weights_stored_in_fp32(prepared: Prepar
     short = weights(train(prepared, tmp_path / "b", settings, accelerator="cpu").parent)
     assert not same(exact, short)
     assert all(tensor.isfinite().all() and tensor.dtype == torch.float32 for tensor in short.values())
+
+
+def test_fabric_says_nothing_of_the_precision(prepared: Prepared, tmp_path: Path) -> None:
+    heard: list[str] = []
+    handler, log = logging.Handler(), logging.getLogger("lightning_fabric")
+    handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    log.addHandler(handler)
+    level = log.level
+    try:
+        train(prepared, tmp_path / "run", tiny("judge", "training.precision=bf16-mixed"), accelerator="cpu")
+    finally:
+        log.removeHandler(handler)
+    assert heard == []
+    assert log.level == level
 
 
 def test_weights_of_a_run_fit_the_method_that_made_them(prepared: Prepared, tmp_path: Path) -> None:

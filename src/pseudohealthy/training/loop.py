@@ -6,10 +6,11 @@ A warm-up comes before it where the settings ask for one and the method has one;
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
@@ -273,12 +274,25 @@ def _launch(settings: Settings, accelerator: str, devices: int, in_precision: st
     kind = device_type(accelerator)  # Fabric's own "auto" takes devices of other kinds, too
     if kind == "cuda":
         expect_cards(here)
-    fabric = Fabric(
-        accelerator=kind,
-        devices=here,
-        num_nodes=processes // here,
-        strategy="ddp" if processes > 1 else "auto",
-        precision=in_precision,  # type: ignore[arg-type]
-    )
-    fabric.launch()
+    with _without_fabric_s_remarks():
+        fabric = Fabric(
+            accelerator=kind,
+            devices=here,
+            num_nodes=processes // here,
+            strategy="ddp" if processes > 1 else "auto",
+            precision=in_precision,  # type: ignore[arg-type]
+        )
+        fabric.launch()
     return fabric
+
+
+@contextlib.contextmanager
+def _without_fabric_s_remarks() -> Iterator[None]:
+    """Inside, Fabric logs warnings alone: what it is and does stands in `settings.yaml`."""
+    log = logging.getLogger("lightning_fabric")
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
