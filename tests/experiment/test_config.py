@@ -142,6 +142,7 @@ def test_a_setting_that_a_method_does_not_read_does_not_change_its_weights(
         ({"held_out": "first"}, "held_out is 'first'"),
         ({"judges": {"first": {}, "spare": {}}}, "2 judges, expected 4 or more"),
         ({"methods": [{"method": "paired"}, {"method": "paired"}]}, "twice"),
+        ({"methods": [{"method": "paired", "training": {"labelled_fraction": 0.1}}] * 2}, "twice"),
         ({"methods": [{"method": "cyclegan"}]}, "no method with a segmentor"),
         ({"methods": [{"method": "judge"}]}, "a method is 'judge', expected one of"),
         ({"methods": [{"preset": "default"}]}, "a method is None, expected one of"),

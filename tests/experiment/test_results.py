@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 
 from fixtures.drawn_cohort import drawn
+from fixtures.experiments import experiment
 from pseudohealthy.assessment.checkpoint_selection import RULE
+from pseudohealthy.catalogue.rows import Row
 from pseudohealthy.errors import RESEARCH_USE
 from pseudohealthy.experiment.config import Experiment
-from pseudohealthy.experiment.results import by_volume, curves, table1
+from pseudohealthy.experiment.results import _is_tested, by_volume, curves, table1
 from pseudohealthy.experiment.steps import DONE, SELECTION, Step, list_steps
 from pseudohealthy.files import make_folder, write_json, write_tsv
 
@@ -334,13 +336,31 @@ def test_the_table_says_what_made_it(finished: Finished) -> None:
     assert len(table["rows"]) == 2 * len(METHODS) + 8
 
 
+def test_the_tests_are_of_a_method_as_the_experiment_lists_it_first() -> None:
+    fractions = [
+        {"method": "semi_supervised", "training": {"labelled_fraction": each}} for each in (0.1, 0.3)
+    ]
+    listed = experiment(methods=[*fractions, {"method": "paired"}])
+    tested = [
+        _is_tested(Row(method, "default", labelled_fraction=fraction), listed)
+        for method, fraction in (
+            ("semi_supervised", 0.1),
+            ("semi_supervised", 0.3),
+            ("paired", None),
+            ("unpaired", None),
+        )
+    ]
+    assert tested == [True, False, True, False]
+    assert not _is_tested(Row("paired", "default", "blend"), listed)
+
+
 def test_every_value_of_every_row_and_volume_is_in_one_table(finished: Finished) -> None:
     table = values(0.4)
     table.loc["03", "identity"] = float("nan")
     write_tsv(finished.measured("copy-raw") / "volumes.tsv", table)
     long = by_volume(finished.out, finished.steps)
-    expected = ["method", "preset", "output", "mask", "seed", "volume", "measure", "value"]
-    assert list(long.columns) == expected
+    expected = ["method", "preset", "output", "mask", "seed", "labelled_fraction"]
+    assert list(long.columns) == [*expected, "volume", "measure", "value"]
     own = long[(long["method"] == "copy") & (long["measure"] == "identity")]
     assert own["volume"].tolist() == [volume for volume in VOLUMES if volume != "03"]
     assert own["value"].tolist() == pytest.approx(table["identity"].dropna().tolist())

@@ -11,8 +11,9 @@ from zipfile import BadZipFile
 import pytest
 
 from fixtures.experiments import JUDGES, experiment
-from pseudohealthy.catalogue.rows import Row
+from pseudohealthy.catalogue.rows import CONTROLS, Row
 from pseudohealthy.errors import InputError
+from pseudohealthy.experiment.parallel_steps import parallel_groups
 from pseudohealthy.experiment.results import curves
 from pseudohealthy.experiment.steps import DONE, SELECTION, Step, list_steps
 from pseudohealthy.files import write_json
@@ -49,6 +50,20 @@ def test_rows_are_raw_and_blend_with_controls_and_oracles_apart() -> None:
         ("threshold_fill", None),
         *((method, mask) for method in ("mirror", "fill") for mask in ("segmentor", "true")),
     }
+
+
+def test_a_method_may_be_given_several_fractions_of_the_masks() -> None:
+    fractions = (1.0, 1 / 3, 0.1)
+    methods = [{"method": "semi_supervised", "training": {"labelled_fraction": each}} for each in fractions]
+    steps = list_steps(experiment(methods=methods), "data")
+    names = [f"semi_supervised-default{masks}-s0" for masks in ("", "-m0.333333", "-m0.1")]
+    for kind in ("train", "select"):
+        assert [step.name for step in steps if step.kind == kind] == names
+    rows = [step.row for step in steps if step.row is not None and step.row.preset]
+    assert [row.name for row in rows] == [f"{name}-{output}" for name in names for output in ("raw", "blend")]
+    assert [row.labelled_fraction for row in rows] == [None, None, 1 / 3, 1 / 3, 0.1, 0.1]
+    measures = parallel_groups([step for step in steps if step.kind == "measure"])
+    assert sorted(len(group) for group in measures) == [2, 2, 2, len(CONTROLS)]
 
 
 def test_a_setting_changes_the_steps_that_depend_on_it_and_no_others() -> None:

@@ -29,6 +29,7 @@ class Row:
         output: the network's image, or the image blended into the input inside the segmentor's mask.
         mask: whose mask a control is filled in with.
         seed: of its training; None for a control.
+        labelled_fraction: of the masks, that its training was given; None: all, or a control.
     """
 
     method: str
@@ -36,9 +37,23 @@ class Row:
     output: Literal["raw", "blend"] = "raw"
     mask: Mask = None
     seed: int | None = None
+    labelled_fraction: float | None = None
 
     @property
     def name(self) -> str:
         """A name for folders and for reading."""
-        seed = None if self.seed is None else f"s{self.seed}"
-        return "-".join(filter(None, (self.method, self.preset, seed, self.mask, self.output)))
+        training = self.preset and training_name(self.method, self.preset, self.seed, self.labelled_fraction)
+        return "-".join(filter(None, (training or self.method, self.mask, self.output)))
+
+
+def some_of_the_masks(labelled_fraction: float) -> float | None:
+    """What a row says of its training's `labelled_fraction`; None for all masks."""
+    return labelled_fraction if labelled_fraction < 1 else None
+
+
+def training_name(
+    method: str, preset: str, seed: int | None = None, labelled_fraction: float | None = None
+) -> str:
+    """The name of a method's training, such as `semi_supervised-default-m0.1-s0` of a tenth of the masks."""
+    masks = None if labelled_fraction is None else f"m{labelled_fraction:g}"
+    return "-".join(filter(None, (method, preset, masks, None if seed is None else f"s{seed}")))

@@ -100,6 +100,7 @@ class Experiment(Frozen):
         preprocessing: what differs from the preset's.
         settings: of every method and judge that reads them, where they differ from the preset.
         methods: one trained method each: `method`, perhaps `preset`, and settings of its own; at most 100.
+            One may be there again with another preset, or given another fraction of the masks.
         seeds: each method is trained once with each; at most 100, each below 2^32.
         judges: settings of each judge (f_pre in the paper) by name, at most 100. The first is the paper's;
             all but `held_out` are the panel.
@@ -160,10 +161,10 @@ class Experiment(Frozen):
                     raise ValueError(
                         f"{values['method']} sets {group}.{key}, which it does not read; leave it out"
                     )
-        runs = [(run.method, run.preset) for run in self.runs]
+        runs = [(run.method, run.preset, run.training.labelled_fraction) for run in self.runs]
         if len(set(runs)) < len(runs):
-            raise ValueError("a method is there twice with one preset")
-        if not any(method in FACTORIZATION for method, _ in runs):
+            raise ValueError("a method is there twice with one preset and one training.labelled_fraction")
+        if not any(method in FACTORIZATION for method, *_ in runs):
             raise ValueError(f"no method with a segmentor; expected one of {', '.join(FACTORIZATION)}")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds are {list(self.seeds)}; expected each once")

@@ -133,7 +133,11 @@ def parallel_groups(steps: Sequence[Step]) -> list[list[Step]]:
     groups: dict[object, list[Step]] = {}
     for step in steps:
         row = step.row
-        group = step.key if row is None else (row.method, row.preset, row.seed) if row.preset else "controls"
+        group: object = "controls"
+        if row is None:
+            group = step.key
+        elif row.preset:
+            group = (row.method, row.preset, row.labelled_fraction, row.seed)
         groups.setdefault(group, []).append(step)
     return sorted(groups.values(), key=len, reverse=True)
 

@@ -14,7 +14,7 @@ from pseudohealthy.assessment.checkpoint_selection import RULE
 from pseudohealthy.assessment.judge_selection import QUALITY, VALIDATION
 from pseudohealthy.catalogue.measures import TESTED, rests_on_judge
 from pseudohealthy.catalogue.methods import BASELINES, METHODS, TESTED_METHODS
-from pseudohealthy.catalogue.rows import Row
+from pseudohealthy.catalogue.rows import Row, some_of_the_masks
 from pseudohealthy.config import SPLITS
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.evaluation.score import strict
@@ -27,7 +27,17 @@ from pseudohealthy.training.run_folder import CLOCK
 
 JUDGED = tuple(key for key in TESTED if rests_on_judge(key))
 ROW = [field.name for field in fields(Row)]  # columns that say which row a line is of
-CURVE = ["method", "preset", "seed", "images", "identity", "healthiness", "choice", "chosen"]
+CURVE = [
+    "method",
+    "preset",
+    "seed",
+    "labelled_fraction",
+    "images",
+    "identity",
+    "healthiness",
+    "choice",
+    "chosen",
+]
 JUDGE_CURVE = ["judge", "images", *QUALITY, "chosen"]
 # Measures of some rows only: null in all others
 NOT_OF_EVERY_ROW = ("truth_phantom", "cycle", "mask_control", "segmentor_dice", "detection")
@@ -136,8 +146,9 @@ def curves(out: Path, steps: Sequence[Step]) -> pd.DataFrame:
         if step.kind != "select":
             continue
         selection, settings = step.read_json(out, SELECTION), step.training.settings
-        which = {"method": settings["method"], "preset": settings["preset"]}
-        which["seed"] = settings["training"]["seed"]
+        training = settings["training"]
+        which = {"method": settings["method"], "preset": settings["preset"], "seed": training["seed"]}
+        which["labelled_fraction"] = some_of_the_masks(training["labelled_fraction"])
         with step.reading(out):
             lines += [{**which, **point} for point in _with_selected(selection)]
     return pd.DataFrame(lines, columns=CURVE)
@@ -209,13 +220,12 @@ def _training(step: Step, out: Path) -> dict[str, Any]:
 
 
 def _is_tested(row: Row, experiment: Experiment) -> bool:
-    """Whether a row stands for its method in the tests: raw, of the first preset that the file lists."""
-    presets = [
-        values.get("preset", experiment.preset)
-        for values in experiment.methods
-        if values["method"] == row.method
-    ]
-    return row.output == "raw" and presets[:1] == [row.preset]
+    """Whether a row stands for its method in the tests: raw, and as the file lists the method first."""
+    first = next((run for run in experiment.runs if run.method == row.method), None)
+    if first is None or row.output != "raw":
+        return False
+    masks = some_of_the_masks(first.training.labelled_fraction)
+    return (row.preset, row.labelled_fraction) == (first.preset, masks)
 
 
 def _tests(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from pseudohealthy.catalogue.methods import METHODS
-from pseudohealthy.catalogue.rows import CONTROLS, Row
+from pseudohealthy.catalogue.rows import CONTROLS, Row, some_of_the_masks, training_name
 from pseudohealthy.config import WITHOUT_EFFECT
 from pseudohealthy.errors import InputError
 from pseudohealthy.experiment.config import Experiment
@@ -147,7 +147,7 @@ def _judge(experiment: Experiment, name: str, data_key: str) -> Step:
 
 def _train(experiment: Experiment, values: Mapping[str, Any], seed: int, data_key: str) -> Step:
     run = experiment.run(values, seed)
-    name = f"{run.method}-{run.preset}-s{seed}"
+    name = training_name(run.method, run.preset, seed, some_of_the_masks(run.training.labelled_fraction))
     return Step("train", name, {"data": data_key, **run.model_dump(mode="json")})
 
 
@@ -195,10 +195,9 @@ def _rows(trained: Mapping[str, Any]) -> list[tuple[Row, bool]]:
     They are its raw images and their blend; of an inpainter, its images inside the segmentor's mask and
     inside the true one.
     """
-    method, preset, seed = trained["method"], trained["preset"], trained["training"]["seed"]
+    method, training = trained["method"], trained["training"]
+    masks = some_of_the_masks(training["labelled_fraction"])
+    row = Row(method, trained["preset"], seed=training["seed"], labelled_fraction=masks)
     if METHODS[method].can("inpaint"):
-        return [
-            (Row(method, preset, mask="segmentor", seed=seed), True),
-            (Row(method, preset, mask="true", seed=seed), False),
-        ]
-    return [(Row(method, preset, "raw", seed=seed), False), (Row(method, preset, "blend", seed=seed), True)]
+        return [(replace(row, mask="segmentor"), True), (replace(row, mask="true"), False)]
+    return [(row, False), (replace(row, output="blend"), True)]

@@ -34,6 +34,22 @@ def test_rows_are_ordered_by_method_preset_output_and_seed() -> None:
     assert ordered(rows) == [rows[5], rows[4], rows[3], rows[2], rows[1], rows[0]]
 
 
+def test_a_row_of_some_of_the_masks_tells_how_many_and_stands_behind_that_of_all() -> None:
+    rows = [
+        row("semi_supervised", labelled_fraction=0.1),
+        row("semi_supervised", labelled_fraction=1 / 3, output="blend"),
+        row("semi_supervised", labelled_fraction=None),
+        row("semi_supervised", labelled_fraction=1 / 3),
+    ]
+    assert ordered(rows) == [rows[2], rows[3], rows[1], rows[0]]
+    assert distinct_labels(ordered(rows)) == [
+        "semi-supervised",
+        "semi-supervised, 33 % of the masks",
+        "semi-supervised, 33 % of the masks, blend",
+        "semi-supervised, 10 % of the masks",
+    ]
+
+
 def test_preset_and_seed_are_shown_only_of_methods_with_several() -> None:
     rows = [
         row("unpaired"),

@@ -161,4 +161,4 @@ def test_a_single_volume_and_null_are_no_numbers_in_a_tsv() -> None:
     assert first["identity.mean"] == "0.5"
     assert first["identity.std"] == "n/a"
     assert second["through_plane_inconsistency"] == "n/a"
-    assert table1_tsv({}).splitlines() == ["valid\tmethod\tpreset\toutput\tmask\tseed"]
+    assert table1_tsv({}).splitlines() == ["valid\tmethod\tpreset\toutput\tmask\tseed\tlabelled_fraction"]

@@ -39,8 +39,8 @@ def distributions(path: Path, volumes: pd.DataFrame, *, invalid: bool = False) -
 
     Args:
         path: of the PNG.
-        volumes: columns `method, preset, output, mask, seed, volume, measure, value`, a row a value; oracles
-            and blends are left out.
+        volumes: columns `method, preset, output, mask, seed, volume, measure, value`, perhaps
+            `labelled_fraction`, a row a value; oracles and blends are left out.
         invalid: say that no healthiness here may be relied on.
 
     Raises:
@@ -48,7 +48,8 @@ def distributions(path: Path, volumes: pd.DataFrame, *, invalid: bool = False) -
     """
     raw = volumes[(volumes["output"] == "raw") & (volumes["mask"] != "true")]
     groups = _by_row(
-        raw[raw["measure"].isin(list(SHOWN))].dropna(subset="value"), ("method", "preset", "mask")
+        raw[raw["measure"].isin(list(SHOWN))].dropna(subset="value"),
+        ("method", "preset", "mask", "labelled_fraction"),
     )
     heading = f"Every volume: box = quartiles, line = median (raw outputs){INVALID if invalid else ''}"
     figure = _figure(9, 1.6 + 0.42 * len(groups), heading)
@@ -101,8 +102,8 @@ def validation_curves(path: Path, curves: pd.DataFrame) -> None:
 
     Args:
         path: of the PNG.
-        curves: columns `method, seed, images, identity, healthiness, choice, chosen`, perhaps `preset`; a
-            star marks the chosen checkpoint.
+        curves: columns `method, seed, images, identity, healthiness, choice, chosen`, perhaps `preset` and
+            `labelled_fraction`; a star marks the chosen checkpoint.
 
     Raises:
         PseudohealthyError: it cannot be written.
@@ -111,7 +112,7 @@ def validation_curves(path: Path, curves: pd.DataFrame) -> None:
     shown = {key: label for key, label in shown.items() if curves[key].notna().any()} or dict(SHOWN)
     figure = _figure(3.6 * len(shown), 4.2, "Validation while training; a star is the chosen checkpoint")
     axes = figure.subplots(1, len(shown), squeeze=False)[0]
-    for row, name, values in _by_row(curves, ("method", "preset", "seed")):
+    for row, name, values in _by_row(curves, ("method", "preset", "seed", "labelled_fraction")):
         for axis, key in zip(axes, shown, strict=True):
             _curve(axis, values.sort_values("images"), key, name, row)
     for axis, label in zip(axes, shown.values(), strict=True):

@@ -14,8 +14,8 @@ PRESETS = ("midl2019", "media2020", "default")
 Row = Mapping[str, Any]
 
 
-def sort_key(row: Row) -> tuple[int, str, int, bool, str, int]:
-    """By method in the paper's order, preset, raw before blend, mask, seed."""
+def sort_key(row: Row) -> tuple[int, str, int, float, bool, str, int]:
+    """By method in the paper's order, preset, falling fraction of the masks, raw before blend, mask, seed."""
     preset = row.get("preset")
     place = PRESETS.index(preset) if preset in PRESETS else len(PRESETS)
     seed = row.get("seed")
@@ -23,6 +23,7 @@ def sort_key(row: Row) -> tuple[int, str, int, bool, str, int]:
         method_order(str(row["method"])),
         str(row["method"]),
         place,
+        -(_labelled(row) or 1.0),
         row.get("output") == "blend",
         str(row.get("mask") or ""),
         int(seed) if seed is not None and is_measured(seed) else -1,
@@ -35,7 +36,7 @@ def ordered(rows: Sequence[Row]) -> list[Row]:
 
 
 def row_label(row: Row) -> str:
-    """Method, blend if it is one, and whose mask."""
+    """Method, how many of the masks if not all, blend if it is one, and whose mask."""
     return ", ".join([method_name(str(row["method"])), *_what(row)])
 
 
@@ -53,11 +54,18 @@ def _distinct(row: Row, several: Mapping[str, set[str]]) -> str:
 
 
 def _what(row: Row) -> list[str]:
-    """The kind of output and the mask that went into it, where there is something to say."""
-    mask = MASKS.get(str(row.get("mask")))
+    """The masks of the training, the kind of output and its own mask, where there is something to say."""
+    mask, labelled = MASKS.get(str(row.get("mask"))), _labelled(row)
+    parts = [] if labelled is None else [f"{100 * labelled:.0f} % of the masks"]
     if row.get("output") == "blend":
-        return [f"blend with {mask}" if mask else "blend"]
-    return [mask] if mask else []
+        return [*parts, f"blend with {mask}" if mask else "blend"]
+    return [*parts, mask] if mask else parts
+
+
+def _labelled(row: Row) -> float | None:
+    """The fraction of the masks that its training was given; None: all, or nothing is said."""
+    value = row.get("labelled_fraction")
+    return float(value) if value is not None and is_measured(value) else None
 
 
 def _methods_with_several(rows: Sequence[Row], key: str) -> set[str]:
