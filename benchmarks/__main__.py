@@ -40,15 +40,8 @@ PARTS = {
     "balance": ("balance_",),
     "hours": ("table1_",),
 }
-LONG = (
-    "earlier",
-    "roofline",
-    "around",
-    "tried",
-    "scaling",
-    "growth",
-    "balance",
-)  # more than a few minutes each
+# More than a few minutes each
+LONG = ("earlier", "roofline", "around", "tried", "scaling", "growth", "balance")
 
 
 def measured(arguments: argparse.Namespace, before: dict[str, Any]) -> dict[str, Any]:

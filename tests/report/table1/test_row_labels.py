@@ -36,7 +36,7 @@ def test_rows_are_ordered_by_method_preset_output_and_seed() -> None:
 
 def test_a_row_of_some_of_the_masks_tells_how_many_and_stands_behind_that_of_all() -> None:
     rows = [
-        row("semi_supervised", labelled_fraction=0.1),
+        row("semi_supervised", labelled_fraction=0.0),
         row("semi_supervised", labelled_fraction=1 / 3, output="blend"),
         row("semi_supervised", labelled_fraction=None),
         row("semi_supervised", labelled_fraction=1 / 3),
@@ -46,7 +46,7 @@ def test_a_row_of_some_of_the_masks_tells_how_many_and_stands_behind_that_of_all
         "semi-supervised",
         "semi-supervised, 33 % of the masks",
         "semi-supervised, 33 % of the masks, blend",
-        "semi-supervised, 10 % of the masks",
+        "semi-supervised, 0 % of the masks",
     ]
 
 

@@ -18,12 +18,12 @@ def sort_key(row: Row) -> tuple[int, str, int, float, bool, str, int]:
     """By method in the paper's order, preset, falling fraction of the masks, raw before blend, mask, seed."""
     preset = row.get("preset")
     place = PRESETS.index(preset) if preset in PRESETS else len(PRESETS)
-    seed = row.get("seed")
+    seed, labelled = row.get("seed"), _labelled(row)
     return (
         method_order(str(row["method"])),
         str(row["method"]),
         place,
-        -(_labelled(row) or 1.0),
+        -1.0 if labelled is None else -labelled,
         row.get("output") == "blend",
         str(row.get("mask") or ""),
         int(seed) if seed is not None and is_measured(seed) else -1,

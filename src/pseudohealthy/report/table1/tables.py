@@ -15,15 +15,8 @@ from pseudohealthy.report.table1.cells import cell, is_measure
 from pseudohealthy.report.table1.model import Table, main_table, parts, provenance
 from pseudohealthy.report.table1.row_labels import ordered
 
-IDENTIFIED = (
-    "valid",
-    "method",
-    "preset",
-    "output",
-    "mask",
-    "seed",
-    "labelled_fraction",
-)  # a row, for a program
+# A row, for a program
+IDENTIFIED = ("valid", "method", "preset", "output", "mask", "seed", "labelled_fraction")
 LATEX = {  # what LaTeX would take for something else, or its fonts lack
     "\\": r"\textbackslash{}",
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
