@@ -32,15 +32,15 @@ def rows(machine: Machine, width: int) -> Iterator[dict[str, Any]]:
         return lambda: np.concatenate([run(part) for part in parts])
 
     for letter in "GS":
-        eager = each(backends.compile_network("torch", networks[letter], machine.device, FIELD, 1))
+        eager = each(backends.compile_network("torch", networks[letter], machine.device.type, FIELD, 1))
         for name in get_args(backends.Name) if on_cpu else ("torch",):
             try:
-                backends.validate(name, machine.device)
+                backends.validate(name, machine.device.type)
             except InputError:
                 continue
             began = time.perf_counter()
             run = backends.compile_network(
-                cast(backends.Name, name), networks[letter], machine.device, FIELD, 1
+                cast(backends.Name, name), networks[letter], machine.device.type, FIELD, 1
             )
             converting = time.perf_counter() - began
             measured = row(

@@ -31,7 +31,7 @@ def rows(machine: Machine, width: int) -> Iterator[dict[str, Any]]:
     On a CPU that has it.
     """
     try:
-        backends.validate("openvino", machine.device)
+        backends.validate("openvino", machine.device.type)
     except InputError:
         return
     paper = build(widened("paired", width)).generators.eval()

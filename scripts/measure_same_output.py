@@ -27,13 +27,13 @@ import torch
 from numpy.typing import NDArray
 
 from pseudohealthy.config import preprocessing, settings
+from pseudohealthy.cpu import has_bf16
 from pseudohealthy.data.cohort import read_cohort
 from pseudohealthy.data.prepare import prepare
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.files import write_json
 from pseudohealthy.methods.factory import build
 from pseudohealthy.phantom.dataset import make_phantoms
-from pseudohealthy.processes import has_bf16
 from pseudohealthy.provenance import installed_versions, provenance
 from pseudohealthy.synthesis import model as model_module
 from pseudohealthy.synthesis.backends import PACKAGES, Name

@@ -8,9 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
-from pseudohealthy.processes import _Process, has_bf16, multiplies_bf16, processes, trains_faster_in_bf16
+from pseudohealthy.processes import _Process, processes
 
 
 def work(folder: Path, seconds: float) -> None:
@@ -59,33 +58,3 @@ def test_an_interruption_ends_them_at_once_and_nothing_half_written_is_left(
 def alive() -> list[str]:
     """Names of our processes that have not ended."""
     return [child.name for child in multiprocessing.active_children() if isinstance(child, _Process)]
-
-
-@pytest.mark.parametrize(
-    ("features", "vendor", "faster"),
-    [
-        (["amx_bf16", "avx512_bf16"], "GenuineIntel", True),
-        (["avx512_bf16"], "AuthenticAMD", True),
-        (["avx512_bf16"], "GenuineIntel", False),
-        (["avx512_bf16"], None, False),
-        ([], "AuthenticAMD", False),
-    ],
-)
-def test_which_processors_train_faster_in_bf16(
-    features: list[str], vendor: str | None, faster: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(features, True), raising=False)
-    told = tmp_path / "cpuinfo"
-    monkeypatch.setattr("pseudohealthy.processes.CPUINFO", told)
-    if vendor:
-        told.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\ncpu family\t: 25\n")
-    assert trains_faster_in_bf16() == faster
-
-
-def test_a_torch_too_old_to_know_the_processor_has_no_fast_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
-    assert (multiplies_bf16(), has_bf16()) == (True, True)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    assert (multiplies_bf16(), has_bf16()) == (False, True)
-    monkeypatch.delattr(torch.cpu, "get_capabilities")
-    assert (multiplies_bf16(), has_bf16()) == (False, False)

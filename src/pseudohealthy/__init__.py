@@ -58,7 +58,7 @@ def synthesize(
 
     from pseudohealthy.synthesis.bundled_weights import bundled_weights  # noqa: PLC0415
     from pseudohealthy.synthesis.model import Model  # noqa: PLC0415
-    from pseudohealthy.synthesis.synthesize import (  # noqa: PLC0415  (torch takes seconds to import)
+    from pseudohealthy.synthesis.synthesize import (  # noqa: PLC0415
         synthesize as synthesize_volume,
     )
 

@@ -9,64 +9,21 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing.context import SpawnContext, SpawnProcess
-from pathlib import Path
 from typing import Any
 
-import torch
-
+from pseudohealthy import cpu
 from pseudohealthy.errors import PseudohealthyError
 
-CPUINFO = Path("/proc/cpuinfo")
 WATCH_SECONDS = 1.0
 END_SECONDS = 10.0  # for a process to remove what it has half written
 
 
-def multiplies_bf16() -> bool:
-    """Whether the processor has a matrix unit for bf16 (AMX); False where torch is too old to say."""
-    return _has("amx_bf16")
-
-
-def has_bf16() -> bool:
-    """Whether the processor has instructions for bf16 of any kind; False where torch is too old to say."""
-    return multiplies_bf16() or _has("avx512_bf16")
-
-
-def trains_faster_in_bf16() -> bool:
-    """Whether a training step in bf16 takes less time than in fp32: with AMX, or AMD's AVX-512 for bf16.
-
-    Decided by the kind of processor, as runs of one machine are to be alike; to measure it at the start would
-    depend on what else runs. Another processor with AVX-512 for bf16, without AMX, was slower in it; its make
-    was not recorded.
-    """
-    return multiplies_bf16() or (has_bf16() and _vendor() == "AuthenticAMD")
-
-
-def multiplies_int8() -> bool:
-    """Whether the processor sums products of 8-bit integers at once (VNNI); False where torch is too old."""
-    return _has("avx512_vnni") or _has("avx_vnni")
-
-
-def _vendor() -> str:
-    """As the processor itself says it; "" where the system does not tell."""
-    with contextlib.suppress(OSError):
-        for line in CPUINFO.read_text(encoding="utf-8").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "vendor_id":
-                return value.strip()
-    return ""
-
-
-def _has(feature: str) -> bool:
-    capabilities: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
-    return bool(capabilities().get(feature, False))
-
-
 @contextlib.contextmanager
 def processes(jobs: int, tasks_each: int | None = None) -> Iterator[ProcessPoolExecutor]:
-    """A pool of `jobs` fresh processes that share torch's threads.
+    """A pool of `jobs` fresh processes that share the threads of this one.
 
     After an error inside, running tasks are finished and no more begun. Ctrl-C and SIGTERM reach this process
     alone, which then ends the others at once; they remove what they have half written.
@@ -97,7 +54,7 @@ def _started(jobs: int, tasks_each: int | None) -> ProcessPoolExecutor:
             jobs,
             mp_context=_Context(),
             initializer=_begin,
-            initargs=(os.getpid(), max(1, torch.get_num_threads() // jobs)),
+            initargs=(os.getpid(), max(1, cpu.threads() // jobs)),
             max_tasks_per_child=tasks_each,
         )
     except OSError as error:
@@ -176,7 +133,7 @@ def _end_all() -> None:
 
 
 def _begin(parent: int, threads: int) -> None:
-    torch.set_num_threads(threads)
+    cpu.set_threads(threads)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 

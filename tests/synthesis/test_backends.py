@@ -14,6 +14,7 @@ import torch
 
 from fixtures.brains import Image, ellipse, slices
 from fixtures.models import saved
+from pseudohealthy import cpu
 from pseudohealthy.errors import InputError
 from pseudohealthy.networks.midline import mirrored
 from pseudohealthy.synthesis import backends
@@ -21,7 +22,7 @@ from pseudohealthy.synthesis.backends import PACKAGES, WORTH, Name, describe, se
 from pseudohealthy.synthesis.bundled_weights import bundled_weights
 from pseudohealthy.synthesis.model import Model
 
-CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+CPU, CUDA = "cpu", "cuda:0"
 WITHIN = {"f32": {"G": 5e-4, "S": 5e-4}, "bf16": {"G": 0.02, "S": 0.1}, "int8": {"G": 0.01, "S": 0.1}}
 CONVERTED = [
     pytest.param(
@@ -124,7 +125,7 @@ def test_half_precision_stays_within_what_is_said_of_it() -> None:
 def test_openvino_is_pinned_only_where_it_has_all_the_cores(
     spare: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backends, "_cores", lambda: torch.get_num_threads() + spare)
+    monkeypatch.setattr(cpu, "usable_cores", lambda: torch.get_num_threads() + spare)
     network = Model.load(bundled_weights(), "cpu").networks["G"]
     compiled = backends.to_openvino(network, (64, 48), 1, "f32")
     assert compiled.get_property("ENABLE_CPU_PINNING") == (spare == 0)
@@ -162,8 +163,12 @@ def test_auto_selects_the_first_that_is_worth_its_conversion(monkeypatch: pytest
     assert select("auto", CPU, 1) == "torch"
     assert select("auto", CPU, WORTH["openvino"] - 1) == "torch"
     assert select("auto", CPU, WORTH["openvino"]) == "openvino"
-    assert select("auto", CUDA, 1000) == "torch"
+    assert select("auto", CPU, 1, converted=True) == "openvino"
+    assert select("torch", CPU, 1, converted=True) == "torch"
+    for converted in (False, True):
+        assert select("auto", CUDA, 1000, converted=converted) == "torch"
     installed(monkeypatch, *runtime)
+    assert select("auto", CPU, 1, converted=True) == "torch"
     assert select("auto", CPU, WORTH["onnxruntime"] - 1) == "torch"
     assert select("auto", CPU, WORTH["onnxruntime"]) == "onnxruntime"
     installed(monkeypatch, "torch", "onnxruntime")
@@ -193,7 +198,7 @@ def test_the_message_for_a_backend_that_is_not_installed_names_its_extra(
 
 @pytest.mark.parametrize("name", CONVERTED)
 def test_the_other_backends_are_refused_on_a_graphics_card(name: Name) -> None:
-    with pytest.raises(InputError, match=f"backend {name} with device cuda: it is used on the CPU"):
+    with pytest.raises(InputError, match=f"backend {name} with device cuda:0: it is used on the CPU"):
         validate(name, CUDA)
     validate("auto", CUDA)
     validate("torch", CUDA)

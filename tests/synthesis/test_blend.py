@@ -82,7 +82,8 @@ def test_a_blend_changes_the_lesion_and_no_other_bit(tmp_path: Path, fresh: Mode
     spot = write(tmp_path / "lesion.nii.gz", lesion().astype(np.uint8))
     mask = lesion() > 0
     if not own:  # the model finds lesions all over the brain: let it find few
-        fresh = replace(fresh, networks=few(fresh))
+        found = few(fresh)
+        fresh = replace(fresh, load_networks=lambda: found)
     result = synthesize(path, fresh, blend=True, lesion_mask=spot if own else None)
     if not own:
         mask = result.mask

@@ -13,7 +13,7 @@ from torch import nn
 
 from fixtures.brains import Image, ellipse, slices
 from fixtures.models import saved
-from pseudohealthy import processes
+from pseudohealthy import cpu
 from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis import backends
 from pseudohealthy.synthesis.bundled_weights import bundled_weights, describe_weights
@@ -103,7 +103,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, change: dict[str, object], me
 def test_the_precision_is_the_fastest_of_the_processor(
     features: set[str], has_ranges: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "_has", lambda feature: feature in features)
+    monkeypatch.setattr(cpu, "_has", lambda feature: feature in features)
     assert backends.precision_of("openvino", has_ranges=has_ranges) == expected
     assert backends.precision_of("torch", has_ranges=has_ranges) == "f32"
 
@@ -111,7 +111,7 @@ def test_the_precision_is_the_fastest_of_the_processor(
 @needs_openvino
 def test_the_embedded_model_stays_within_what_is_said_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a processor without VNNI it is as exact, and slow."""
-    monkeypatch.setattr(processes, "_has", lambda feature: feature == "avx512_vnni")
+    monkeypatch.setattr(cpu, "_has", lambda feature: feature == "avx512_vnni")
     exact, rounded = (Model.load(bundled_weights(), "cpu", name) for name in ("torch", "openvino"))
     assert rounded.describe_backend(2)["precision"] == "int8"
     x = heads(2)
@@ -139,7 +139,7 @@ def test_only_the_layers_with_a_range_are_rounded(tmp_path: Path) -> None:
 def test_what_is_said_of_the_precision_is_of_the_models_own_networks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "_has", lambda feature: feature == "avx512_vnni")
+    monkeypatch.setattr(cpu, "_has", lambda feature: feature == "avx512_vnni")
     ranges = measured(saved(tmp_path))
     for networks, precision in (({}, "f32"), ({"F": ranges.networks["G"]}, "f32"), (ranges.networks, "int8")):
         ranges.model_copy(update={"networks": networks}).write(tmp_path)

@@ -22,7 +22,7 @@ from pseudohealthy.data.volume import read_volume
 from pseudohealthy.errors import InputError
 from pseudohealthy.synthesis.skull_stripping import DATA_HOME, MODULE, find_brain
 
-CPU = torch.device("cpu")
+CPU = "cpu"
 THICK = LPS @ np.diag([1.0, 1.0, 5.0, 1.0])
 
 

@@ -113,7 +113,7 @@ def test_steps_stay_on_their_device_and_wait_for_no_number(
 def test_a_network_that_learns_to_find_lesions_again_stays_on_its_device() -> None:
     images, masks = np.zeros((4, 4, 64, 48), dtype=np.float32), np.ones((4, 64, 48), dtype=np.float32)
     examples = resegmentation._Examples(images, masks, masks)
-    network = resegmentation._trained(examples, seed=0, steps=2, device=META)
+    network = resegmentation._trained(examples, seed=0, steps=2, device=META.type)
     assert {parameter.device for parameter in network.parameters()} == {META}
 
 

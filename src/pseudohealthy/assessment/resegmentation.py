@@ -134,9 +134,7 @@ def _standardised(values: NDArray[Any]) -> NDArray[Any]:
     return standardised
 
 
-def _cross_fitted(
-    examples: _Examples, subjects: NDArray[Any], seed: int, steps: int, device: torch.device
-) -> Stack:
+def _cross_fitted(examples: _Examples, subjects: NDArray[Any], seed: int, steps: int, device: str) -> Stack:
     """Logits (N, H, W) of each slice by a network that has not seen its subject."""
     fold = _folds(subjects, seed)
     logits = np.empty_like(examples.lesions)
@@ -149,7 +147,7 @@ def _cross_fitted(
 
 @reproducible_convolutions()
 @full_memory_explained(ON_CPU)
-def _trained(examples: _Examples, seed: int, steps: int, device: torch.device) -> SmallUNet:
+def _trained(examples: _Examples, seed: int, steps: int, device: str) -> SmallUNet:
     """A fresh network that has learnt the lesions of slices; torch's own random state stays as it was.
 
     Lesion and other brain weigh the same, as they do in an AUROC.
@@ -196,7 +194,7 @@ def _folds(subjects: NDArray[Any], seed: int) -> NDArray[np.intp]:
 @reproducible_convolutions()
 @full_memory_explained(ON_CPU)
 @torch.inference_mode()
-def _logits(network: SmallUNet, x: Stack, device: torch.device) -> Stack:
+def _logits(network: SmallUNet, x: Stack, device: str) -> Stack:
     parts = [network(part.to(device))[:, 0].cpu() for part in torch.from_numpy(x).split(BATCH)]
     logits: Stack = torch.cat(parts).numpy()
     return logits

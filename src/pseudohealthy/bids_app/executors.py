@@ -9,14 +9,13 @@ from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-import torch
-
+from pseudohealthy import cpu
 from pseudohealthy.bids_app.job import Job
 from pseudohealthy.bids_app.participant import load_model, process_subject
 from pseudohealthy.bids_app.records import Record, failure_records
 from pseudohealthy.bids_app.selection import Subject
 from pseudohealthy.dask_cluster import call_on_workers, connected
-from pseudohealthy.devices import device_of
+from pseudohealthy.devices import device_of, on_cpu
 from pseudohealthy.errors import PseudohealthyError
 from pseudohealthy.processes import processes
 
@@ -86,12 +85,12 @@ def run_dask(
 
 def default_jobs(subjects: int, device: str) -> int:
     """How many subjects are best processed at once: one for each core and 2.5 GiB of memory; on a GPU one."""
-    if device_of(device).type != "cpu":
+    if not on_cpu(device_of(device)):
         return 1
     known = hasattr(os, "sysconf")
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if known else BYTES_PER_PROCESS
     memory = min(physical, *memory_limits())
-    return max(1, min(subjects, torch.get_num_threads(), memory // BYTES_PER_PROCESS))
+    return max(1, min(subjects, cpu.threads(), memory // BYTES_PER_PROCESS))
 
 
 def memory_limits(root: Path = Path("/")) -> list[int]:

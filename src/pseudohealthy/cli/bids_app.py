@@ -173,7 +173,7 @@ def _participants(
     jobs: int | None,
 ) -> int:
     """Process the subjects, here or on a cluster; returns how many images failed."""
-    from pseudohealthy.bids_app.executors import default_jobs, run_dask, run_pool, run_serial  # loads torch
+    from pseudohealthy.bids_app.executors import default_jobs, run_dask, run_pool, run_serial
     from pseudohealthy.bids_app.output_dataset import describe
     from pseudohealthy.bids_app.records import write_status_table
     from pseudohealthy.bids_app.selection import select

@@ -231,7 +231,7 @@ class StepRunner:
         began = time.monotonic()
         handlers[step.kind](step, folder)
         seconds = round(time.monotonic() - began, 1)
-        device = str(device_of(self.device))
+        device = device_of(self.device)
         write_json(folder / DONE, {"key": step.key, "seconds": seconds, "device": device, **provenance()})
 
     @cached_property

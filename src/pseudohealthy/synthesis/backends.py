@@ -1,4 +1,7 @@
-"""What runs a network on slices: PyTorch, or ONNX Runtime and OpenVINO, for which it is converted."""
+"""What runs a network on slices: PyTorch, or ONNX Runtime and OpenVINO, for which it is converted.
+
+Torch is loaded only where it is needed: a network that was converted before needs none.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,24 @@ import contextlib
 import importlib
 import importlib.util
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from pseudohealthy.devices import reproducible_convolutions
+from pseudohealthy import cpu
+from pseudohealthy.devices import on_cpu, reproducible_convolutions
 from pseudohealthy.errors import InputError, install_command
-from pseudohealthy.processes import multiplies_bf16, multiplies_int8
 from pseudohealthy.synthesis.quantization import Ranges, quantize
 
 if TYPE_CHECKING:
     import onnx
+    from torch import nn
 
 Name = Literal["torch", "onnxruntime", "openvino"]
 Precision = Literal["f32", "bf16", "int8"]
@@ -44,7 +46,7 @@ INPUTS, OUTPUT = ("x", "m"), "y"
 MULTIPLE = 16  # of rows and columns: the segmentor halves them four times
 
 
-def validate(choice: Choice, device: torch.device) -> None:
+def validate(choice: Choice, device: str) -> None:
     """Refuse a backend that cannot be used on a device.
 
     Raises:
@@ -57,24 +59,27 @@ def validate(choice: Choice, device: torch.device) -> None:
         raise InputError(
             f"backend {choice}: {missing} not installed; {install_command(choice)}, or take --backend torch"
         )
-    if choice != "torch" and device.type != "cpu":
+    if choice != "torch" and not on_cpu(device):
         raise InputError(
             f"backend {choice} with device {device}: it is used on the CPU; expected --device cpu, or "
             "--backend torch"
         )
 
 
-def select(choice: Choice, device: torch.device, slices: int) -> Name:
+def select(choice: Choice, device: str, slices: int, *, converted: bool = False) -> Name:
     """The name of the backend that runs this many slices at once.
 
     "auto" is PyTorch on a graphics card; on a CPU the first of OpenVINO, ONNX Runtime and PyTorch that is
-    installed and whose conversion is worth its time for so many slices (`WORTH`). Only the number of slices
-    of one image decides, so that an image's output does not depend on what was done before it.
+    installed and whose conversion is worth its time for so many slices (`WORTH`), as OpenVINO's always is
+    where the network is kept `converted`. Only the number of slices of one image decides, so that an image's
+    output does not depend on what was done before it.
     """
     if choice != "auto":
         return choice
-    if device.type != "cpu":
+    if not on_cpu(device):
         return "torch"
+    if converted and _installed("openvino"):
+        return "openvino"
     return next(name for name in PACKAGES if slices >= WORTH[name] and _installed(name))
 
 
@@ -89,9 +94,9 @@ def precision_of(name: Name, *, has_ranges: bool) -> Precision:
     """
     if name != "openvino":
         return "f32"
-    if multiplies_bf16():
+    if cpu.multiplies_bf16():
         return "bf16"
-    return "int8" if has_ranges and multiplies_int8() else "f32"
+    return "int8" if has_ranges and cpu.multiplies_int8() else "f32"
 
 
 def describe(name: Name, *, has_ranges: bool = False) -> dict[str, str]:
@@ -102,8 +107,8 @@ def describe(name: Name, *, has_ranges: bool = False) -> dict[str, str]:
 
 def compile_network(
     name: Name,
-    network: nn.Module,
-    device: torch.device,
+    network: nn.Module | Path,
+    device: str,
     slice_shape: tuple[int, int],
     inputs: int,
     *,
@@ -119,7 +124,8 @@ def compile_network(
 
     Args:
         name: of the backend; those beside "torch" work on the CPU, with as many threads as torch has.
-        network: on `device`, in evaluation mode; it is converted in memory, which takes seconds.
+        network: on `device`, in evaluation mode; it is converted in memory, which takes seconds. Or, for
+            OpenVINO, the file that holds it converted.
         device: for "torch".
         slice_shape: H and W.
         inputs: how many arrays the network takes.
@@ -128,10 +134,10 @@ def compile_network(
     Raises:
         InputError: the backend cannot take the network.
     """
-    if name == "torch":
+    if name == "torch" and not isinstance(network, Path):
         return _torch(network, device)
     try:
-        if name == "onnxruntime":
+        if name == "onnxruntime" and not isinstance(network, Path):
             return _onnxruntime(network, slice_shape, inputs)
         precision = precision_of(name, has_ranges=bool(ranges))
         return _openvino(network, slice_shape, inputs, precision, ranges or {})
@@ -151,6 +157,8 @@ def to_onnx(network: nn.Module, inputs: int, slice_shape: tuple[int, int] | None
         inputs: how many arrays it takes.
         slice_shape: the only rows and columns that it is to take; None: any.
     """
+    import torch  # noqa: PLC0415  (see above)
+
     free = torch.export.Dim
     shape = {0: free("batch")}
     if slice_shape is None:
@@ -179,7 +187,9 @@ def _bare(graph: onnx.ModelProto) -> onnx.ModelProto:
     return graph
 
 
-def _torch(network: nn.Module, device: torch.device) -> Run:
+def _torch(network: nn.Module, device: str) -> Run:
+    import torch  # noqa: PLC0415  (see above)
+
     @reproducible_convolutions()
     @torch.inference_mode()
     def run(*arrays: Slices) -> Slices:
@@ -193,7 +203,7 @@ def _onnxruntime(network: nn.Module, slice_shape: tuple[int, int], inputs: int) 
     runtime = importlib.import_module("onnxruntime")
     graph = to_onnx(network, inputs, slice_shape)
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = cpu.threads()
     session = runtime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
     def run(*arrays: Slices) -> Slices:
@@ -204,7 +214,7 @@ def _onnxruntime(network: nn.Module, slice_shape: tuple[int, int], inputs: int) 
 
 
 def _openvino(
-    network: nn.Module,
+    network: nn.Module | Path,
     slice_shape: tuple[int, int],
     inputs: int,
     precision: Precision,
@@ -220,7 +230,7 @@ def _openvino(
 
 
 def to_openvino(
-    network: nn.Module,
+    network: nn.Module | Path,
     slice_shape: tuple[int, int],
     inputs: int,
     precision: Precision,
@@ -230,36 +240,53 @@ def to_openvino(
     """A network compiled by OpenVINO for this processor, with as many threads as torch has.
 
     Args:
-        network: on the CPU, in evaluation mode.
+        network: on the CPU, in evaluation mode; or the file that holds it converted.
         slice_shape: H and W.
         inputs: how many arrays the network takes.
         precision: that it is computed in; in "int8" the convolutions that `ranges` names, the rest in fp32.
         ranges: of the inputs of convolutions.
         settings: more of OpenVINO's.
     """
-    examples = tuple(torch.zeros(1, 1, *slice_shape) for _ in range(inputs))
-    with _quiet(), _telemetry_disabled(), torch.no_grad():
-        openvino: Any = importlib.import_module("openvino")
-        # What OpenVINO does by itself, without the check that doubles the time it takes
-        traced = torch.jit.trace(network, examples, check_trace=False)
-        graph = openvino.convert_model(
-            traced, example_input=examples, input=[([-1, 1, *slice_shape], np.float32)] * inputs
-        )
+    if isinstance(network, Path):
+        graph = openvino().Core().read_model(network)
+    else:
+        graph = openvino_graph(network, slice_shape, inputs)
+    with _quiet():
         if precision == "int8":
             quantize(graph, ranges or {})
     ours = {
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "INFERENCE_NUM_THREADS": cpu.threads(),
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         "PERFORMANCE_HINT": "LATENCY",
         # Processes that share the cores would all be pinned to the first of them
-        "ENABLE_CPU_PINNING": torch.get_num_threads() >= _cores(),
+        "ENABLE_CPU_PINNING": cpu.threads() >= cpu.usable_cores(),
     }
-    return openvino.Core().compile_model(graph, "CPU", {**ours, **settings})
+    return openvino().Core().compile_model(graph, "CPU", {**ours, **settings})
 
 
-def _cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def openvino_graph(network: nn.Module, slice_shape: tuple[int, int], inputs: int) -> Any:
+    """A network as OpenVINO's graph, for any number of slices.
+
+    Args:
+        network: on the CPU, in evaluation mode.
+        slice_shape: H and W.
+        inputs: how many arrays it takes.
+    """
+    import torch  # noqa: PLC0415  (see above)
+
+    examples = tuple(torch.zeros(1, 1, *slice_shape) for _ in range(inputs))
+    with _quiet(), _telemetry_disabled(), torch.no_grad():
+        # What OpenVINO does by itself, without the check that doubles the time it takes
+        traced = torch.jit.trace(network, examples, check_trace=False)
+        return openvino().convert_model(
+            traced, example_input=examples, input=[([-1, 1, *slice_shape], np.float32)] * inputs
+        )
+
+
+def openvino() -> Any:
+    """The package OpenVINO, which is not everywhere installed."""
+    with _quiet(), _telemetry_disabled():
+        return importlib.import_module("openvino")
 
 
 def _installed(name: Name) -> bool:
@@ -286,11 +313,12 @@ def _telemetry_disabled() -> Iterator[None]:
     A machine with patients' images must send nothing.
     """
     name = "openvino_telemetry"
-    before = sys.modules.get(name)
+    absent: Any = object()
+    before = sys.modules.get(name, absent)
     sys.modules.update({name: None})  # type: ignore[dict-item]  # which makes its import fail
     try:
         yield
     finally:
-        sys.modules.pop(name)
-        if before is not None:
-            sys.modules[name] = before
+        sys.modules[name] = before
+        if before is absent:
+            sys.modules.pop(name)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import nibabel
 import numpy as np
-import torch
 from nibabel.filebasedimages import FileBasedImage
 from numpy.typing import ArrayLike, NDArray
 
@@ -26,7 +26,10 @@ from pseudohealthy.data.volume import (
 )
 from pseudohealthy.errors import InputError
 
-Source: TypeAlias = str | os.PathLike[str] | Volume | nibabel.Nifti1Pair | torch.Tensor | ArrayLike
+if TYPE_CHECKING:
+    import torch
+
+Source: TypeAlias = "str | os.PathLike[str] | Volume | nibabel.Nifti1Pair | torch.Tensor | ArrayLike"
 EXPECTED = (
     "expected the path of a NIfTI file, a NIfTI image of nibabel's, or numbers (an array, tensor or list)"
 )
@@ -152,14 +155,15 @@ def _recognised(given: Any, what: str) -> Path | Volume | FileBasedImage | NDArr
     if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
         hidden = np.count_nonzero(np.ma.getmaskarray(given))
         raise InputError(f"{hidden} values of the array are masked; fill them first, with e.g. its filled(0)")
-    if isinstance(given, list | tuple | torch.Tensor) or hasattr(given, "__array__"):
+    if isinstance(given, list | tuple) or hasattr(given, "__array__"):  # as tensors have
         return _array(given, what)
     raise InputError(f"{given!r:.60} of type {type(given).__name__} as {what}; {EXPECTED}")
 
 
 def _array(given: Any, what: str) -> NDArray[Any]:
     try:
-        if isinstance(given, torch.Tensor):
+        torch = sys.modules.get("torch")  # which whoever made a tensor has loaded
+        if torch is not None and isinstance(given, torch.Tensor):
             given = given.detach().cpu()
             given = given.float() if given.dtype == torch.bfloat16 else given.numpy()
         return np.asarray(given)

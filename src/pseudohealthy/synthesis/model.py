@@ -10,25 +10,26 @@ import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from pseudohealthy.catalogue.methods import NETWORK_NAMES, Ability, abilities
+from pseudohealthy.catalogue.methods import METHODS, NETWORK_NAMES, Ability
 from pseudohealthy.config import Preprocessing, Settings
-from pseudohealthy.devices import ON_CPU, device_of, full_memory_explained
+from pseudohealthy.devices import ON_CPU, device_of, full_memory_explained, on_cpu
 from pseudohealthy.errors import InputError
-from pseudohealthy.methods.factory import build
 from pseudohealthy.settings_files import validated
 from pseudohealthy.synthesis import backends
 from pseudohealthy.synthesis.bundled_weights import describe_weights
+from pseudohealthy.synthesis.converted_networks import converted_networks
 from pseudohealthy.synthesis.quantization import InputRanges, Ranges
-from pseudohealthy.training.checkpoint import load_weights
 from pseudohealthy.training.weights import CONFIG, read_config
+
+if TYPE_CHECKING:
+    from torch import nn
 
 THRESHOLD = 0.5  # of the segmentor's probability, above which a voxel is lesion
 SLICES_AT_ONCE = 8  # on a graphics card
@@ -44,22 +45,24 @@ class Model:
     """Trained networks and what they were trained for.
 
     Attributes:
-        networks: by the paper's letter, as in `catalogue.methods`; a judge has S (the segmentor) only.
+        load_networks: makes `networks`.
         settings: of the training.
         preprocessing: what a slice must have gone through.
-        device: where the networks are.
+        device: where the networks are, such as "cpu" or "cuda:0".
         provenance: method, preset, images, data and SHA-256 of the weights, for reports.
         backend: what runs the networks: "torch", "onnxruntime", "openvino", or "auto" (`backends.select`).
         ranges: of the inputs of convolutions, by the networks' letters; see `quantization`.
+        converted: files of networks that are kept converted for OpenVINO, by their letters.
     """
 
-    networks: nn.ModuleDict
+    load_networks: Callable[[], nn.ModuleDict]
     settings: Settings
     preprocessing: Preprocessing
-    device: torch.device
+    device: str
     provenance: dict[str, Any]
     backend: backends.Choice = "torch"
     ranges: Mapping[str, Ranges] = field(default_factory=dict)
+    converted: Mapping[str, Path] = field(default_factory=dict)
     _runs: dict[tuple[str, backends.Name], backends.Run] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
@@ -80,23 +83,37 @@ class Model:
         preprocessing = validated(Preprocessing, config.get("preprocessing"), path, written=folder)
         where = device_of("cpu" if device == "auto" and backend not in ("auto", "torch") else device)
         backends.validate(backend, where)
-        with torch.device("meta"):  # what a stranger's config asks for takes memory once the tensors fit it
-            networks = build(settings).generators
-        load_weights(folder, networks)
         measured = InputRanges.read(folder, about["sha256"])
         ranges = measured.networks if measured else {}
-        with full_memory_explained(ON_CPU):
-            networks = networks.to(where).eval()
-        return cls(networks, settings, preprocessing, where, about, backend, ranges)
+        converted = converted_networks(folder, about["sha256"], METHODS[settings.method].networks)
+        load = partial(_networks, folder, settings, where)
+        model = cls(load, settings, preprocessing, where, about, backend, ranges, converted)
+        if backends.select(backend, where, 1, converted=bool(converted)) != "openvino" or not converted:
+            model.networks  # noqa: B018  (damaged weights are found before any work is done)
+        return model
+
+    @cached_property
+    def networks(self) -> nn.ModuleDict:
+        """By the paper's letter, as in `catalogue.methods`; a judge has S (the segmentor) only.
+
+        Raises:
+            InputError: the weights are damaged, or not of these networks.
+        """
+        return self.load_networks()
+
+    @property
+    def letters(self) -> tuple[str, ...]:
+        """Of its networks, which need not be loaded."""
+        return METHODS[self.settings.method].networks
 
     def can(self, ability: Ability) -> bool:
         """Whether one of its networks does this."""
-        return ability in abilities(self.networks)
+        return METHODS[self.settings.method].can(ability)
 
     def describe_backend(self, slices: int) -> dict[str, str]:
         """Name, version and precision of what runs the networks on this many slices at once, for reports."""
-        name = backends.select(self.backend, self.device, slices)
-        return backends.describe(name, has_ranges=any(map(self.ranges.get, self.networks)))
+        name = backends.select(self.backend, self.device, slices, converted=bool(self.converted))
+        return backends.describe(name, has_ranges=any(map(self.ranges.get, self.letters)))
 
     def synthesize(self, x: Slices, progress: BatchProgress | None = None) -> Slices:
         """The pseudo-healthy slices `(N, H, W)` in [0, 1]: G(x) in the paper.
@@ -123,7 +140,7 @@ class Model:
         Raises:
             InputError: the weights hold neither, or the reconstructor gets no mask of the slices' shape.
         """
-        return self._apply("F", x) if "F" in self.networks else self._apply("R", x, _mask(m, x))
+        return self._apply("F", x) if "F" in self.letters else self._apply("R", x, _mask(m, x))
 
     def inpaint(self, x: Slices, m: NDArray[Any]) -> Slices:
         """`m I((1-m) x, m) + (1-m) x`: slices `(N, H, W)` in [0, 1], filled in where `m` is 1.
@@ -136,15 +153,15 @@ class Model:
 
     def _apply(self, letter: str, *arrays: Slices, progress: BatchProgress | None = None) -> Slices:
         """A network's output for slices, or for slices and masks, in tiles."""
-        if letter not in self.networks:
-            missing, *present = (NETWORK_NAMES[each] for each in (letter, *self.networks))
+        if letter not in self.letters:
+            missing, *present = (NETWORK_NAMES[each] for each in (letter, *self.letters))
             raise InputError(
                 f"these are weights of the method {self.settings.method}, which has no {missing} but "
                 f"{', '.join(present)}; give the weights of a method that has it"
             )
 
         run = self._compiled(letter, len(arrays), len(arrays[0]))
-        at_once = SLICES_ON_CPU if self.device.type == "cpu" else SLICES_AT_ONCE
+        at_once = SLICES_ON_CPU if on_cpu(self.device) else SLICES_AT_ONCE
         shape = self.preprocessing.slice_shape
         tiles = math.prod(len(starts(*sides)) for sides in zip(arrays[0].shape[1:], shape, strict=True))
         batches, count = tiles * math.ceil(len(arrays[0]) / at_once), itertools.count(1)
@@ -176,17 +193,32 @@ class Model:
 
     def _compiled(self, letter: str, inputs: int, slices: int) -> backends.Run:
         """A network as a function of arrays of slices; compiled once."""
-        name = backends.select(self.backend, self.device, slices)
+        converted = self.converted.get(letter)
+        name = backends.select(self.backend, self.device, slices, converted=converted is not None)
         if (letter, name) not in self._runs:
             self._runs[letter, name] = backends.compile_network(
                 name,
-                self.networks[letter],
+                converted if converted and name == "openvino" else self.networks[letter],
                 self.device,
                 self.preprocessing.slice_shape,
                 inputs,
                 ranges=self.ranges.get(letter),
             )
         return self._runs[letter, name]
+
+
+def _networks(folder: Path, settings: Settings, device: str) -> nn.ModuleDict:
+    """Those of a weights folder, in evaluation mode."""
+    import torch  # noqa: PLC0415  (what runs converted networks needs none, and loading it takes a second)
+
+    from pseudohealthy.methods.factory import build  # noqa: PLC0415
+    from pseudohealthy.training.checkpoint import load_weights  # noqa: PLC0415
+
+    with torch.device("meta"):  # what a stranger's config asks for takes memory once the tensors fit it
+        networks = build(settings).generators
+    load_weights(folder, networks)
+    with full_memory_explained(ON_CPU):
+        return networks.to(device).eval()
 
 
 def _mask(m: NDArray[Any] | None, x: Slices) -> Slices:

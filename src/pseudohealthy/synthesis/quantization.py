@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import FiniteFloat
-from torch import Tensor, nn
 
 from pseudohealthy.synthesis.measured_of_weights import MeasuredOfWeights
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 FILE, FORMAT = "int8.json", 1
 INPUT_LEVELS, WEIGHT_LEVELS = 256, 255  # of weights as many below 0 as above
@@ -45,6 +46,9 @@ class InputRanges(MeasuredOfWeights):
 
 def measure_ranges(network: nn.Module, slices: NDArray[np.float32], at_once: int = 8) -> dict[str, Range]:
     """The least and the greatest input of each convolution of a network, for slices `(N, 1, H, W)`."""
+    import torch  # noqa: PLC0415  (what OpenVINO computes needs none, and loading it takes a second)
+    from torch import nn  # noqa: PLC0415
+
     ranges: dict[str, Range] = {}
 
     def watch(name: str, layer: nn.Module) -> Any:
@@ -68,7 +72,8 @@ def quantize(graph: Any, ranges: Ranges) -> None:
     """Have OpenVINO compute the convolutions that `ranges` names in 8-bit integers.
 
     Args:
-        graph: a network that OpenVINO converted from PyTorch; it is changed.
+        graph: a network that OpenVINO converted from PyTorch, its weights perhaps kept in half precision; it
+            is changed.
         ranges: of the convolutions' inputs.
 
     Raises:
@@ -84,7 +89,10 @@ def quantize(graph: Any, ranges: Ranges) -> None:
         bounds = [np.float32(bound) for bound in with_exact_zero(*ranges[name])]
         rounded = ops.fake_quantize(inputs, *bounds, *bounds, INPUT_LEVELS)
         node.input(0).replace_source_output(rounded.output(0))
-        greatest = np.abs(weights.get_node().get_data()).max((1, 2, 3), keepdims=True)
+        constant = weights.get_node()
+        if constant.get_type_name() == "Convert":  # from half precision
+            constant = constant.input_value(0).get_node()
+        greatest = np.abs(constant.get_data().astype(np.float32)).max((1, 2, 3), keepdims=True)
         rounded = ops.fake_quantize(weights, -greatest, greatest, -greatest, greatest, WEIGHT_LEVELS)
         node.input(1).replace_source_output(rounded.output(0))
     if missing:

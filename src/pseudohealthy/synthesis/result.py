@@ -10,9 +10,9 @@ from typing import Any
 
 import nibabel
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from pseudohealthy import cpu
 from pseudohealthy.data.nifti_file import nibabel_silent
 from pseudohealthy.data.volume import Volume, write_volume
 from pseudohealthy.errors import printable
@@ -169,7 +169,7 @@ class Synthesis:
             write_json(sidecar_path(files[kind]), sidecar(kind, sources, ratios, stripped=stripped))
 
         kinds = [kind for kind in (*DESCRIPTIONS, "panel") if kind in files]
-        in_threads(write, kinds, torch.get_num_threads())  # gzip leaves the other threads free
+        in_threads(write, kinds, cpu.threads())  # gzip leaves the other threads free
         names = {kind: printable(path.name) for kind, path in files.items()}
         write_json(files["report"], {**self.report, **({"input": heading} if title else {}), "files": names})
         if "page" in files:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import platform
 import time
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any, Self, TypedDict
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from pseudohealthy import __version__
@@ -215,7 +215,7 @@ def describe_run(
         "weights": {key: value for key, value in model.provenance.items() if key not in NOT_REPORTED},
         "device": str(model.device),
         "backend": model.describe_backend(slices),
-        "torch": torch.__version__,
+        "torch": version("torch"),
         "machine": platform.processor() or platform.machine(),
         "skull": brain.skull,
         "slices": {"all": len(inference.x), "processed": slices},

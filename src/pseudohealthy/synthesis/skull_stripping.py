@@ -14,7 +14,6 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from pseudohealthy.data.skull_detection import (
@@ -26,7 +25,7 @@ from pseudohealthy.data.skull_detection import (
     upright_mm,
 )
 from pseudohealthy.data.volume import Volume
-from pseudohealthy.devices import ON_CPU, full_memory_explained
+from pseudohealthy.devices import ON_CPU, full_memory_explained, on_cpu
 from pseudohealthy.errors import InputError, install_command
 from pseudohealthy.files import temporary_folder
 from pseudohealthy.synthesis.inputs import on_grid
@@ -54,7 +53,7 @@ class Brain:
     warnings: tuple[str, ...] = ()
 
 
-def find_brain(volume: Volume, mask: Path | Volume | None, device: torch.device) -> Brain:
+def find_brain(volume: Volume, mask: Path | Volume | None, device: str) -> Brain:
     """The brain of a volume with or without its skull.
 
     Args:
@@ -82,7 +81,7 @@ def find_brain(volume: Volume, mask: Path | Volume | None, device: torch.device)
     return Brain(brain_alone(volume, evidence, stripped), background, f"stripped by {TOOL}")
 
 
-def _hd_bet(volume: Volume, why: str, device: torch.device) -> NDArray[np.bool_]:
+def _hd_bet(volume: Volume, why: str, device: str) -> NDArray[np.bool_]:
     """The brain's voxels (I, J, K), by the first of HD-BET's five networks, without mirrored copies."""
     name = volume.name
     x, mm = upright(volume.data, volume), upright_mm(volume)
@@ -92,7 +91,7 @@ def _hd_bet(volume: Volume, why: str, device: torch.device) -> NDArray[np.bool_]
         )
     package = _package(f"{name}: {why}")
     with _quiet(), _quick(), full_memory_explained(ON_CPU):
-        where = "cpu" if device.type == "cpu" else device.index or 0
+        where = "cpu" if on_cpu(device) else int(device.partition(":")[2] or 0)
         _, mask = package.hd_bet(x, mm, mode="fast", device=where, postprocess=True, do_tta=False)
     brain = stored(mask > 0, volume)
     if not brain.any():
@@ -114,6 +113,8 @@ def _quick() -> Iterator[None]:
 
     A thread must ask for that itself, so that only one works.
     """
+    import torch  # noqa: PLC0415  (HD-BET's package has loaded it)
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)

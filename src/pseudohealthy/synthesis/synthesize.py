@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from pseudohealthy import cpu
 from pseudohealthy.data.nifti_file import opens_by_name
 from pseudohealthy.data.volume import Volume
 from pseudohealthy.errors import InputError, printable
@@ -75,7 +74,7 @@ def synthesize(
         lambda: inference.on_grid_of(volume, brain),
         lambda: SliceFigures.of(inference, model),
     )
-    (healthy, probability), figures = in_threads(lambda do: do(), work, torch.get_num_threads())
+    (healthy, probability), figures = in_threads(lambda do: do(), work, cpu.threads())
     mask = probability > THRESHOLD
     fading = Blend.of(mask, lesion, brain.alone) if blend else None
     unsure = None

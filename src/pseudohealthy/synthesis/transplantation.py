@@ -240,7 +240,7 @@ def transplant(
 
 def expect_reconstructor(model: Model) -> None:
     """Raise an `InputError` for weights whose networks cannot put a lesion where a mask says."""
-    if "R" not in model.networks:
+    if "R" not in model.letters:
         raise InputError(
             f"these are weights of the method {model.settings.method}, which has no reconstructor that takes "
             "a mask; give the weights of the method paired, unpaired or semi_supervised"

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from pseudohealthy.config import Training
+from pseudohealthy.cpu import trains_faster_in_bf16
 from pseudohealthy.devices import device_type
-from pseudohealthy.processes import trains_faster_in_bf16
 from pseudohealthy.training.run_folder import begun_in
 
 
