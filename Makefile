@@ -73,6 +73,7 @@ results: $(STAMP)  ## the measured parts of the documents and the README's table
 	$(BIN)/python -m scripts.make_int8
 	$(BIN)/python -m scripts.make_registration
 	$(BIN)/python -m scripts.make_transplants
+	$(BIN)/python -m scripts.make_segmentor
 
 reference: $(STAMP)  ## the tables of docs/reference and CHANGELOG.md, from the code
 	$(BIN)/python scripts/make_reference.py

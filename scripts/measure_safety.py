@@ -40,7 +40,7 @@ from pseudohealthy.synthesis.bundled_weights import bundled_weights
 from pseudohealthy.synthesis.lesion_caveat import FORMAT, LesionFree, Marked
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.synthesis.run_report import out_of_distribution
-from pseudohealthy.synthesis.skull_stripping import find_brain
+from pseudohealthy.synthesis.skull_stripping import MODULE, find_brain
 from pseudohealthy.synthesis.synthesize import synthesize
 
 OUT = Path(__file__).parents[1] / "results" / "reliability" / "honest_output.json"
@@ -145,7 +145,7 @@ def strata(model: Model, soop: Path, split: str) -> dict[str, Any]:
 
 def head(model: Model, file: Path) -> dict[str, Any]:
     """Of a whole head without a lesion, whose skull HD-BET takes off; or why it was not measured."""
-    if importlib.util.find_spec("hd_bet") is None:
+    if importlib.util.find_spec(MODULE) is None:
         return {"not_measured": "the extra skullstrip (HD-BET) is not installed"}
     return {
         key: value for key, value in lesion_free("head", read_volume(file), model).items() if key != "name"
