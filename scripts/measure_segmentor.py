@@ -52,7 +52,7 @@ class Scan:
     true_ml: float
     found_ml: float
     both_ml: float
-    predicted: NDArray[np.float64]
+    predicted: NDArray[Any]
     voxels: NDArray[np.int64]
     lesion: NDArray[np.int64]
 
@@ -129,7 +129,7 @@ def calibration(scans: Iterable[Scan]) -> dict[str, Any]:
     bins = [
         {
             "least": place / BINS,
-            "share": rounded(count / voxels.sum()),
+            "share": rounded(count / max(voxels.sum(), 1)),
             "probability": rounded(total / count) if count else None,
             "lesion": rounded(right / count) if count else None,
         }
