@@ -115,7 +115,8 @@ def _marked(each: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _quartiles(each: Mapping[str, float], digits: str) -> str:
-    return f"{each['median']:{digits}} ({each['low']:{digits}} to {each['high']:{digits}})"
+    median, low, high = (f"{each[key]:{digits}}".replace("-", "−") for key in ("median", "low", "high"))
+    return f"{median} ({low} to {high})"
 
 
 def filled(text: str, results: Results, honest: Results) -> str:

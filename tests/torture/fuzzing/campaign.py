@@ -136,6 +136,7 @@ class _Process:
     def _take_death(self, reason: str, figures: dict[str, Figures]) -> None:
         from torture.fuzzing.worker import save
 
+        print(f"{self.name}, input {self.number}: {reason}", flush=True)
         place = save(self.root / "in", self.failures / f"{self.name}-{self.seed}-{self.number}", {})
         result = {"code": None, "seconds": 0, "memory_mb": 0, "complaint": reason, "saved": str(place)}
         figures[self.name].add(self.name, self.seed, self.number, result)
