@@ -39,12 +39,12 @@ BROKEN = {
 def test_a_broken_torch_is_told_in_one_line_with_what_to_do(tmp_path: Path, kind: str) -> None:
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch/__init__.py").write_text(BROKEN[kind])
-    study(tmp_path / "study", 1)
+    scan = next(study(tmp_path / "study", 1).rglob("*_FLAIR.nii*"))
     for name, *command in (
-        ("pseudohealthy", "-m", MAIN, "synthesize", "scan.nii", "-o", "out"),
+        ("pseudohealthy", "-m", MAIN, "synthesize", str(scan), "-o", "out"),
         ("pseudohealthy-bids", "-m", APP, "study", "out", "participant"),
     ):
-        done = ran(tmp_path, *command)
+        done = ran(tmp_path, *command, "--backend", "torch")
         assert (done.returncode, done.stdout) == (1, "")
         assert len(done.stderr.splitlines()) == 1
         assert done.stderr.startswith(f"{name}: a package that is needed cannot be loaded (")

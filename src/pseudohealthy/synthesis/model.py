@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudohealthy.catalogue.methods import METHODS, NETWORK_NAMES, Ability
+from pseudohealthy.catalogue.methods import METHODS, NETWORK_NAMES, Ability, abilities
 from pseudohealthy.config import Preprocessing, Settings
 from pseudohealthy.devices import ON_CPU, device_of, full_memory_explained, on_cpu
 from pseudohealthy.errors import InputError
@@ -45,6 +45,7 @@ class Model:
     """Trained networks and what they were trained for.
 
     Attributes:
+        letters: of its networks, in the paper; a judge has S (the segmentor) only.
         load_networks: makes `networks`.
         settings: of the training.
         preprocessing: what a slice must have gone through.
@@ -55,6 +56,7 @@ class Model:
         converted: files of networks that are kept converted for OpenVINO, by their letters.
     """
 
+    letters: tuple[str, ...]
     load_networks: Callable[[], nn.ModuleDict]
     settings: Settings
     preprocessing: Preprocessing
@@ -85,30 +87,26 @@ class Model:
         backends.validate(backend, where)
         measured = InputRanges.read(folder, about["sha256"])
         ranges = measured.networks if measured else {}
-        converted = converted_networks(folder, about["sha256"], METHODS[settings.method].networks)
+        letters = METHODS[settings.method].networks
+        converted = converted_networks(folder, about["sha256"], letters)
         load = partial(_networks, folder, settings, where)
-        model = cls(load, settings, preprocessing, where, about, backend, ranges, converted)
+        model = cls(letters, load, settings, preprocessing, where, about, backend, ranges, converted)
         if backends.select(backend, where, 1, converted=bool(converted)) != "openvino" or not converted:
             model.networks  # noqa: B018  (damaged weights are found before any work is done)
         return model
 
     @cached_property
     def networks(self) -> nn.ModuleDict:
-        """By the paper's letter, as in `catalogue.methods`; a judge has S (the segmentor) only.
+        """By their letters; loaded when they are first needed.
 
         Raises:
             InputError: the weights are damaged, or not of these networks.
         """
         return self.load_networks()
 
-    @property
-    def letters(self) -> tuple[str, ...]:
-        """Of its networks, which need not be loaded."""
-        return METHODS[self.settings.method].networks
-
     def can(self, ability: Ability) -> bool:
         """Whether one of its networks does this."""
-        return METHODS[self.settings.method].can(ability)
+        return ability in abilities(self.letters)
 
     def describe_backend(self, slices: int) -> dict[str, str]:
         """Name, version and precision of what runs the networks on this many slices at once, for reports."""
