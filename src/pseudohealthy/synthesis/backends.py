@@ -247,13 +247,13 @@ def to_openvino(
         ranges: of the inputs of convolutions.
         settings: more of OpenVINO's.
     """
+    core = openvino().Core()
     if isinstance(network, Path):
-        graph = openvino().Core().read_model(network)
+        graph = core.read_model(network)
     else:
         graph = openvino_graph(network, slice_shape, inputs)
-    with _quiet():
-        if precision == "int8":
-            quantize(graph, ranges or {})
+    if precision == "int8":
+        quantize(graph, ranges or {})
     ours = {
         "INFERENCE_NUM_THREADS": cpu.threads(),
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
@@ -261,7 +261,7 @@ def to_openvino(
         # Processes that share the cores would all be pinned to the first of them
         "ENABLE_CPU_PINNING": cpu.threads() >= cpu.usable_cores(),
     }
-    return openvino().Core().compile_model(graph, "CPU", {**ours, **settings})
+    return core.compile_model(graph, "CPU", {**ours, **settings})
 
 
 def openvino_graph(network: nn.Module, slice_shape: tuple[int, int], inputs: int) -> Any:
