@@ -53,6 +53,18 @@ def test_damaged_inputs_are_refused_in_one_line(tmp_path: Path) -> None:
     }  # of odd names, or of a few inputs
 
 
+def test_sound_files_are_shared_by_targets_that_are_built_alike_alone() -> None:
+    from torture.fuzzing.targets import BY_NAME
+    from torture.fuzzing.worker import sound_name
+
+    builds: dict[str, set[object]] = {}
+    for target in BY_NAME.values():
+        if target.changes and target.build.__name__ != "<lambda>":
+            builds.setdefault(sound_name(target), set()).add(target.build)
+    assert len(builds) > 5
+    assert {len(each) for each in builds.values()} == {1}
+
+
 def test_an_input_is_the_same_each_time() -> None:
     from torture.fuzzing import mutations
 

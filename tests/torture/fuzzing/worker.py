@@ -47,7 +47,7 @@ class Sandbox:
         for path in (self.folder, self.out):
             shutil.rmtree(path, ignore_errors=True)
             path.mkdir(parents=True)
-        sound = root / f"sound_{target.build.__name__.strip('<>_')}"
+        sound = root / sound_name(target)
         if target.build.__name__ == "<lambda>" or not target.changes:
             target.build(self.folder)
             return
@@ -85,6 +85,11 @@ class Sandbox:
     def restore(self) -> None:
         """Make the folder sound again."""
         self.undo()
+
+
+def sound_name(target: Target) -> str:
+    """Of the folder that keeps a target's sound files for others that are built likewise."""
+    return f"sound_{target.build.__module__}.{target.build.__name__}"
 
 
 def work(parts: Sequence[tuple[str, range]], seed: int, root: Path, failures: Path, said: TextIO) -> None:
