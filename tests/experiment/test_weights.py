@@ -100,6 +100,19 @@ def test_weights_of_other_settings_are_refused(finished: Path, weights: Path, tm
     assert not (tmp_path / "out").exists()
 
 
+def test_what_a_method_does_not_read_may_be_another(
+    finished: Path, weights: Path, smoke: Experiment, tmp_path: Path
+) -> None:
+    """As of a training by itself, whose preset has values for all methods."""
+    for config in (*weights.glob("judge/*/config.json"), *weights.glob("train/cyclegan-*/config.json")):
+        values = json.loads(config.read_text(encoding="utf-8"))
+        values["settings"]["losses"]["residual_lesion"] = 4.5
+        values["settings"]["training"]["snapshot_every"] = 7
+        write_json(config, values)
+    take_up(smoke, finished, weights, tmp_path / "out")
+    assert (tmp_path / "out").is_dir()
+
+
 def test_weights_of_other_patients_are_refused(
     finished: Path, weights: Path, smoke: Experiment, tmp_path: Path
 ) -> None:

@@ -185,11 +185,11 @@ class Experiment(Frozen):
         given = merged(merged(self.settings, values), {"training": {"seed": seed}})
         if not METHODS[values["method"]].can("synthesize"):  # its last weights are used
             given = merged(given, NO_SNAPSHOTS)
-        return _as_read(settings(None, values.get("preset", self.preset), given))
+        return as_read(settings(None, values.get("preset", self.preset), given))
 
     def judge(self, name: str) -> Settings:
         """A judge's settings, as far as it reads them."""
-        return _as_read(settings("judge", self.preset, merged(self.settings, self.judges[name])))
+        return as_read(settings("judge", self.preset, merged(self.settings, self.judges[name])))
 
     def preprocess(self) -> Preprocessing:
         """The preprocessing of all its volumes."""
@@ -210,7 +210,7 @@ def read_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
     return experiment
 
 
-def _as_read(given: Settings) -> Settings:
+def as_read(given: Settings) -> Settings:
     """The same with the defaults of the settings that the method does not read."""
     return validated(Settings, given.model_dump(exclude=_unread(given.method)))
 

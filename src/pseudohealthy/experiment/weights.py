@@ -12,6 +12,7 @@ from pseudohealthy.data.layouts import listed
 from pseudohealthy.data.out_of_distribution import FILE as TRAINING_DISTRIBUTION
 from pseudohealthy.data.prepared import Prepared
 from pseudohealthy.errors import InputError
+from pseudohealthy.experiment.config import as_read
 from pseudohealthy.experiment.steps import DONE, PARTS, SELECTION, Kind, Step
 from pseudohealthy.files import flatten, inside, make_folder, replace, whole_folder, write_json
 from pseudohealthy.json_files import expect_parts, read_json
@@ -23,6 +24,8 @@ from pseudohealthy.training.weights import CONFIG, digest, read_config
 
 FOLDER = "weights"  # of a results folder
 TRAINED: tuple[Kind, ...] = ("judge", "train")
+# Of training, what does not decide the weights, nor how many checkpoints were there to select them from
+FREE = frozenset(f"training.{key}" for key in (*WITHOUT_EFFECT, "snapshot_every"))
 GIVEN = "the weights that were given"  # what selected weights without a curve
 
 
@@ -89,7 +92,7 @@ def _expect_weights_of(step: Step, prepared: Prepared, weights: Path) -> None:
     path = str(weights / CONFIG)
     wanted = {key: value for key, value in step.settings.items() if key in Settings.model_fields}
     differences = _differences(
-        validated(Settings, config["settings"], path, written=weights).model_dump(mode="json"),
+        as_read(validated(Settings, config["settings"], path, written=weights)).model_dump(mode="json"),
         validated(Settings, wanted).model_dump(mode="json"),
     )
     differences += _differences(
@@ -109,11 +112,10 @@ def _expect_weights_of(step: Step, prepared: Prepared, weights: Path) -> None:
 
 def _differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     before, after = flatten(there), flatten(wanted)
-    free = {f"training.{key}" for key in WITHOUT_EFFECT}
     return [
         f"{key} was {before.get(key)} and is {after[key]}"
         for key in after
-        if key not in free and before.get(key) != after[key]
+        if key not in FREE and before.get(key) != after[key]
     ]
 
 
