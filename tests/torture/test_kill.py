@@ -113,6 +113,26 @@ def test_a_stopped_campaign_goes_on_and_an_ended_or_another_one_begins_anew() ->
     assert ended.figures["at_changes"]["done"] == 0
 
 
+def test_what_was_not_made_good_in_an_ended_campaign_is_repeated_alone() -> None:
+    told = (
+        "c, killed somehow of 4 changes, 1.00 s (python -m torture.kills 'c' {}), after it was run again: a"
+    )
+    counts = {"planned": 4, "done": 4, "killed": 4, "failed": [], "longest_orphan_seconds": 0.0}
+    plan = {"command": "c", "arguments": "a", "changes": 4, "stride": 1, "sides": ["before"]}
+    moments = [Moment(change) for change in range(1, 9)]
+    fresh = {**plan, "at_changes": dict(counts, done=0), "at_random": dict(counts, done=0)}
+    failed = {"at_changes": ["--change 3 --after", "--change 1"], "at_random": ["--seconds 0.0857"]}
+    ended = {
+        part: dict(counts, killed=4 - len(each), failed=[told.format(options) for options in each])
+        for part, each in failed.items()
+    }
+    progress = Progress((), moments, fresh)
+    progress.go_on({"commit": "old", **plan, **ended})
+    assert progress.left == [Moment(3, after=True), Moment(1), Moment(seconds=0.0857)]
+    assert [progress.figures[part]["done"] for part in failed] == [2, 3]
+    assert [progress.figures[part]["failed"] for part in failed] == [[], []]
+
+
 @pytest.mark.torture
 @pytest.mark.parametrize("name", [command.name for command in COMMANDS])
 def test_every_command_killed_at_each_change_and_at_random_moments(name: str, tmp_path: Path) -> None:

@@ -126,7 +126,8 @@ class Campaign:
         problems = [
             f"{path.relative_to(self.out)} is half written ({problem})"
             for path in files(self.out)
-            if not HALF.fullmatch(path.name) and (problem := half_written(path))
+            if not any(map(HALF.fullmatch, path.relative_to(self.out).parts))
+            and (problem := half_written(path))
         ]
         for name, content in self.before.items():
             if re.fullmatch(self.command.removes, name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -57,14 +58,27 @@ class Progress:
         return cls(campaigns, [*drawn[:ROUND], *changes, *drawn[ROUND:]], figures)
 
     def go_on(self, before: Mapping[str, Any]) -> None:
-        """Go on after the figures of a campaign that was stopped; of another one, or one that ended: anew."""
+        """Go on after the figures of a campaign that was stopped; of another one, or one that ended: anew.
+
+        Of one that ended, and in which some kills were not made good, those alone are repeated.
+        """
         parts = ("at_changes", "at_random")
         same = all(before.get(key) == json.loads(json.dumps(value)) for key, value in self._plan().items())
         done = sum(before[part]["done"] for part in parts) if same else 0
-        if done and self.left[done:]:
-            self.figures |= {part: before[part] for part in parts}
-            self.figures["earlier_commits"] = [*before.get("earlier_commits", []), before["commit"]]
+        failed = [text for part in parts for text in before[part]["failed"]] if done else []
+        again = [_told(text) for text in failed]
+        if not done or not (self.left[done:] or again):
+            return
+        self.figures |= {part: before[part] for part in parts}
+        self.figures["earlier_commits"] = [*before.get("earlier_commits", []), before["commit"]]
+        if self.left[done:]:
             del self.left[:done]
+            return
+        for part in parts:
+            counts = self.figures[part]
+            counts["done"] -= len(counts["failed"])
+            counts["failed"] = []
+        self.left = again
 
     def _plan(self) -> dict[str, Any]:
         """What a campaign does, whenever it does it."""
@@ -87,6 +101,12 @@ class Progress:
             longest = max(counts["longest_orphan_seconds"], outcome["orphan_seconds"])
             counts["longest_orphan_seconds"] = round(longest, 2)
         del self.left[: len(moments)]
+
+
+def _told(failure: str) -> Moment:
+    """The moment of a kill that was not made good, from what is said of it."""
+    change, after, seconds = re.findall(r"--(?:change (\d+)( --after)?|seconds ([\d.]+))\)", failure)[0]
+    return Moment(int(change), bool(after)) if change else Moment(seconds=float(seconds))
 
 
 def _killed(campaign: Campaign, moments: Sequence[Moment]) -> list[tuple[Moment, dict[str, float] | str]]:
