@@ -28,7 +28,16 @@ def main() -> int:
     figures = campaign(parts, groups, options.seed, failures)
     for name in names:
         print(_line(name, figures[name]))
-    command = ["python", "-m", "torture.fuzzing", *sys.argv[1:]]
+    command = [
+        "python",
+        "-m",
+        "torture.fuzzing",
+        "--inputs",
+        str(options.inputs),
+        "--seed",
+        str(options.seed),
+    ]
+    command += ["--target", options.target] if options.target else []
     found = summary(figures, options.seed, command)
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
