@@ -53,7 +53,7 @@ LEFT = {
 PRINTED = {
     "tutorials/neuroimager": (
         "skull: absent",
-        "s on cpu (torch)",
+        "s on cpu (",  # torch, or openvino where it is installed
         "2 done, 0 skipped, 0 failed",
         "lesion_ml_z",
     ),
