@@ -21,6 +21,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from fixtures import brains
 from fixtures.page_server import PageServer, page_server
 from fixtures.scans import ID, NAME, exported, flair, other_series, write, zipped
 from pseudohealthy.errors import RESEARCH_USE
@@ -134,6 +135,14 @@ def test_a_broken_file_is_told_in_the_line_of_the_command(
     assert job["files"] == []
     assert server.ask("GET", f"/results/{job['id']}/healthy").status == 404
     assert server.left() == []
+
+
+def test_what_to_do_about_a_skull_can_be_done_on_the_page(tmp_path: Path, server: PageServer) -> None:
+    thin = brains.write(tmp_path / "thin.nii", brains.head(brains.brain(), noise=5)[:, :, 8:12])
+    job = server.wait_for(server.upload(thin.name, thin.read_bytes()).json["id"], "failed", "done")
+    assert "too thin" in job["error"]
+    assert job["error"].endswith("expected the brain alone, so strip it elsewhere, and upload the brain")
+    assert "--" not in job["error"]
 
 
 def test_names_are_shown_without_what_controls_and_are_no_paths(server: PageServer, image: Path) -> None:

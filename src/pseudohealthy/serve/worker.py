@@ -127,8 +127,11 @@ def _dicom(scan: Scan, result: Synthesis) -> tuple[Callable[[Path], object] | No
 
 def _line(error: Exception, folder: Path) -> str:
     """What the program says of an error, without the private folder in which the image lies."""
+    from pseudohealthy.synthesis.skull_stripping import GIVE  # noqa: PLC0415
+
     if isinstance(error, PseudohealthyError | OSError | ImportError):
-        return message(error).replace(f"{folder}{os.sep}", "")
+        text = message(error).replace(f"{folder}{os.sep}", "")
+        return text.replace(GIVE, "strip it elsewhere, and upload the brain")  # the page takes no mask
     if isinstance(error, MemoryError):
         return "the memory is not enough for this image; close other programs and try again"
     return message(f"an error of the program, please report it: {type(error).__name__}: {error}")
