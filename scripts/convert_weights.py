@@ -1,4 +1,4 @@
-"""Keeps the package's networks converted for OpenVINO beside their weights, for a start without torch.
+"""Writes the package's networks in OpenVINO's format beside their weights, for a start without torch.
 
     python -m scripts.convert_weights
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from pseudohealthy.synthesis.bundled_weights import bundled_weights
-from pseudohealthy.synthesis.converted_networks import keep_converted
+from pseudohealthy.synthesis.converted_networks import save_converted
 from pseudohealthy.synthesis.model import Model
 
 LETTERS = "GS"  # what `synthesize` runs
@@ -21,7 +21,7 @@ def main() -> int:
     folder = bundled_weights()
     model = Model.load(folder, "cpu")
     networks = {letter: model.networks[letter] for letter in LETTERS}
-    for file in keep_converted(folder, model.provenance["sha256"], networks, model.preprocessing.slice_shape):
+    for file in save_converted(folder, model.provenance["sha256"], networks, model.preprocessing.slice_shape):
         print(file)
     return 0
 

@@ -46,6 +46,7 @@ class Scan:
         predicted: (BINS,), sums of the probabilities of the brain's voxels, by the probability.
         voxels: (BINS,), how many they are.
         lesion: (BINS,), how many of them are lesion.
+        backend: what computed them.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Scan:
     predicted: NDArray[Any]
     voxels: NDArray[np.int64]
     lesion: NDArray[np.int64]
+    backend: str = ""
 
     @classmethod
     def of(cls, files: CohortVolume, model: Model) -> Self:
@@ -78,6 +80,7 @@ class Scan:
             np.bincount(place, probability, BINS),
             np.bincount(place, minlength=BINS),
             np.bincount(place[true[inside]], minlength=BINS),
+            " ".join(result.report["backend"].values()),
         )
 
     @property
@@ -140,9 +143,8 @@ def calibration(scans: Iterable[Scan]) -> dict[str, Any]:
 
 
 def measured(scans: Sequence[Scan]) -> dict[str, Any]:
-    """All that is measured of a cohort's scans."""
+    """All that is measured of a cohort's scans; those without a lesion count for the calibration alone."""
     with_lesion = sorted((scan for scan in scans if scan.true_ml), key=lambda scan: scan.true_ml)
-    without = np.array([scan.found_ml for scan in scans if not scan.true_ml])
     thirds = np.array_split(np.arange(len(with_lesion)), len(THIRDS))
     sizes = {
         name: of_size([with_lesion[place] for place in places])
@@ -151,9 +153,9 @@ def measured(scans: Sequence[Scan]) -> dict[str, Any]:
     return {
         "all": of_size(with_lesion),
         **sizes,
-        **({"without": {"patients": len(without), "found_ml": quartiles(without)}} if len(without) else {}),
         "calibration": calibration(scans),
         "worst": [scan.name for scan in sorted(with_lesion, key=lambda scan: scan.dice)[:5]],
+        "backends": sorted({scan.backend for scan in scans}),
     }
 
 
@@ -183,7 +185,7 @@ def main() -> None:
         made_by = provenance()  # before anything is written
         found = measured(scans_of(folder, arguments.split, model))
         before = read_json(arguments.out) if arguments.out.exists() else {}
-        config = {"split": arguments.split, "weights": weights, "backend": model.describe_backend(1)}
+        config = {"split": arguments.split, "weights": weights}
         write_json(arguments.out, {**before, folder.name: {**found, **config, **made_by}})
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from pseudohealthy.errors import InputError, PseudohealthyError
 
 ON_CPU = "give --device cpu"  # what to do about a device that is absent or full
-CARD_FILES = ("nvidia*", "nvmap", "kfd", "dxg")  # in Linux's /dev, of those with a graphics card
+# Of Linux with a graphics card. NVIDIA's in /dev may be made no sooner than the card is first used
+CARD_FILES = ("dev/nvidia*", "proc/driver/nvidia", "dev/nvmap", "dev/kfd", "dev/dxg")
 FOUND_IN = 3  # sentences of torch's message: what is missing, how much was requested, how much there is
 
 
@@ -34,7 +35,7 @@ def _may_have_card() -> bool:
     """Whether torch must be asked: False where it was built for CPUs alone, or the system has no card."""
     if version("torch").endswith("+cpu"):
         return False
-    return sys.platform != "linux" or any(any(Path("/dev").glob(name)) for name in CARD_FILES)
+    return sys.platform != "linux" or any(any(Path("/").glob(name)) for name in CARD_FILES)
 
 
 def on_cpu(device: str) -> bool:

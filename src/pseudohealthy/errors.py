@@ -30,6 +30,10 @@ class InputError(PseudohealthyError):
     exit_code = 2
 
 
+# What to do about a skull, on the command line
+GIVE_BRAIN_MASK = "give the brain's mask (--brain-mask FILE; for a data set --brain-masks DIR)"
+
+
 def install_command(extra: str) -> str:
     """The command that installs an optional part of the package, which is in no package index."""
     return f"pip install '.[{extra}]' (in a clone of the repository)"

@@ -1,4 +1,4 @@
-"""The package's networks, kept converted: the same as its weights, used without torch, and no one else's."""
+"""The package's networks in OpenVINO's format: its weights, used without torch, and no one else's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fixtures.brains import brain, ellipse, lesion, slices, write
 from fixtures.models import saved
 from pseudohealthy.synthesis import backends, converted_networks
 from pseudohealthy.synthesis.bundled_weights import bundled_weights
-from pseudohealthy.synthesis.converted_networks import FOLDER, keep_converted
+from pseudohealthy.synthesis.converted_networks import CHECKSUMS, FOLDER, save_converted
 from pseudohealthy.synthesis.model import Model
 from pseudohealthy.training.weights import WEIGHTS, digest
 
@@ -75,7 +75,7 @@ def test_those_of_other_weights_are_not_used_and_go(tmp_path: Path, monkeypatch:
     plain = Model.load(folder, "cpu")
     shape, networks = plain.preprocessing.slice_shape, {"G": plain.networks["G"]}
     assert Model.load(folder, "cpu", "openvino").converted == {}
-    files = keep_converted(folder, digest(folder), networks, shape)
+    files = save_converted(folder, digest(folder), networks, shape)
     model = Model.load(folder, "cpu", "openvino")
     assert [*model.converted.values()] == files[:1]
     x = slices(2, ellipse(shape, (28, 20)), widths=(0,))
@@ -83,6 +83,28 @@ def test_those_of_other_weights_are_not_used_and_go(tmp_path: Path, monkeypatch:
     (folder / WEIGHTS).write_bytes((saved(tmp_path / "others", "unpaired") / WEIGHTS).read_bytes())
     sha256 = digest(folder)
     assert Model.load(folder, "cpu", "openvino").converted == {}
-    again = keep_converted(folder, sha256, networks, shape)
-    assert sorted((folder / FOLDER).iterdir()) == sorted(again)
+    again = save_converted(folder, sha256, networks, shape)
+    assert sorted((folder / FOLDER).iterdir()) == sorted([*again, folder / FOLDER / CHECKSUMS])
     assert not set(again) & set(files)
+
+
+@pytest.mark.parametrize("name", ["xml", "bin", CHECKSUMS])
+@pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
+def test_damaged_ones_are_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, damage: str
+) -> None:
+    folder = saved(tmp_path / "weights")
+    monkeypatch.setattr(converted_networks, "bundled_weights", lambda: folder)
+    plain = Model.load(folder, "cpu")
+    shape = plain.preprocessing.slice_shape
+    save_converted(folder, digest(folder), {"S": plain.networks["S"]}, shape)
+    (damaged,) = (folder / FOLDER).glob(f"*{name}")
+    content = damaged.read_bytes()
+    damaged.unlink()
+    if damage != "gone":
+        flipped = bytes([*content[:9], content[9] ^ 1, *content[10:]])
+        damaged.write_bytes(flipped if damage == "flipped" else content[:-9])
+    model = Model.load(folder, "cpu", "openvino")
+    assert model.converted == {}
+    x = slices(2, ellipse(shape, (28, 20)), widths=(0,))
+    np.testing.assert_allclose(model.segment(x), plain.segment(x), rtol=0, atol=2e-3)

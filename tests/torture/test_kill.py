@@ -10,7 +10,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -113,24 +113,37 @@ def test_a_stopped_campaign_goes_on_and_an_ended_or_another_one_begins_anew() ->
     assert ended.figures["at_changes"]["done"] == 0
 
 
-def test_what_was_not_made_good_in_an_ended_campaign_is_repeated_alone() -> None:
+def test_what_was_not_made_good_in_an_ended_campaign_is_repeated_alone_until_it_is() -> None:
+    class MadeGood:
+        def kill(self, _: Moment) -> dict[str, float]:
+            return {"killed": 1, "orphan_seconds": 0.0}
+
     told = (
         "c, killed somehow of 4 changes, 1.00 s (python -m torture.kills 'c' {}), after it was run again: a"
     )
     counts = {"planned": 4, "done": 4, "killed": 4, "failed": [], "longest_orphan_seconds": 0.0}
     plan = {"command": "c", "arguments": "a", "changes": 4, "stride": 1, "sides": ["before"]}
-    moments = [Moment(change) for change in range(1, 9)]
-    fresh = {**plan, "at_changes": dict(counts, done=0), "at_random": dict(counts, done=0)}
     failed = {"at_changes": ["--change 3 --after", "--change 1"], "at_random": ["--seconds 0.0857"]}
     ended = {
         part: dict(counts, killed=4 - len(each), failed=[told.format(options) for options in each])
         for part, each in failed.items()
     }
-    progress = Progress((), moments, fresh)
-    progress.go_on({"commit": "old", **plan, **ended})
-    assert progress.left == [Moment(3, after=True), Moment(1), Moment(seconds=0.0857)]
-    assert [progress.figures[part]["done"] for part in failed] == [2, 3]
-    assert [progress.figures[part]["failed"] for part in failed] == [[], []]
+    moments = [Moment(3, after=True), Moment(1), Moment(seconds=0.0857)]
+    before: dict[str, Any] = {**plan, **ended}
+    for repeated in range(4):  # each time it is stopped after one
+        fresh = {**plan, "at_changes": dict(counts, done=0), "at_random": dict(counts, done=0)}
+        every = [Moment(change) for change in range(1, 9)]
+        progress = Progress((cast("Campaign", MadeGood()),), every, fresh)
+        progress.go_on({"commit": "old", **before})
+        assert progress.left == (moments[repeated:] or every)
+        if not moments[repeated:]:
+            break
+        progress.kill(1)
+        assert progress.left == moments[repeated + 1 :]
+        before = json.loads(json.dumps(progress.figures))
+        assert sum(len(before[part]["failed"]) for part in failed) == 2 - repeated
+        assert [before[part]["done"] for part in failed] == [4, 4]
+    assert [before[part]["killed"] for part in failed] == [4, 4]
 
 
 @pytest.mark.torture

@@ -37,7 +37,10 @@ SetOption = Annotated[
 DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: cuda where there is one.")]
 BackendOption = Annotated[
     Literal["auto", "torch", "onnxruntime", "openvino"],
-    typer.Option(help="What runs the networks; auto: on a CPU, for slices enough, the fastest installed."),
+    typer.Option(
+        help="What runs the networks; auto: on a CPU the fastest that is installed, for slices enough or "
+        "with the weights in the package."
+    ),
 ]
 KeepHeaderTextOption = Annotated[
     bool,

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from pseudohealthy.errors import InputError, PseudohealthyError, message
+from pseudohealthy.errors import GIVE_BRAIN_MASK, InputError, PseudohealthyError, message
 
 if TYPE_CHECKING:  # what takes seconds to import is imported once the server can end this process
     from pseudohealthy.dicom.read import Scan
@@ -127,11 +127,11 @@ def _dicom(scan: Scan, result: Synthesis) -> tuple[Callable[[Path], object] | No
 
 def _line(error: Exception, folder: Path) -> str:
     """What the program says of an error, without the private folder in which the image lies."""
-    from pseudohealthy.synthesis.skull_stripping import GIVE  # noqa: PLC0415
-
     if isinstance(error, PseudohealthyError | OSError | ImportError):
         text = message(error).replace(f"{folder}{os.sep}", "")
-        return text.replace(GIVE, "strip it elsewhere, and upload the brain")  # the page takes no mask
+        return text.replace(
+            GIVE_BRAIN_MASK, "strip it elsewhere, and upload the brain"
+        )  # the page takes no mask
     if isinstance(error, MemoryError):
         return "the memory is not enough for this image; close other programs and try again"
     return message(f"an error of the program, please report it: {type(error).__name__}: {error}")

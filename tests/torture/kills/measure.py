@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,13 @@ class Progress:
         campaigns: that go on at once, in folders of their own.
         left: moments.
         figures: for the results' file.
+        repeated: moments that were not made good before, each with what was said of it.
     """
 
     campaigns: Sequence[Campaign]
     left: list[Moment]
     figures: dict[str, Any]
+    repeated: dict[Moment, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, campaigns: Sequence[Campaign], moments: int, stride: int, seed: int) -> Progress:
@@ -66,19 +68,15 @@ class Progress:
         same = all(before.get(key) == json.loads(json.dumps(value)) for key, value in self._plan().items())
         done = sum(before[part]["done"] for part in parts) if same else 0
         failed = [text for part in parts for text in before[part]["failed"]] if done else []
-        again = [_told(text) for text in failed]
-        if not done or not (self.left[done:] or again):
+        if not done or not (self.left[done:] or failed):
             return
         self.figures |= {part: before[part] for part in parts}
         self.figures["earlier_commits"] = [*before.get("earlier_commits", []), before["commit"]]
         if self.left[done:]:
             del self.left[:done]
             return
-        for part in parts:
-            counts = self.figures[part]
-            counts["done"] -= len(counts["failed"])
-            counts["failed"] = []
-        self.left = again
+        self.repeated = {_moment_of(text): text for text in failed}
+        self.left = list(self.repeated)
 
     def _plan(self) -> dict[str, Any]:
         """What a campaign does, whenever it does it."""
@@ -92,7 +90,10 @@ class Progress:
             shares = pool.map(_killed, self.campaigns, [moments[first::jobs] for first in range(jobs)])
         for moment, outcome in (pair for share in shares for pair in share):
             counts = self.figures["at_changes" if moment.change else "at_random"]
-            counts["done"] += 1
+            if moment in self.repeated:  # it counts until then, so that none is lost where this is stopped
+                counts["failed"].remove(self.repeated[moment])
+            else:
+                counts["done"] += 1
             if isinstance(outcome, str):
                 print(f"FAILED: {outcome}", flush=True)
                 counts["failed"].append(outcome[:600])
@@ -103,7 +104,7 @@ class Progress:
         del self.left[: len(moments)]
 
 
-def _told(failure: str) -> Moment:
+def _moment_of(failure: str) -> Moment:
     """The moment of a kill that was not made good, from what is said of it."""
     change, after, seconds = re.findall(r"--(?:change (\d+)( --after)?|seconds ([\d.]+))\)", failure)[0]
     return Moment(int(change), bool(after)) if change else Moment(seconds=float(seconds))
