@@ -14,7 +14,7 @@ COLD = {"cold_help": 0.3, "cold_single_slice": 1.5}  # seconds
 MEMORY, UNCERTAINTY = 1000.0, 3.0  # MB; times a plain run
 FRACTIONS_OF = {
     "train_step_": "Training steps",
-    "tried_": "Tried for the paired step, and not shipped",
+    "tried_": "Tried for the paired step, in fp32, and not shipped",
     "G_": "Slices: G",
     "S_": "Slices: S",
 }
@@ -88,13 +88,13 @@ OTHERS: Sequence[tuple[str, str, Sequence[str], Sequence[str]]] = (
         ("over_plain",),
     ),
     (
-        "Convolutions alone, by OpenVINO's clocks: a roofline of the networks",
+        "Convolutions alone, by OpenVINO's clocks: a roofline of the networks, not in 8-bit integers",
         "convolutions_",
         ("at most, of the peak: convolutions alone", "of the peak: all", "where the time goes"),
         ("convolutions_of_peak", "network_of_peak", "shares"),
     ),
     (
-        "A paired training step's convolutions alone, by PyTorch's kernels: a roofline of the step",
+        "A paired training step's convolutions alone, by PyTorch's kernels: a roofline of the step in fp32",
         "kernels_",
         ("at most, of the peak", "of the bf16 peak", "all contiguous, over the fastest layout of each"),
         ("kernels_of_peak", "kernels_of_bf16_peak", "contiguous_over_fastest"),
@@ -106,7 +106,7 @@ OTHERS: Sequence[tuple[str, str, Sequence[str], Sequence[str]]] = (
         ("times_as_fast",),
     ),
     (
-        "A paired step of twice the batch",
+        "A paired step of twice the batch, in fp32",
         "twice_",
         ("times as fast as two steps", "of the peak"),
         ("vs_eager_fp32", "fraction_of_peak"),
@@ -277,7 +277,7 @@ def _volumes(rows: Iterable[Row]) -> str:
         how = (
             f"{backend['name']} {backend['precision']}; {slices['processed']} of {slices['all']} slices hold "
             f"enough brain; around the networks: {_text(row['overhead_shares'])}; "
-            f"loading took {row['loading_seconds']} s, converting {row['converting_seconds']} s"
+            f"loading took {row['loading_seconds']} s, the first run {row['converting_seconds']} s more"
         )
         body.append([row["name"], *(_text(row.get(key)) for key in keys), how])
     return table(heads, body)

@@ -114,7 +114,7 @@ def validity(table1: Mapping[str, Any]) -> str:
 def finding(table1: Mapping[str, Any]) -> str:
     """What the tests of Table 1 say, and what limits it, in a few sentences."""
     rows = [row for row in ordered(table1.get("rows") or []) if is_method(row)]
-    sentences = [validity(table1), _of_tests(table1.get("statistics") or {})]
+    sentences = [f"{why}." if (why := validity(table1)) else "", _of_tests(table1.get("statistics") or {})]
     if unreliable := _joined(row for row in rows if is_unreliable(row)):
         sentences.append(f"Nothing can be said of the healthiness of {unreliable}.")
     bound = get_path(table1, "healthy_slices.panel_mean")

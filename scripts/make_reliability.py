@@ -152,7 +152,7 @@ def kills(results: Results) -> str:
         "command",
         "kills at a change of names",
         "at a random moment",
-        "that came in time",
+        "that hit the running command",
         "not made good",
     )
     made = [(*each.get("earlier_commits", ()), each["commit"]) for each in results["commands"].values()]

@@ -69,7 +69,10 @@ def page(folders: list[Path]) -> str:
         "# Results",
         f"> {RESEARCH_USE}",
         "Each section says what was found, shows the figures, and tells how they were made. The columns are "
-        "explained at the end; [the measures](concepts/measures.md) says what each can and cannot tell.",
+        "explained at the end; [the measures](concepts/measures.md) says what each can and cannot tell. A "
+        "judge is a segmentor that was trained apart and says how healthy an output is; the panel is several "
+        "of them, and the held-out judge decided nothing else. Commits that are not in the history: "
+        "`results/README.md`.",
     ]
     for folder in folders:
         sections += _experiment(folder)
@@ -92,13 +95,14 @@ def _experiment(folder: Path) -> list[str]:
         f"## {TITLES.get(name, name)}",
         finding(table1),
         headlines(table1),
-        *(["### Goals", lines] if (lines := goals(table1)) else []),
+        *(["### Goals", GOALS_SET, lines] if (lines := goals(table1)) else []),
         *_notes(folder),
         f"Patients: {patients}. Made at {commits}. `results/{name}` has every number (`table1.json`), "
         "every value by volume (`volumes.tsv`) and all tables (`table1.md`).",
     ]
 
 
+GOALS_SET = "Set by this project before the measurement."
 _USES = {"train": "training", "val": "validation", "test": "the test"}
 
 

@@ -112,7 +112,7 @@ def run(
         int | None,
         typer.Option(
             min=1,
-            help="Subjects processed at once, which share the cores; default: one a core and 2 GiB each.",
+            help="Subjects processed at once, which share the cores; default: one a core and 2.5 GiB each.",
         ),
     ] = None,
     shard: Annotated[
