@@ -390,14 +390,14 @@ def test_another_method_takes_over_the_discriminators_that_it_has_too(
     prepared: Prepared, tmp_path: Path
 ) -> None:
     first = train(prepared, tmp_path / "first", tiny("paired", "training.images=4"), accelerator="cpu")
-    options = ("unpaired", "training.learning_rate=1e-12", "training.images=2", "training.seed=1")
-    other = tiny(*options, "losses.lesion_crop_adversarial=0.5")
+    still = ("training.learning_rate=1e-12", "training.images=2", "training.seed=1")
+    other = tiny("unpaired", *still, "losses.lesion_crop_adversarial=0.5")
     train(prepared, tmp_path / "other", other, init=first, accelerator="cpu")
     start = load_file(first / DISCRIMINATORS)
     end = load_file(tmp_path / "other/weights" / DISCRIMINATORS)
     assert {name.split(".")[0] for name in start} < {name.split(".")[0] for name in end}
     assert all(torch.allclose(start[key], end[key], atol=1e-6) for key in start)
-    wider = tiny(*options, "networks.discriminator_width=6")
+    wider = tiny("unpaired", *still, "networks.discriminator_width=6")
     train(prepared, tmp_path / "wider", wider, init=first, accelerator="cpu")
 
 
