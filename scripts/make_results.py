@@ -16,6 +16,7 @@ from typing import Any
 
 from pseudohealthy.catalogue.measures import MEASURES
 from pseudohealthy.errors import RESEARCH_USE
+from pseudohealthy.files import read_tsv
 from pseudohealthy.json_files import read_json
 from pseudohealthy.report.table1.cells import MISSING, get_path
 from scripts import make_registration, make_transplants
@@ -87,7 +88,7 @@ def page(folders: list[Path]) -> str:
 
 def _experiment(folder: Path) -> list[str]:
     """What the tests say, the short table, the goals, the notes, and where the figures come from."""
-    table1, name = _table1(folder), folder.name
+    table1, name = read_table1(folder), folder.name
     split = table1["split"]
     commits = ", ".join(commit[:9] for commit in table1["commits"])
     patients = ", ".join(f"{split[key]} for {use}" for key, use in _USES.items())
@@ -250,7 +251,7 @@ def readme(text: str, results: Path) -> str:
         raise SystemExit("README.md lacks the marks <!-- results/NAME: written by `make results` -->")
 
     def written(match: re.Match[str]) -> str:
-        experiments = {COHORTS.get(name, name): _table1(results / name) for name in match[2].split(",")}
+        experiments = {COHORTS.get(name, name): read_table1(results / name) for name in match[2].split(",")}
         return f"{match[1]}\n{paper_form(experiments)}\n\n{match[3]}"
 
     return BLOCK.sub(written, text)
@@ -267,9 +268,16 @@ def pages() -> dict[Path, str]:
     }
 
 
-def _table1(folder: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((folder / "table1.json").read_text(encoding="utf-8"))
-    return content
+def read_table1(folder: Path) -> dict[str, Any]:
+    """`table1.json`; an old one lacks the first judge's h(real healthy), which follows from what it marks."""
+    table1: dict[str, Any] = json.loads((folder / "table1.json").read_text(encoding="utf-8"))
+    marked = get_path(table1, "judge.false_positive_voxels_per_healthy_slice")
+    if "healthy_slices" not in table1 and marked is not None:
+        volumes = read_tsv(folder / "volumes.tsv")
+        copies = volumes[(volumes["method"] == "copy") & (volumes["measure"] == "lesion_voxels")]
+        mean_lesion = copies["value"].sum() / table1["slices"]["test"]["pathological"]
+        table1["healthy_slices"] = {"pooled": 1 - marked / mean_lesion}
+    return table1
 
 
 if __name__ == "__main__":

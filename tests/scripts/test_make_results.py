@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scripts.make_results import ROOT, ablations, columns, external, pages, readme, whole
+from scripts.make_results import ROOT, ablations, columns, external, pages, read_table1, readme, whole
 
 
 def summaries(folder: Path, scores: dict[str, dict[str, Any]]) -> Path:
@@ -46,6 +47,15 @@ def test_another_result_is_another_table() -> None:
     assert "old\n" not in new
     with pytest.raises(SystemExit, match="lacks the marks"):
         readme("no marks", ROOT / "results")
+
+
+def test_an_old_table_is_held_to_the_rule_of_today(tmp_path: Path) -> None:
+    """What a healthy slice's marks say of h(real healthy) is what was measured where it was."""
+    table1 = json.loads((ROOT / "results/lgg/table1.json").read_text(encoding="utf-8"))
+    measured = table1.pop("healthy_slices")["pooled"]
+    (tmp_path / "table1.json").write_text(json.dumps(table1), encoding="utf-8")
+    shutil.copy(ROOT / "results/lgg/volumes.tsv", tmp_path)
+    assert read_table1(tmp_path)["healthy_slices"] == {"pooled": pytest.approx(measured)}
 
 
 def test_ablations_have_a_column_for_what_any_of_them_measured(tmp_path: Path) -> None:

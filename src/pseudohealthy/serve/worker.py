@@ -129,9 +129,8 @@ def _line(error: Exception, folder: Path) -> str:
     """What the program says of an error, without the private folder in which the image lies."""
     if isinstance(error, PseudohealthyError | OSError | ImportError):
         text = message(error).replace(f"{folder}{os.sep}", "")
-        return text.replace(
-            GIVE_BRAIN_MASK, "strip it elsewhere, and upload the brain"
-        )  # the page takes no mask
+        # The page takes no mask
+        return text.replace(GIVE_BRAIN_MASK, "strip it elsewhere, and upload the brain")
     if isinstance(error, MemoryError):
         return "the memory is not enough for this image; close other programs and try again"
     return message(f"an error of the program, please report it: {type(error).__name__}: {error}")
