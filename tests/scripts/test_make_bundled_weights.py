@@ -17,7 +17,7 @@ from scripts.make_bundled_weights import WORDS, bundle
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 
-SUMMARY = json.loads((RESULTS / "whole/kept/summary.json").read_text(encoding="utf-8"))
+SUMMARY = json.loads((RESULTS / "whole/package/summary.json").read_text(encoding="utf-8"))
 DISTRIBUTION = SUMMARY["model"]["training_distribution"]
 
 
