@@ -13,6 +13,7 @@ import pytest
 from pseudohealthy.experiment.config import read_experiment
 from pseudohealthy.experiment.runner import reproduce
 from pseudohealthy.phantom.dataset import make_phantoms
+from pseudohealthy.settings_files import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [
@@ -86,10 +87,14 @@ def single(root: Path, phantoms: list[tuple[Path, Path]]) -> Path:
 def test_one_command_makes_a_table_of_one_slice_a_patient(
     tmp_path: Path, phantoms: list[tuple[Path, Path]]
 ) -> None:
+    judges = ("first", "other_seed", "other_augmentation", "held_out")
+    fewer = [f"judges.{name}.training.images=8" for name in judges]
+    methods = read_yaml(ROOT / "configs/soop.yaml")["methods"]
+    for method in methods:
+        if "warm_up_images" in method.get("training", {}):
+            method["training"]["warm_up_images"] = 8
     smaller = [option for option in SMALL if not option.startswith("judges.narrow")]
-    first = ["judges.first.networks.segmentor_width=4", "judges.other_seed.networks.segmentor_width=4"]
-    fewer = [f"judges.{name}.training.images=8" for name in ("first", "other_seed", "lesion_slices_only")]
-    options = [*smaller, *first, *fewer, "judges.held_out.training.images=8"]
+    options = [*smaller, *fewer, f"methods={json.dumps(methods)}"]
     experiment = read_experiment(ROOT / "configs/soop.yaml", options)
     results = reproduce(
         experiment, tmp_path / "out", folders=[single(tmp_path / "set", phantoms)], device="cpu"
