@@ -61,6 +61,7 @@ WHOLE = {  # head: key, factor, digits
 FALSELY_MARKED = ("false_ml_beside_lesions", "false_ml_without_lesion", "false_ml_at_the_ends")
 FAR_OFF = 0.5  # a Dice under which the segmentor has rather missed the lesion
 COHORTS = {"lgg": "glioma", "phantom": "phantoms"}  # in the heads of Table 1
+ABLATIONS = {"ablations": "One change at a time", "ablations_warm_up": "One change at a time, in equal time"}
 TITLES = {"lgg": "110 patients with lower-grade glioma", "phantom": "Phantoms, whose truth is known"}
 
 
@@ -77,7 +78,8 @@ def page(folders: list[Path]) -> str:
     ]
     for folder in folders:
         sections += _experiment(folder)
-    sections += ablations(ROOT / "results/ablations")
+    for name, title in ABLATIONS.items():
+        sections += ablations(ROOT / "results" / name, title)
     sections += whole(ROOT / "results/whole")
     sections += external(ROOT / "results/volumes")
     sections += registration(make_registration.RESULTS)
@@ -113,7 +115,7 @@ def columns() -> str:
     return _markdown(("column", "what it is"), [(MEASURES[key].head, MEASURES[key].summary) for key in keys])
 
 
-def ablations(folder: Path) -> list[str]:
+def ablations(folder: Path, title: str) -> list[str]:
     """One setting changed at a time: a row for each folder of scores, the base first, and the notes."""
     scores = _summaries(folder)
     if "base" not in scores:
@@ -130,7 +132,7 @@ def ablations(folder: Path) -> list[str]:
         f"Of these changes, `{healthiness}` costs the most healthiness and `{identity}` the most identity."
     )
     first = [found] if scores else []
-    return ["## One change at a time", *first, _markdown(("changed", *columns), body), *_notes(folder)]
+    return [f"## {title}", *first, _markdown(("changed", *columns), body), *_notes(folder)]
 
 
 def whole(folder: Path) -> list[str]:

@@ -61,7 +61,7 @@ def test_an_old_table_is_held_to_the_rule_of_today(tmp_path: Path) -> None:
 def test_ablations_have_a_column_for_what_any_of_them_measured(tmp_path: Path) -> None:
     old = {"identity": {"mean": 0.9}, "healthiness": {"pooled": 0.5, "panel_mean": 0.6, "panel_worst": None}}
     new = {**old, "balance": {"mean": 0.75}, "texture": {"median": 0.25}}
-    lines = ablations(summaries(tmp_path, {"base": old, "with_more": new}))[2].splitlines()
+    lines = ablations(summaries(tmp_path, {"base": old, "with_more": new}), "Changes")[2].splitlines()
     heads = (
         "identity ↑ | healthiness, pooled ↑ | healthiness, panel mean ↑ | balance ↑ | texture (1 is ideal)"
     )
@@ -77,7 +77,7 @@ def test_the_ablation_that_costs_most_is_named(tmp_path: Path) -> None:
         name: {"identity": {"mean": identity}, "healthiness": {"panel_mean": healthiness}}
         for name, identity, healthiness in (("base", 0.1, 0.1), ("a", 0.9, 0.2), ("b", 0.8, 0.7))
     }
-    found = ablations(summaries(tmp_path, scores))[1]
+    found = ablations(summaries(tmp_path, scores), "Changes")[1]
     assert found == "Of these changes, `a` costs the most healthiness and `b` the most identity."
 
 
