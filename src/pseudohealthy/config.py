@@ -85,6 +85,8 @@ class Networks(Frozen):
         norm: instance norm (per channel), or layer norm (over all axes) as in the authors' later code.
         output_mode: what G, F and R put out: the whole image (Table 2); the change of their input,
             `x + delta`; or an image and a gate that blends it with the input.
+        reconstructor_output_mode: what R puts out, in the same words; None: as `output_mode` says. Where
+            a gate has closed over the lesions, R hardly learns any more; a change has no gate.
         segmentor_residual: how a level of S joins its input to its output: a sum, or a concatenation that a
             1x1 convolution projects.
         long_skips: skip connections from the encoder of G, F and R to their decoder, as in the journal
@@ -99,6 +101,7 @@ class Networks(Frozen):
     discriminator_width: int = Field(32, ge=4, le=WIDEST)
     norm: Literal["instance", "layer"] = "instance"
     output_mode: Literal["image", "residual", "gated"] = "image"
+    reconstructor_output_mode: Literal["image", "residual", "gated"] | None = None
     segmentor_residual: Literal["add", "concatenate"] = "add"
     long_skips: bool = False
     discriminator_activation: Literal["sigmoid", "linear"] = "sigmoid"

@@ -30,6 +30,7 @@ OTHERWISE: dict[str, dict[str, Any]] = {
         "segmentor_residual": "concatenate",
         "discriminator_width": 8,
         "output_mode": "residual",
+        "reconstructor_output_mode": "gated",
         "long_skips": True,
         "mirrored_input": True,
     },

@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 
 from fixtures.models import tiny
 from pseudohealthy.catalogue.methods import METHODS
-from pseudohealthy.config import MethodName, PresetName, settings
+from pseudohealthy.config import MethodName, Networks, PresetName, settings
 from pseudohealthy.data.prepared import Prepared
-from pseudohealthy.methods.factory import build
+from pseudohealthy.methods.factory import build, generator, reconstructor
 from pseudohealthy.sampling.batch import Batch
 from pseudohealthy.training.loop import train
 from pseudohealthy.training.weights import read_config
@@ -58,6 +58,16 @@ def test_each_method_has_its_networks_of_the_given_widths(name: MethodName) -> N
 @pytest.mark.parametrize(("name", "symbols"), DISCRIMINATORS.items())
 def test_each_method_has_the_discriminators_of_the_paper(name: MethodName, symbols: set[str]) -> None:
     assert set(build(tiny(name)).discriminators) == symbols
+
+
+def test_the_reconstructor_may_put_out_something_else_than_the_generator() -> None:
+    gated = Networks(width=4, output_mode="gated")
+    changed = gated.model_copy(update={"reconstructor_output_mode": "residual"})
+    assert generator(changed).output_mode == "gated"
+    assert [reconstructor(networks).body.output_mode for networks in (gated, changed)] == [
+        "gated",
+        "residual",
+    ]
 
 
 @pytest.mark.parametrize("preset", ["midl2019", "media2020"])

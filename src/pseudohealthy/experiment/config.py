@@ -40,6 +40,7 @@ READ_BY_SOME: Mapping[SettingsGroup, Mapping[str, tuple[str, ...]]] = {
         ),
     },
     "factorization": {
+        "networks": ("reconstructor_output_mode",),
         "losses": (
             *("cycle_parts", "gan_parts", "gan_mask", "mask_discriminator_input", "cycle_noise"),
             *("healthy_identity", "identity_outside_lesion", "residual_lesion"),

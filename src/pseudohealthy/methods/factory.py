@@ -42,7 +42,10 @@ def generator(networks: Networks) -> Generator:
 def reconstructor(networks: Networks) -> Reconstructor:
     """The reconstructor R."""
     return Reconstructor(
-        networks.width, norm=networks.norm, output_mode=networks.output_mode, long_skips=networks.long_skips
+        networks.width,
+        norm=networks.norm,
+        output_mode=networks.reconstructor_output_mode or networks.output_mode,
+        long_skips=networks.long_skips,
     )
 
 
