@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -107,6 +108,17 @@ def test_folders_of_two_settings_are_two(tmp_path: Path) -> None:
     first, second = (list_steps(experiment(seeds=(seed,)), "data") for seed in (0, 1))
     folders = [{step.folder(tmp_path) for step in steps if step.kind == "train"} for steps in (first, second)]
     assert not folders[0] & folders[1]
+
+
+def test_an_option_that_is_not_given_is_not_in_a_key() -> None:
+    """So a new option, None unless given, makes nothing be done again; where it is given, it counts."""
+    training = next(step for step in list_steps(experiment(), "data") if step.kind == "train")
+    networks = training.settings["networks"]
+    assert networks["reconstructor_output_mode"] is None
+    without = {key: value for key, value in networks.items() if value is not None}
+    assert replace(training, settings={**training.settings, "networks": without}).key == training.key
+    given = {**networks, "reconstructor_output_mode": "residual"}
+    assert replace(training, settings={**training.settings, "networks": given}).key != training.key
 
 
 def test_a_release_of_the_program_does_nothing_again() -> None:

@@ -133,11 +133,15 @@ def list_steps(experiment: Experiment, data_key: str) -> list[Step]:
 
 
 def _deciding(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without those that do not decide the outcome."""
-    training = values.get("training")
-    if not isinstance(training, Mapping):
-        return dict(values)
-    return {**values, "training": {key: training[key] for key in training if key not in WITHOUT_EFFECT}}
+    """Settings without those that do not decide the outcome, and without what is None.
+
+    So a step done before an option was there, which is None unless given, has the key that it had.
+    """
+    return {
+        key: _deciding(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+        if value is not None and key not in WITHOUT_EFFECT
+    }
 
 
 def _judge(experiment: Experiment, name: str, data_key: str) -> Step:
