@@ -118,7 +118,7 @@ def test_the_uncertainty_of_calibrated_weights_alone(
     run: Run, image: Path, weights: Path, tmp_path: Path
 ) -> None:
     command = ["synthesize", image, "-o", tmp_path / "out", "--uncertainty", "--weights"]
-    refused(run(*command, weights), "these weights are not calibrated", "leave out --uncertainty")
+    refused(run(*command, weights), "these weights are not calibrated", "leave the uncertainty out")
     assert not (tmp_path / "out").exists()
     made = run(*command, calibrated(saved(tmp_path / "calibrated")))
     assert made.code == 0

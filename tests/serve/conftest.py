@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from fixtures.brains import diseased, write
-from fixtures.models import saved
+from fixtures.models import calibrated, saved
 from fixtures.page_server import PageServer, page_server
 
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return saved(tmp_path_factory.mktemp("weights"))
+    return calibrated(saved(tmp_path_factory.mktemp("weights")))
 
 
 @pytest.fixture(scope="session")

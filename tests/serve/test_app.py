@@ -39,24 +39,26 @@ def program(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 def without_times(content: bytes) -> Any:
     """A run report, but for how long it took."""
-    return {name: value for name, value in json.loads(content).items() if name != "seconds"}
+    return json.loads(content, object_hook=lambda part: {key: part[key] for key in part if key != "seconds"})
 
 
-@pytest.mark.parametrize("blend", [False, True])
+@pytest.mark.parametrize("option", [None, "blend", "uncertainty"])
 def test_what_is_downloaded_is_what_the_command_writes(
-    tmp_path: Path, server: PageServer, weights: Path, image: Path, blend: bool
+    tmp_path: Path, server: PageServer, weights: Path, image: Path, option: str | None
 ) -> None:
-    options = ["--blend"] if blend else []
+    options = [f"--{option}"] if option else []
     done = program("synthesize", image, "-o", tmp_path / "out", "--weights", weights, *options)
     assert done.returncode == 0, done.stderr
     expected = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
 
-    uploaded = server.upload(image.name, image.read_bytes(), f"?blend={str(blend).lower()}")
+    uploaded = server.upload(image.name, image.read_bytes(), f"?{option}=true" if option else "")
     assert uploaded.status == 201
     job = server.wait_for(uploaded.json["id"], "done", "failed")
     assert (job["state"], job["error"], job["share"]) == ("done", "", 1)
     assert f"lesion: {job['lesion_ml']} ml" in done.stdout
     assert f"caveat: {job['caveat']}" in done.stdout
+    interval = f"95 % {job['interval'][0]} to {job['interval'][1]} ml" if job["interval"] else "no interval"
+    assert (interval in done.stdout) is (option == "uncertainty")
 
     archive = server.ask("GET", f"/results/{job['id']}/all.zip")
     assert archive.headers["content-disposition"].endswith('"sub-01_desc-pseudohealthy.zip"')
@@ -69,7 +71,7 @@ def test_what_is_downloaded_is_what_the_command_writes(
         elif not name.endswith("_report.html"):  # which says how long it took
             assert content == expected[name], name
 
-    assert len(job["files"]) == 7 + blend
+    assert len(job["files"]) == 7 + (option is not None)
     for file in job["files"]:
         one = server.ask("GET", f"/results/{job['id']}/{file['kind']}")
         assert (one.status, one.body) == (200, files[file["name"]])

@@ -77,6 +77,8 @@ def test_from_a_dropped_file_to_a_downloaded_one(tmp_path: Path, server: PageSer
     with browser.opened(server.address, tmp_path / "profile") as tab:
         tab.wait_for(f"document.readyState === 'complete' && {READY}")
         assert tab.value("location.href") == f"{server.origin}/"  # without the token
+        tab_to(tab, "#uncertainty")
+        press(tab, " ", 32, " ")
         drop(tab, image, broken)
         tab.wait_for("document.querySelectorAll('#jobs > li').length === 2")
         tab.wait_for(
@@ -89,6 +91,9 @@ def test_from_a_dropped_file_to_a_downloaded_one(tmp_path: Path, server: PageSer
         )
         assert tab.value("document.querySelector('[data-state=failed] h3').textContent") == broken.name
         assert tab.value("document.querySelector('[data-state=done] .panel').decode().then(() => true)")
+        low, high = done["interval"]
+        what = tab.value("document.querySelector('[data-state=done] .what').textContent")
+        assert f"(95 % interval {low:g} to {high:g} ml)" in what
         assert "failed" in tab.value("document.getElementById('live').textContent").lower()
 
         tab.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path / "downloads"))

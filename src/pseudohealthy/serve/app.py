@@ -127,9 +127,10 @@ class _Handlers:
 
     async def upload(self, request: Request) -> Response:
         """Take an image: its bytes are the body, its name stands percent-encoded in `X-File-Name`."""
-        blend = request.query_params.get("blend") == "true"
+        name = unquote(request.headers.get("x-file-name", ""))
+        blend, uncertainty = (request.query_params.get(key) == "true" for key in ("blend", "uncertainty"))
         try:
-            job = self._jobs.add(unquote(request.headers.get("x-file-name", "")), blend=blend)
+            job = self._jobs.add(name, blend=blend, uncertainty=uncertainty)
         except QueueFullError as error:
             return refusal(429, str(error))
         try:
@@ -179,7 +180,7 @@ class _Handlers:
     def _described(self, job: Job) -> dict[str, Any]:
         """What the page shows of an image."""
         left = self._jobs.seconds_left(job)
-        told = {name: job.result.get(name) for name in ("lesion_ml", "caveat", "warnings")}
+        told = {name: job.result.get(name) for name in ("lesion_ml", "interval", "caveat", "warnings")}
         return {
             **{
                 name: getattr(job, name)

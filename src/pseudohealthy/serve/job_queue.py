@@ -42,7 +42,7 @@ class JobQueue:
         if self.worker:
             await self.worker.kill()
 
-    def add(self, name: str, *, blend: bool) -> Job:
+    def add(self, name: str, *, blend: bool = False, uncertainty: bool = False) -> Job:
         """A job whose image is about to be uploaded.
 
         Raises:
@@ -54,7 +54,7 @@ class JobQueue:
             )
         if len(self.jobs) >= self.limits.jobs:
             raise QueueFullError(f"{len(self.jobs)} images are in the list, the most it takes; remove some")
-        job = Job.of(name, self._folder, blend=blend)
+        job = Job.of(name, self._folder, blend=blend, uncertainty=uncertainty)
         self.jobs[job.id] = job
         return job
 
@@ -126,7 +126,12 @@ class JobQueue:
 
     async def _process(self, job: Job, worker: WorkerProcess) -> None:
         job.begin()
-        request = {"image": str(job.image), "out": str(job.out), "blend": job.blend}
+        request = {
+            "image": str(job.image),
+            "out": str(job.out),
+            "blend": job.blend,
+            "uncertainty": job.uncertainty,
+        }
         try:
             async for reply in worker.replies(request):
                 if job.state != "working":

@@ -25,6 +25,7 @@ class Job:
         stored: the name of its file; see `stored_name`.
         folder: its own.
         blend: whether an image in which only the lesion is replaced is made too.
+        uncertainty: whether it is estimated how far the image may be off.
         id: of 128 random bits; who knows it may fetch the results.
         state: where it is.
         bytes: of the image.
@@ -41,6 +42,7 @@ class Job:
     stored: str
     folder: Path
     blend: bool
+    uncertainty: bool
     id: str
     state: State = "uploading"
     bytes: int = 0
@@ -53,10 +55,10 @@ class Job:
     archiving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @classmethod
-    def of(cls, given: str, folder: Path, *, blend: bool) -> Job:
+    def of(cls, given: str, folder: Path, *, blend: bool = False, uncertainty: bool = False) -> Job:
         """A job for a file of this name, with a folder of its own in `folder`."""
         identity = secrets.token_urlsafe(16)
-        job = cls(shown_name(given), stored_name(given), folder / identity, blend, identity)
+        job = cls(shown_name(given), stored_name(given), folder / identity, blend, uncertainty, identity)
         job.image.parent.mkdir(parents=True)
         return job
 

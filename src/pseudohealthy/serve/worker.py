@@ -96,7 +96,8 @@ def _work(request: dict[str, Any], model: Model, reply: Reply) -> dict[str, Any]
     image, out = Path(request["image"]), Path(request["out"])
     reply(share=0.0, now="reading the image")
     volume, scan = read_input(image)
-    result = synthesize(volume, model, blend=request["blend"], progress=progress)
+    options = {name: request[name] for name in ("blend", "uncertainty")}
+    result = synthesize(volume, model, **options, progress=progress)
     reply(share=PROCESSED, now="writing the files")
     if scan:
         result = dataclasses.replace(result, report={**result.report, "dicom": scan.report})
@@ -105,6 +106,7 @@ def _work(request: dict[str, Any], model: Model, reply: Reply) -> dict[str, Any]
     return {
         "files": {kind: path.name for kind, path in files.items()},
         "lesion_ml": result.report["lesion_ml"],
+        "interval": result.report.get("uncertainty", {}).get("lesion_ml_95"),
         "caveat": result.report["lesion_caveat"],
         "warnings": [*notes, *result.warnings],
     }

@@ -86,6 +86,6 @@ def expect_calibrated(weights: Mapping[str, Any]) -> Calibration:
     if values is None:
         raise InputError(
             f"uncertainty: these weights are not calibrated (no {FILE} of theirs beside them); use those in "
-            "the package, leave out --uncertainty, or calibrate them with scripts/calibrate_uncertainty.py"
+            "the package, leave the uncertainty out, or calibrate them with scripts/calibrate_uncertainty.py"
         )
     return Calibration.model_validate(values)

@@ -13,7 +13,7 @@ const ENDED_PROGRAM = 'The program has ended, or does not answer. Start it again
 
 const token = takenToken()
 const cards = new Map() // list items by the id of their job, or of their upload
-const uploads = [] // waiting to be sent: { id, file, blend }
+const uploads = [] // waiting to be sent: { id, file, options }
 let sending = null // the upload on its way, with its request
 let most = Infinity // bytes of a file
 let timer = 0
@@ -52,6 +52,8 @@ function duration(seconds) {
 
 const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`
 
+const interval = (job) => job.interval ? ` (95 % interval ${job.interval.join(' to ')} ml)` : ''
+
 /** What one line says of a job that is neither done nor failed. */
 function describe(job) {
   const left = job.seconds_left == null ? '' : `, about ${duration(job.seconds_left)} left`
@@ -61,7 +63,7 @@ function describe(job) {
     case 'uploading': return `${size(job.bytes)}, ${Math.round(100 * job.share)} %`
     case 'waiting': return (job.place ? `${job.place} before it` : 'Next') + left
     case 'working': return `${now}, ${Math.round(100 * job.share)} %${left}`
-    case 'done': return `Lesion volume ${job.lesion_ml} ml; made in ${duration(job.seconds)}`
+    case 'done': return `Lesion volume ${job.lesion_ml} ml${interval(job)}; made in ${duration(job.seconds)}`
     default: return ''
   }
 }
@@ -168,10 +170,13 @@ async function acted(request) {
   refresh()
 }
 
+/** The boxes that are ticked, as a query. */
+const options = () => ['blend', 'uncertainty'].map((name) => `${name}=${byId(name).checked}`).join('&')
+
 /** Files of the person's: each becomes an item at once, and is sent when those before it are. */
 function add(files) {
   for (const file of files) {
-    const upload = { id: `upload-${crypto.getRandomValues(new Uint32Array(2)).join('-')}`, file, blend: byId('blend').checked }
+    const upload = { id: `upload-${crypto.getRandomValues(new Uint32Array(2)).join('-')}`, file, options: options() }
     if (file.size > most) {
       showUpload(upload, 'failed', 0, `the file is larger than ${most / 2 ** 20} MB, the most that is taken`)
     } else {
@@ -193,7 +198,7 @@ function send() {
   const upload = uploads.shift()
   const request = new XMLHttpRequest() // which tells how far it is
   sending = { upload, request }
-  request.open('POST', `/api/jobs?blend=${upload.blend}`)
+  request.open('POST', `/api/jobs?${upload.options}`)
   request.setRequestHeader('Authorization', `Bearer ${token}`)
   request.setRequestHeader('X-File-Name', encodeURIComponent(upload.file.name.toWellFormed?.() ?? upload.file.name))
   request.responseType = 'json'
