@@ -70,7 +70,7 @@ STUDIES: Mapping[str, Study] = {
             "base": None,
             "no_warm_up": "training.warm_up_fraction=0",
             "no_mirrored_input": "networks.mirrored_input=false",
-            "residual_reconstructor": "networks.reconstructor_output_mode=residual",
+            "gated_reconstructor": "networks.reconstructor_output_mode=gated",
             "no_gradient_loss": "losses.gradient=0",
             "no_lesion_crops": "losses.lesion_crop_adversarial=0",
         },

@@ -55,6 +55,7 @@ def test_the_default_preset_differs_where_its_documents_say() -> None:
     }
     assert differences == {
         "networks.output_mode": "gated",
+        "networks.reconstructor_output_mode": "residual",
         "networks.discriminator_activation": "linear",
         "losses.identity_outside_lesion": 2,
         "losses.synthetic_supervision": 10,

@@ -33,7 +33,11 @@ PRESETS: Table = {
     },
     # Chosen by measurement: docs/results.md
     "default": {
-        "networks": {"output_mode": "gated", "discriminator_activation": "linear"},
+        "networks": {
+            "output_mode": "gated",
+            "reconstructor_output_mode": "residual",
+            "discriminator_activation": "linear",
+        },
         "losses": {"synthetic_supervision": 10.0, "residual_lesion": 5.0, "cycle_noise": 0.02},
         "training": {
             "augment": "flip_gamma",
