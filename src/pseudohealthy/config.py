@@ -212,6 +212,9 @@ class Training(Frozen):
         healthy_sampling: healthy slices drawn at random, or at heights like those of the pathological ones.
         synthetic_fraction: fraction of a batch's pathological images that are healthy slices with a synthetic
             lesion of a real lesion's shape, where `losses.synthetic_supervision` is above 0.
+        transplanted_fraction: fraction of the synthetic lesions that are not drawn but real ones of other
+            slices, with their own look; None: of none. Needs images with their own masks, so it is not for
+            unpaired training.
         precision: `auto` is bf16 where the processor is known to be faster in it (AMX, or AMD's AVX-512 for
             bf16), else fp32; a run goes on, on whatever processor, in the one in which it was begun.
         seed: of initial weights, batches, augmentation and the pool of earlier generated images.
@@ -240,6 +243,7 @@ class Training(Frozen):
     labelled_fraction: float = Field(1.0, ge=0, le=1)
     healthy_sampling: Literal["random", "height"] = "random"
     synthetic_fraction: float = Field(0.5, gt=0, lt=1)
+    transplanted_fraction: float | None = Field(None, gt=0, le=1)
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
     checkpoint_every: int = Field(400, gt=0, le=MOST_IMAGES)
@@ -266,6 +270,15 @@ class Settings(Frozen):
     networks: Networks = Networks()
     losses: Losses = Losses()
     training: Training = Training()
+
+    @model_validator(mode="after")
+    def _transplanted_lesions_have_an_image(self) -> Self:
+        if self.training.transplanted_fraction and methods.METHODS[self.method].supervision == "unpaired":
+            raise ValueError(
+                "training.transplanted_fraction needs images with their own masks, which unpaired training "
+                "does not use; leave it out, or take paired or semi_supervised"
+            )
+        return self
 
     @model_validator(mode="after")
     def _some_lesions_are_synthetic(self) -> Self:

@@ -34,7 +34,7 @@ from pseudohealthy.sampling.draws import (
     with_labelled_fraction,
 )
 from pseudohealthy.sampling.inpainting_masks import inpainting_mask
-from pseudohealthy.sampling.synthetic_lesions import add_synthetic_lesion
+from pseudohealthy.sampling.synthetic_lesions import add_synthetic_lesion, transplant_lesion
 
 if TYPE_CHECKING:  # not for those who only process images
     import pandas as pd
@@ -56,7 +56,7 @@ class BatchSampler:
     - "library": m, from the cohort's volumes that are masks only, where it has some, else from other patients
       than the slice's own (section 3, L_GAN2).
     - "synthetic": a share of x_p and m_p are healthy slices, of like height, with a synthetic lesion of the
-      shape of one of those masks.
+      shape of one of those masks, or with the lesion of another slice (`training.transplanted_fraction`).
     - "inpainting_masks": m of the same shapes, turned over and moved within the brain of x_h; no x_p.
 
     Of volumes whose masks `labelled_fraction` leaves out, it is known which slices show disease, not where.
@@ -96,6 +96,8 @@ class BatchSampler:
             self.lesion_free = LesionFreeSlices(free["row"].to_numpy(), (free["label"] == "edge").to_numpy())
         if needs & {"library", "inpainting_masks", "synthetic"}:
             self.mask_library = MaskLibrary.of(prepared, table)
+        if "synthetic" in needs and training.transplanted_fraction:
+            self.donors = _with_label(table, ["pathological"], f"pathological {split}")
         if needs & {"library", "inpainting_masks"}:
             self.mask_library.expect_others(set(self._without_own_mask()["subject"]))
 
@@ -175,14 +177,23 @@ class BatchSampler:
         numbers = np.arange(self.training.batch_size)[part]
         for place, number in enumerate(numbers):
             if self._is_synthetic()[number]:
-                rng = self.streams.rng(SYNTHETIC, step, int(number))
-                shape = self.mask_library.table.iloc[rng.integers(len(self.mask_library.table))]
-                row = self.healthy.table["row"].iloc[rng.choice(self.healthy.near(float(shape["height"])))]
-                healthy = self.prepared.images[row].astype(np.float32)
-                image, lesion = add_synthetic_lesion(healthy, self.mask_library.masks[shape["row"]] > 0, rng)
+                image, lesion, healthy = self._synthetic(self.streams.rng(SYNTHETIC, step, int(number)))
                 for stack, values in ((x_p, image), (m_p, lesion), (truth, healthy)):
                     stack[place, 0] = torch.from_numpy(values)
         return {"x_p": x_p, "m_p": m_p, "truth": truth}
+
+    def _synthetic(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
+        """A healthy slice with a lesion, drawn or transplanted; its mask; the slice without the lesion."""
+        transplanted = self.training.transplanted_fraction
+        transplants = transplanted is not None and rng.random() < transplanted
+        table = self.donors if transplants else self.mask_library.table
+        shape = table.iloc[rng.integers(len(table))]
+        row = self.healthy.table["row"].iloc[rng.choice(self.healthy.near(float(shape["height"])))]
+        healthy = self.prepared.images[row].astype(np.float32)
+        if transplants:
+            donor = self.prepared.images[shape["row"]].astype(np.float32)
+            return *transplant_lesion(healthy, donor, self.prepared.masks[shape["row"]] > 0, rng), healthy
+        return *add_synthetic_lesion(healthy, self.mask_library.masks[shape["row"]] > 0, rng), healthy
 
     def _healthy(self, step: int, rows: pd.DataFrame, part: slice) -> NDArray[np.int64]:
         if self.training.healthy_sampling == "random":
