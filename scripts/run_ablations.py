@@ -73,6 +73,7 @@ STUDIES: Mapping[str, Study] = {
             "gated_reconstructor": "networks.reconstructor_output_mode=gated",
             "no_gradient_loss": "losses.gradient=0",
             "no_lesion_crops": "losses.lesion_crop_adversarial=0",
+            "transplanted_lesions": "training.transplanted_fraction=0.5",
         },
     ),
 }

@@ -161,6 +161,14 @@ def test_synthetic_lesions_need_room_in_the_batch() -> None:
     assert settings("judge", overrides=["training.batch_size=1"]).training.batch_size == 1
 
 
+def test_lesions_are_not_transplanted_in_unpaired_training() -> None:
+    with pytest.raises(InputError) as failure:
+        settings("unpaired", overrides=["training.transplanted_fraction=0.5"])
+    assert "training.transplanted_fraction needs images with their own masks" in str(failure.value)
+    for method in ("paired", "semi_supervised"):
+        assert settings(method, overrides=["training.transplanted_fraction=0.5"])
+
+
 @pytest.mark.parametrize("override", ["training.warm_up_images=8", "training.warm_up_fraction=0.2"])
 def test_a_warm_up_needs_synthetic_lesions_and_is_nothing_to_other_methods(override: str) -> None:
     with pytest.raises(InputError) as failure:

@@ -112,7 +112,9 @@ def test_folders_of_two_settings_are_two(tmp_path: Path) -> None:
 
 def test_an_option_that_is_not_given_is_not_in_a_key() -> None:
     """So a new option, None unless given, makes nothing be done again; where it is given, it counts."""
-    training = next(step for step in list_steps(experiment(preset="midl2019"), "data") if step.kind == "train")
+    training = next(
+        step for step in list_steps(experiment(preset="midl2019"), "data") if step.kind == "train"
+    )
     networks = training.settings["networks"]
     assert networks["reconstructor_output_mode"] is None
     without = {key: value for key, value in networks.items() if value is not None}

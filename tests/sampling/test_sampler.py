@@ -323,6 +323,45 @@ def test_every_image_of_a_warm_up_has_a_synthetic_lesion_and_the_order_is_anothe
     assert tensors(slices.batch(0))["synthetic"].tolist() == [True, True, False, False]
 
 
+def test_transplanted_lesions_are_those_of_the_cohorts_own_slices(prepared: Prepared) -> None:
+    """Their masks and looks, though the cohort has a library of masks."""
+    assert prepared.mask_library is not None
+    training = PLAIN.model_copy(update={"transplanted_fraction": 1.0})
+    slices = BatchSampler(prepared, "train", SYNTHETIC, training)
+    table = prepared.slices[prepared.slices["split"] == "train"]
+    own = prepared.masks[table.loc[table["label"] == "pathological", "row"]] > 0
+    for step in range(6):
+        batch = tensors(slices.batch(step))
+        changed = 0.0
+        for x, m, truth in zip(batch["x_p"][:2], batch["m_p"][:2], batch["truth"][:2], strict=True):
+            lesion = m[0].numpy() > 0
+            turned = (lesion, lesion[:, ::-1])
+            assert any(not (place & ~mask).any() for mask in own for place in turned)
+            changed += float((x - truth).abs().sum())
+        assert changed > 0
+        parts = [tensors(slices.batch(step, part)) for part in (slice(0, 2), slice(2, 4))]
+        assert all(torch.equal(torch.cat([part[name] for part in parts]), batch[name]) for name in batch)
+
+
+def test_of_the_synthetic_lesions_a_fraction_is_transplanted(prepared: Prepared) -> None:
+    def lesions(fraction: float | None) -> list[torch.Tensor]:
+        training = PLAIN.model_copy(update={"transplanted_fraction": fraction})
+        slices = BatchSampler(prepared, "train", SYNTHETIC, training)
+        return [tensors(slices.batch(step))["x_p"][0] for step in range(40)]
+
+    none, some, every = lesions(None), lesions(0.5), lesions(1.0)
+    transplanted = [torch.equal(x, y) for x, y in zip(some, every, strict=True)]
+    assert 0.25 < np.mean(transplanted) < 0.75
+    assert not any(torch.equal(x, y) for x, y in zip(none, every, strict=True))
+
+
+def test_lesions_can_only_be_transplanted_from_slices_whose_mask_is_known(prepared: Prepared) -> None:
+    update = {"transplanted_fraction": 0.5, "labelled_fraction": 0.0}
+    training = PLAIN.model_copy(update=update)
+    with pytest.raises(InputError, match="no pathological train slice"):
+        BatchSampler(prepared, "train", SYNTHETIC, training)
+
+
 def test_real_images_of_a_warm_up_come_with_their_own_masks(prepared: Prepared) -> None:
     slices = BatchSampler(prepared, "train", frozenset({"lesion", "healthy", "synthetic"}), PLAIN)
     batch = tensors(slices.for_warm_up(frozenset({"lesion"})).batch(0))

@@ -10,7 +10,7 @@ from fixtures import brains
 from fixtures.brains import Image, Mask, slices
 from pseudohealthy.config import settings
 from pseudohealthy.errors import InputError
-from pseudohealthy.sampling.synthetic_lesions import add_synthetic_lesion
+from pseudohealthy.sampling.synthetic_lesions import add_synthetic_lesion, transplant_lesion
 
 SHAPE = (64, 48)
 
@@ -63,6 +63,42 @@ def test_only_the_part_in_the_brain_counts_and_there_may_be_none() -> None:
     image, mask = add_synthetic_lesion(healthy(), box() & False, np.random.default_rng(0))
     assert np.array_equal(image, healthy())
     assert not mask.any()
+
+
+def with_lesion(mask: Mask, level: float = 0.3) -> Image:
+    """A darker slice than `healthy`, of 0.2, with a lesion."""
+    return np.where(mask, np.float32(level), healthy() / 2)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_transplanted_lesion_has_the_look_of_the_donors_and_lies_at_its_place_or_mirrored(
+    seed: int,
+) -> None:
+    image, mask = transplant_lesion(healthy(), with_lesion(box()), box(), np.random.default_rng(seed))
+    assert image.dtype == mask.dtype == np.float32
+    assert any(np.array_equal(mask > 0, place) for place in (box(), box()[:, ::-1]))
+    inside = ndimage.binary_erosion(mask > 0, iterations=5)
+    assert np.allclose(image[inside], 0.6, atol=0.12)  # the donor's tissue is half as bright
+    far = ndimage.distance_transform_edt(mask == 0) > 11
+    assert np.allclose(image[far], healthy()[far], atol=1e-6)
+    assert 0 <= image.min() <= image.max() <= 1
+    assert not image[healthy() == 0].any()
+
+
+def test_a_lesion_is_transplanted_to_either_side() -> None:
+    sides = set()
+    for seed in range(20):
+        _, mask = transplant_lesion(healthy(), with_lesion(box()), box(), np.random.default_rng(seed))
+        sides.add(bool(mask[:, : SHAPE[1] // 2].sum() > mask[:, SHAPE[1] // 2 :].sum()))
+    assert sides == {True, False}
+
+
+def test_where_nothing_can_be_transplanted_the_slice_stays_healthy() -> None:
+    outside, everywhere = box(top=50) & (healthy() == 0), healthy() > 0
+    for lesion in (outside, everywhere):  # not in the brain; and no tissue beside it to compare with
+        image, mask = transplant_lesion(healthy(), with_lesion(lesion), lesion, np.random.default_rng(0))
+        assert np.array_equal(image, healthy())
+        assert not mask.any()
 
 
 @pytest.mark.parametrize("name", ["painted", "lesion_appearance"])
