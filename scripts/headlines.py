@@ -126,17 +126,25 @@ def finding(table1: Mapping[str, Any]) -> str:
 
 
 def _of_tests(statistics: Mapping[str, Mapping[str, Any]]) -> str:
-    """Which methods are better than the better baseline, a sentence a measure; successes first."""
-    better, none = [], []
+    """Which methods are better than the better baseline, and in what; successes first."""
+    better: dict[tuple[str, ...], list[str]] = {}  # the methods that are: measures
     for measure in TESTED:
-        label = MEASURES[measure].label
         tests = {method: each[measure] for method, each in statistics.items() if measure in each}
-        if names := [method_name(method) for method, test in tests.items() if test.get("star")]:
-            who = f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'}"
-            better.append(f"{who[0].upper()}{who[1:]} better than the better baseline in {label}, at 5 %.")
-        elif tests:
-            none.append(f"No proposed method is better in {label}.")
-    return " ".join([*better, *none])
+        if tests:
+            names = tuple(method_name(method) for method, test in tests.items() if test.get("star"))
+            better.setdefault(names, []).append(MEASURES[measure].label)
+    none = better.pop((), [])
+    sentences = [
+        f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} better than the better baseline in "
+        f"{_listed(measures)}, at 5 %."
+        for names, measures in better.items()
+    ]
+    sentences += [f"No proposed method is better in {_listed(none)}."] if none else []
+    return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
+
+
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(words[:-1]) + f" and {words[-1]}" if len(words) > 1 else words[0]
 
 
 def _joined(rows: Iterable[Row]) -> str:

@@ -43,7 +43,10 @@ STUDIES: Mapping[str, Study] = {
     # The default recipe as it was when the first were trained, narrower and shorter: an hour or two for all
     "losses": Study(
         "ablations",
-        ("losses.healthy_identity=0", *NARROW, "training.images=1000", "training.preview_every=500"),
+        (
+            *("losses.healthy_identity=0", "networks.reconstructor_output_mode=null", *NARROW),
+            *("training.images=1000", "training.preview_every=500"),
+        ),
         {
             "base": None,
             "no_synthetic_lesions": "losses.synthetic_supervision=0",

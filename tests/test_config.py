@@ -165,8 +165,10 @@ def test_lesions_are_not_transplanted_in_unpaired_training() -> None:
     with pytest.raises(InputError) as failure:
         settings("unpaired", overrides=["training.transplanted_fraction=0.5"])
     assert "training.transplanted_fraction needs images with their own masks" in str(failure.value)
-    for method in ("paired", "semi_supervised"):
+    for method in ("paired", "semi_supervised", "judge"):
         assert settings(method, overrides=["training.transplanted_fraction=0.5"])
+    with pytest.raises(InputError, match=r"transplanted_fraction=0\.5 needs losses\.synthetic_supervision"):
+        settings("paired", "midl2019", overrides=["training.transplanted_fraction=0.5"])
 
 
 @pytest.mark.parametrize("override", ["training.warm_up_images=8", "training.warm_up_fraction=0.2"])

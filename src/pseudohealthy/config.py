@@ -212,9 +212,9 @@ class Training(Frozen):
         healthy_sampling: healthy slices drawn at random, or at heights like those of the pathological ones.
         synthetic_fraction: fraction of a batch's pathological images that are healthy slices with a synthetic
             lesion of a real lesion's shape, where `losses.synthetic_supervision` is above 0.
-        transplanted_fraction: fraction of the synthetic lesions that are not drawn but real ones of other
-            slices, with their own look; None: of none. Needs images with their own masks, so it is not for
-            unpaired training.
+        transplanted_fraction: fraction of the synthetic lesions that are real lesions of other slices, in
+            place of drawn ones; None: none. Needs images with their own masks, so it is not for unpaired
+            training. The measure of truth is then of like kind, and favours the method (section 6).
         precision: `auto` is bf16 where the processor is known to be faster in it (AMX, or AMD's AVX-512 for
             bf16), else fp32; a run goes on, on whatever processor, in the one in which it was begun.
         seed: of initial weights, batches, augmentation and the pool of earlier generated images.
@@ -276,7 +276,7 @@ class Settings(Frozen):
         if self.training.transplanted_fraction and methods.METHODS[self.method].supervision == "unpaired":
             raise ValueError(
                 "training.transplanted_fraction needs images with their own masks, which unpaired training "
-                "does not use; leave it out, or take paired or semi_supervised"
+                "does not use; leave it out, or set it for paired or semi_supervised alone"
             )
         return self
 
@@ -300,7 +300,7 @@ class Settings(Frozen):
         ]
         requested += [
             f"training.{name}={value}"
-            for name in ("warm_up_images", "warm_up_fraction")
+            for name in ("warm_up_images", "warm_up_fraction", "transplanted_fraction")
             if (value := getattr(self.training, name))
         ]
         if (

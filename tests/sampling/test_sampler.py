@@ -358,7 +358,7 @@ def test_of_the_synthetic_lesions_a_fraction_is_transplanted(prepared: Prepared)
 def test_lesions_can_only_be_transplanted_from_slices_whose_mask_is_known(prepared: Prepared) -> None:
     update = {"transplanted_fraction": 0.5, "labelled_fraction": 0.0}
     training = PLAIN.model_copy(update=update)
-    with pytest.raises(InputError, match="no pathological train slice"):
+    with pytest.raises(InputError, match="needs slices with their own lesion mask"):
         BatchSampler(prepared, "train", SYNTHETIC, training)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pseudohealthy.catalogue.measures import TESTED
 from scripts.headlines import finding, goals, headlines, paper_form
 
 CONTROLS = "proposed (paired): balance, ahead of every control without the true mask"
@@ -149,6 +150,10 @@ def test_the_finding_says_what_the_tests_say() -> None:
     assert said == f"{better} No proposed method is better in healthiness."
     alone = finding({"statistics": {"paired": {"balance": star}}, "valid": True})
     assert alone == "Proposed (paired) is better than the better baseline in balance, at 5 %."
+    in_all = finding({"statistics": {"paired": dict.fromkeys(TESTED, star)}, "valid": True})
+    assert in_all.endswith(
+        " is better than the better baseline in identity, healthiness and balance, at 5 %."
+    )
     assert finding({"valid": False, "invalid_reason": "it marks everything"}).startswith("INVALID")
 
 

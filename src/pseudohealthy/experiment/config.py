@@ -46,7 +46,10 @@ READ_BY_SOME: Mapping[SettingsGroup, Mapping[str, tuple[str, ...]]] = {
             *("healthy_identity", "identity_outside_lesion", "residual_lesion"),
             *("synthetic_supervision", "gradient", "lesion_crop_adversarial"),
         ),
-        "training": ("warm_up_images", "warm_up_fraction", "synthetic_fraction", "replay_steps"),
+        "training": (
+            *("warm_up_images", "warm_up_fraction", "synthetic_fraction", "transplanted_fraction"),
+            "replay_steps",
+        ),
     },
 }
 NO_SNAPSHOTS: Mapping[str, Any] = {"training": {"snapshot_every": None}}

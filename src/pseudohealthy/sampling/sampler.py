@@ -56,7 +56,8 @@ class BatchSampler:
     - "library": m, from the cohort's volumes that are masks only, where it has some, else from other patients
       than the slice's own (section 3, L_GAN2).
     - "synthetic": a share of x_p and m_p are healthy slices, of like height, with a synthetic lesion of the
-      shape of one of those masks, or with the lesion of another slice (`training.transplanted_fraction`).
+      shape of one of those masks, or, in a share of them (`training.transplanted_fraction`), with the lesion
+      of another slice of the split.
     - "inpainting_masks": m of the same shapes, turned over and moved within the brain of x_h; no x_p.
 
     Of volumes whose masks `labelled_fraction` leaves out, it is known which slices show disease, not where.
@@ -97,7 +98,12 @@ class BatchSampler:
         if needs & {"library", "inpainting_masks", "synthetic"}:
             self.mask_library = MaskLibrary.of(prepared, table)
         if "synthetic" in needs and training.transplanted_fraction:
-            self.donors = _with_label(table, ["pathological"], f"pathological {split}")
+            self.donors = table[table["label"] == "pathological"]
+            if self.donors.empty:
+                raise InputError(
+                    "training.transplanted_fraction needs slices with their own lesion mask, and there is "
+                    "none; leave it out, or raise training.labelled_fraction"
+                )
         if needs & {"library", "inpainting_masks"}:
             self.mask_library.expect_others(set(self._without_own_mask()["subject"]))
 
@@ -182,18 +188,20 @@ class BatchSampler:
                     stack[place, 0] = torch.from_numpy(values)
         return {"x_p": x_p, "m_p": m_p, "truth": truth}
 
-    def _synthetic(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
+    def _synthetic(
+        self, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """A healthy slice with a lesion, drawn or transplanted; its mask; the slice without the lesion."""
         transplanted = self.training.transplanted_fraction
         transplants = transplanted is not None and rng.random() < transplanted
         table = self.donors if transplants else self.mask_library.table
-        shape = table.iloc[rng.integers(len(table))]
-        row = self.healthy.table["row"].iloc[rng.choice(self.healthy.near(float(shape["height"])))]
+        lesion = table.iloc[rng.integers(len(table))]
+        row = self.healthy.table["row"].iloc[rng.choice(self.healthy.near(float(lesion["height"])))]
         healthy = self.prepared.images[row].astype(np.float32)
-        if transplants:
-            donor = self.prepared.images[shape["row"]].astype(np.float32)
-            return *transplant_lesion(healthy, donor, self.prepared.masks[shape["row"]] > 0, rng), healthy
-        return *add_synthetic_lesion(healthy, self.mask_library.masks[shape["row"]] > 0, rng), healthy
+        if not transplants:
+            return *add_synthetic_lesion(healthy, self.mask_library.masks[lesion["row"]] > 0, rng), healthy
+        donor, mask = (stack[lesion["row"]] for stack in (self.prepared.images, self.prepared.masks))
+        return *transplant_lesion(healthy, donor.astype(np.float32), mask > 0, rng), healthy
 
     def _healthy(self, step: int, rows: pd.DataFrame, part: slice) -> NDArray[np.int64]:
         if self.training.healthy_sampling == "random":

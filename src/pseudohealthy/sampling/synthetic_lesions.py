@@ -1,8 +1,8 @@
 """Synthetic lesions put into healthy slices: pathological images whose healthy truth is known.
 
-They are drawn: no real lesion's look is used, only shapes of masks, so that training without pairs may use
-them too. Or they are transplanted, where images have their own masks: real lesions, with cysts, rims and
-masses as dark as tissue, which drawn ones do not have.
+They are drawn, with no real lesion's look, only the shape of a mask, so that training without pairs may use
+them too. Or they are transplanted: real lesions, with cysts, rims and masses as dark as tissue, where images
+have their own masks.
 """
 
 from __future__ import annotations
@@ -22,9 +22,12 @@ FEATHER = (0.4, 2.0)  # softness of the edge, pixels
 CORE_DEPTH = (0.4, 0.8)  # where a dark core begins: 0 at the lesion's edge, 1 at its innermost
 CORE_LEVEL = (0.0, 0.6)  # of the median tissue's intensity
 CORE_SHARE = 0.3  # so many lesions have a dark core
-SCALE_DEVIATION = 0.05  # of the logarithm of a transplanted lesion's brightness
-WIDEST = 2  # pixels by which a transplanted lesion's surroundings come along at most, since masks end early
 GRAIN_SCALE = 1.5  # pixels: what is finer is noise, which a lesion shows too
+
+# Of transplanted lesions
+BRIGHTNESS_DEVIATION = 0.05  # standard deviation of the logarithm of a factor on the brightness
+MOST_SURROUNDINGS = 2  # pixels round the mask that come along at most, since a mask ends before its lesion
+TRANSPLANT_FEATHER = (0.4, 1.0)  # softness of the edge, pixels
 
 
 def add_synthetic_lesion(
@@ -64,7 +67,8 @@ def transplant_lesion(
 ) -> tuple[Image, NDArray[np.float32]]:
     """A healthy slice with the lesion of another slice, at its place or at the mirrored one.
 
-    The lesion's intensities are scaled by the ratio of the medians of the tissue outside lesions.
+    Its intensities are scaled by the ratio of the medians of the tissue outside lesions, with a little
+    chance, and at most 2 pixels of its surroundings come along: the change reaches a little beyond the mask.
 
     Args:
         healthy: a slice `(H, W)` in [0, 1], 0 outside the brain.
@@ -74,18 +78,19 @@ def transplant_lesion(
 
     Returns:
         The slice with the lesion, `(H, W)` in [0, 1], and its mask in {0, 1}: the part that is in both
-        brains, which may be empty, as it is where the donor has no tissue but its lesion.
+        brains. It may be empty; it is, and the slice unchanged, where the donor has no tissue outside its
+        lesion.
     """
     if rng.random() < 0.5:
         donor, mask = donor[:, ::-1], mask[:, ::-1]
-    both, tissue = (healthy > 0) & (donor > 0), (donor > 0) & ~mask
-    lesion = mask & both
+    both = (healthy > 0) & ndimage.binary_fill_holes(donor > 0)
+    lesion, tissue = mask & both, (donor > 0) & ~mask
     if not lesion.any() or not tissue.any():
         return healthy.copy(), np.zeros_like(healthy)
     scale = np.median(healthy[healthy > 0]) / np.median(donor[tissue])
-    scale *= np.exp(rng.normal(0, SCALE_DEVIATION))
-    wider = ndimage.distance_transform_edt(~lesion) <= rng.integers(0, WIDEST + 1)
-    weight = ndimage.gaussian_filter(wider.astype(np.float32), rng.uniform(*FEATHER)) * both
+    scale *= np.exp(rng.normal(0, BRIGHTNESS_DEVIATION))
+    wider = ndimage.distance_transform_edt(~lesion) <= rng.integers(MOST_SURROUNDINGS + 1)
+    weight = ndimage.gaussian_filter(wider.astype(np.float32), rng.uniform(*TRANSPLANT_FEATHER)) * both
     image = np.clip(healthy + weight * (scale * donor - healthy), 0, 1)
     return image.astype(np.float32), lesion.astype(np.float32)
 

@@ -137,7 +137,7 @@ def _refuse_misfit(path: Path, networks: nn.ModuleDict) -> None:
     if wrong:
         raise InputError(
             f"{path}: {len(wrong)} tensors do not fit the networks, {wrong[0]} first; "
-            f"are the method and widths those of its {CONFIG}?"
+            f"are the method, widths and output modes those of its {CONFIG}?"
         )
 
 
