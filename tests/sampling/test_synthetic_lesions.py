@@ -85,6 +85,17 @@ def test_a_transplanted_lesion_has_the_look_of_the_donors_and_lies_at_its_place_
     assert not image[healthy() == 0].any()
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_the_dark_edge_of_the_donors_brain_stays_behind(seed: int) -> None:
+    """Inside another brain it would be a furrow that no lesion makes."""
+    brain = brains.box(SHAPE, (14, 50), (11, 37))  # smaller than the slice's
+    edge = brain & ~ndimage.binary_erosion(brain, iterations=2)
+    donor = np.where(brain, with_lesion(box()), 0) * np.where(edge, np.float32(0.1), 1)
+    image, mask = transplant_lesion(healthy(), donor, box(), np.random.default_rng(seed))
+    assert 0 < mask.sum() < box().sum()
+    assert image[healthy() > 0].min() > 0.9 * healthy()[healthy() > 0].min()
+
+
 def test_a_lesion_is_transplanted_to_either_side() -> None:
     sides = set()
     for seed in range(20):

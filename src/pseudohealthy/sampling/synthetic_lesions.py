@@ -28,6 +28,7 @@ GRAIN_SCALE = 1.5  # pixels: what is finer is noise, which a lesion shows too
 BRIGHTNESS_DEVIATION = 0.05  # standard deviation of the logarithm of a factor on the brightness
 MOST_SURROUNDINGS = 2  # pixels round the mask that come along at most, since a mask ends before its lesion
 TRANSPLANT_FEATHER = (0.4, 1.0)  # softness of the edge, pixels
+BRAIN_EDGE = 3  # pixels at the edge of the donor's brain that stay behind: dark ones inside another brain
 
 
 def add_synthetic_lesion(
@@ -78,12 +79,13 @@ def transplant_lesion(
 
     Returns:
         The slice with the lesion, `(H, W)` in [0, 1], and its mask in {0, 1}: the part that is in both
-        brains. It may be empty; it is, and the slice unchanged, where the donor has no tissue outside its
-        lesion.
+        brains, and 3 pixels from the donor's edge. It may be empty; it is, and the slice unchanged, where
+        the donor has no tissue outside its lesion.
     """
     if rng.random() < 0.5:
         donor, mask = donor[:, ::-1], mask[:, ::-1]
-    both = (healthy > 0) & ndimage.binary_fill_holes(donor > 0)
+    whole = ndimage.binary_erosion(ndimage.binary_fill_holes(donor > 0), iterations=BRAIN_EDGE)
+    both = (healthy > 0) & whole
     lesion, tissue = mask & both, (donor > 0) & ~mask
     if not lesion.any() or not tissue.any():
         return healthy.copy(), np.zeros_like(healthy)
