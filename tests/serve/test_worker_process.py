@@ -70,7 +70,10 @@ def test_temporary_files_of_dicom_are_gone_however_the_work_is_stopped(
     with page_server(tmp_path / "temporary", weights) as server:
 
         def unpacked() -> list[Path]:
-            return list(server.temporary.rglob("*.dcm"))
+            walked = os.walk(server.temporary)  # which, unlike rglob, bears folders that are being removed
+            return [
+                Path(folder, name) for folder, _, names in walked for name in names if name.endswith(".dcm")
+            ]
 
         def stopped_while_it_is_converted(stop: Callable[[str], object]) -> None:
             identity = server.upload("study.zip", study).json["id"]
